@@ -1,0 +1,2 @@
+//! `cargo xtask`: what the project checks and makes of itself.
+fn main() {}
