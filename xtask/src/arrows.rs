@@ -29,11 +29,8 @@ fn table(text: &str) -> BTreeMap<String, Row> {
     let mut rows = BTreeMap::new();
     for line in text.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty()) {
         let cells: Vec<&str> = line.split('\t').collect();
-        let row = Row {
-            uses: words(cells.get(1)),
-            uses_in_tests: words(cells.get(2)),
-            owns: words(cells.get(3)),
-        };
+        let row =
+            Row { uses: words(cells.get(1)), uses_in_tests: words(cells.get(2)), owns: words(cells.get(3)) };
         rows.insert(cells[0].trim().to_owned(), row);
     }
     rows
