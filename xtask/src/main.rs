@@ -2,10 +2,15 @@
 //! Never enters: product code.
 
 mod arrows;
+mod protocol;
 mod tidy;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+const USAGE: &str = "usage: cargo xtask COMMAND
+  tidy                 arrows between crates, a header on every file
+  protocol [--check]   make broker/wire's generated code from its tables, or check that it is fresh";
 
 /// The workspace's root, from where this crate stands in it.
 fn root() -> PathBuf {
@@ -16,7 +21,8 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let result = match arguments.first().map(String::as_str) {
         Some("tidy") => arrows::check(&root()).and_then(|()| tidy::check(&root())),
-        _ => Err("usage: cargo xtask tidy    (arrows between crates, a header on every file)".to_owned()),
+        Some("protocol") => protocol::run(&arguments[1..]),
+        _ => Err(USAGE.to_owned()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
