@@ -18,6 +18,9 @@ pub const MEMORY_FACTOR: usize = 32;
 /// What every reader may use besides.
 pub const MEMORY_FLOOR: usize = 64 * 1024;
 
+/// The most tagged fields that one structure may have (Kafka 4.4.0's own bound).
+pub const TAGGED_FIELDS_MAX: usize = 10_000;
+
 /// A cursor over the bytes of one frame.
 #[derive(Clone, Debug)]
 pub struct Reader {
@@ -294,6 +297,11 @@ impl Reader {
         Ok(self.i8(what)? >= 0)
     }
 
+    /// The same for a structure in a tagged field, where Kafka marks it with a varint.
+    pub fn tagged_is_present(&mut self, what: &'static str) -> Result<bool, DecodeError> {
+        Ok(self.uvarint(what)? > 0)
+    }
+
     /// An array whose elements take at least `element_min` bytes each (never 0); `read` gets `version`.
     pub fn array<T>(
         &mut self,
@@ -362,7 +370,7 @@ impl Reader {
         const WHAT: &str = "tagged fields";
         let count = self.uvarint(WHAT)? as usize;
         // A tagged field takes at least a byte of tag and one of size.
-        let max = self.remaining() / 2;
+        let max = (self.remaining() / 2).min(TAGGED_FIELDS_MAX);
         if count > max {
             return Err(self.error(DecodeErrorKind::Length, WHAT, count as i64, max as i64));
         }

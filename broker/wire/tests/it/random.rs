@@ -93,7 +93,7 @@ impl Random<'_> {
         let given = field.default.as_deref();
         if nullable && given == Some("null") {
             return match field.kind {
-                Type::Struct(_) => vec![0xff],
+                Type::Struct(_) if field.tag.is_none() => vec![0xff],
                 _ => vec![0],
             };
         }
@@ -143,13 +143,14 @@ impl Random<'_> {
     fn value(&mut self, field: &Field, depth: u64, out: &mut Vec<u8>) {
         let flexible = self.flexible() && !field.never_flexible;
         let null = field.nullable.contains(self.version) && self.rng.chance(1, 4);
-        self.typed(&field.kind, field.nullable, flexible, null, depth, out);
+        self.typed(&field.kind, field.nullable, field.tag.is_some(), flexible, null, depth, out);
     }
 
     fn typed(
         &mut self,
         kind: &Type,
         nullable: Versions,
+        tagged: bool,
         flexible: bool,
         null: bool,
         depth: u64,
@@ -192,7 +193,14 @@ impl Random<'_> {
             }
             Type::Struct(name) => {
                 if nullable.contains(self.version) {
-                    out.push(if null { 0xff } else { 1 });
+                    // In a tagged field the mark is a varint.
+                    out.push(if !null {
+                        1
+                    } else if tagged {
+                        0
+                    } else {
+                        0xff
+                    });
                 }
                 if !null {
                     self.structure(name, depth + 1, out);
@@ -206,7 +214,7 @@ impl Random<'_> {
                 let count = self.rng.below(self.size.elements / (depth + 1) + 2);
                 self.length(flexible, false, Some(count), out);
                 for _ in 0..count {
-                    self.typed(element, Versions::NONE, flexible, false, depth + 1, out);
+                    self.typed(element, Versions::NONE, false, flexible, false, depth + 1, out);
                 }
             }
         }
