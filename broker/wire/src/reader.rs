@@ -18,6 +18,9 @@ pub const MEMORY_FACTOR: usize = 32;
 /// What every reader may use besides.
 pub const MEMORY_FLOOR: usize = 64 * 1024;
 
+/// The most tagged fields that one structure may have (Kafka 4.4.0's own bound).
+pub const TAGGED_FIELDS_MAX: usize = 10_000;
+
 /// A cursor over the bytes of one frame.
 #[derive(Clone, Debug)]
 pub struct Reader {
@@ -294,6 +297,11 @@ impl Reader {
         Ok(self.i8(what)? >= 0)
     }
 
+    /// The same for a structure in a tagged field, where Kafka marks it with a varint.
+    pub fn tagged_is_present(&mut self, what: &'static str) -> Result<bool, DecodeError> {
+        Ok(self.uvarint(what)? > 0)
+    }
+
     /// An array whose elements take at least `element_min` bytes each (never 0); `read` gets `version`.
     pub fn array<T>(
         &mut self,
@@ -362,7 +370,7 @@ impl Reader {
         const WHAT: &str = "tagged fields";
         let count = self.uvarint(WHAT)? as usize;
         // A tagged field takes at least a byte of tag and one of size.
-        let max = self.remaining() / 2;
+        let max = (self.remaining() / 2).min(TAGGED_FIELDS_MAX);
         if count > max {
             return Err(self.error(DecodeErrorKind::Length, WHAT, count as i64, max as i64));
         }
@@ -385,5 +393,47 @@ impl Reader {
             self.end = outer;
         }
         Ok(unknown)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Writer;
+
+    #[test]
+    fn varints_come_back_at_every_edge() {
+        let mut edges: Vec<i64> =
+            (0..64).flat_map(|bit| [1i64 << bit, (1i64 << bit).wrapping_sub(1)]).collect();
+        edges.extend(edges.clone().iter().map(|n| n.wrapping_neg()));
+        for n in edges {
+            let mut w = Writer::new();
+            w.varlong(n);
+            w.varint(n as i32);
+            w.uvarint(n as u32);
+            let mut r = Reader::new(w.into_bytes().unwrap());
+            assert_eq!(r.varlong("n").unwrap(), n);
+            assert_eq!(r.varint("n").unwrap(), n as i32);
+            assert_eq!(r.uvarint("n").unwrap(), n as u32);
+            r.expect_end("n").unwrap();
+        }
+        let mut r = Reader::new(Bytes::from_static(&[0xff; 9]));
+        assert_eq!(r.varlong("n").unwrap_err().kind, DecodeErrorKind::Truncated);
+        let mut r =
+            Reader::new(Bytes::from_static(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2]));
+        assert_eq!(r.varlong("n").unwrap_err().kind, DecodeErrorKind::Varint);
+    }
+
+    #[test]
+    fn lengths_below_null_and_strings_that_are_no_text_are_errors() {
+        let mut r = Reader::new(Bytes::from_static(&[0xff, 0xfe, 0, 0]));
+        assert_eq!(r.string(false, "s").unwrap_err().kind, DecodeErrorKind::Length);
+        let mut r = Reader::new(Bytes::from_static(&[0xff, 0xff]));
+        assert_eq!(r.string(false, "s").unwrap_err().kind, DecodeErrorKind::Null);
+        let mut r = Reader::new(Bytes::from_static(&[0, 2, b'a', 0xff]));
+        let error = r.string(false, "s").unwrap_err();
+        assert_eq!((error.kind, error.value, error.bound), (DecodeErrorKind::Utf8, 2, 1));
+        let mut r = Reader::new(Bytes::from_static(&[0xff, 0xff, 0xff, 0xfe, 0]));
+        assert_eq!(r.bytes(false, "b").unwrap_err().kind, DecodeErrorKind::Length);
     }
 }

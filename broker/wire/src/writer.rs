@@ -216,6 +216,11 @@ impl Writer {
         self.i8(if present { 1 } else { -1 });
     }
 
+    /// The same for a structure in a tagged field, where Kafka marks it with a varint.
+    pub fn tagged_presence(&mut self, present: bool) {
+        self.uvarint(present.into());
+    }
+
     fn length(
         &mut self,
         compact: bool,

@@ -49,6 +49,8 @@ impl AddOffsetsToTxnRequest {
         w.string(flexible, &self.group_id, "group_id")?;
         if flexible {
             w.unknown_tagged_fields(&self.unknown_tagged_fields)?;
+        } else if !self.unknown_tagged_fields.is_empty() {
+            return Err(EncodeError::absent("unknown_tagged_fields", version));
         }
         Ok(())
     }

@@ -121,6 +121,8 @@ impl ApiVersionsResponse {
                 })?;
             }
             w.tagged_fields(tags, &self.unknown_tagged_fields)?;
+        } else if !self.unknown_tagged_fields.is_empty() {
+            return Err(EncodeError::absent("unknown_tagged_fields", version));
         }
         Ok(())
     }
@@ -161,6 +163,8 @@ impl ApiVersion {
         w.i16(self.max_version);
         if flexible {
             w.unknown_tagged_fields(&self.unknown_tagged_fields)?;
+        } else if !self.unknown_tagged_fields.is_empty() {
+            return Err(EncodeError::absent("unknown_tagged_fields", version));
         }
         Ok(())
     }

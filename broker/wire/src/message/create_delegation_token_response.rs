@@ -90,6 +90,8 @@ impl CreateDelegationTokenResponse {
         w.i32(self.throttle_time_ms);
         if flexible {
             w.unknown_tagged_fields(&self.unknown_tagged_fields)?;
+        } else if !self.unknown_tagged_fields.is_empty() {
+            return Err(EncodeError::absent("unknown_tagged_fields", version));
         }
         Ok(())
     }

@@ -59,6 +59,8 @@ impl CreateTopicsRequest {
         w.bool(self.validate_only);
         if flexible {
             w.unknown_tagged_fields(&self.unknown_tagged_fields)?;
+        } else if !self.unknown_tagged_fields.is_empty() {
+            return Err(EncodeError::absent("unknown_tagged_fields", version));
         }
         Ok(())
     }
@@ -113,6 +115,8 @@ impl CreatableTopic {
         }
         if flexible {
             w.unknown_tagged_fields(&self.unknown_tagged_fields)?;
+        } else if !self.unknown_tagged_fields.is_empty() {
+            return Err(EncodeError::absent("unknown_tagged_fields", version));
         }
         Ok(())
     }
@@ -152,6 +156,8 @@ impl CreatableReplicaAssignment {
         }
         if flexible {
             w.unknown_tagged_fields(&self.unknown_tagged_fields)?;
+        } else if !self.unknown_tagged_fields.is_empty() {
+            return Err(EncodeError::absent("unknown_tagged_fields", version));
         }
         Ok(())
     }
@@ -198,6 +204,8 @@ impl CreatableTopicConfig {
         w.nullable_string(flexible, self.value.as_deref(), true, "value")?;
         if flexible {
             w.unknown_tagged_fields(&self.unknown_tagged_fields)?;
+        } else if !self.unknown_tagged_fields.is_empty() {
+            return Err(EncodeError::absent("unknown_tagged_fields", version));
         }
         Ok(())
     }

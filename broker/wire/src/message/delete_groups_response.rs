@@ -44,6 +44,8 @@ impl DeleteGroupsResponse {
         }
         if flexible {
             w.unknown_tagged_fields(&self.unknown_tagged_fields)?;
+        } else if !self.unknown_tagged_fields.is_empty() {
+            return Err(EncodeError::absent("unknown_tagged_fields", version));
         }
         Ok(())
     }
@@ -88,6 +90,8 @@ impl DeletableGroupResult {
         }
         if flexible {
             w.unknown_tagged_fields(&self.unknown_tagged_fields)?;
+        } else if !self.unknown_tagged_fields.is_empty() {
+            return Err(EncodeError::absent("unknown_tagged_fields", version));
         }
         Ok(())
     }

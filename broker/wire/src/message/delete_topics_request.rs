@@ -64,6 +64,8 @@ impl DeleteTopicsRequest {
         w.i32(self.timeout_ms);
         if flexible {
             w.unknown_tagged_fields(&self.unknown_tagged_fields)?;
+        } else if !self.unknown_tagged_fields.is_empty() {
+            return Err(EncodeError::absent("unknown_tagged_fields", version));
         }
         Ok(())
     }

@@ -64,6 +64,8 @@ impl DescribeClientQuotasResponse {
         }
         if flexible {
             w.unknown_tagged_fields(&self.unknown_tagged_fields)?;
+        } else if !self.unknown_tagged_fields.is_empty() {
+            return Err(EncodeError::absent("unknown_tagged_fields", version));
         }
         Ok(())
     }
@@ -106,6 +108,8 @@ impl EntryData {
         }
         if flexible {
             w.unknown_tagged_fields(&self.unknown_tagged_fields)?;
+        } else if !self.unknown_tagged_fields.is_empty() {
+            return Err(EncodeError::absent("unknown_tagged_fields", version));
         }
         Ok(())
     }
@@ -152,6 +156,8 @@ impl EntityData {
         w.nullable_string(flexible, self.entity_name.as_deref(), true, "entity_name")?;
         if flexible {
             w.unknown_tagged_fields(&self.unknown_tagged_fields)?;
+        } else if !self.unknown_tagged_fields.is_empty() {
+            return Err(EncodeError::absent("unknown_tagged_fields", version));
         }
         Ok(())
     }
@@ -188,6 +194,8 @@ impl ValueData {
         w.f64(self.value);
         if flexible {
             w.unknown_tagged_fields(&self.unknown_tagged_fields)?;
+        } else if !self.unknown_tagged_fields.is_empty() {
+            return Err(EncodeError::absent("unknown_tagged_fields", version));
         }
         Ok(())
     }

@@ -42,6 +42,8 @@ impl ExpireDelegationTokenRequest {
         w.i64(self.expiry_time_period_ms);
         if flexible {
             w.unknown_tagged_fields(&self.unknown_tagged_fields)?;
+        } else if !self.unknown_tagged_fields.is_empty() {
+            return Err(EncodeError::absent("unknown_tagged_fields", version));
         }
         Ok(())
     }

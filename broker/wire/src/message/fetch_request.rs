@@ -149,6 +149,8 @@ impl FetchRequest {
                 })?;
             }
             w.tagged_fields(tags, &self.unknown_tagged_fields)?;
+        } else if !self.unknown_tagged_fields.is_empty() {
+            return Err(EncodeError::absent("unknown_tagged_fields", version));
         }
         if version < 15 && self.replica_state != ReplicaState::default() {
             return Err(EncodeError::absent("replica_state", version));
@@ -239,6 +241,8 @@ impl FetchTopic {
         }
         if flexible {
             w.unknown_tagged_fields(&self.unknown_tagged_fields)?;
+        } else if !self.unknown_tagged_fields.is_empty() {
+            return Err(EncodeError::absent("unknown_tagged_fields", version));
         }
         Ok(())
     }
@@ -345,6 +349,8 @@ impl FetchPartition {
                 })?;
             }
             w.tagged_fields(tags, &self.unknown_tagged_fields)?;
+        } else if !self.unknown_tagged_fields.is_empty() {
+            return Err(EncodeError::absent("unknown_tagged_fields", version));
         }
         Ok(())
     }
@@ -396,6 +402,8 @@ impl ForgottenTopic {
         }
         if flexible {
             w.unknown_tagged_fields(&self.unknown_tagged_fields)?;
+        } else if !self.unknown_tagged_fields.is_empty() {
+            return Err(EncodeError::absent("unknown_tagged_fields", version));
         }
         Ok(())
     }

@@ -85,6 +85,8 @@ impl FetchResponse {
                 })?;
             }
             w.tagged_fields(tags, &self.unknown_tagged_fields)?;
+        } else if !self.unknown_tagged_fields.is_empty() {
+            return Err(EncodeError::absent("unknown_tagged_fields", version));
         }
         if version < 16 && !self.node_endpoints.is_empty() {
             return Err(EncodeError::absent("node_endpoints", version));
@@ -139,6 +141,8 @@ impl FetchableTopicResponse {
         }
         if flexible {
             w.unknown_tagged_fields(&self.unknown_tagged_fields)?;
+        } else if !self.unknown_tagged_fields.is_empty() {
+            return Err(EncodeError::absent("unknown_tagged_fields", version));
         }
         Ok(())
     }
@@ -276,6 +280,8 @@ impl PartitionData {
                 })?;
             }
             w.tagged_fields(tags, &self.unknown_tagged_fields)?;
+        } else if !self.unknown_tagged_fields.is_empty() {
+            return Err(EncodeError::absent("unknown_tagged_fields", version));
         }
         if version < 12 && self.diverging_epoch != EpochEndOffset::default() {
             return Err(EncodeError::absent("diverging_epoch", version));
@@ -429,6 +435,8 @@ impl AbortedTransaction {
         w.i64(self.first_offset);
         if flexible {
             w.unknown_tagged_fields(&self.unknown_tagged_fields)?;
+        } else if !self.unknown_tagged_fields.is_empty() {
+            return Err(EncodeError::absent("unknown_tagged_fields", version));
         }
         Ok(())
     }

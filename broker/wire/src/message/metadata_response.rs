@@ -105,6 +105,8 @@ impl MetadataResponse {
         }
         if flexible {
             w.unknown_tagged_fields(&self.unknown_tagged_fields)?;
+        } else if !self.unknown_tagged_fields.is_empty() {
+            return Err(EncodeError::absent("unknown_tagged_fields", version));
         }
         Ok(())
     }
@@ -153,6 +155,8 @@ impl MetadataResponseBroker {
         }
         if flexible {
             w.unknown_tagged_fields(&self.unknown_tagged_fields)?;
+        } else if !self.unknown_tagged_fields.is_empty() {
+            return Err(EncodeError::absent("unknown_tagged_fields", version));
         }
         Ok(())
     }
@@ -236,6 +240,8 @@ impl MetadataResponseTopic {
         }
         if flexible {
             w.unknown_tagged_fields(&self.unknown_tagged_fields)?;
+        } else if !self.unknown_tagged_fields.is_empty() {
+            return Err(EncodeError::absent("unknown_tagged_fields", version));
         }
         Ok(())
     }
@@ -325,6 +331,8 @@ impl MetadataResponsePartition {
         }
         if flexible {
             w.unknown_tagged_fields(&self.unknown_tagged_fields)?;
+        } else if !self.unknown_tagged_fields.is_empty() {
+            return Err(EncodeError::absent("unknown_tagged_fields", version));
         }
         Ok(())
     }

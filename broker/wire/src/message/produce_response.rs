@@ -66,6 +66,8 @@ impl ProduceResponse {
                 })?;
             }
             w.tagged_fields(tags, &self.unknown_tagged_fields)?;
+        } else if !self.unknown_tagged_fields.is_empty() {
+            return Err(EncodeError::absent("unknown_tagged_fields", version));
         }
         if version < 10 && !self.node_endpoints.is_empty() {
             return Err(EncodeError::absent("node_endpoints", version));
@@ -121,6 +123,8 @@ impl TopicProduceResponse {
         }
         if flexible {
             w.unknown_tagged_fields(&self.unknown_tagged_fields)?;
+        } else if !self.unknown_tagged_fields.is_empty() {
+            return Err(EncodeError::absent("unknown_tagged_fields", version));
         }
         Ok(())
     }
@@ -224,6 +228,8 @@ impl PartitionProduceResponse {
                 })?;
             }
             w.tagged_fields(tags, &self.unknown_tagged_fields)?;
+        } else if !self.unknown_tagged_fields.is_empty() {
+            return Err(EncodeError::absent("unknown_tagged_fields", version));
         }
         if version < 10 && self.current_leader != LeaderIdAndEpoch::default() {
             return Err(EncodeError::absent("current_leader", version));
@@ -268,6 +274,8 @@ impl BatchIndexAndErrorMessage {
         )?;
         if flexible {
             w.unknown_tagged_fields(&self.unknown_tagged_fields)?;
+        } else if !self.unknown_tagged_fields.is_empty() {
+            return Err(EncodeError::absent("unknown_tagged_fields", version));
         }
         Ok(())
     }

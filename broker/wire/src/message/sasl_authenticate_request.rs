@@ -38,6 +38,8 @@ impl SaslAuthenticateRequest {
         w.bytes(flexible, &self.auth_bytes, "auth_bytes")?;
         if flexible {
             w.unknown_tagged_fields(&self.unknown_tagged_fields)?;
+        } else if !self.unknown_tagged_fields.is_empty() {
+            return Err(EncodeError::absent("unknown_tagged_fields", version));
         }
         Ok(())
     }

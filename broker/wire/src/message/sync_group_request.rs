@@ -79,6 +79,8 @@ impl SyncGroupRequest {
         }
         if flexible {
             w.unknown_tagged_fields(&self.unknown_tagged_fields)?;
+        } else if !self.unknown_tagged_fields.is_empty() {
+            return Err(EncodeError::absent("unknown_tagged_fields", version));
         }
         Ok(())
     }
@@ -115,6 +117,8 @@ impl SyncGroupRequestAssignment {
         w.bytes(flexible, &self.assignment, "assignment")?;
         if flexible {
             w.unknown_tagged_fields(&self.unknown_tagged_fields)?;
+        } else if !self.unknown_tagged_fields.is_empty() {
+            return Err(EncodeError::absent("unknown_tagged_fields", version));
         }
         Ok(())
     }

@@ -6,7 +6,13 @@ use crate::random::{Size, bytes, versions};
 use crate::table::{Kind, Message};
 use ::bytes::Bytes;
 use millstream_types::{Rng, SeededRng};
-use millstream_wire::{AnyRequest, AnyResponse, ApiKey, DecodeError, DecodeErrorKind, Reader, Writer};
+use millstream_wire::record::data::ConsumerProtocolSubscription;
+use millstream_wire::record::group::{GroupKey, GroupValue};
+use millstream_wire::record::metadata::MetadataRecord;
+use millstream_wire::record::txn::TransactionValue;
+use millstream_wire::{
+    AnyRequest, AnyResponse, ApiKey, Data, DecodeError, DecodeErrorKind, Reader, Writer, frame,
+};
 
 const SIZE: Size = Size { elements: 2, bytes: 6, unknown_tags: true };
 
@@ -41,7 +47,7 @@ fn a_message_cut_short_is_an_error_at_every_byte() {
 fn changed_bytes_never_panic() {
     for message in messages() {
         for version in versions(&message) {
-            for case in 0..40 {
+            for case in 0..150 {
                 let seed = case * 65_537 + version as u64;
                 let mut rng = SeededRng::new(seed);
                 let mut input = bytes(&message, version, &mut rng, SIZE);
@@ -63,12 +69,31 @@ fn changed_bytes_never_panic() {
 fn noise_never_panics() {
     for message in messages() {
         for version in versions(&message) {
-            for seed in 0..20 {
+            for seed in 0..60 {
                 let mut rng = SeededRng::new(seed);
                 let input: Vec<u8> = (0..rng.below(120)).map(|_| rng.next_u64() as u8 & 0x8f).collect();
                 println!("{} version {version}, seed {seed}", message.name);
                 let _ = decode(&message, version, &input);
             }
+        }
+    }
+}
+
+#[test]
+fn headers_and_records_made_of_noise_never_panic() {
+    for seed in 0..20_000 {
+        let mut rng = SeededRng::new(seed);
+        let mut input: Vec<u8> = (0..rng.below(60)).map(|_| rng.next_u64() as u8 & 0x8f).collect();
+        println!("seed {seed}");
+        let _ = frame::decode_request_header(&mut Reader::new(Bytes::from(input.clone())));
+        let _ = GroupValue::decode(rng.below(25) as i16, Bytes::from(input.clone()));
+        let _ = TransactionValue::decode(0, Bytes::from(input.clone()));
+        let _ = ConsumerProtocolSubscription::from_versioned_bytes(Bytes::from(input.clone()));
+        if input.len() >= 3 {
+            (input[0], input[1]) = (0, rng.below(25) as u8);
+            let _ = GroupKey::decode(Bytes::from(input.clone()));
+            (input[0], input[1], input[2]) = (1, rng.below(31) as u8, rng.below(3) as u8);
+            let _ = MetadataRecord::decode(Bytes::from(input));
         }
     }
 }

@@ -2,7 +2,7 @@
 //! no structures in between. Owns the canonical form: tagged fields only where they are not at their default, in
 //! the order of their tags.
 
-use crate::table::{Field, Message, Type, Versions, parse};
+use crate::table::{Field, Message, Type, parse};
 use millstream_types::{Rng, SeededRng};
 
 /// Every message of a table.
@@ -39,6 +39,16 @@ struct Random<'a> {
     version: i16,
     rng: &'a mut SeededRng,
     size: Size,
+}
+
+/// How a value stands where it stands.
+#[derive(Clone, Copy)]
+struct Place {
+    /// Whether a structure has a mark in front, that says whether it is null.
+    marked: bool,
+    tagged: bool,
+    flexible: bool,
+    null: bool,
 }
 
 pub fn uvarint(mut value: u64, out: &mut Vec<u8>) {
@@ -93,7 +103,7 @@ impl Random<'_> {
         let given = field.default.as_deref();
         if nullable && given == Some("null") {
             return match field.kind {
-                Type::Struct(_) => vec![0xff],
+                Type::Struct(_) if field.tag.is_none() => vec![0xff],
                 _ => vec![0],
             };
         }
@@ -143,18 +153,17 @@ impl Random<'_> {
     fn value(&mut self, field: &Field, depth: u64, out: &mut Vec<u8>) {
         let flexible = self.flexible() && !field.never_flexible;
         let null = field.nullable.contains(self.version) && self.rng.chance(1, 4);
-        self.typed(&field.kind, field.nullable, flexible, null, depth, out);
+        let place = Place {
+            marked: field.nullable.contains(self.version),
+            tagged: field.tag.is_some(),
+            flexible,
+            null,
+        };
+        self.typed(&field.kind, place, depth, out);
     }
 
-    fn typed(
-        &mut self,
-        kind: &Type,
-        nullable: Versions,
-        flexible: bool,
-        null: bool,
-        depth: u64,
-        out: &mut Vec<u8>,
-    ) {
+    fn typed(&mut self, kind: &Type, place: Place, depth: u64, out: &mut Vec<u8>) {
+        let Place { flexible, null, .. } = place;
         let special = self.rng.chance(1, 4);
         match kind {
             Type::Bool => out.push(self.rng.below(2) as u8),
@@ -191,8 +200,15 @@ impl Random<'_> {
                 self.fill(length, out);
             }
             Type::Struct(name) => {
-                if nullable.contains(self.version) {
-                    out.push(if null { 0xff } else { 1 });
+                if place.marked {
+                    // In a tagged field the mark is a varint.
+                    out.push(if !null {
+                        1
+                    } else if place.tagged {
+                        0
+                    } else {
+                        0xff
+                    });
                 }
                 if !null {
                     self.structure(name, depth + 1, out);
@@ -206,7 +222,8 @@ impl Random<'_> {
                 let count = self.rng.below(self.size.elements / (depth + 1) + 2);
                 self.length(flexible, false, Some(count), out);
                 for _ in 0..count {
-                    self.typed(element, Versions::NONE, flexible, false, depth + 1, out);
+                    let place = Place { marked: false, tagged: false, flexible, null: false };
+                    self.typed(element, place, depth + 1, out);
                 }
             }
         }

@@ -5,7 +5,10 @@ use crate::random::{Size, bytes, table, uvarint, versions};
 use ::bytes::Bytes;
 use millstream_types::SeededRng;
 use millstream_wire::record::data::{ConsumerProtocolSubscription, EndTxnMarker, ProducerSnapshot};
-use millstream_wire::record::group::{GroupKey, GroupValue, OffsetCommitKey, OffsetCommitValue};
+use millstream_wire::record::group::consumer_group_member_metadata_value::ClassicMemberMetadata;
+use millstream_wire::record::group::{
+    ConsumerGroupMemberMetadataValue, GroupKey, GroupValue, OffsetCommitKey, OffsetCommitValue,
+};
 use millstream_wire::record::metadata::{MetadataRecord, TopicRecord};
 use millstream_wire::record::remote_log::RemoteLogRecord;
 use millstream_wire::record::share::{ShareKey, ShareValue};
@@ -147,6 +150,19 @@ fn records_written_by_hand() {
         subscription.to_versioned_bytes(0).unwrap(),
         &[0, 0, 0, 0, 0, 1, 0, 1, b't', 255, 255, 255, 255][..]
     );
+}
+
+#[test]
+fn a_structure_in_a_tagged_field_is_marked_by_a_varint() {
+    // What Kafka 4.4.0's own class writes: the field's default is a structure, so null has to be said, and is the
+    // varint 0 where a structure outside a tagged field would have the byte -1.
+    let mut value = ConsumerGroupMemberMetadataValue { classic_member_metadata: None, ..Default::default() };
+    assert_eq!(value.to_bytes(0).unwrap(), &[1, 1, 1, 1, 1, 1, 255, 255, 255, 255, 1, 1, 0, 1, 0][..]);
+    value.classic_member_metadata =
+        Some(ClassicMemberMetadata { session_timeout_ms: 9, ..Default::default() });
+    let bytes = value.to_bytes(0).unwrap();
+    assert_eq!(bytes, &[1, 1, 1, 1, 1, 1, 255, 255, 255, 255, 1, 1, 0, 7, 1, 0, 0, 0, 9, 1, 0][..]);
+    assert_eq!(ConsumerGroupMemberMetadataValue::from_bytes(bytes, 0).unwrap(), value);
 }
 
 #[test]

@@ -64,7 +64,7 @@ impl ConsumerGroupCurrentMemberAssignmentValue {
 }
 
 /// `TopicPartitions` of [`ConsumerGroupCurrentMemberAssignmentValue`], version 0.
-#[derive(Clone, Debug, PartialEq, Default)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TopicPartitions {
     /// `TopicId`.
     pub topic_id: Uuid,
@@ -74,6 +74,17 @@ pub struct TopicPartitions {
     pub assignment_epochs: Option<Vec<i32>>,
     /// Tagged fields that this schema does not name, kept as they came.
     pub unknown_tagged_fields: TaggedFields,
+}
+
+impl Default for TopicPartitions {
+    fn default() -> TopicPartitions {
+        TopicPartitions {
+            topic_id: Uuid::ZERO,
+            partitions: Vec::new(),
+            assignment_epochs: Some(Vec::new()),
+            unknown_tagged_fields: TaggedFields::default(),
+        }
+    }
 }
 
 impl TopicPartitions {
@@ -105,7 +116,7 @@ impl TopicPartitions {
             w.i32(*v);
         }
         let mut tags = crate::tagged::TagSet::new();
-        if self.assignment_epochs.is_some() {
+        if self.assignment_epochs.as_ref().is_none_or(|v| !v.is_empty()) {
             tags.add(0, |w| {
                 w.nullable_array_len(
                     true,

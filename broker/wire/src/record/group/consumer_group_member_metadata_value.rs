@@ -45,7 +45,7 @@ impl Default for ConsumerGroupMemberMetadataValue {
             subscribed_topic_regex: Some(String::new()),
             rebalance_timeout_ms: -1,
             server_assignor: Some(String::new()),
-            classic_member_metadata: None,
+            classic_member_metadata: Some(ClassicMemberMetadata::default()),
             unknown_tagged_fields: TaggedFields::default(),
         }
     }
@@ -68,7 +68,7 @@ impl ConsumerGroupMemberMetadataValue {
         m.unknown_tagged_fields = r.tagged_fields(&mut |r, tag| {
             match tag {
                 0 => {
-                    m.classic_member_metadata = if r.is_present("classic_member_metadata")? {
+                    m.classic_member_metadata = if r.tagged_is_present("classic_member_metadata")? {
                         Some(ClassicMemberMetadata::decode(r, version)?)
                     } else {
                         None
@@ -96,9 +96,9 @@ impl ConsumerGroupMemberMetadataValue {
         w.i32(self.rebalance_timeout_ms);
         w.nullable_string(true, self.server_assignor.as_deref(), true, "server_assignor")?;
         let mut tags = crate::tagged::TagSet::new();
-        if self.classic_member_metadata.is_some() {
+        if self.classic_member_metadata.as_ref() != Some(&ClassicMemberMetadata::default()) {
             tags.add(0, |w| {
-                w.presence(self.classic_member_metadata.is_some());
+                w.tagged_presence(self.classic_member_metadata.is_some());
                 if let Some(v) = &self.classic_member_metadata {
                     v.encode(w, version)?;
                 }

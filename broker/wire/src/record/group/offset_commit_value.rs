@@ -91,6 +91,8 @@ impl OffsetCommitValue {
                 })?;
             }
             w.tagged_fields(tags, &self.unknown_tagged_fields)?;
+        } else if !self.unknown_tagged_fields.is_empty() {
+            return Err(EncodeError::absent("unknown_tagged_fields", version));
         }
         Ok(())
     }

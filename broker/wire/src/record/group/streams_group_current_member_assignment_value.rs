@@ -93,7 +93,7 @@ impl StreamsGroupCurrentMemberAssignmentValue {
 }
 
 /// `TaskIds` of [`StreamsGroupCurrentMemberAssignmentValue`], version 0.
-#[derive(Clone, Debug, PartialEq, Default)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TaskIds {
     /// `SubtopologyId`.
     pub subtopology_id: String,
@@ -103,6 +103,17 @@ pub struct TaskIds {
     pub assignment_epochs: Option<Vec<i32>>,
     /// Tagged fields that this schema does not name, kept as they came.
     pub unknown_tagged_fields: TaggedFields,
+}
+
+impl Default for TaskIds {
+    fn default() -> TaskIds {
+        TaskIds {
+            subtopology_id: String::new(),
+            partitions: Vec::new(),
+            assignment_epochs: Some(Vec::new()),
+            unknown_tagged_fields: TaggedFields::default(),
+        }
+    }
 }
 
 impl TaskIds {
@@ -134,7 +145,7 @@ impl TaskIds {
             w.i32(*v);
         }
         let mut tags = crate::tagged::TagSet::new();
-        if self.assignment_epochs.is_some() {
+        if self.assignment_epochs.as_ref().is_none_or(|v| !v.is_empty()) {
             tags.add(0, |w| {
                 w.nullable_array_len(
                     true,

@@ -33,7 +33,7 @@ impl Default for StreamsGroupMetadataValue {
             epoch: 0,
             metadata_hash: 0,
             validated_topology_epoch: -1,
-            last_assignment_configs: None,
+            last_assignment_configs: Some(Vec::new()),
             stored_description_topology_epoch: -1,
             failed_description_topology_epoch: -1,
             unknown_tagged_fields: TaggedFields::default(),
@@ -82,7 +82,7 @@ impl StreamsGroupMetadataValue {
                 Ok(())
             })?;
         }
-        if self.last_assignment_configs.is_some() {
+        if self.last_assignment_configs.as_ref().is_none_or(|v| !v.is_empty()) {
             tags.add(1, |w| {
                 w.nullable_array_len(
                     true,

@@ -131,6 +131,8 @@ impl TransactionLogValue {
                 })?;
             }
             w.tagged_fields(tags, &self.unknown_tagged_fields)?;
+        } else if !self.unknown_tagged_fields.is_empty() {
+            return Err(EncodeError::absent("unknown_tagged_fields", version));
         }
         if version != 1 && self.previous_producer_id != -1 {
             return Err(EncodeError::absent("previous_producer_id", version));
@@ -182,6 +184,8 @@ impl PartitionsSchema {
         }
         if flexible {
             w.unknown_tagged_fields(&self.unknown_tagged_fields)?;
+        } else if !self.unknown_tagged_fields.is_empty() {
+            return Err(EncodeError::absent("unknown_tagged_fields", version));
         }
         Ok(())
     }
