@@ -5,6 +5,7 @@
 //! Owns the contract between worker and connector, whose point is CN-1: the effect of each input on a target exactly
 //! once, or the connector says at least once. Never enters: a foreign system's driver, a runtime, the broker.
 
+pub mod cell;
 pub mod config;
 pub mod context;
 pub mod egress;

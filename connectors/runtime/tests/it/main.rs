@@ -1,0 +1,3 @@
+//! The egress guard over a corpus of URLs.
+
+mod egress_corpus;

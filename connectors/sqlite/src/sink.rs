@@ -1,0 +1,316 @@
+//! The sink. Rows wait in memory until the commit, which is one SQLite transaction of rows and offsets, so nothing is
+//! locked between commits. SQLite's calls block and run on tokio's blocking threads.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use arrow_array::RecordBatch;
+use millstream_connector::cell::{self, Cell};
+use millstream_connector::{
+    Change, Context, Delivery, NextOffsets, Offsets, RowFault, Sink, SinkBatch, SinkCapabilities, SinkError,
+    async_trait,
+};
+use millstream_types::{Millis, Offset, TopicPartition};
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, Statement, ToSql, TransactionBehavior};
+
+use crate::config::{Decimals, SqliteSinkConfig, Synchronous};
+use crate::error::{Class, classify, sink_error};
+use crate::{offsets, statements};
+
+/// Rows into a table of a SQLite database.
+pub struct SqliteSink {
+    config: SqliteSinkConfig,
+    context: Context,
+    /// Absent before the first open, and after a failure that leaves the connection's state unknown.
+    connection: Option<Connection>,
+    partitions: BTreeMap<TopicPartition, Owned>,
+}
+
+/// A partition that was opened.
+#[derive(Default)]
+struct Owned {
+    expected: Option<Offset>,
+    staged: Vec<SinkBatch>,
+    staged_since: Option<Millis>,
+    staged_bytes: u64,
+}
+
+/// One partition's share of a commit.
+struct Work {
+    partition: TopicPartition,
+    expected: Option<Offset>,
+    next: Offset,
+    batches: Vec<SinkBatch>,
+}
+
+const CRASH_POINTS: &[&str] = &["before_commit", "rows_written", "after_commit"];
+
+impl SqliteSink {
+    /// A sink that connects at its first open. Fails when the settings contradict each other.
+    pub fn new(config: SqliteSinkConfig, context: Context) -> Result<SqliteSink, SinkError> {
+        config.validate().map_err(SinkError::Setup)?;
+        Ok(SqliteSink { config, context, connection: None, partitions: BTreeMap::new() })
+    }
+
+    /// Runs `work` with the connection on a blocking thread. The connection comes back even when `work` fails: SQLite
+    /// rolls back what was open when its transaction is dropped.
+    async fn blocking<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut Connection) -> Result<T, SinkError> + Send + 'static,
+    ) -> Result<T, SinkError> {
+        let open = match self.connection.take() {
+            Some(connection) => Ok(connection),
+            None => Err((self.config.clone(), self.config.path.clone())),
+        };
+        let task = tokio::task::spawn_blocking(move || {
+            let mut connection = match open {
+                Ok(connection) => connection,
+                Err((config, path)) => connect(&config)
+                    .map_err(|error| sink_error(&format!("opening the database {path}"), &error))?,
+            };
+            let result = work(&mut connection);
+            Ok::<_, SinkError>((connection, result))
+        });
+        let (connection, result) = task
+            .await
+            .map_err(|error| SinkError::transient(format!("running a database call: {error}")))??;
+        self.connection = Some(connection);
+        result
+    }
+}
+
+fn connect(config: &SqliteSinkConfig) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(&config.path)?;
+    connection.busy_timeout(Duration::from_millis(config.busy_timeout.0))?;
+    // Readers go on while a commit runs.
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    let level = match config.synchronous {
+        Synchronous::Full => "FULL",
+        Synchronous::Normal => "NORMAL",
+    };
+    connection.pragma_update(None, "synchronous", level)?;
+    connection.execute_batch(offsets::CREATE)?;
+    Ok(connection)
+}
+
+#[async_trait]
+impl Sink for SqliteSink {
+    fn capabilities(&self) -> SinkCapabilities {
+        SinkCapabilities {
+            delivery: Delivery::ExactlyOnce,
+            deletes: !self.config.key.is_empty(),
+            crash_points: CRASH_POINTS,
+        }
+    }
+
+    async fn open(&mut self, partitions: &[TopicPartition]) -> Result<NextOffsets, SinkError> {
+        let (asked, context) = (partitions.to_vec(), self.context.clone());
+        let found = self
+            .blocking(move |connection| {
+                let mut found = NextOffsets::new();
+                for partition in asked {
+                    let next = offsets::read(connection, &context, &partition)
+                        .map_err(|error| sink_error("reading the stored offsets", &error))?;
+                    found.insert(partition, next);
+                }
+                Ok(found)
+            })
+            .await?;
+        for (partition, next) in &found {
+            self.partitions.insert(partition.clone(), Owned { expected: *next, ..Owned::default() });
+        }
+        Ok(found)
+    }
+
+    async fn stage(&mut self, partition: &TopicPartition, batch: SinkBatch) -> Result<(), SinkError> {
+        cell::check_columns(batch.rows()).map_err(|error| SinkError::Setup(error.to_string()))?;
+        if let Some(key) = self.config.key.iter().find(|key| batch.rows().column_by_name(key).is_none()) {
+            return Err(SinkError::Setup(format!(
+                "writing to {}: the rows have no column \"{key}\", which `key` names",
+                self.config.table
+            )));
+        }
+        if batch.change() == Change::Delete && self.config.key.is_empty() {
+            return Err(SinkError::Setup(format!(
+                "deleting from {}: without `key` a row cannot be found again; name the key's columns",
+                self.config.table
+            )));
+        }
+        let now = self.context.now();
+        let owned =
+            self.partitions.get_mut(partition).expect("CN-1: a partition is opened before it is staged for");
+        owned.staged_since.get_or_insert(now);
+        owned.staged_bytes += batch.rows().get_array_memory_size() as u64;
+        owned.staged.push(batch);
+        Ok(())
+    }
+
+    fn due(&mut self, now: Millis) -> Vec<TopicPartition> {
+        let full =
+            self.partitions.values().map(|owned| owned.staged_bytes).sum::<u64>() >= self.config.max_staged.0;
+        let interval = self.config.commit_interval.0 as Millis;
+        self.partitions
+            .iter()
+            .filter(|(_, owned)| owned.staged_since.is_some_and(|since| full || now - since >= interval))
+            .map(|(partition, _)| partition.clone())
+            .collect()
+    }
+
+    async fn commit(&mut self, next: &Offsets) -> Result<(), SinkError> {
+        self.context.crash.reach("before_commit")?;
+        let work: Vec<Work> = next
+            .iter()
+            .map(|(partition, next)| {
+                let owned =
+                    self.partitions.get(partition).expect("CN-1: a partition is opened before a commit");
+                let last = owned.staged.iter().filter_map(SinkBatch::last_offset).max();
+                assert!(last.is_none_or(|last| last < *next), "CN-1: a commit lies above what was staged");
+                let batches = owned.staged.clone();
+                Work { partition: partition.clone(), expected: owned.expected, next: *next, batches }
+            })
+            .collect();
+        let (config, context) = (self.config.clone(), self.context.clone());
+        let result = self.blocking(move |connection| write(connection, &config, &context, &work)).await;
+        match &result {
+            Ok(()) => {
+                self.context.crash.reach("after_commit")?;
+                for (partition, next) in next {
+                    self.partitions
+                        .insert(partition.clone(), Owned { expected: Some(*next), ..Owned::default() });
+                }
+            }
+            Err(SinkError::Data(_)) => {
+                for partition in next.keys() {
+                    let owned = self.partitions.get_mut(partition).expect("present above");
+                    *owned = Owned { expected: owned.expected, ..Owned::default() };
+                }
+            }
+            Err(_) => {}
+        }
+        result
+    }
+
+    async fn close(&mut self, partitions: &[TopicPartition]) -> Result<(), SinkError> {
+        for partition in partitions {
+            self.partitions.remove(partition);
+        }
+        Ok(())
+    }
+}
+
+/// One transaction: offsets first, so that a zombie is turned away before it has written a row.
+fn write(
+    connection: &mut Connection,
+    config: &SqliteSinkConfig,
+    context: &Context,
+    work: &[Work],
+) -> Result<(), SinkError> {
+    let doing = format!("committing to {}", config.table);
+    let transaction = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(|error| sink_error(&doing, &error))?;
+    for part in work {
+        offsets::advance(&transaction, context, &part.partition, part.expected, part.next)?;
+    }
+    let mut faults = Vec::new();
+    for part in work {
+        for batch in &part.batches {
+            write_batch(&transaction, config, part, batch, &mut faults)?;
+        }
+    }
+    if !faults.is_empty() {
+        // Dropping the transaction rolls it back.
+        return Err(SinkError::Data(faults));
+    }
+    context.crash.reach("rows_written")?;
+    transaction.commit().map_err(|error| sink_error(&doing, &error))
+}
+
+fn write_batch(
+    connection: &Connection,
+    config: &SqliteSinkConfig,
+    part: &Work,
+    batch: &SinkBatch,
+    faults: &mut Vec<RowFault>,
+) -> Result<(), SinkError> {
+    let rows = batch.rows();
+    let columns = rows.schema_ref();
+    let doing = format!("preparing to write to the table {}", config.table);
+    let prepare = |sql: &str| connection.prepare_cached(sql).map_err(|error| sink_error(&doing, &error));
+    if config.create {
+        let sql = statements::create_table(config, columns);
+        connection.execute_batch(&sql).map_err(|error| sink_error(&doing, &error))?;
+    }
+    let indexes: Vec<usize> = match batch.change() {
+        Change::Upsert => (0..rows.num_columns()).collect(),
+        Change::Delete => {
+            config.key.iter().map(|key| columns.index_of(key).expect("checked in stage")).collect()
+        }
+    };
+    let mut statement = match batch.change() {
+        Change::Upsert => prepare(&statements::write_row(config, columns))?,
+        Change::Delete => prepare(&statements::delete_row(config))?,
+    };
+    for row in 0..rows.num_rows() {
+        let result = bind(&mut statement, rows, &indexes, row, config.decimals);
+        match result.and_then(|()| statement.raw_execute()) {
+            Ok(_) => {}
+            Err(error)
+                if matches!(error, rusqlite::Error::ToSqlConversionFailure(_))
+                    || classify(&error) == Class::Row =>
+            {
+                faults.push(RowFault {
+                    partition: part.partition.clone(),
+                    row: batch.locate(row),
+                    reason: error.to_string(),
+                });
+            }
+            Err(error) => return Err(sink_error(&format!("writing a row to {}", config.table), &error)),
+        }
+    }
+    Ok(())
+}
+
+fn bind(
+    statement: &mut Statement<'_>,
+    rows: &RecordBatch,
+    indexes: &[usize],
+    row: usize,
+    decimals: Decimals,
+) -> rusqlite::Result<()> {
+    for (parameter, index) in indexes.iter().enumerate() {
+        let value = Value { cell: cell::cell(rows.column(*index).as_ref(), row), decimals };
+        statement.raw_bind_parameter(parameter + 1, value)?;
+    }
+    Ok(())
+}
+
+struct Value<'a> {
+    cell: Cell<'a>,
+    decimals: Decimals,
+}
+
+impl ToSql for Value<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        let integer = |value: i128| {
+            i64::try_from(value).map(ToSqlOutput::from).map_err(|_| {
+                rusqlite::Error::ToSqlConversionFailure(
+                    format!("the number {value} does not fit SQLite's 64-bit integers").into(),
+                )
+            })
+        };
+        Ok(match self.cell {
+            Cell::Null => ToSqlOutput::Borrowed(ValueRef::Null),
+            Cell::Boolean(value) => ToSqlOutput::from(value),
+            Cell::Integer(value) => integer(value)?,
+            Cell::Float(value) => ToSqlOutput::from(value),
+            Cell::Decimal { unscaled, .. } if self.decimals == Decimals::ScaledInteger => integer(unscaled)?,
+            Cell::Decimal { unscaled, scale } => ToSqlOutput::from(cell::decimal_text(unscaled, scale)),
+            Cell::Text(text) => ToSqlOutput::from(text),
+            Cell::Bytes(bytes) => ToSqlOutput::from(bytes),
+            Cell::Timestamp(micros) => ToSqlOutput::from(cell::timestamp_text(micros)),
+            Cell::Date(days) => ToSqlOutput::from(cell::date_text(days)),
+        })
+    }
+}
