@@ -1,0 +1,193 @@
+//! Sources, tables, transforms and sinks.
+//!
+//! Never enters: their relations (`check/`).
+
+use super::{Lower, duration, integer, size, span_of, text, text_of, texts, word};
+use crate::ast::{
+    Config, Dedupe, Emit, Late, LateThen, Operator, Sink, Source, Sql, Table, TopicOp, Transform, Wasm,
+    Watermark,
+};
+use crate::catalog::{ByScheme, Delivery};
+use crate::code;
+use crate::diagnostic::Diagnostic;
+use crate::node::{Data, Node};
+use crate::shape::Section;
+use crate::shape::walk::{normalised_fields, type_fields};
+use crate::span::Spanned;
+use crate::sql;
+
+/// What an operator has where the file says nothing; `shape/core.rs` shows the same values.
+const FUNCTION_MEMORY_BYTES: u64 = 64 << 20;
+const FUNCTION_FUEL: u64 = 1_000_000_000;
+const WATERMARK_IDLE_MS: u64 = 60_000;
+
+impl Lower<'_> {
+    pub(super) fn source(&mut self, id: &Spanned<String>, node: &Node) -> Source {
+        Source {
+            id: id.clone(),
+            type_name: type_name(node),
+            schema: text(node, "schema"),
+            delivery: delivery(node),
+            config: self.config(Section::Sources, node),
+        }
+    }
+
+    pub(super) fn table(&mut self, id: &Spanned<String>, node: &Node) -> Table {
+        Table {
+            id: id.clone(),
+            type_name: type_name(node),
+            key: texts(node, "key"),
+            schema: text(node, "schema"),
+            config: self.config(Section::Tables, node),
+        }
+    }
+
+    pub(super) fn sink(&mut self, id: &Spanned<String>, node: &Node) -> Sink {
+        let type_name = type_name(node);
+        let schema = self.catalog.component(Section::Sinks, &type_name).copied();
+        let connector = match schema.and_then(|s| s.by_scheme) {
+            Some(by_scheme) => self.by_scheme(node, &by_scheme),
+            None => type_name.value.clone(),
+        };
+        Sink {
+            id: id.clone(),
+            connector,
+            inputs: texts(node, "inputs"),
+            condition: node.get("where").filter(|n| n.scalar().is_some()).map(|n| self.sql(n)),
+            delivery: delivery(node),
+            writers: integer(Some(node), "writers")
+                .and_then(|n| u32::try_from(n).ok())
+                .unwrap_or_else(|| schema.map_or(1, |s| s.writers))
+                .max(1),
+            config: self.config(Section::Sinks, node),
+            type_name,
+        }
+    }
+
+    fn config(&mut self, section: Section, node: &Node) -> Config {
+        let fields = type_fields(section, &type_name(node), self.catalog).unwrap_or(&[]);
+        // A table's key is Millstream's, and its connector reads by it too.
+        let shared = if section == Section::Tables { super::super::shape::core::TABLE.fields } else { &[] };
+        let shared = shared.iter().filter(|f| f.name == "key");
+        let data = normalised_fields(node, fields.iter().chain(shared));
+        Config::new(Node { span: node.span, data })
+    }
+
+    /// The connector that a DSN's scheme chooses. The DSN is a secret: a message shows its scheme alone.
+    fn by_scheme(&mut self, node: &Node, choice: &ByScheme) -> String {
+        let Some(value) = node.get(choice.field) else { return String::new() };
+        let Some(scalar) = value.scalar() else { return String::new() };
+        let text = scalar.expose();
+        if text.is_empty() && scalar.interpolated {
+            return String::new();
+        }
+        let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
+        if let Some((_, connector)) = choice.schemes.iter().find(|(known, _)| *known == scheme) {
+            return (*connector).to_owned();
+        }
+        let known = choice.schemes.iter().map(|(s, _)| format!("{s}:")).collect::<Vec<_>>().join(", ");
+        let harmless =
+            !scheme.is_empty() && scheme.len() <= 16 && scheme.bytes().all(|b| b.is_ascii_alphanumeric());
+        let message = if harmless {
+            format!("`{}` starts with {scheme:?}, which chooses no connector; known: {known}", choice.field)
+        } else {
+            format!("`{}` starts with no scheme; known: {known}", choice.field)
+        };
+        let near = harmless
+            .then(|| crate::suggest::nearest(scheme, choice.schemes.iter().map(|(s, _)| *s)))
+            .flatten();
+        self.diagnostics.push(Diagnostic::new(&code::UNKNOWN_SCHEME, value.span, message).suggest(near));
+        String::new()
+    }
+
+    pub(super) fn transform(&mut self, id: &Spanned<String>, node: &Node) -> Option<Transform> {
+        let type_name = text(node, "type")?;
+        let op = match type_name.as_str() {
+            "sql" => Operator::Sql(self.query(node)),
+            "wasm" => Operator::Wasm(function(node)),
+            "topic" => {
+                Operator::Topic(TopicOp { topic: required(node, "topic"), watermark: watermark(node) })
+            }
+            "dedupe" => Operator::Dedupe(Dedupe {
+                key: texts(node, "key"),
+                within_ms: duration(Some(node), "within").unwrap_or(0),
+            }),
+            "filter" => Operator::Filter(self.sql(node.get("where")?)),
+            "map" => Operator::Map(self.expressions(node, "columns")),
+            "route" => Operator::Route(self.expressions(node, "routes"), text(node, "otherwise")),
+            "union" => Operator::Union,
+            _ => return None,
+        };
+        Some(Transform { id: id.clone(), type_name, inputs: texts(node, "inputs"), op })
+    }
+
+    fn query(&mut self, node: &Node) -> Sql {
+        let missing = Node { span: node.span, data: Data::Null };
+        let sql = self.sql(node.get("sql").unwrap_or(&missing));
+        let emit = node.get("emit").and_then(|emit| {
+            let value = match emit.scalar() {
+                Some(scalar) => (scalar.clear() == Some("on_close")).then_some(Emit::OnClose),
+                None => duration(Some(emit), "on_update").map(Emit::OnUpdate),
+            };
+            Some(Spanned::new(value?, emit.span))
+        });
+        let late = node.get("late").and_then(|late| {
+            let topic = text(late, "topic");
+            let then = match word(late, "then")?.as_str() {
+                "drop" => LateThen::Drop,
+                "dead_letter" => LateThen::DeadLetter,
+                "topic" => LateThen::Topic(topic.clone()),
+                "update" => LateThen::Update,
+                _ => return None,
+            };
+            let allow_ms = duration(Some(late), "allow").unwrap_or(0);
+            if let (Some(topic), false) = (&topic, matches!(then, LateThen::Topic(_))) {
+                let message = "`topic` is only for `then: topic`";
+                self.diagnostics.push(Diagnostic::new(&code::LATE_TOPIC, topic.span, message));
+            }
+            Some(Spanned::new(Late { allow_ms, then }, late.span))
+        });
+        Sql { windows: sql::windows(&sql), sql, emit, late }
+    }
+
+    fn expressions(&self, node: &Node, key: &str) -> Vec<(Spanned<String>, sql::SqlText)> {
+        let entries = node.get(key).map_or(&[][..], Node::entries);
+        entries.iter().map(|e| (e.key.clone(), self.sql(&e.value))).collect()
+    }
+}
+
+fn type_name(node: &Node) -> Spanned<String> {
+    required(node, "type")
+}
+
+/// A text that lint has asked for; empty where it has reported it as missing.
+fn required(node: &Node, key: &str) -> Spanned<String> {
+    text(node, key).unwrap_or_else(|| Spanned::new(String::new(), span_of(node, key)))
+}
+
+fn delivery(node: &Node) -> Option<Spanned<Delivery>> {
+    let written = text(node, "delivery")?;
+    super::settings::delivery(&written).map(|d| Spanned::new(d, written.span))
+}
+
+fn watermark(node: &Node) -> Option<Watermark> {
+    let node = node.get("watermark")?;
+    Some(Watermark {
+        column: text(node, "column")?,
+        delay_ms: duration(Some(node), "delay").unwrap_or(0),
+        idle_ms: duration(Some(node), "idle").unwrap_or(WATERMARK_IDLE_MS),
+    })
+}
+
+fn function(node: &Node) -> Wasm {
+    let limits = node.get("limits");
+    let config = node.get("config").map_or(&[][..], Node::entries);
+    Wasm {
+        module: required(node, "module"),
+        lookup: texts(node, "lookup"),
+        output: text(node, "output"),
+        memory_bytes: size(limits, "memory").unwrap_or(FUNCTION_MEMORY_BYTES),
+        fuel: integer(limits, "fuel").and_then(|n| u64::try_from(n).ok()).unwrap_or(FUNCTION_FUEL),
+        config: config.iter().filter_map(|e| Some((e.key.value.clone(), text_of(&e.value)?.value))).collect(),
+    }
+}
