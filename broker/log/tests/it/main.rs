@@ -1,0 +1,4 @@
+//! The log's tests: a world in which batches are easily made, and cases run in it.
+
+mod append;
+mod world;
