@@ -15,6 +15,11 @@
 //! - **Read**: [`Log::read`] gives a [`FileSlice`] for sendfile (`file.fd()`, position, length) or for
 //!   [`FileSlice::read`]; the caller gives the upper bound (high watermark, [`Log::last_stable_offset`], log end) and
 //!   asks [`Log::aborted_transactions`] for read_committed readers.
+//! - **Start and stop**: [`LogDir::open`] takes the lock and checks the identity, [`log_dir::load_all`] opens (and
+//!   recovers) every partition of several directories in parallel, [`LogDir::open_log`] opens or begins one,
+//!   [`log_dir::checkpoint_offsets`] writes the recovery points now and then, [`LogDir::delete_log`] renames for deletion,
+//!   [`LogDir::close`] stops cleanly. The high watermarks' checkpoint is read and written by
+//!   [`LogDir::checkpoints`] and [`LogDir::write_checkpoint`].
 //! - **Look after**: [`Log::apply_retention`], [`Log::delete_due_files`], [`Log::roll_now`], [`Log::expire_producers`].
 //!
 //! # Guarantees
@@ -30,6 +35,7 @@ pub mod epoch_file;
 pub mod error;
 pub mod flush;
 pub mod log;
+pub mod log_dir;
 pub mod names;
 pub mod offset_index;
 pub mod producer_state;
@@ -45,5 +51,6 @@ pub use log::{
     AppendContext, AppendInfo, CheckedBatch, FileSlice, FlushTicket, Log, LogParams, LogRead, ReadBound,
     Retained, TimestampOffset,
 };
+pub use log_dir::{DirIdentity, LogDir, OffsetCheckpoint};
 pub use producer_state::AppendOrigin;
 pub use txn_index::AbortedTxn;

@@ -236,6 +236,21 @@ impl Log {
         self.producers.expire(now.saturating_sub(expiration_ms));
     }
 
+    /// Up to where compaction has got (`cleaner-offset-checkpoint`).
+    pub fn cleaned_to(&self) -> Offset {
+        self.cleaned_to
+    }
+
+    /// Sets up to where an earlier process had compacted.
+    pub fn set_cleaned_to(&mut self, offset: Offset) {
+        self.cleaned_to = offset.clamp(0, self.log_end);
+    }
+
+    /// Closes the log without writing anything: its directory is going.
+    pub fn abandon(&mut self) {
+        self.closed = true;
+    }
+
     fn active(&self) -> &Segment {
         self.segments.last_key_value().expect("a log has an active segment").1
     }

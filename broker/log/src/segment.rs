@@ -47,6 +47,8 @@ pub(crate) struct Segment {
     pub created_ms: Millis,
     pub first_append_ms: Millis,
     pub last_append_ms: Millis,
+    /// Whether compaction wrote it, so that its last batch may lie before the next segment's base. Kept in the sidecar.
+    pub compacted: bool,
     /// Whether the `.log` has bytes that no flush has covered.
     pub dirty: bool,
 }
@@ -86,6 +88,7 @@ impl Segment {
             created_ms: now,
             first_append_ms: now,
             last_append_ms: now,
+            compacted: false,
             dirty: false,
         }
     }
@@ -266,9 +269,10 @@ impl Segment {
     }
 
     fn encode_append_times(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(20);
+        let mut bytes = Vec::with_capacity(SIDECAR_BYTES);
         bytes.extend(self.first_append_ms.to_be_bytes());
         bytes.extend(self.last_append_ms.to_be_bytes());
+        bytes.push(u8::from(self.compacted));
         bytes.extend(millstream_batch::crc::crc32c(&bytes).to_be_bytes());
         bytes
     }
@@ -281,13 +285,13 @@ impl Segment {
             Err(DiskError::Malformed { .. }) => Vec::new(),
             Err(e) => return Err(e),
         };
-        let times = bytes.as_chunks::<8>().0;
-        let good =
-            bytes.len() == 20 && millstream_batch::crc::crc32c(&bytes[..16]).to_be_bytes() == bytes[16..20];
-        match (good, times.first(), times.get(1)) {
-            (true, Some(first), Some(last)) => {
+        let checked = bytes.len() == SIDECAR_BYTES
+            && millstream_batch::crc::crc32c(&bytes[..17]).to_be_bytes() == bytes[17..];
+        match bytes.as_chunks::<8>().0 {
+            [first, last] if checked => {
                 self.first_append_ms = i64::from_be_bytes(*first);
                 self.last_append_ms = i64::from_be_bytes(*last);
+                self.compacted = bytes[16] & 1 != 0;
             }
             _ => (self.first_append_ms, self.last_append_ms) = (modified_ms, modified_ms),
         }
@@ -298,6 +302,8 @@ impl Segment {
 
 /// The largest index file that is read whole, in bytes: one of a 4 GiB segment with an entry for each 64 bytes.
 pub(crate) const INDEX_BYTES_MAX: u64 = 1 << 30;
+/// Bytes of the sidecar: first and last append time, flags, CRC-32C.
+const SIDECAR_BYTES: usize = 21;
 /// Every kind of file that belongs to one segment.
 pub(crate) const EXTENSIONS: [&str; 5] =
     [names::LOG, names::INDEX, names::TIME_INDEX, names::TXN_INDEX, names::APPEND_TIMES];

@@ -165,6 +165,7 @@ impl Log {
         };
         self.checkpointed = self.checkpointed.max(0);
         let mut end = None;
+        let mut after_compacted = false;
         for (at, (base, len, modified_ms)) in found.iter().copied().enumerate() {
             let mut segment = Segment::at(&self.dir, base, now);
             if base < scan_from {
@@ -177,15 +178,16 @@ impl Log {
                 segment.load_append_times(&*self.disk, modified_ms)?;
                 end = Some(segment.next_offset);
             } else {
-                // A segment begins where the one before it ended; else the end of that one is lost, and this one with
-                // it. Before the recovery point, compaction may have left such gaps.
-                if base > scan_from && end != Some(base) {
+                // A segment begins where the one before it ended, unless compaction wrote that one; else the end of that
+                // one is lost, and this one with it.
+                if base > scan_from && end != Some(base) && !after_compacted {
                     self.remove_from(&found[at..])?;
                     break;
                 }
                 let whole = self.scan_segment(&mut segment, len)?;
                 segment.load_append_times(&*self.disk, modified_ms)?;
                 end = Some(segment.next_offset);
+                after_compacted = segment.compacted;
                 segment.dirty = true;
                 self.unflushed.files.push(segment.file(&*self.disk)?);
                 self.segments.insert(base, segment);
