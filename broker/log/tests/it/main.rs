@@ -1,0 +1,5 @@
+//! The log's tests: a world in which batches are easily made, and cases run in it.
+
+mod append;
+mod dirs;
+mod world;
