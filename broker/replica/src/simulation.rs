@@ -541,7 +541,9 @@ impl World {
 #[test]
 fn invariants_hold_under_faults() {
     let mut marks: BTreeMap<&str, u64> = BTreeMap::new();
-    for seed in 0..150 {
+    // More with SEEDS=…
+    let seeds = std::env::var("SEEDS").map_or(150, |text| text.parse().expect("SEEDS is a number"));
+    for seed in 0..seeds {
         let result = std::panic::catch_unwind(|| World::new(seed).run().marks);
         let found = result.unwrap_or_else(|_| panic!("seed={seed} breaks an invariant (see above)"));
         for (name, count) in found {
