@@ -454,11 +454,9 @@ pub struct Sink {
 /// What happens to bad records and to failures that pass.
 #[derive(Clone, Debug)]
 pub struct Errors {
-    /// Where the rule for bad records is written.
-    pub data_span: Option<Span>,
     /// What happens to a bad record.
     pub action: DataAction,
-    /// The dead-letter topic's id.
+    /// The dead-letter topic's id; `<pipeline>-dead_letters` is made without one.
     pub topic: Option<Spanned<String>>,
     /// Above this share `on_exceed` happens.
     pub max_rate: Rate,

@@ -3,7 +3,7 @@
 //! Never enters: how they are printed (`render.rs`). Invariant SP-4: every fault is reported, not only the first, up to
 //! [`DIAGNOSTICS_MAX`], and nothing is said twice about one place.
 
-use crate::code::{Code, Severity};
+use crate::code::{self, Code, Severity};
 use crate::span::Span;
 
 /// The most diagnostics of one file; what is beyond is counted.
@@ -77,10 +77,26 @@ impl Diagnostics {
         others.into_iter().for_each(|d| self.push(d));
     }
 
+    /// Whether further ones are only counted, so that nothing dear is worked out for them.
+    pub fn is_full(&self) -> bool {
+        self.items.len() >= DIAGNOSTICS_MAX
+    }
+
     /// Adds to those from `first` on what else could stand there.
     pub(crate) fn describe_alternatives(&mut self, first: usize, wanted: &str) {
         for diagnostic in self.items.iter_mut().skip(first) {
             diagnostic.help = Some(format!("wanted {wanted}"));
+        }
+    }
+
+    /// Takes the values out of those from `first` on.
+    pub(crate) fn hide_values(&mut self, first: usize, message: &str) {
+        for diagnostic in
+            self.items.iter_mut().skip(first).filter(|d| d.code.id != code::NO_INTERPOLATION_HERE.id)
+        {
+            message.clone_into(&mut diagnostic.message);
+            diagnostic.suggestion = None;
+            diagnostic.help = None;
         }
     }
 

@@ -49,6 +49,7 @@ pub mod value;
 pub use ast::Pipeline;
 pub use capability::{Capabilities, Feature};
 pub use catalog::{Catalog, Delivery};
+pub use check::names::DEAD_LETTERS;
 pub use code::{Code, Severity};
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use interpolate::{AllowList, FixedReader, NoReader, Policy, Reader};

@@ -130,6 +130,16 @@ pub fn size_bytes(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "a size is below 2^63 bytes".to_owned())
 }
 
+/// A size in its shortest exact spelling.
+pub fn format_size(bytes: u64) -> String {
+    for (unit, shift) in [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)] {
+        if bytes != 0 && bytes.is_multiple_of(1 << shift) {
+            return format!("{}{unit}", bytes >> shift);
+        }
+    }
+    format!("{bytes}B")
+}
+
 /// A share of the records within a time, as `5%/1m`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {

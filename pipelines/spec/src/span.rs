@@ -108,7 +108,9 @@ impl Source {
             at -= 1;
         }
         let line = self.lines.partition_point(|start| *start as usize <= at) - 1;
-        let column = self.text[self.lines[line] as usize..at].chars().count();
+        // Characters are the bytes that do not continue one.
+        let before = &self.text.as_bytes()[self.lines[line] as usize..at];
+        let column = before.iter().filter(|b| **b & 0xc0 != 0x80).count();
         Position { line: line as u32 + 1, column: column as u32 + 1 }
     }
 

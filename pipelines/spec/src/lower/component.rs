@@ -2,7 +2,7 @@
 //!
 //! Never enters: their relations (`check/`).
 
-use super::{Lower, duration, integer, size, span_of, text, text_of, texts, word};
+use super::{Lower, duration, integer, name, names, size, span_of, text, text_of, word};
 use crate::ast::{
     Config, Dedupe, Emit, Late, LateThen, Operator, Sink, Source, Sql, Table, TopicOp, Transform, Wasm,
     Watermark,
@@ -10,7 +10,7 @@ use crate::ast::{
 use crate::catalog::{ByScheme, Delivery};
 use crate::code;
 use crate::diagnostic::Diagnostic;
-use crate::node::{Data, Node};
+use crate::node::{Data, Node, Origin};
 use crate::shape::Section;
 use crate::shape::walk::{normalised_fields, type_fields};
 use crate::span::Spanned;
@@ -26,7 +26,7 @@ impl Lower<'_> {
         Source {
             id: id.clone(),
             type_name: type_name(node),
-            schema: text(node, "schema"),
+            schema: name(node, "schema"),
             delivery: delivery(node),
             config: self.config(Section::Sources, node),
         }
@@ -36,8 +36,8 @@ impl Lower<'_> {
         Table {
             id: id.clone(),
             type_name: type_name(node),
-            key: texts(node, "key"),
-            schema: text(node, "schema"),
+            key: names(node, "key"),
+            schema: name(node, "schema"),
             config: self.config(Section::Tables, node),
         }
     }
@@ -52,7 +52,7 @@ impl Lower<'_> {
         Sink {
             id: id.clone(),
             connector,
-            inputs: texts(node, "inputs"),
+            inputs: names(node, "inputs"),
             condition: node.get("where").filter(|n| n.scalar().is_some()).map(|n| self.sql(n)),
             delivery: delivery(node),
             writers: integer(Some(node), "writers")
@@ -86,12 +86,16 @@ impl Lower<'_> {
             return (*connector).to_owned();
         }
         let known = choice.schemes.iter().map(|(s, _)| format!("{s}:")).collect::<Vec<_>>().join(", ");
-        let harmless =
-            !scheme.is_empty() && scheme.len() <= 16 && scheme.bytes().all(|b| b.is_ascii_alphanumeric());
+        // What does not come from the file is shown only where it surely is a scheme.
+        let shown = scalar.origin == Origin::Literal || text[scheme.len()..].starts_with("://");
+        let harmless = shown
+            && !scheme.is_empty()
+            && scheme.len() <= 16
+            && scheme.bytes().all(|b| b.is_ascii_alphanumeric());
         let message = if harmless {
             format!("`{}` starts with {scheme:?}, which chooses no connector; known: {known}", choice.field)
         } else {
-            format!("`{}` starts with no scheme; known: {known}", choice.field)
+            format!("`{}` starts with no scheme that chooses a connector; known: {known}", choice.field)
         };
         let near = harmless
             .then(|| crate::suggest::nearest(scheme, choice.schemes.iter().map(|(s, _)| *s)))
@@ -101,24 +105,22 @@ impl Lower<'_> {
     }
 
     pub(super) fn transform(&mut self, id: &Spanned<String>, node: &Node) -> Option<Transform> {
-        let type_name = text(node, "type")?;
+        let type_name = name(node, "type")?;
         let op = match type_name.as_str() {
             "sql" => Operator::Sql(self.query(node)),
             "wasm" => Operator::Wasm(function(node)),
-            "topic" => {
-                Operator::Topic(TopicOp { topic: required(node, "topic"), watermark: watermark(node) })
-            }
+            "topic" => Operator::Topic(TopicOp { topic: named(node, "topic"), watermark: watermark(node) }),
             "dedupe" => Operator::Dedupe(Dedupe {
-                key: texts(node, "key"),
+                key: names(node, "key"),
                 within_ms: duration(Some(node), "within").unwrap_or(0),
             }),
             "filter" => Operator::Filter(self.sql(node.get("where")?)),
             "map" => Operator::Map(self.expressions(node, "columns")),
-            "route" => Operator::Route(self.expressions(node, "routes"), text(node, "otherwise")),
+            "route" => Operator::Route(self.expressions(node, "routes"), name(node, "otherwise")),
             "union" => Operator::Union,
             _ => return None,
         };
-        Some(Transform { id: id.clone(), type_name, inputs: texts(node, "inputs"), op })
+        Some(Transform { id: id.clone(), type_name, inputs: names(node, "inputs"), op })
     }
 
     fn query(&mut self, node: &Node) -> Sql {
@@ -132,7 +134,7 @@ impl Lower<'_> {
             Some(Spanned::new(value?, emit.span))
         });
         let late = node.get("late").and_then(|late| {
-            let topic = text(late, "topic");
+            let topic = name(late, "topic");
             let then = match word(late, "then")?.as_str() {
                 "drop" => LateThen::Drop,
                 "dead_letter" => LateThen::DeadLetter,
@@ -157,7 +159,12 @@ impl Lower<'_> {
 }
 
 fn type_name(node: &Node) -> Spanned<String> {
-    required(node, "type")
+    named(node, "type")
+}
+
+/// A name that lint has asked for; empty where it has reported it.
+fn named(node: &Node, key: &str) -> Spanned<String> {
+    name(node, key).unwrap_or_else(|| Spanned::new(String::new(), span_of(node, key)))
 }
 
 /// A text that lint has asked for; empty where it has reported it as missing.
@@ -173,7 +180,7 @@ fn delivery(node: &Node) -> Option<Spanned<Delivery>> {
 fn watermark(node: &Node) -> Option<Watermark> {
     let node = node.get("watermark")?;
     Some(Watermark {
-        column: text(node, "column")?,
+        column: named(node, "column"),
         delay_ms: duration(Some(node), "delay").unwrap_or(0),
         idle_ms: duration(Some(node), "idle").unwrap_or(WATERMARK_IDLE_MS),
     })
@@ -184,8 +191,8 @@ fn function(node: &Node) -> Wasm {
     let config = node.get("config").map_or(&[][..], Node::entries);
     Wasm {
         module: required(node, "module"),
-        lookup: texts(node, "lookup"),
-        output: text(node, "output"),
+        lookup: names(node, "lookup"),
+        output: name(node, "output"),
         memory_bytes: size(limits, "memory").unwrap_or(FUNCTION_MEMORY_BYTES),
         fuel: integer(limits, "fuel").and_then(|n| u64::try_from(n).ok()).unwrap_or(FUNCTION_FUEL),
         config: config.iter().filter_map(|e| Some((e.key.value.clone(), text_of(&e.value)?.value))).collect(),

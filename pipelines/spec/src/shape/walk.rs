@@ -161,14 +161,16 @@ impl Walk<'_> {
     /// Lints a mapping against a list of keys.
     pub fn fields(&mut self, what: &str, at: Span, node: &Node, fields: &[&Field]) {
         let names = || fields.iter().map(|f| f.name);
+        let free: Vec<&str> = names().filter(|n| node.get(n).is_none()).collect();
         let mut meant = Vec::new();
         for entry in node.entries() {
             match fields.iter().find(|f| f.name == entry.key.value) {
                 Some(field) => self.value(field.name, entry.key.span, &entry.value, &field.kind),
                 None => {
-                    let near = nearest(&entry.key.value, names().filter(|n| node.get(n).is_none()));
+                    let full = self.diagnostics.is_full();
+                    let near = if full { None } else { nearest(&entry.key.value, free.iter().copied()) };
                     meant.extend(near);
-                    let message = format!("{what} has no key {:?}", entry.key.value);
+                    let message = format!("unknown key {:?} in {what}", entry.key.value);
                     let known = names().collect::<Vec<_>>().join(", ");
                     let help = if known.is_empty() {
                         "it takes no keys".to_owned()
@@ -182,9 +184,9 @@ impl Walk<'_> {
             }
         }
         for field in
-            fields.iter().filter(|f| f.required && node.get(f.name).is_none() && !meant.contains(&f.name))
+            fields.iter().filter(|f| f.required && free.contains(&f.name) && !meant.contains(&f.name))
         {
-            let message = format!("{what} needs the key `{}`: {}", field.name, field.kind.describe());
+            let message = format!("{what} needs `{}`: {}", field.name, field.kind.describe());
             self.push(Diagnostic::new(&code::MISSING_KEY, at, message).help(field.doc));
         }
     }
@@ -199,7 +201,7 @@ impl Walk<'_> {
             _ => self.catalog.types(section),
         };
         let Some(entry) = node.entry("type") else {
-            let message = format!("the {what} {name:?} needs the key `type`: one of {}", known.join(", "));
+            let message = format!("the {what} {name:?} needs `type`: one of {}", known.join(", "));
             return self.push(Diagnostic::new(&code::MISSING_KEY, at, message));
         };
         let Some(scalar) = entry.value.scalar() else {
@@ -233,7 +235,20 @@ impl Walk<'_> {
         self.push(Diagnostic::new(&code::NO_INTERPOLATION_HERE, span, message));
     }
 
+    /// A scalar against its kind. Whatever came from a variable is not shown: it may be a secret by mistake (SP-2).
     fn scalar(&mut self, name: &str, span: Span, scalar: &Scalar, kind: &Kind) {
+        let before = self.diagnostics.items().len();
+        self.clear_scalar(name, span, scalar, kind);
+        if scalar.origin == Origin::Variable {
+            let message = format!(
+                "the value that `{name}` gets from a variable does not fit; wanted {}",
+                kind.describe()
+            );
+            self.diagnostics.hide_values(before, &message);
+        }
+    }
+
+    fn clear_scalar(&mut self, name: &str, span: Span, scalar: &Scalar, kind: &Kind) {
         if scalar.interpolated && !kind.interpolates() {
             return self.no_interpolation(name, span);
         }
@@ -326,7 +341,7 @@ impl Walk<'_> {
                 Err(error) => self.formed(name, span, Some(error), &shown(text)),
             },
             Kind::Size(low, high) => match scalar::size_bytes(text) {
-                Ok(bytes) => self.within(name, span, bytes, (*low, *high), &|b| format!("{b}B")),
+                Ok(bytes) => self.within(name, span, bytes, (*low, *high), &scalar::format_size),
                 Err(error) => self.formed(name, span, Some(error), &shown(text)),
             },
             Kind::Rate => self.formed(name, span, scalar::rate(text).err(), &shown(text)),
