@@ -114,7 +114,7 @@ pub fn size_bytes(text: &str) -> Result<u64, String> {
     let (number, unit) = with_unit(text).ok_or(HOW)?;
     let factor: u64 = match unit {
         "B" => 1,
-        "kB" | "KB" => 1_000,
+        "kB" => 1_000,
         "MB" => 1_000_000,
         "GB" => 1_000_000_000,
         "TB" => 1_000_000_000_000,

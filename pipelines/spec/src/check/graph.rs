@@ -201,12 +201,11 @@ fn references(check: &Check<'_>, out: &mut Diagnostics) {
         out.push(Diagnostic::new(&code::CONTRADICTION, topic.span, message));
     }
     for sink in pipeline.sinks.values() {
-        let mode = sink.config.text("mode");
-        if let Some(mode) = mode.filter(|m| m.value == "upsert")
-            && sink.config.texts("key").is_empty()
-        {
-            let message = "`mode: upsert` needs `key`, the columns that name a row";
-            out.push(Diagnostic::new(&code::CONTRADICTION, mode.span, message));
+        if sink.upserts && sink.config.texts("key").is_empty() {
+            let message =
+                "`mode: upsert` needs `key`, the columns that name a row; `mode: insert` adds each row";
+            let span = sink.config.text("mode").map_or(sink.type_name.span, |m| m.span);
+            out.push(Diagnostic::new(&code::CONTRADICTION, span, message));
         }
     }
 }

@@ -171,9 +171,7 @@ fn rules(check: &Check<'_>, transform: &Transform, query: &Sql, out: &mut Diagno
             if !check.flow.upstream_of_inputs(&sink.inputs).contains(transform.id.value.as_str()) {
                 continue;
             }
-            let can = check.catalog.component(Section::Sinks, &sink.connector).is_some_and(|c| c.upserts);
-            let does = sink.config.text("mode").is_some_and(|m| m.value == "upsert");
-            if !(can && does) {
+            if !sink.upserts {
                 let message = format!(
                     "{:?} sends a window's row more than once, and the sink {:?} would add it each time",
                     transform.id.value, sink.id.value

@@ -7,7 +7,7 @@ use crate::ast::{
     Config, Dedupe, Emit, Late, LateThen, Operator, Sink, Source, Sql, Table, TopicOp, Transform, Wasm,
     Watermark,
 };
-use crate::catalog::{ByScheme, Delivery};
+use crate::catalog::{ByScheme, Delivery, Scheme};
 use crate::code;
 use crate::diagnostic::Diagnostic;
 use crate::node::{Data, Node, Origin};
@@ -45,10 +45,22 @@ impl Lower<'_> {
     pub(super) fn sink(&mut self, id: &Spanned<String>, node: &Node) -> Sink {
         let type_name = type_name(node);
         let schema = self.catalog.component(Section::Sinks, &type_name).copied();
+        let mut config = self.config(Section::Sinks, node);
         let connector = match schema.and_then(|s| s.by_scheme) {
-            Some(by_scheme) => self.by_scheme(node, &by_scheme),
+            Some(by_scheme) => match self.by_scheme(node, &by_scheme) {
+                Some(scheme) => {
+                    config = config.for_scheme(by_scheme.field, scheme);
+                    scheme.connector.to_owned()
+                }
+                None => String::new(),
+            },
             None => type_name.value.clone(),
         };
+        let upserts = config
+            .text("mode")
+            .map(|t| t.value)
+            .or_else(|| schema.and_then(|s| s.default_of("mode")).map(str::to_owned))
+            .is_some_and(|mode| mode == "upsert");
         Sink {
             id: id.clone(),
             connector,
@@ -59,33 +71,31 @@ impl Lower<'_> {
                 .and_then(|n| u32::try_from(n).ok())
                 .unwrap_or_else(|| schema.map_or(1, |s| s.writers))
                 .max(1),
-            config: self.config(Section::Sinks, node),
+            upserts,
+            config,
             type_name,
         }
     }
 
     fn config(&mut self, section: Section, node: &Node) -> Config {
         let fields = type_fields(section, &type_name(node), self.catalog).unwrap_or(&[]);
-        // A table's key is Millstream's, and its connector reads by it too.
-        let shared = if section == Section::Tables { super::super::shape::core::TABLE.fields } else { &[] };
-        let shared = shared.iter().filter(|f| f.name == "key");
-        let data = normalised_fields(node, fields.iter().chain(shared));
+        let data = normalised_fields(node, fields.iter());
         Config::new(Node { span: node.span, data })
     }
 
     /// The connector that a DSN's scheme chooses. The DSN is a secret: a message shows its scheme alone.
-    fn by_scheme(&mut self, node: &Node, choice: &ByScheme) -> String {
-        let Some(value) = node.get(choice.field) else { return String::new() };
-        let Some(scalar) = value.scalar() else { return String::new() };
+    fn by_scheme(&mut self, node: &Node, choice: &ByScheme) -> Option<&'static Scheme> {
+        let value = node.get(choice.field)?;
+        let scalar = value.scalar()?;
         let text = scalar.expose();
         if text.is_empty() && scalar.interpolated {
-            return String::new();
+            return None;
         }
         let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
-        if let Some((_, connector)) = choice.schemes.iter().find(|(known, _)| *known == scheme) {
-            return (*connector).to_owned();
+        if let Some(found) = choice.schemes.iter().find(|s| s.scheme == scheme) {
+            return Some(found);
         }
-        let known = choice.schemes.iter().map(|(s, _)| format!("{s}:")).collect::<Vec<_>>().join(", ");
+        let known = choice.schemes.iter().map(|s| format!("{}:", s.scheme)).collect::<Vec<_>>().join(", ");
         // What does not come from the file is shown only where it surely is a scheme.
         let shown = scalar.origin == Origin::Literal || text[scheme.len()..].starts_with("://");
         let harmless = shown
@@ -98,10 +108,10 @@ impl Lower<'_> {
             format!("`{}` starts with no scheme that chooses a connector; known: {known}", choice.field)
         };
         let near = harmless
-            .then(|| crate::suggest::nearest(scheme, choice.schemes.iter().map(|(s, _)| *s)))
+            .then(|| crate::suggest::nearest(scheme, choice.schemes.iter().map(|s| s.scheme)))
             .flatten();
         self.diagnostics.push(Diagnostic::new(&code::UNKNOWN_SCHEME, value.span, message).suggest(near));
-        String::new()
+        None
     }
 
     pub(super) fn transform(&mut self, id: &Spanned<String>, node: &Node) -> Option<Transform> {

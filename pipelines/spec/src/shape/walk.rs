@@ -171,7 +171,14 @@ impl Walk<'_> {
                     let near = if full { None } else { nearest(&entry.key.value, free.iter().copied()) };
                     meant.extend(near);
                     let message = format!("unknown key {:?} in {what}", entry.key.value);
-                    let known = names().collect::<Vec<_>>().join(", ");
+                    // A connector may list a key that every component of the section has.
+                    let mut known: Vec<&str> = Vec::new();
+                    names().for_each(|n| {
+                        if !known.contains(&n) {
+                            known.push(n)
+                        }
+                    });
+                    let known = known.join(", ");
                     let help = if known.is_empty() {
                         "it takes no keys".to_owned()
                     } else {
@@ -383,8 +390,8 @@ fn looks_secret(name: &str, text: &str) -> bool {
     text.contains("password=") || user_info.is_some_and(|info| info.contains(':'))
 }
 
-/// The tree as a config struct reads it: durations as milliseconds, sizes as bytes, text as text even where a variable
-/// brought digits.
+/// The tree as a config struct reads it: text (durations and sizes too, which it parses itself) is text even where a
+/// variable brought digits, and secrets are hidden.
 pub fn normalised(node: &Node, kind: &Kind) -> Node {
     let data = match (&node.data, kind) {
         (Data::Seq(items), Kind::List(of, _)) => Data::Seq(items.iter().map(|n| normalised(n, of)).collect()),
@@ -392,8 +399,6 @@ pub fn normalised(node: &Node, kind: &Kind) -> Node {
             entries.iter().map(|e| Entry { key: e.key.clone(), value: normalised(&e.value, of) }).collect(),
         ),
         (Data::Map(_), Kind::Struct(shape)) => normalised_fields(node, shape.fields.iter()),
-        (Data::Scalar(scalar), Kind::Duration(..)) => number(scalar, scalar::duration_ms(scalar.expose())),
-        (Data::Scalar(scalar), Kind::Size(..)) => number(scalar, scalar::size_bytes(scalar.expose())),
         (Data::Scalar(scalar), Kind::Secret) => Data::Scalar(Scalar {
             // Whatever its origin, it is kept from sight from here on (SP-2).
             text: Text::Hidden(Secret::new(scalar.expose())),
@@ -401,9 +406,10 @@ pub fn normalised(node: &Node, kind: &Kind) -> Node {
             interpolated: false,
             ..*scalar
         }),
-        (Data::Scalar(scalar), Kind::Text | Kind::Name | Kind::Sql | Kind::Word(_)) => {
-            Data::Scalar(Scalar { style: Style::Double, interpolated: false, ..scalar.clone() })
-        }
+        (
+            Data::Scalar(scalar),
+            Kind::Text | Kind::Name | Kind::Sql | Kind::Word(_) | Kind::Duration(..) | Kind::Size(..),
+        ) => Data::Scalar(Scalar { style: Style::Double, interpolated: false, ..scalar.clone() }),
         _ => node.data.clone(),
     };
     Node { span: node.span, data }
@@ -420,9 +426,4 @@ pub fn normalised_fields<'a>(node: &Node, fields: impl Iterator<Item = &'a Field
             })
             .collect(),
     )
-}
-
-fn number(scalar: &Scalar, value: Result<u64, String>) -> Data {
-    let text = value.map_or_else(|_| scalar.expose().to_owned(), |v| v.to_string());
-    Data::Scalar(Scalar { text: Text::Clear(text), style: Style::Plain, ..scalar.clone() })
 }
