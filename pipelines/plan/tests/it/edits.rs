@@ -25,7 +25,7 @@ fn edits_keep_what_they_can() {
         ("allow: 10m", "allow: 20m", ALL_KEPT),
         ("delay: 2m, idle: 30s", "delay: 5m, idle: 1m", ALL_KEPT),
         ("within: 48h", "within: 72h", ALL_KEPT),
-        ("fuel: 1000000000", "fuel: 2000000000", ALL_KEPT),
+        ("fuel: 100000000", "fuel: 200000000", ALL_KEPT),
         ("roll: { size: 128MiB", "roll: { size: 64MiB", ALL_KEPT),
         ("currency:       { type: string", "currency:       { type: bytes", ALL_KEPT),
         // The query, its window, the types of its columns, the key.

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests read their data from files")]
 
 mod edits;
+mod fuzz;
 mod names;
 
 use std::collections::BTreeSet;

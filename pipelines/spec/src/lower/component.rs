@@ -18,7 +18,7 @@ use crate::sql;
 
 /// What an operator has where the file says nothing; `shape/core.rs` shows the same values.
 const FUNCTION_MEMORY_BYTES: u64 = 64 << 20;
-const FUNCTION_FUEL: u64 = 1_000_000_000;
+const FUNCTION_FUEL: u64 = 100_000_000;
 const WATERMARK_IDLE_MS: u64 = 60_000;
 
 impl Lower<'_> {

@@ -76,8 +76,8 @@ fn settings_reach_the_connector() {
     }
     let env = [
         ("INVOICES_WATCH", "true"),
-        ("INVOICES_INBOX", "12345"),
-        ("INVOICES_LAKE", "s3://b/p"),
+        ("INVOICES_DIR", "12345"),
+        ("LAKE_URL", "s3://b/p"),
         ("WAREHOUSE_DSN", "postgres://app:hunter2@db/w"),
     ];
     let set = ["sinks.warehouse.create=false".to_owned(), "topics.invoices.partitions=12".to_owned()];
@@ -89,7 +89,7 @@ fn settings_reach_the_connector() {
         ("s3://b/p", Roll { size: "128MiB".into(), interval: "10m".into(), idle: "2m".into() })
     );
     let inbox: Inbox = p.sources["inbox"].config.decode().unwrap();
-    assert_eq!((inbox.path.as_str(), inbox.watch), ("12345", true));
+    assert_eq!((inbox.path.as_str(), inbox.watch), ("12345/stores/*/inbox/*.jsonl", true));
     let warehouse: Warehouse = p.sinks["warehouse"].config.decode().unwrap();
     assert_eq!((warehouse.dsn.as_str(), warehouse.create), ("postgres://app:hunter2@db/w", false));
     assert_eq!(p.sinks["warehouse"].connector, "postgres");
