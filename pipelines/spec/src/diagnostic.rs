@@ -56,6 +56,7 @@ impl Diagnostic {
 pub struct Diagnostics {
     items: Vec<Diagnostic>,
     more: usize,
+    hidden: Vec<Span>,
 }
 
 impl Diagnostics {
@@ -75,6 +76,18 @@ impl Diagnostics {
     /// Adds all of `others`.
     pub fn extend(&mut self, others: impl IntoIterator<Item = Diagnostic>) {
         others.into_iter().for_each(|d| self.push(d));
+    }
+
+    /// Keeps what is written at `span` out of every snippet.
+    pub(crate) fn hide(&mut self, span: Span) {
+        if self.hidden.len() < DIAGNOSTICS_MAX {
+            self.hidden.push(span);
+        }
+    }
+
+    /// What [`Diagnostics::hide`] was told.
+    pub(crate) fn hidden(&self) -> &[Span] {
+        &self.hidden
     }
 
     /// Whether further ones are only counted, so that nothing dear is worked out for them.

@@ -174,6 +174,7 @@ impl Interpolator<'_> {
                 let value = match &entry.value.data {
                     Data::Scalar(scalar) if diagnostics.items().len() == before => {
                         if scalar.origin == Origin::Literal {
+                            diagnostics.hide(entry.value.span);
                             let message = format!("the secret {:?} is written in the file", entry.key.value);
                             diagnostics.push(
                                 Diagnostic::new(&code::SECRET_IN_FILE, entry.value.span, message)

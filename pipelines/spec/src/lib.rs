@@ -99,6 +99,7 @@ pub fn load(request: &Request<'_>) -> Outcome {
     let source = sources.add(request.file, kept);
     let pipeline = run(request, source, &mut sources, &mut diagnostics);
     diagnostics.sort();
+    diagnostics.hidden().iter().for_each(|span| sources.hide(*span));
     let pipeline = pipeline.filter(|_| !diagnostics.has_errors());
     Outcome { pipeline, diagnostics, sources }
 }

@@ -41,7 +41,7 @@ fn counted(n: usize, word: &str) -> String {
 fn one(out: &mut String, diagnostic: &Diagnostic, sources: &SourceMap) {
     let Diagnostic { code, message, span, .. } = diagnostic;
     let _ = writeln!(out, "{}: {}[{}]: {message}", sources.locate(*span), code.severity.word(), code.id);
-    snippet(out, *span, sources);
+    snippet(out, code, *span, sources);
     for (span, note) in &diagnostic.related {
         let _ = writeln!(out, "  note: {}: {note}", sources.locate(*span));
     }
@@ -54,8 +54,18 @@ fn one(out: &mut String, diagnostic: &Diagnostic, sources: &SourceMap) {
     out.push('\n');
 }
 
-fn snippet(out: &mut String, span: Span, sources: &SourceMap) {
+/// Whether a line that could not be read as YAML may hold a secret: nobody knows which part of it.
+fn may_hold_secret(source: &Source, span: Span) -> bool {
+    let line = source.line(source.position(span.start).line).to_ascii_lowercase();
+    line.contains("://")
+        || ["password", "secret", "token", "authorization"].iter().any(|word| line.contains(word))
+}
+
+fn snippet(out: &mut String, code: &code::Code, span: Span, sources: &SourceMap) {
     let Some(source) = sources.get(span.source) else { return };
+    if code.id < code::UNKNOWN_KEY.id && may_hold_secret(source, span) {
+        return;
+    }
     let (line, lead, shown, marks) = shown_line(source, span);
     let number = line.to_string();
     let gap = " ".repeat(number.len());
@@ -76,9 +86,13 @@ fn shown_line(source: &Source, span: Span) -> (u32, usize, String, usize) {
     let keep = if long { SNIPPET_CHARS_MAX / 2 } else { usize::MAX };
     let from = before.char_indices().rev().take(keep).last().map_or(at, |(i, _)| i);
     let to = rest.char_indices().nth(keep).map_or(line.len(), |(i, _)| at + i);
-    let printable = |c: char| if c.is_control() { ' ' } else { c };
+    let shown_char = |(i, c): (usize, char)| match c {
+        _ if source.is_hidden(line_start + from + i) => '*',
+        c if c.is_control() => ' ',
+        c => c,
+    };
     let cut = if from > 0 { "…" } else { "" };
-    let shown: String = cut.chars().chain(line[from..to].chars().map(printable)).collect();
+    let shown: String = cut.chars().chain(line[from..to].char_indices().map(shown_char)).collect();
     let lead = cut.chars().count() + line[from..at].chars().count();
     let marks = line[at..end.min(to)].chars().count().max(1);
     (start.line, lead, shown, marks)
@@ -124,7 +138,9 @@ fn json_one(diagnostic: &Diagnostic, sources: &SourceMap) -> Value {
         "column": start.column,
         "end_line": end.line,
         "end_column": end.column,
-        "snippet": source.map(|s| shown_line(s, diagnostic.span).2),
+        "snippet": source
+            .filter(|s| diagnostic.code.id >= code::UNKNOWN_KEY.id || !may_hold_secret(s, diagnostic.span))
+            .map(|s| shown_line(s, diagnostic.span).2),
         "help": diagnostic.help,
         "suggestion": diagnostic.suggestion,
         "related": related,

@@ -76,19 +76,28 @@ pub struct Position {
 }
 
 /// One text with its name and its lines.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Source {
     name: String,
     text: String,
     /// The byte at which each line starts; the first is 0.
     lines: Vec<u32>,
+    /// Bytes that a snippet must not show: secrets written in the file (SP-2).
+    hidden: Vec<(u32, u32)>,
+}
+
+/// The name alone: a text may hold secrets that somebody wrote into it.
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 impl Source {
     fn new(name: String, text: String) -> Source {
         let mut lines = vec![0];
         lines.extend(text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(i, _)| i as u32 + 1));
-        Source { name, text, lines }
+        Source { name, text, lines, hidden: Vec::new() }
     }
 
     /// The name that diagnostics print, a path as the user gave it.
@@ -99,6 +108,11 @@ impl Source {
     /// The whole text.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// Whether a byte must not be shown.
+    pub fn is_hidden(&self, byte: usize) -> bool {
+        self.hidden.iter().any(|(start, end)| (*start as usize..*end as usize).contains(&byte))
     }
 
     /// The line and column of a byte; a byte past the end gives the end.
@@ -148,6 +162,13 @@ impl SourceMap {
     /// The text of an id that this map gave out.
     pub fn get(&self, id: SourceId) -> Option<&Source> {
         self.sources.get(id.0 as usize)
+    }
+
+    /// Keeps the bytes of a span from being shown.
+    pub fn hide(&mut self, span: Span) {
+        if let Some(source) = self.sources.get_mut(span.source.0 as usize) {
+            source.hidden.push((span.start, span.end));
+        }
     }
 
     /// `file:line:column` of a span's start.

@@ -264,6 +264,14 @@ impl Walk<'_> {
             return self.push(Diagnostic::new(&code::SECRET_SHOWN, span, message));
         }
         let text = scalar.expose();
+        let in_the_clear =
+            matches!(kind, Kind::Secret) && scalar.origin == Origin::Literal && looks_secret(name, text);
+        if in_the_clear {
+            self.diagnostics.hide(span);
+            let message = format!("`{name}` holds a password in the clear");
+            let help = "use ${env:NAME}, or ${secret:name} with an entry of `secrets`";
+            self.push(Diagnostic::new(&code::SECRET_IN_FILE, span, message).help(help));
+        }
         // A variable that was refused or not set has been reported; its empty text is not another fault.
         if scalar.interpolated && text.is_empty() {
             return;
@@ -281,7 +289,8 @@ impl Walk<'_> {
                         _ => "a number",
                     };
                     let message = format!("`{name}` is {what}; wanted {}", kind.describe());
-                    let help = format!("put it in quotes: \"{text}\"");
+                    let quoted = if matches!(kind, Kind::Secret) { "…" } else { text };
+                    let help = format!("put it in quotes: \"{quoted}\"");
                     return self.push(Diagnostic::new(&code::WRONG_TYPE, span, message).help(help));
                 }
                 if let Kind::Word(words) = kind
@@ -293,14 +302,6 @@ impl Walk<'_> {
                 }
                 if matches!(kind, Kind::Instant) {
                     self.formed(name, span, scalar::timestamp_ms(text).err(), &shown(text));
-                }
-                if matches!(kind, Kind::Secret)
-                    && scalar.origin == Origin::Literal
-                    && looks_secret(name, text)
-                {
-                    let message = format!("`{name}` holds a password in the clear");
-                    let help = "use ${env:NAME}, or ${secret:name} with an entry of `secrets`";
-                    self.push(Diagnostic::new(&code::SECRET_IN_FILE, span, message).help(help));
                 }
                 if text.trim().is_empty() && !matches!(kind, Kind::Secret) {
                     let message = format!("`{name}` is empty");
