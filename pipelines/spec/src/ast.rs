@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use millstream_types::Secret;
 use serde::de::DeserializeOwned;
 
-use crate::catalog::Delivery;
+use crate::catalog::{Delivery, Scheme};
 use crate::diagnostic::Diagnostic;
 use crate::load;
-use crate::node::{Node, Origin};
+use crate::node::{Data, Node, Origin, Text};
 use crate::scalar::Rate;
 use crate::span::{Span, Spanned};
 use crate::sql::{SqlText, WindowCall};
@@ -219,7 +219,8 @@ pub struct Topic {
     pub retention_bytes: Option<u64>,
 }
 
-/// A component's own settings: checked against its schema, `${…}` filled in, durations as milliseconds, sizes as bytes.
+/// A component's own settings: checked against its schema, `${…}` filled in. Durations and sizes are
+/// text in their written form, which the connector's own types parse.
 #[derive(Clone, Debug)]
 pub struct Config {
     node: Node,
@@ -228,6 +229,21 @@ pub struct Config {
 impl Config {
     pub(crate) fn new(node: Node) -> Config {
         Config { node }
+    }
+
+    /// The settings as the connector that a scheme chose reads them: the DSN under its key, without the scheme if it
+    /// wants only the rest.
+    pub(crate) fn for_scheme(mut self, field: &str, scheme: &Scheme) -> Config {
+        let Data::Map(entries) = &mut self.node.data else { return self };
+        for entry in entries.iter_mut().filter(|e| e.key.value == field) {
+            scheme.field.clone_into(&mut entry.key.value);
+            if let (true, Data::Scalar(scalar)) = (scheme.rest, &mut entry.value.data) {
+                let rest = scalar.expose().split_once(':').map_or("", |(_, rest)| rest);
+                let rest = rest.strip_prefix("//").unwrap_or(rest).to_owned();
+                scalar.text = Text::Hidden(Secret::new(rest));
+            }
+        }
+        self
     }
 
     /// Reads the settings into the component's own struct. A refusal points at the setting.
@@ -447,6 +463,8 @@ pub struct Sink {
     pub delivery: Option<Spanned<Delivery>>,
     /// How many writers at most.
     pub writers: u32,
+    /// Whether a row takes the place of the one with its key (`mode: upsert`).
+    pub upserts: bool,
     /// The connector's settings.
     pub config: Config,
 }
@@ -454,11 +472,9 @@ pub struct Sink {
 /// What happens to bad records and to failures that pass.
 #[derive(Clone, Debug)]
 pub struct Errors {
-    /// Where the rule for bad records is written.
-    pub data_span: Option<Span>,
     /// What happens to a bad record.
     pub action: DataAction,
-    /// The dead-letter topic's id.
+    /// The dead-letter topic's id; `<pipeline>-dead_letters` is made without one.
     pub topic: Option<Spanned<String>>,
     /// Above this share `on_exceed` happens.
     pub max_rate: Rate,

@@ -4,7 +4,7 @@
 //! Never enters: reading the file again.
 
 mod graph;
-mod names;
+pub(crate) mod names;
 mod schemas;
 mod secrets;
 mod tests;

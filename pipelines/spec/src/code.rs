@@ -100,7 +100,7 @@ codes! {
     NOT_IN_THIS_VERSION = "MS0108", Spec, Error, "not available in this version", "The shape is known and this version of Millstream does not run it yet.";
     BAD_VERSION = "MS0109", Spec, Error, "an unknown version of the file format", "This Millstream reads `version: 1`.";
     BAD_ID = "MS0110", Spec, Error, "an id that SQL could not read", "Ids are `[a-z_][a-z0-9_]*`, at most 64 characters: `a-b` is a subtraction in SQL, and unquoted names are lower-cased there.";
-    RESERVED_ID = "MS0111", Spec, Error, "a reserved id", "The id is a keyword of SQL, or the name of something that Millstream makes beside it (`ingest`, `positions`, `splits`, `state`, `exchange`).";
+    RESERVED_ID = "MS0111", Spec, Error, "a reserved id", "The id is a keyword of SQL, or the name of something that Millstream makes beside it (`ingest`, `positions`, `splits`, `state`, `exchange`, `dead_letters`).";
     DUPLICATE_ID = "MS0112", Spec, Error, "an id is used twice", "Sources, tables, transforms and sinks share one space of names, since `inputs` names them.";
     BAD_NAME = "MS0113", Spec, Error, "a name that Kafka or the file system could not hold", "A pipeline's name is `[a-z][a-z0-9-]*`, at most 64 characters; a topic's name has ASCII letters, digits, `.`, `_` and `-`, at most 249.";
     NOTHING_TO_DO = "MS0114", Spec, Error, "nothing to read or nothing to write", "A pipeline has at least one source, and at least one sink or a transform of type `topic`.";
@@ -131,7 +131,7 @@ codes! {
     WATERMARK_COLUMN = "MS0402", Spec, Error, "a window over another time than the watermark's", "The watermark promises order in one column; a window over another would never close, or close too soon.";
     LATE_WITHOUT_WINDOW = "MS0403", Spec, Error, "a rule about windows without a window", "`emit` and `late` say when windows fire; this query has none of TUMBLE, HOP, CUMULATE, SESSION.";
     LATE_TOPIC = "MS0404", Spec, Error, "a late rule and its topic do not fit", "`then: topic` needs `topic: <id>`, and the other rules take none.";
-    NO_DEAD_LETTER = "MS0405", Spec, Error, "dead letters without a topic", "Name the topic: `errors: { data: { action: dead_letter, topic: <id> } }`.";
+    NO_DEAD_LETTER = "MS0405", Spec, Error, "late rows to dead letters that are not kept", "`errors: { data: { action: drop } }` (or stop) keeps no dead letters. Say `action: dead_letter`, or another rule for late rows. Without a `topic`, dead letters go to `<pipeline>-dead_letters`.";
     NEEDS_UPSERT = "MS0406", Spec, Error, "updates into a sink that only appends", "`on_update` and `then: update` send a window's row more than once: the sink needs `mode: upsert` and a `key`.";
     WINDOW_INPUT = "MS0407", Spec, Error, "a window over something that is not a stream of this query", "The first argument of TUMBLE, HOP, CUMULATE and SESSION is one of the `inputs`, a stream.";
 
@@ -153,8 +153,7 @@ codes! {
     EXCHANGE_NEEDED = "MS0901", Plan, Error, "an exchange is needed", "The operator needs all records of a key on one worker, and the topic that it reads is not keyed so. Key the topic by one of the operator's key columns, or write to another topic first.";
     STATE_WITHOUT_TOPIC = "MS0902", Plan, Error, "state without a topic before it", "A stateful operator reads a topic, whose partitions divide its state. Put a `topic` transform before it.";
     NAME_CLASH = "MS0903", Plan, Error, "a topic has a name that Millstream gives to another", "The topics that a pipeline makes beside the declared ones are named `<pipeline>-<operator>` and `<pipeline>-<operator>-state`. Rename the declared one with `name:`.";
-    NAME_TOO_LONG = "MS0904", Plan, Error, "a name made of two is too long for Kafka", "`<pipeline>-<operator>-state` has at most 249 characters.";
-    STAGE_INPUTS = "MS0905", Plan, Error, "an operator reads two topics", "Inputs from two topics meet only through an exchange, which this version does not have. Write both into one topic first.";
+    STAGE_INPUTS = "MS0904", Plan, Error, "an operator reads two topics", "Inputs from two topics meet only through an exchange, which this version does not have. Write both into one topic first.";
 
     SQL_SYNTAX = "MS1001", Worker, Error, "the SQL cannot be parsed", "The position is the SQL parser's, mapped to this file.";
     SQL_PLAN = "MS1002", Worker, Error, "the SQL cannot be planned", "A column, function or type is unknown or does not fit.";

@@ -3,7 +3,7 @@
 //! Never enters: how they are printed (`render.rs`). Invariant SP-4: every fault is reported, not only the first, up to
 //! [`DIAGNOSTICS_MAX`], and nothing is said twice about one place.
 
-use crate::code::{Code, Severity};
+use crate::code::{self, Code, Severity};
 use crate::span::Span;
 
 /// The most diagnostics of one file; what is beyond is counted.
@@ -56,6 +56,7 @@ impl Diagnostic {
 pub struct Diagnostics {
     items: Vec<Diagnostic>,
     more: usize,
+    hidden: Vec<Span>,
 }
 
 impl Diagnostics {
@@ -77,10 +78,38 @@ impl Diagnostics {
         others.into_iter().for_each(|d| self.push(d));
     }
 
+    /// Keeps what is written at `span` out of every snippet.
+    pub(crate) fn hide(&mut self, span: Span) {
+        if self.hidden.len() < DIAGNOSTICS_MAX {
+            self.hidden.push(span);
+        }
+    }
+
+    /// What [`Diagnostics::hide`] was told.
+    pub(crate) fn hidden(&self) -> &[Span] {
+        &self.hidden
+    }
+
+    /// Whether further ones are only counted, so that nothing dear is worked out for them.
+    pub fn is_full(&self) -> bool {
+        self.items.len() >= DIAGNOSTICS_MAX
+    }
+
     /// Adds to those from `first` on what else could stand there.
     pub(crate) fn describe_alternatives(&mut self, first: usize, wanted: &str) {
         for diagnostic in self.items.iter_mut().skip(first) {
             diagnostic.help = Some(format!("wanted {wanted}"));
+        }
+    }
+
+    /// Takes the values out of those from `first` on.
+    pub(crate) fn hide_values(&mut self, first: usize, message: &str) {
+        for diagnostic in
+            self.items.iter_mut().skip(first).filter(|d| d.code.id != code::NO_INTERPOLATION_HERE.id)
+        {
+            message.clone_into(&mut diagnostic.message);
+            diagnostic.suggestion = None;
+            diagnostic.help = None;
         }
     }
 

@@ -11,7 +11,11 @@ use crate::shape::Section;
 use crate::span::Spanned;
 
 /// The most components of one pipeline.
-pub const COMPONENTS_MAX: usize = 1_000;
+pub const COMPONENTS_MAX: usize = 300;
+/// The most inputs of one component.
+pub const INPUTS_MAX: usize = 100;
+/// Circles that are looked for; the first ones tell enough.
+const CYCLES_MAX: usize = 50;
 
 /// The event time of a stream.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -147,6 +151,7 @@ impl<'a> Flow<'a> {
                 let Some((input, _)) = pipeline.transforms.get_key_value(&input.value) else { continue };
                 match marks.get(input.as_str()) {
                     Some(Mark::Done) => {}
+                    Some(Mark::Open) if self.cycles.len() >= CYCLES_MAX => {}
                     Some(Mark::Open) => {
                         let from = path.iter().position(|(id, _)| id == input).unwrap_or(0);
                         self.cycles.push(path[from..].iter().map(|(id, _)| *id).collect());

@@ -174,6 +174,7 @@ impl Interpolator<'_> {
                 let value = match &entry.value.data {
                     Data::Scalar(scalar) if diagnostics.items().len() == before => {
                         if scalar.origin == Origin::Literal {
+                            diagnostics.hide(entry.value.span);
                             let message = format!("the secret {:?} is written in the file", entry.key.value);
                             diagnostics.push(
                                 Diagnostic::new(&code::SECRET_IN_FILE, entry.value.span, message)
@@ -239,6 +240,7 @@ impl Interpolator<'_> {
         let mut text = String::new();
         let mut origin = Origin::Literal;
         let mut interpolated = false;
+        let mut failed = false;
         for part in parts {
             match part {
                 Part::Text(literal) => text.push_str(&literal),
@@ -247,9 +249,15 @@ impl Interpolator<'_> {
                     let span = at(start, end);
                     let (value, from) = self.value(&kind, &name, default, in_secrets, span, diagnostics);
                     origin = origin.max(from);
+                    failed |= value.is_none();
                     text.push_str(value.as_deref().unwrap_or(""));
                 }
             }
+        }
+        if failed {
+            // Reported where it was found; nothing else is said about the setting.
+            text.clear();
+            origin = Origin::Variable;
         }
         let text = if origin == Origin::Secret { Text::Hidden(Secret::new(text)) } else { Text::Clear(text) };
         Scalar { text, style: scalar.style, origin, interpolated: scalar.interpolated || interpolated }

@@ -49,6 +49,7 @@ pub mod value;
 pub use ast::Pipeline;
 pub use capability::{Capabilities, Feature};
 pub use catalog::{Catalog, Delivery};
+pub use check::names::DEAD_LETTERS;
 pub use code::{Code, Severity};
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use interpolate::{AllowList, FixedReader, NoReader, Policy, Reader};
@@ -98,6 +99,7 @@ pub fn load(request: &Request<'_>) -> Outcome {
     let source = sources.add(request.file, kept);
     let pipeline = run(request, source, &mut sources, &mut diagnostics);
     diagnostics.sort();
+    diagnostics.hidden().iter().for_each(|span| sources.hide(*span));
     let pipeline = pipeline.filter(|_| !diagnostics.has_errors());
     Outcome { pipeline, diagnostics, sources }
 }

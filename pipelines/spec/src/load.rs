@@ -35,15 +35,23 @@ pub fn parse(source: SourceId, text: &str, diagnostics: &mut Diagnostics) -> Opt
     // The parser counts characters; spans are in bytes.
     let mut bytes: Vec<u32> = text.char_indices().map(|(at, _)| at as u32).collect();
     bytes.push(text.len() as u32);
-    let mut builder =
-        Builder { source, text, bytes, diagnostics, anchors: BTreeMap::new(), written: 0, stack: Vec::new() };
+    let mut builder = Builder {
+        source,
+        text,
+        bytes,
+        diagnostics,
+        anchors: BTreeMap::new(),
+        written: 0,
+        remembered: 0,
+        stack: Vec::new(),
+    };
     builder.run()
 }
 
 /// A container that is being read.
 enum Open {
     Seq { start: u32, anchor: usize, items: Vec<Node> },
-    Map { start: u32, anchor: usize, entries: Vec<Entry>, key: Option<Key> },
+    Map { start: u32, anchor: usize, entries: Vec<Entry>, seen: BTreeMap<String, Span>, key: Option<Key> },
 }
 
 /// A key that waits for its value; a refused one drops it.
@@ -60,6 +68,8 @@ struct Builder<'a> {
     /// Anchored nodes with their number of nodes; by the parser's own anchor ids, so redefinition is its business.
     anchors: BTreeMap<usize, (Node, usize)>,
     written: usize,
+    /// Nodes kept for aliases.
+    remembered: usize,
     stack: Vec<Open>,
 }
 
@@ -108,7 +118,7 @@ impl Builder<'_> {
                 }
                 Event::Alias(id) => {
                     let Some((node, size)) = self.anchors.get(&id).cloned() else {
-                        let message = "the alias stands inside the value that it names";
+                        let message = "the alias stands inside the value that it names, or that value is too large to repeat";
                         return self.fail(Diagnostic::new(&code::ALIAS_EXPANSION, span, message));
                     };
                     expanded += size;
@@ -140,7 +150,13 @@ impl Builder<'_> {
                 Event::MappingStart(anchor, tag) => {
                     self.written += 1;
                     self.refuse_tag(tag.is_some(), span);
-                    self.stack.push(Open::Map { start: span.start, anchor, entries: Vec::new(), key: None });
+                    self.stack.push(Open::Map {
+                        start: span.start,
+                        anchor,
+                        entries: Vec::new(),
+                        seen: BTreeMap::new(),
+                        key: None,
+                    });
                     None
                 }
                 Event::SequenceEnd | Event::MappingEnd => Some(self.close(span)),
@@ -193,7 +209,13 @@ impl Builder<'_> {
 
     fn remember(&mut self, anchor: usize, node: &Node) {
         if anchor != 0 {
-            self.anchors.insert(anchor, (node.clone(), size(node)));
+            let size = size(node);
+            self.remembered += size;
+            // Anchors within anchors hold the same nodes again; what is beyond the bound is not kept, and an alias to it
+            // is refused.
+            if self.remembered <= ALIAS_FACTOR_MAX.saturating_mul(self.written) {
+                self.anchors.insert(anchor, (node.clone(), size));
+            }
         }
     }
 
@@ -224,19 +246,20 @@ impl Builder<'_> {
                 items.push(node);
                 return None;
             }
-            Some(Open::Map { entries, key, .. }) => match key.take() {
+            Some(Open::Map { entries, seen, key, .. }) => match key.take() {
                 Some(Key::Good(key)) => {
                     entries.push(Entry { key, value: node });
                     return None;
                 }
                 Some(Key::Refused) => return None,
                 None => match key_text(&node) {
-                    Some(text) => match entries.iter().find(|e| e.key.value == text) {
+                    Some(text) => match seen.get(&text).copied() {
                         Some(first) => {
                             *key = Some(Key::Refused);
-                            (node.span, Some((text, first.key.span)))
+                            (node.span, Some((text, first)))
                         }
                         None => {
+                            seen.insert(text.clone(), node.span);
                             *key = Some(Key::Good(Spanned::new(text, node.span)));
                             return None;
                         }

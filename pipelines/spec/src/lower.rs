@@ -26,7 +26,7 @@ pub(crate) struct Lower<'a> {
 impl Lower<'_> {
     /// The typed spec of a file.
     pub fn pipeline(&mut self, root: &Node, secrets: &crate::interpolate::Secrets) -> Pipeline {
-        let name = text(root, "name").unwrap_or_else(|| Spanned::new(String::new(), root.span));
+        let name = name(root, "name").unwrap_or_else(|| Spanned::new(String::new(), root.span));
         Pipeline {
             name,
             broker: self.broker(root.get("broker")),
@@ -100,6 +100,24 @@ fn texts(node: &Node, key: &str) -> Vec<Spanned<String>> {
     match node.get(key) {
         Some(value) if value.scalar().is_some() => text_of(value).into_iter().collect(),
         Some(value) => value.items().iter().filter_map(text_of).collect(),
+        None => Vec::new(),
+    }
+}
+
+/// A name: one that came from a variable has been refused, and is left out so that nothing shows it.
+fn name(node: &Node, key: &str) -> Option<Spanned<String>> {
+    name_of(node.get(key)?)
+}
+
+fn name_of(node: &Node) -> Option<Spanned<String>> {
+    text_of(node).filter(|_| node.scalar().is_some_and(|s| !s.interpolated))
+}
+
+/// Names, as [`texts`].
+fn names(node: &Node, key: &str) -> Vec<Spanned<String>> {
+    match node.get(key) {
+        Some(value) if value.scalar().is_some() => name_of(value).into_iter().collect(),
+        Some(value) => value.items().iter().filter_map(name_of).collect(),
         None => Vec::new(),
     }
 }

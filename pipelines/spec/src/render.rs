@@ -41,7 +41,7 @@ fn counted(n: usize, word: &str) -> String {
 fn one(out: &mut String, diagnostic: &Diagnostic, sources: &SourceMap) {
     let Diagnostic { code, message, span, .. } = diagnostic;
     let _ = writeln!(out, "{}: {}[{}]: {message}", sources.locate(*span), code.severity.word(), code.id);
-    snippet(out, *span, sources);
+    snippet(out, code, *span, sources);
     for (span, note) in &diagnostic.related {
         let _ = writeln!(out, "  note: {}: {note}", sources.locate(*span));
     }
@@ -54,30 +54,48 @@ fn one(out: &mut String, diagnostic: &Diagnostic, sources: &SourceMap) {
     out.push('\n');
 }
 
-fn snippet(out: &mut String, span: Span, sources: &SourceMap) {
+/// Whether a line that could not be read as YAML may hold a secret: nobody knows which part of it.
+fn may_hold_secret(source: &Source, span: Span) -> bool {
+    let line = source.line(source.position(span.start).line).to_ascii_lowercase();
+    line.contains("://")
+        || ["password", "secret", "token", "authorization"].iter().any(|word| line.contains(word))
+}
+
+fn snippet(out: &mut String, code: &code::Code, span: Span, sources: &SourceMap) {
     let Some(source) = sources.get(span.source) else { return };
-    let (start, end) = (source.position(span.start), source.position(span.end));
-    let line: Vec<char> =
-        source.line(start.line).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let first = start.column as usize - 1;
-    let last = if end.line == start.line { end.column as usize - 1 } else { line.len() };
-    let marks = last.saturating_sub(first).max(1);
-    // A long line is shown around the fault.
-    let from = if line.len() <= SNIPPET_CHARS_MAX { 0 } else { first.saturating_sub(SNIPPET_CHARS_MAX / 2) };
-    let to = line.len().min(from + SNIPPET_CHARS_MAX);
-    let shown: String = line[from.min(line.len())..to].iter().collect();
-    let marks = marks.min(to.saturating_sub(first).max(1));
-    let number = start.line.to_string();
+    if code.id < code::UNKNOWN_KEY.id && may_hold_secret(source, span) {
+        return;
+    }
+    let (line, lead, shown, marks) = shown_line(source, span);
+    let number = line.to_string();
     let gap = " ".repeat(number.len());
-    let lead = if from > 0 { "…" } else { "" };
     let _ = writeln!(out, " {gap} |");
-    let _ = writeln!(out, " {number} | {lead}{shown}");
-    let _ = writeln!(
-        out,
-        " {gap} | {}{}",
-        " ".repeat(first - from.min(first) + lead.chars().count()),
-        "^".repeat(marks)
-    );
+    let _ = writeln!(out, " {number} | {shown}");
+    let _ = writeln!(out, " {gap} | {}{}", " ".repeat(lead), "^".repeat(marks));
+}
+
+/// The line of a span's start, cut to what is around the fault; the characters before the fault and in it.
+fn shown_line(source: &Source, span: Span) -> (u32, usize, String, usize) {
+    let start = source.position(span.start);
+    let line = source.line(start.line);
+    let line_start = source.byte(Position { line: start.line, column: 1 }) as usize;
+    let at = (span.start as usize).saturating_sub(line_start).min(line.len());
+    let end = (span.end as usize).saturating_sub(line_start).clamp(at, line.len());
+    let (before, rest) = line.split_at(at);
+    let long = line.len() > SNIPPET_CHARS_MAX;
+    let keep = if long { SNIPPET_CHARS_MAX / 2 } else { usize::MAX };
+    let from = before.char_indices().rev().take(keep).last().map_or(at, |(i, _)| i);
+    let to = rest.char_indices().nth(keep).map_or(line.len(), |(i, _)| at + i);
+    let shown_char = |(i, c): (usize, char)| match c {
+        _ if source.is_hidden(line_start + from + i) => '*',
+        c if c.is_control() => ' ',
+        c => c,
+    };
+    let cut = if from > 0 { "…" } else { "" };
+    let shown: String = cut.chars().chain(line[from..to].char_indices().map(shown_char)).collect();
+    let lead = cut.chars().count() + line[from..at].chars().count();
+    let marks = line[at..end.min(to)].chars().count().max(1);
+    (start.line, lead, shown, marks)
 }
 
 /// One JSON object: `{"diagnostics":[…],"errors":n,"warnings":n,"more":n}`.
@@ -120,7 +138,9 @@ fn json_one(diagnostic: &Diagnostic, sources: &SourceMap) -> Value {
         "column": start.column,
         "end_line": end.line,
         "end_column": end.column,
-        "snippet": source.map(|s| s.line(start.line)),
+        "snippet": source
+            .filter(|s| diagnostic.code.id >= code::UNKNOWN_KEY.id || !may_hold_secret(s, diagnostic.span))
+            .map(|s| shown_line(s, diagnostic.span).2),
         "help": diagnostic.help,
         "suggestion": diagnostic.suggestion,
         "related": related,

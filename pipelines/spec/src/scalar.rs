@@ -114,7 +114,7 @@ pub fn size_bytes(text: &str) -> Result<u64, String> {
     let (number, unit) = with_unit(text).ok_or(HOW)?;
     let factor: u64 = match unit {
         "B" => 1,
-        "kB" | "KB" => 1_000,
+        "kB" => 1_000,
         "MB" => 1_000_000,
         "GB" => 1_000_000_000,
         "TB" => 1_000_000_000_000,
@@ -128,6 +128,16 @@ pub fn size_bytes(text: &str) -> Result<u64, String> {
         .checked_mul(factor)
         .filter(|bytes| *bytes <= i64::MAX as u64)
         .ok_or_else(|| "a size is below 2^63 bytes".to_owned())
+}
+
+/// A size in its shortest exact spelling.
+pub fn format_size(bytes: u64) -> String {
+    for (unit, shift) in [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)] {
+        if bytes != 0 && bytes.is_multiple_of(1 << shift) {
+            return format!("{}{unit}", bytes >> shift);
+        }
+    }
+    format!("{bytes}B")
 }
 
 /// A share of the records within a time, as `5%/1m`.

@@ -58,7 +58,7 @@ fn of_fields<'a>(fields: impl Iterator<Item = &'a Field>, catalog: &dyn Catalog)
             object.insert("description".to_owned(), json!(doc));
         }
         properties.insert(field.name.to_owned(), value);
-        if field.required {
+        if field.required && !required.contains(&field.name) {
             required.push(field.name);
         }
     }
@@ -84,9 +84,7 @@ fn of_kind(kind: &Kind, catalog: &dyn Catalog) -> Value {
         }),
         Kind::Bool => or_variable(json!({ "type": "boolean" })),
         Kind::Duration(..) => or_variable(json!({ "type": "string", "pattern": "^[0-9]+(ms|s|m|h|d)$" })),
-        Kind::Size(..) => {
-            or_variable(json!({ "type": "string", "pattern": "^[0-9]+(B|[kK]B|[MGT]B|[KMGT]iB)$" }))
-        }
+        Kind::Size(..) => or_variable(json!({ "type": "string", "pattern": "^[0-9]+(B|[kMGT]B|[KMGT]iB)$" })),
         Kind::Rate => or_variable(
             json!({ "type": "string", "pattern": "^[0-9]{1,3}(\\.[0-9]{1,2})?%/[0-9]+(ms|s|m|h|d)$" }),
         ),

@@ -76,19 +76,28 @@ pub struct Position {
 }
 
 /// One text with its name and its lines.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Source {
     name: String,
     text: String,
     /// The byte at which each line starts; the first is 0.
     lines: Vec<u32>,
+    /// Bytes that a snippet must not show: secrets written in the file (SP-2).
+    hidden: Vec<(u32, u32)>,
+}
+
+/// The name alone: a text may hold secrets that somebody wrote into it.
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 impl Source {
     fn new(name: String, text: String) -> Source {
         let mut lines = vec![0];
         lines.extend(text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(i, _)| i as u32 + 1));
-        Source { name, text, lines }
+        Source { name, text, lines, hidden: Vec::new() }
     }
 
     /// The name that diagnostics print, a path as the user gave it.
@@ -101,6 +110,11 @@ impl Source {
         &self.text
     }
 
+    /// Whether a byte must not be shown.
+    pub fn is_hidden(&self, byte: usize) -> bool {
+        self.hidden.iter().any(|(start, end)| (*start as usize..*end as usize).contains(&byte))
+    }
+
     /// The line and column of a byte; a byte past the end gives the end.
     pub fn position(&self, byte: u32) -> Position {
         let mut at = (byte as usize).min(self.text.len());
@@ -108,7 +122,9 @@ impl Source {
             at -= 1;
         }
         let line = self.lines.partition_point(|start| *start as usize <= at) - 1;
-        let column = self.text[self.lines[line] as usize..at].chars().count();
+        // Characters are the bytes that do not continue one.
+        let before = &self.text.as_bytes()[self.lines[line] as usize..at];
+        let column = before.iter().filter(|b| **b & 0xc0 != 0x80).count();
         Position { line: line as u32 + 1, column: column as u32 + 1 }
     }
 
@@ -146,6 +162,13 @@ impl SourceMap {
     /// The text of an id that this map gave out.
     pub fn get(&self, id: SourceId) -> Option<&Source> {
         self.sources.get(id.0 as usize)
+    }
+
+    /// Keeps the bytes of a span from being shown.
+    pub fn hide(&mut self, span: Span) {
+        if let Some(source) = self.sources.get_mut(span.source.0 as usize) {
+            source.hidden.push((span.start, span.end));
+        }
     }
 
     /// `file:line:column` of a span's start.

@@ -204,12 +204,18 @@ pub struct WindowCall {
     pub arguments: Vec<String>,
 }
 
+/// Window functions of one query that are looked at.
+const WINDOWS_MAX: usize = 64;
+
 /// The window functions of a query, in the order written.
 pub fn windows(sql: &SqlText) -> Vec<WindowCall> {
     let tokens = tokens(&sql.text);
     let mut calls = Vec::new();
     for (i, token) in tokens.iter().enumerate() {
         let Some(kind) = WindowKind::of(token) else { continue };
+        if calls.len() >= WINDOWS_MAX {
+            break;
+        }
         if !tokens.get(i + 1).is_some_and(|t| t.is('(')) {
             continue;
         }

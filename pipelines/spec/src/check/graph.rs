@@ -9,7 +9,7 @@ use crate::capability::Feature;
 use crate::catalog::Delivery;
 use crate::code;
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::flow::section_of;
+use crate::flow::{INPUTS_MAX, section_of};
 use crate::shape::Section;
 use crate::span::{Span, Spanned};
 use crate::sql;
@@ -42,8 +42,12 @@ pub(super) fn check(check: &Check<'_>, out: &mut Diagnostics) {
 
 fn inputs(check: &Check<'_>, inputs: &[Spanned<String>], tables: bool, what: &str, out: &mut Diagnostics) {
     let pipeline = check.pipeline;
+    if let Some(input) = inputs.get(INPUTS_MAX) {
+        let message = format!("{what} has {} inputs; one has at most {INPUTS_MAX}", inputs.len());
+        out.push(Diagnostic::new(&code::OUT_OF_BOUNDS, input.span, message));
+    }
     let mut seen: BTreeMap<&str, Span> = BTreeMap::new();
-    for input in inputs {
+    for input in inputs.iter().take(INPUTS_MAX) {
         if let Some(first) = seen.insert(&input.value, input.span) {
             let message = format!("the input {:?} is named twice", input.value);
             out.push(
@@ -192,33 +196,24 @@ fn references(check: &Check<'_>, out: &mut Diagnostics) {
         }
     }
     let errors = &pipeline.errors;
-    if let Some(span) = errors.data_span {
-        match (&errors.action, &errors.topic) {
-            (DataAction::DeadLetter, None) => {
-                let message = "`action: dead_letter` needs `topic`, where the dead letters go";
-                out.push(Diagnostic::new(&code::NO_DEAD_LETTER, span, message));
-            }
-            (DataAction::Drop | DataAction::Stop, Some(topic)) => {
-                let message = "`topic` is only for `action: dead_letter`";
-                out.push(Diagnostic::new(&code::CONTRADICTION, topic.span, message));
-            }
-            _ => {}
-        }
+    if let (DataAction::Drop | DataAction::Stop, Some(topic)) = (&errors.action, &errors.topic) {
+        let message = "`topic` is only for `action: dead_letter`";
+        out.push(Diagnostic::new(&code::CONTRADICTION, topic.span, message));
     }
     for sink in pipeline.sinks.values() {
-        let mode = sink.config.text("mode");
-        if let Some(mode) = mode.filter(|m| m.value == "upsert")
-            && sink.config.texts("key").is_empty()
-        {
-            let message = "`mode: upsert` needs `key`, the columns that name a row";
-            out.push(Diagnostic::new(&code::CONTRADICTION, mode.span, message));
+        if sink.upserts && sink.config.texts("key").is_empty() {
+            let message =
+                "`mode: upsert` needs `key`, the columns that name a row; `mode: insert` adds each row";
+            let span = sink.config.text("mode").map_or(sink.type_name.span, |m| m.span);
+            out.push(Diagnostic::new(&code::CONTRADICTION, span, message));
         }
     }
 }
 
 fn unused(check: &Check<'_>, out: &mut Diagnostics) {
     let pipeline = check.pipeline;
-    if !check.unread.is_empty() {
+    // After an error, what nobody reads may be read by what is at fault.
+    if out.has_errors() {
         return;
     }
     let mut read: BTreeSet<&str> = BTreeSet::new();

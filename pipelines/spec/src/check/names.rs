@@ -13,9 +13,12 @@ use crate::shape::walk::ID_CHARS_MAX;
 use crate::span::Span;
 use crate::sql::RESERVED;
 
+/// The dead-letter topic of a pipeline that names none is `<pipeline>-dead_letters`, and tests name it so.
+pub const DEAD_LETTERS: &str = "dead_letters";
+
 /// Ids that would make one pipeline's internal topics and groups collide with another's (`<pipeline>-<id>`,
 /// `<pipeline>-<id>-state`), or with the ingest stage's.
-pub const OURS: &[&str] = &["ingest", "positions", "splits", "state", "exchange"];
+pub const OURS: &[&str] = &["ingest", "positions", "splits", "state", "exchange", DEAD_LETTERS];
 
 pub(super) fn check(root: &Node, pipeline: &Pipeline, out: &mut Diagnostics) {
     if let Some(version) = root.get("version").and_then(Node::scalar).and_then(|s| s.clear())

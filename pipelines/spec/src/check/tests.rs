@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::Check;
+use super::names::DEAD_LETTERS;
+use crate::ast::DataAction;
 use crate::code;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::flow::section_of;
@@ -12,10 +14,17 @@ use crate::span::{Span, Spanned};
 use crate::suggest::nearest;
 use crate::value::Value;
 
+/// The most tests of one file.
+const TESTS_MAX: usize = 1_000;
+
 pub(super) fn check(check: &Check<'_>, out: &mut Diagnostics) {
     let pipeline = check.pipeline;
     let mut names: BTreeMap<&str, Span> = BTreeMap::new();
-    for test in &pipeline.tests {
+    if let Some(test) = pipeline.tests.get(TESTS_MAX) {
+        let message = format!("the file has {} tests; it has at most {TESTS_MAX}", pipeline.tests.len());
+        out.push(Diagnostic::new(&code::OUT_OF_BOUNDS, test.name.span, message));
+    }
+    for test in pipeline.tests.iter().take(TESTS_MAX) {
         if let Some(first) = names.insert(&test.name.value, test.name.span)
             && !test.name.value.is_empty()
         {
@@ -25,8 +34,8 @@ pub(super) fn check(check: &Check<'_>, out: &mut Diagnostics) {
         for (id, rows) in &test.inputs {
             let section = section_of(pipeline, &id.value);
             if !matches!(section, Some(Section::Sources | Section::Tables)) {
-                let known = pipeline.sources.keys().chain(pipeline.tables.keys()).map(String::as_str);
-                reference(id, "source or table", nearest(&id.value, known), out);
+                let known = pipeline.sources.keys().chain(pipeline.tables.keys());
+                reference(id, "source or table", near(&id.value, known, out), out);
             }
             let text = section != Some(Section::Tables);
             rows.iter().for_each(|row| self::row(row, text, out));
@@ -34,10 +43,13 @@ pub(super) fn check(check: &Check<'_>, out: &mut Diagnostics) {
         for (id, expect) in &test.expect {
             let section = section_of(pipeline, &id.value);
             let topic = pipeline.topics.contains_key(&id.value);
-            if !topic && !matches!(section, Some(Section::Transforms | Section::Sinks)) {
+            let made = pipeline.errors.topic.is_none()
+                && pipeline.errors.action == DataAction::DeadLetter
+                && id.value == DEAD_LETTERS;
+            if !topic && !made && !matches!(section, Some(Section::Transforms | Section::Sinks)) {
                 let known =
                     pipeline.transforms.keys().chain(pipeline.sinks.keys()).chain(pipeline.topics.keys());
-                reference(id, "transform, sink or topic", nearest(&id.value, known.map(String::as_str)), out);
+                reference(id, "transform, sink or topic", near(&id.value, known, out), out);
             }
             if expect.rows.is_none() && expect.count.is_none() && expect.unique_by.is_empty() {
                 let message = format!("nothing is expected of {:?}", id.value);
@@ -67,6 +79,10 @@ pub(super) fn check(check: &Check<'_>, out: &mut Diagnostics) {
             }
         }
     }
+}
+
+fn near<'a>(id: &str, known: impl Iterator<Item = &'a String>, out: &Diagnostics) -> Option<&'a str> {
+    if out.is_full() { None } else { nearest(id, known.map(String::as_str)) }
 }
 
 fn reference(id: &Spanned<String>, what: &str, near: Option<&str>, out: &mut Diagnostics) {

@@ -98,7 +98,9 @@ fn one_window(
             );
             out.push(no_watermark(check, &input.value, window.span, message));
         }
-        (Time::Watermark(watermark), Some(time)) if watermark.column.value != time.value => {
+        (Time::Watermark(watermark), Some(time))
+            if watermark.column.value != time.value && !watermark.column.value.is_empty() =>
+        {
             let message = format!(
                 "the window is over {:?}, and the watermark over {:?}",
                 time.value, watermark.column.value
@@ -151,11 +153,10 @@ fn rules(check: &Check<'_>, transform: &Transform, query: &Sql, out: &mut Diagno
             out.push(Diagnostic::new(&code::LATE_TOPIC, span, message));
         }
         LateThen::Topic(Some(_)) => check.needs(Feature::LateTopic, span, out),
-        LateThen::DeadLetter
-            if pipeline.errors.topic.is_none() || pipeline.errors.action != DataAction::DeadLetter =>
-        {
-            let message = "late rows go to the dead letters, and the pipeline has no dead-letter topic";
-            let help = "name one in `errors: { data: { action: dead_letter, topic: … } }`, or say `late: { then: drop }`";
+        LateThen::DeadLetter if pipeline.errors.action != DataAction::DeadLetter => {
+            let message =
+                "late rows go to the dead letters, and the pipeline keeps none: its bad records are not kept";
+            let help = "say `errors: { data: { action: dead_letter } }`, or `late: { then: drop }`";
             out.push(Diagnostic::new(&code::NO_DEAD_LETTER, span, message).help(help));
         }
         LateThen::Update => check.needs(Feature::LateUpdate, span, out),
@@ -170,9 +171,7 @@ fn rules(check: &Check<'_>, transform: &Transform, query: &Sql, out: &mut Diagno
             if !check.flow.upstream_of_inputs(&sink.inputs).contains(transform.id.value.as_str()) {
                 continue;
             }
-            let can = check.catalog.component(Section::Sinks, &sink.connector).is_some_and(|c| c.upserts);
-            let does = sink.config.text("mode").is_some_and(|m| m.value == "upsert");
-            if !(can && does) {
+            if !sink.upserts {
                 let message = format!(
                     "{:?} sends a window's row more than once, and the sink {:?} would add it each time",
                     transform.id.value, sink.id.value

@@ -2,15 +2,15 @@
 //!
 //! Never enters: their relations (`check/`).
 
-use super::{Lower, duration, integer, size, span_of, text, text_of, texts, word};
+use super::{Lower, duration, integer, name, names, size, span_of, text, text_of, word};
 use crate::ast::{
     Config, Dedupe, Emit, Late, LateThen, Operator, Sink, Source, Sql, Table, TopicOp, Transform, Wasm,
     Watermark,
 };
-use crate::catalog::{ByScheme, Delivery};
+use crate::catalog::{ByScheme, Delivery, Scheme};
 use crate::code;
 use crate::diagnostic::Diagnostic;
-use crate::node::{Data, Node};
+use crate::node::{Data, Node, Origin};
 use crate::shape::Section;
 use crate::shape::walk::{normalised_fields, type_fields};
 use crate::span::Spanned;
@@ -18,7 +18,7 @@ use crate::sql;
 
 /// What an operator has where the file says nothing; `shape/core.rs` shows the same values.
 const FUNCTION_MEMORY_BYTES: u64 = 64 << 20;
-const FUNCTION_FUEL: u64 = 1_000_000_000;
+const FUNCTION_FUEL: u64 = 100_000_000;
 const WATERMARK_IDLE_MS: u64 = 60_000;
 
 impl Lower<'_> {
@@ -26,7 +26,7 @@ impl Lower<'_> {
         Source {
             id: id.clone(),
             type_name: type_name(node),
-            schema: text(node, "schema"),
+            schema: name(node, "schema"),
             delivery: delivery(node),
             config: self.config(Section::Sources, node),
         }
@@ -36,8 +36,8 @@ impl Lower<'_> {
         Table {
             id: id.clone(),
             type_name: type_name(node),
-            key: texts(node, "key"),
-            schema: text(node, "schema"),
+            key: names(node, "key"),
+            schema: name(node, "schema"),
             config: self.config(Section::Tables, node),
         }
     }
@@ -45,80 +45,92 @@ impl Lower<'_> {
     pub(super) fn sink(&mut self, id: &Spanned<String>, node: &Node) -> Sink {
         let type_name = type_name(node);
         let schema = self.catalog.component(Section::Sinks, &type_name).copied();
+        let mut config = self.config(Section::Sinks, node);
         let connector = match schema.and_then(|s| s.by_scheme) {
-            Some(by_scheme) => self.by_scheme(node, &by_scheme),
+            Some(by_scheme) => match self.by_scheme(node, &by_scheme) {
+                Some(scheme) => {
+                    config = config.for_scheme(by_scheme.field, scheme);
+                    scheme.connector.to_owned()
+                }
+                None => String::new(),
+            },
             None => type_name.value.clone(),
         };
+        let upserts = config
+            .text("mode")
+            .map(|t| t.value)
+            .or_else(|| schema.and_then(|s| s.default_of("mode")).map(str::to_owned))
+            .is_some_and(|mode| mode == "upsert");
         Sink {
             id: id.clone(),
             connector,
-            inputs: texts(node, "inputs"),
+            inputs: names(node, "inputs"),
             condition: node.get("where").filter(|n| n.scalar().is_some()).map(|n| self.sql(n)),
             delivery: delivery(node),
             writers: integer(Some(node), "writers")
                 .and_then(|n| u32::try_from(n).ok())
                 .unwrap_or_else(|| schema.map_or(1, |s| s.writers))
                 .max(1),
-            config: self.config(Section::Sinks, node),
+            upserts,
+            config,
             type_name,
         }
     }
 
     fn config(&mut self, section: Section, node: &Node) -> Config {
         let fields = type_fields(section, &type_name(node), self.catalog).unwrap_or(&[]);
-        // A table's key is Millstream's, and its connector reads by it too.
-        let shared = if section == Section::Tables { super::super::shape::core::TABLE.fields } else { &[] };
-        let shared = shared.iter().filter(|f| f.name == "key");
-        let data = normalised_fields(node, fields.iter().chain(shared));
+        let data = normalised_fields(node, fields.iter());
         Config::new(Node { span: node.span, data })
     }
 
     /// The connector that a DSN's scheme chooses. The DSN is a secret: a message shows its scheme alone.
-    fn by_scheme(&mut self, node: &Node, choice: &ByScheme) -> String {
-        let Some(value) = node.get(choice.field) else { return String::new() };
-        let Some(scalar) = value.scalar() else { return String::new() };
+    fn by_scheme(&mut self, node: &Node, choice: &ByScheme) -> Option<&'static Scheme> {
+        let value = node.get(choice.field)?;
+        let scalar = value.scalar()?;
         let text = scalar.expose();
         if text.is_empty() && scalar.interpolated {
-            return String::new();
+            return None;
         }
         let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
-        if let Some((_, connector)) = choice.schemes.iter().find(|(known, _)| *known == scheme) {
-            return (*connector).to_owned();
+        if let Some(found) = choice.schemes.iter().find(|s| s.scheme == scheme) {
+            return Some(found);
         }
-        let known = choice.schemes.iter().map(|(s, _)| format!("{s}:")).collect::<Vec<_>>().join(", ");
-        let harmless =
-            !scheme.is_empty() && scheme.len() <= 16 && scheme.bytes().all(|b| b.is_ascii_alphanumeric());
+        let known = choice.schemes.iter().map(|s| format!("{}:", s.scheme)).collect::<Vec<_>>().join(", ");
+        // What does not come from the file is shown only where it surely is a scheme.
+        let shown = scalar.origin == Origin::Literal || text[scheme.len()..].starts_with("://");
+        let harmless = shown
+            && !scheme.is_empty()
+            && scheme.len() <= 16
+            && scheme.bytes().all(|b| b.is_ascii_alphanumeric());
         let message = if harmless {
             format!("`{}` starts with {scheme:?}, which chooses no connector; known: {known}", choice.field)
         } else {
-            format!("`{}` starts with no scheme; known: {known}", choice.field)
+            format!("`{}` starts with no scheme that chooses a connector; known: {known}", choice.field)
         };
         let near = harmless
-            .then(|| crate::suggest::nearest(scheme, choice.schemes.iter().map(|(s, _)| *s)))
+            .then(|| crate::suggest::nearest(scheme, choice.schemes.iter().map(|s| s.scheme)))
             .flatten();
         self.diagnostics.push(Diagnostic::new(&code::UNKNOWN_SCHEME, value.span, message).suggest(near));
-        String::new()
+        None
     }
 
     pub(super) fn transform(&mut self, id: &Spanned<String>, node: &Node) -> Option<Transform> {
-        let type_name = text(node, "type")?;
+        let type_name = name(node, "type")?;
         let op = match type_name.as_str() {
             "sql" => Operator::Sql(self.query(node)),
             "wasm" => Operator::Wasm(function(node)),
-            "topic" => {
-                Operator::Topic(TopicOp { topic: required(node, "topic"), watermark: watermark(node) })
-            }
+            "topic" => Operator::Topic(TopicOp { topic: named(node, "topic"), watermark: watermark(node) }),
             "dedupe" => Operator::Dedupe(Dedupe {
-                key: texts(node, "key"),
+                key: names(node, "key"),
                 within_ms: duration(Some(node), "within").unwrap_or(0),
             }),
             "filter" => Operator::Filter(self.sql(node.get("where")?)),
             "map" => Operator::Map(self.expressions(node, "columns")),
-            "route" => Operator::Route(self.expressions(node, "routes"), text(node, "otherwise")),
+            "route" => Operator::Route(self.expressions(node, "routes"), name(node, "otherwise")),
             "union" => Operator::Union,
             _ => return None,
         };
-        Some(Transform { id: id.clone(), type_name, inputs: texts(node, "inputs"), op })
+        Some(Transform { id: id.clone(), type_name, inputs: names(node, "inputs"), op })
     }
 
     fn query(&mut self, node: &Node) -> Sql {
@@ -132,7 +144,7 @@ impl Lower<'_> {
             Some(Spanned::new(value?, emit.span))
         });
         let late = node.get("late").and_then(|late| {
-            let topic = text(late, "topic");
+            let topic = name(late, "topic");
             let then = match word(late, "then")?.as_str() {
                 "drop" => LateThen::Drop,
                 "dead_letter" => LateThen::DeadLetter,
@@ -157,7 +169,12 @@ impl Lower<'_> {
 }
 
 fn type_name(node: &Node) -> Spanned<String> {
-    required(node, "type")
+    named(node, "type")
+}
+
+/// A name that lint has asked for; empty where it has reported it.
+fn named(node: &Node, key: &str) -> Spanned<String> {
+    name(node, key).unwrap_or_else(|| Spanned::new(String::new(), span_of(node, key)))
 }
 
 /// A text that lint has asked for; empty where it has reported it as missing.
@@ -173,7 +190,7 @@ fn delivery(node: &Node) -> Option<Spanned<Delivery>> {
 fn watermark(node: &Node) -> Option<Watermark> {
     let node = node.get("watermark")?;
     Some(Watermark {
-        column: text(node, "column")?,
+        column: named(node, "column"),
         delay_ms: duration(Some(node), "delay").unwrap_or(0),
         idle_ms: duration(Some(node), "idle").unwrap_or(WATERMARK_IDLE_MS),
     })
@@ -184,8 +201,8 @@ fn function(node: &Node) -> Wasm {
     let config = node.get("config").map_or(&[][..], Node::entries);
     Wasm {
         module: required(node, "module"),
-        lookup: texts(node, "lookup"),
-        output: text(node, "output"),
+        lookup: names(node, "lookup"),
+        output: name(node, "output"),
         memory_bytes: size(limits, "memory").unwrap_or(FUNCTION_MEMORY_BYTES),
         fuel: integer(limits, "fuel").and_then(|n| u64::try_from(n).ok()).unwrap_or(FUNCTION_FUEL),
         config: config.iter().filter_map(|e| Some((e.key.value.clone(), text_of(&e.value)?.value))).collect(),

@@ -2,7 +2,7 @@
 //!
 //! Never enters: components (`lower/component.rs`).
 
-use super::{Lower, duration, integer, parsed, secret, size, span_of, text, texts, word};
+use super::{Lower, duration, integer, name, names, parsed, secret, size, span_of, text, texts, word};
 use crate::ast::{
     Broker, Cluster, DataAction, Defaults, Errors, Expect, FieldType, Fit, OnExceed, Sasl, Scaling, Scenario,
     Schema, SchemaField, TestCase, Tls, Topic,
@@ -146,13 +146,13 @@ impl Lower<'_> {
         let forever = word(node, "retention").as_deref() == Some("forever");
         Topic {
             id: id.clone(),
-            name: text(node, "name").unwrap_or_else(|| id.clone()),
+            name: name(node, "name").unwrap_or_else(|| id.clone()),
             partitions: Spanned::new(
                 integer(Some(node), "partitions").and_then(|n| u32::try_from(n).ok()).unwrap_or(1).max(1),
                 span_of(node, "partitions"),
             ),
             replication: integer(Some(node), "replication").and_then(|n| u16::try_from(n).ok()),
-            key: texts(node, "key"),
+            key: names(node, "key"),
             retention_ms: (!forever).then(|| duration(Some(node), "retention").unwrap_or(RETENTION_MS)),
             retention_bytes: size(Some(node), "retention_size"),
         }
@@ -162,13 +162,12 @@ impl Lower<'_> {
         let data = node.and_then(|n| n.get("data"));
         let backoff = node.and_then(|n| n.get("transient")).and_then(|n| n.get("backoff"));
         let errors = Errors {
-            data_span: data.map(|n| n.span),
             action: match data.and_then(|n| word(n, "action")).as_deref() {
                 Some("drop") => DataAction::Drop,
                 Some("stop") => DataAction::Stop,
                 _ => DataAction::DeadLetter,
             },
-            topic: data.and_then(|n| text(n, "topic")),
+            topic: data.and_then(|n| name(n, "topic")),
             max_rate: parsed(data, "max_rate", scalar::rate).unwrap_or(MAX_RATE),
             on_exceed: match data.and_then(|n| word(n, "on_exceed")).as_deref() {
                 Some("stop") => OnExceed::Stop,

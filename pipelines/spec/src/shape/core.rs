@@ -306,8 +306,8 @@ static FUNCTION_LIMITS: Shape = Shape {
         Field::optional("memory", Kind::Size(1 << 16, 4 << 30), "64MiB", "The memory of one instance."),
         Field::optional(
             "fuel",
-            Kind::Int(1, i64::MAX),
-            "1000000000",
+            Kind::Int(10_000, i64::MAX),
+            "100000000",
             "Instructions for one call; a record that spends it alone is a bad record.",
         ),
     ],

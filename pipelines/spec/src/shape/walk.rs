@@ -161,15 +161,24 @@ impl Walk<'_> {
     /// Lints a mapping against a list of keys.
     pub fn fields(&mut self, what: &str, at: Span, node: &Node, fields: &[&Field]) {
         let names = || fields.iter().map(|f| f.name);
+        let free: Vec<&str> = names().filter(|n| node.get(n).is_none()).collect();
         let mut meant = Vec::new();
         for entry in node.entries() {
             match fields.iter().find(|f| f.name == entry.key.value) {
                 Some(field) => self.value(field.name, entry.key.span, &entry.value, &field.kind),
                 None => {
-                    let near = nearest(&entry.key.value, names().filter(|n| node.get(n).is_none()));
+                    let full = self.diagnostics.is_full();
+                    let near = if full { None } else { nearest(&entry.key.value, free.iter().copied()) };
                     meant.extend(near);
-                    let message = format!("{what} has no key {:?}", entry.key.value);
-                    let known = names().collect::<Vec<_>>().join(", ");
+                    let message = format!("unknown key {:?} in {what}", entry.key.value);
+                    // A connector may list a key that every component of the section has.
+                    let mut known: Vec<&str> = Vec::new();
+                    names().for_each(|n| {
+                        if !known.contains(&n) {
+                            known.push(n)
+                        }
+                    });
+                    let known = known.join(", ");
                     let help = if known.is_empty() {
                         "it takes no keys".to_owned()
                     } else {
@@ -182,9 +191,9 @@ impl Walk<'_> {
             }
         }
         for field in
-            fields.iter().filter(|f| f.required && node.get(f.name).is_none() && !meant.contains(&f.name))
+            fields.iter().filter(|f| f.required && free.contains(&f.name) && !meant.contains(&f.name))
         {
-            let message = format!("{what} needs the key `{}`: {}", field.name, field.kind.describe());
+            let message = format!("{what} needs `{}`: {}", field.name, field.kind.describe());
             self.push(Diagnostic::new(&code::MISSING_KEY, at, message).help(field.doc));
         }
     }
@@ -199,7 +208,7 @@ impl Walk<'_> {
             _ => self.catalog.types(section),
         };
         let Some(entry) = node.entry("type") else {
-            let message = format!("the {what} {name:?} needs the key `type`: one of {}", known.join(", "));
+            let message = format!("the {what} {name:?} needs `type`: one of {}", known.join(", "));
             return self.push(Diagnostic::new(&code::MISSING_KEY, at, message));
         };
         let Some(scalar) = entry.value.scalar() else {
@@ -233,7 +242,20 @@ impl Walk<'_> {
         self.push(Diagnostic::new(&code::NO_INTERPOLATION_HERE, span, message));
     }
 
+    /// A scalar against its kind. Whatever came from a variable is not shown: it may be a secret by mistake (SP-2).
     fn scalar(&mut self, name: &str, span: Span, scalar: &Scalar, kind: &Kind) {
+        let before = self.diagnostics.items().len();
+        self.clear_scalar(name, span, scalar, kind);
+        if scalar.origin == Origin::Variable {
+            let message = format!(
+                "the value that `{name}` gets from a variable does not fit; wanted {}",
+                kind.describe()
+            );
+            self.diagnostics.hide_values(before, &message);
+        }
+    }
+
+    fn clear_scalar(&mut self, name: &str, span: Span, scalar: &Scalar, kind: &Kind) {
         if scalar.interpolated && !kind.interpolates() {
             return self.no_interpolation(name, span);
         }
@@ -242,6 +264,14 @@ impl Walk<'_> {
             return self.push(Diagnostic::new(&code::SECRET_SHOWN, span, message));
         }
         let text = scalar.expose();
+        let in_the_clear =
+            matches!(kind, Kind::Secret) && scalar.origin == Origin::Literal && looks_secret(name, text);
+        if in_the_clear {
+            self.diagnostics.hide(span);
+            let message = format!("`{name}` holds a password in the clear");
+            let help = "use ${env:NAME}, or ${secret:name} with an entry of `secrets`";
+            self.push(Diagnostic::new(&code::SECRET_IN_FILE, span, message).help(help));
+        }
         // A variable that was refused or not set has been reported; its empty text is not another fault.
         if scalar.interpolated && text.is_empty() {
             return;
@@ -259,7 +289,8 @@ impl Walk<'_> {
                         _ => "a number",
                     };
                     let message = format!("`{name}` is {what}; wanted {}", kind.describe());
-                    let help = format!("put it in quotes: \"{text}\"");
+                    let quoted = if matches!(kind, Kind::Secret) { "…" } else { text };
+                    let help = format!("put it in quotes: \"{quoted}\"");
                     return self.push(Diagnostic::new(&code::WRONG_TYPE, span, message).help(help));
                 }
                 if let Kind::Word(words) = kind
@@ -271,14 +302,6 @@ impl Walk<'_> {
                 }
                 if matches!(kind, Kind::Instant) {
                     self.formed(name, span, scalar::timestamp_ms(text).err(), &shown(text));
-                }
-                if matches!(kind, Kind::Secret)
-                    && scalar.origin == Origin::Literal
-                    && looks_secret(name, text)
-                {
-                    let message = format!("`{name}` holds a password in the clear");
-                    let help = "use ${env:NAME}, or ${secret:name} with an entry of `secrets`";
-                    self.push(Diagnostic::new(&code::SECRET_IN_FILE, span, message).help(help));
                 }
                 if text.trim().is_empty() && !matches!(kind, Kind::Secret) {
                     let message = format!("`{name}` is empty");
@@ -326,7 +349,7 @@ impl Walk<'_> {
                 Err(error) => self.formed(name, span, Some(error), &shown(text)),
             },
             Kind::Size(low, high) => match scalar::size_bytes(text) {
-                Ok(bytes) => self.within(name, span, bytes, (*low, *high), &|b| format!("{b}B")),
+                Ok(bytes) => self.within(name, span, bytes, (*low, *high), &scalar::format_size),
                 Err(error) => self.formed(name, span, Some(error), &shown(text)),
             },
             Kind::Rate => self.formed(name, span, scalar::rate(text).err(), &shown(text)),
@@ -368,8 +391,8 @@ fn looks_secret(name: &str, text: &str) -> bool {
     text.contains("password=") || user_info.is_some_and(|info| info.contains(':'))
 }
 
-/// The tree as a config struct reads it: durations as milliseconds, sizes as bytes, text as text even where a variable
-/// brought digits.
+/// The tree as a config struct reads it: text (durations and sizes too, which it parses itself) is text even where a
+/// variable brought digits, and secrets are hidden.
 pub fn normalised(node: &Node, kind: &Kind) -> Node {
     let data = match (&node.data, kind) {
         (Data::Seq(items), Kind::List(of, _)) => Data::Seq(items.iter().map(|n| normalised(n, of)).collect()),
@@ -377,8 +400,6 @@ pub fn normalised(node: &Node, kind: &Kind) -> Node {
             entries.iter().map(|e| Entry { key: e.key.clone(), value: normalised(&e.value, of) }).collect(),
         ),
         (Data::Map(_), Kind::Struct(shape)) => normalised_fields(node, shape.fields.iter()),
-        (Data::Scalar(scalar), Kind::Duration(..)) => number(scalar, scalar::duration_ms(scalar.expose())),
-        (Data::Scalar(scalar), Kind::Size(..)) => number(scalar, scalar::size_bytes(scalar.expose())),
         (Data::Scalar(scalar), Kind::Secret) => Data::Scalar(Scalar {
             // Whatever its origin, it is kept from sight from here on (SP-2).
             text: Text::Hidden(Secret::new(scalar.expose())),
@@ -386,9 +407,10 @@ pub fn normalised(node: &Node, kind: &Kind) -> Node {
             interpolated: false,
             ..*scalar
         }),
-        (Data::Scalar(scalar), Kind::Text | Kind::Name | Kind::Sql | Kind::Word(_)) => {
-            Data::Scalar(Scalar { style: Style::Double, interpolated: false, ..scalar.clone() })
-        }
+        (
+            Data::Scalar(scalar),
+            Kind::Text | Kind::Name | Kind::Sql | Kind::Word(_) | Kind::Duration(..) | Kind::Size(..),
+        ) => Data::Scalar(Scalar { style: Style::Double, interpolated: false, ..scalar.clone() }),
         _ => node.data.clone(),
     };
     Node { span: node.span, data }
@@ -405,9 +427,4 @@ pub fn normalised_fields<'a>(node: &Node, fields: impl Iterator<Item = &'a Field
             })
             .collect(),
     )
-}
-
-fn number(scalar: &Scalar, value: Result<u64, String>) -> Data {
-    let text = value.map_or_else(|_| scalar.expose().to_owned(), |v| v.to_string());
-    Data::Scalar(Scalar { text: Text::Clear(text), style: Style::Plain, ..scalar.clone() })
 }

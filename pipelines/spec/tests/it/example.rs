@@ -44,20 +44,20 @@ fn the_main_job_is_accepted() {
     assert_eq!((late.allow_ms, &late.then), (600_000, &LateThen::DeadLetter));
     assert_eq!((p.sinks["lake"].writers, p.sinks["warehouse"].writers), (16, 4));
     assert_eq!(p.sinks["warehouse"].connector, "sqlite");
-    assert_eq!(p.sinks["warehouse"].config.secret("dsn").unwrap().value.expose(), b"sqlite:out/warehouse.db");
-    assert_eq!(p.sinks["warehouse"].config.origin("dsn"), Some(Origin::Variable));
+    assert_eq!(p.sinks["warehouse"].config.secret("path").unwrap().value.expose(), b"out/warehouse.db");
+    assert_eq!(p.sinks["warehouse"].config.origin("path"), Some(Origin::Variable));
     assert_eq!(p.tests.len(), 4);
 }
 
-/// What a connector's own struct sees: milliseconds, bytes, booleans from variables, text that stays text.
+/// What a connector's own struct sees: booleans from variables, text that stays text, durations and sizes as written.
 #[test]
 fn settings_reach_the_connector() {
     #[derive(serde::Deserialize, Debug, PartialEq)]
     #[serde(deny_unknown_fields)]
     struct Roll {
-        size: u64,
-        interval: u64,
-        idle: u64,
+        size: String,
+        interval: String,
+        idle: String,
     }
     #[derive(serde::Deserialize, Debug)]
     struct Lake {
@@ -72,26 +72,26 @@ fn settings_reach_the_connector() {
     #[derive(serde::Deserialize, Debug)]
     struct Warehouse {
         dsn: String,
-        batch_rows: Option<u32>,
+        create: bool,
     }
     let env = [
         ("INVOICES_WATCH", "true"),
-        ("INVOICES_INBOX", "12345"),
-        ("INVOICES_LAKE", "s3://b/p"),
+        ("INVOICES_DIR", "12345"),
+        ("LAKE_URL", "s3://b/p"),
         ("WAREHOUSE_DSN", "postgres://app:hunter2@db/w"),
     ];
-    let set = ["sinks.warehouse.batch_rows=250".to_owned(), "topics.invoices.partitions=12".to_owned()];
+    let set = ["sinks.warehouse.create=false".to_owned(), "topics.invoices.partitions=12".to_owned()];
     let outcome = load(&text(), &env, &set);
     let p = outcome.pipeline.unwrap();
     let lake: Lake = p.sinks["lake"].config.decode().unwrap();
     assert_eq!(
         (lake.url.as_str(), lake.roll),
-        ("s3://b/p", Roll { size: 128 << 20, interval: 600_000, idle: 120_000 })
+        ("s3://b/p", Roll { size: "128MiB".into(), interval: "10m".into(), idle: "2m".into() })
     );
     let inbox: Inbox = p.sources["inbox"].config.decode().unwrap();
-    assert_eq!((inbox.path.as_str(), inbox.watch), ("12345", true));
+    assert_eq!((inbox.path.as_str(), inbox.watch), ("12345/stores/*/inbox/*.jsonl", true));
     let warehouse: Warehouse = p.sinks["warehouse"].config.decode().unwrap();
-    assert_eq!((warehouse.dsn.as_str(), warehouse.batch_rows), ("postgres://app:hunter2@db/w", Some(250)));
+    assert_eq!((warehouse.dsn.as_str(), warehouse.create), ("postgres://app:hunter2@db/w", false));
     assert_eq!(p.sinks["warehouse"].connector, "postgres");
     assert_eq!(p.topics["invoices"].partitions.value, 12);
     assert!(!format!("{p:?}").contains("hunter2"), "SP-2: a spec's debug form shows no secret");

@@ -87,7 +87,8 @@ fn mutated_files_never_panic() {
     let mut names: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().path()).collect();
     names.sort();
     let yaml = names.iter().filter(|p| p.extension().is_some_and(|e| e == "yaml"));
-    corpus.extend(yaml.map(|p| std::fs::read_to_string(p).unwrap()));
+    // What is written in the file under a mistyped key is shown; what comes from the reader never is.
+    corpus.extend(yaml.map(|p| std::fs::read_to_string(p).unwrap().replace("hunter2", "plain")));
     let number = |name: &str| std::env::var(name).ok().and_then(|v| v.parse::<u64>().ok());
     let seeds = match number("FUZZ_SEED") {
         Some(seed) => seed..seed + 1,

@@ -29,6 +29,7 @@ fn reader() -> FixedReader {
         ("DIGITS", "12345"),
         ("TOKEN", "hunter2"),
         ("WORD", "many"),
+        ("TRUE", "true"),
     ] {
         reader.env.insert(name.to_owned(), value.to_owned());
     }
@@ -40,7 +41,7 @@ fn reader() -> FixedReader {
 /// What a test may read: some of that world.
 fn policy() -> Policy {
     let mut policy = Policy::local();
-    policy.env.0 = ["PORT", "EMPTY", "DSN", "BAD_DSN", "DIGITS", "TOKEN", "WORD", "NOT_SET*"]
+    policy.env.0 = ["PORT", "EMPTY", "DSN", "BAD_DSN", "DIGITS", "TOKEN", "WORD", "TRUE", "NOT_SET*"]
         .map(str::to_owned)
         .to_vec();
     policy.files.0 = vec!["/run/secrets/*".to_owned()];

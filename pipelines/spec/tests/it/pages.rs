@@ -10,7 +10,7 @@ fn the_page_of_diagnostics_is_fresh() {
 
 #[test]
 fn the_editors_schema_is_fresh() {
-    let path = crate::root().join("../examples/pipeline.schema.json");
+    let path = crate::root().join("pipeline.schema.json");
     let mut text = serde_json::to_string_pretty(&schema::json_schema(&standard::catalog())).unwrap();
     text.push('\n');
     crate::expect_file(&path, &text).unwrap();

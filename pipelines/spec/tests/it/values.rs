@@ -4,7 +4,7 @@ use millstream_spec::{Outcome, render};
 
 fn pipeline(settings: &str) -> String {
     format!(
-        "version: 1\nname: t\nsecrets:\n  dsn: ${{file:/run/secrets/dsn}}\nsources:\n  a: {{ type: file, path: in }}\nsinks:\n  b:\n    type: postgres\n    inputs: [a]\n    dsn: ${{secret:dsn}}\n{settings}"
+        "version: 1\nname: t\nsecrets:\n  dsn: ${{file:/run/secrets/dsn}}\nsources:\n  a: {{ type: file, path: in }}\nsinks:\n  b:\n    type: postgres\n    inputs: [a]\n    dsn: ${{secret:dsn}}\n    mode: insert\n{settings}"
     )
 }
 
@@ -25,8 +25,8 @@ fn settings_become_what_their_field_wants() {
         ("    table: a$${env:WORD}\n", &[], "table", "a${env:WORD}"),
         ("    table: t\n", &["sinks.b.table=u"], "table", "u"),
         ("    table: t\n", &["sinks.b.table=${env:WORD}"], "table", "many"),
-        ("    table: t\n    batch_rows: ${env:DIGITS}\n", &[], "batch_rows", "12345"),
-        ("    table: t\n", &["sinks.b.batch_rows=7"], "batch_rows", "7"),
+        ("    table: t\n    create: ${env:TRUE}\n", &[], "create", "true"),
+        ("    table: t\n", &["sinks.b.create=false"], "create", "false"),
     ] {
         let outcome = load(settings, set);
         let shown = render::text(&outcome.diagnostics, &outcome.sources);
