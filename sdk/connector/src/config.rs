@@ -129,6 +129,12 @@ pub fn check_bounds<T: ConfigValue>(name: &str, value: &T, bounds: Option<Bounds
     ))
 }
 
+/// A field's key in YAML: `r#type` is `type`.
+#[doc(hidden)]
+pub fn key(field: &'static str) -> &'static str {
+    field.strip_prefix("r#").unwrap_or(field)
+}
+
 /// Joins a field's doc lines, which the macro gets one by one.
 #[doc(hidden)]
 pub fn join_doc(lines: &[&str]) -> String {
@@ -181,7 +187,7 @@ macro_rules! component_config {
             /// The settings, as data.
             pub fn fields() -> Vec<$crate::FieldSchema> {
                 vec![$( $crate::FieldSchema {
-                    name: stringify!($field),
+                    name: $crate::config::key(stringify!($field)),
                     kind: <$type as $crate::ConfigValue>::kind(),
                     doc: $crate::config::join_doc(&[$($field_doc),*]),
                     default: {
@@ -213,12 +219,12 @@ macro_rules! component_config {
                         Some(value) => value,
                         None => {
                             let default: Option<$type> = $crate::component_config!(@default $($rule)*);
-                            default.ok_or_else(|| D::Error::missing_field(stringify!($field)))?
+                            default.ok_or_else(|| D::Error::missing_field($crate::config::key(stringify!($field))))?
                         }
                     }, )*
                 };
                 $( $crate::config::check_bounds(
-                    stringify!($field),
+                    $crate::config::key(stringify!($field)),
                     &config.$field,
                     $crate::component_config!(@bounds $($rule)*),
                 ).map_err(D::Error::custom)?; )*
@@ -233,7 +239,9 @@ macro_rules! component_config {
             fn show(&self) -> String {
                 let mut parts: Vec<String> = Vec::new();
                 $( parts.push(format!(
-                    concat!(stringify!($field), ": {}"), $crate::ConfigValue::show(&self.$field)
+                    "{}: {}",
+                    $crate::config::key(stringify!($field)),
+                    $crate::ConfigValue::show(&self.$field)
                 )); )*
                 parts.retain(|part| !part.ends_with(": null"));
                 format!("{{ {} }}", parts.join(", "))
