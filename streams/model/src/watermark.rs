@@ -134,6 +134,11 @@ struct Partition {
 }
 
 impl Partition {
+    /// The watermark that rows and windows are judged by.
+    fn watermark(&self) -> Watermark {
+        if self.finished { Watermark::END } else { self.clock.watermark() }
+    }
+
     /// Whether the least watermark has to wait for this partition.
     fn holds_back(&self) -> bool {
         !self.finished && !self.idle && (self.has_record || !self.caught_up)
@@ -190,6 +195,13 @@ impl SourceWatermarks {
         &mut entry.clock
     }
 
+    /// A control record of the upstream stage: nothing earlier than `to` will come in this partition.
+    pub fn raise(&mut self, partition: KeyGroup, to: Watermark) {
+        if let Some(entry) = self.partitions.get_mut(&partition) {
+            entry.clock.raise(to);
+        }
+    }
+
     /// Says whether everything that is in the partition has been read. A fetch that returned nothing below the high
     /// watermark says yes; a lag says no, and ends idleness.
     pub fn caught_up(&mut self, partition: KeyGroup, yes: CaughtUp) {
@@ -203,7 +215,6 @@ impl SourceWatermarks {
     pub fn finish(&mut self, partition: KeyGroup) {
         if let Some(entry) = self.partitions.get_mut(&partition) {
             entry.finished = true;
-            entry.clock.raise(Watermark::END);
         }
     }
 
@@ -216,12 +227,12 @@ impl SourceWatermarks {
                 entry.idle = entry.idle || (entry.caught_up && waited && !entry.finished);
             }
         }
-        let holding = self.partitions.values().filter(|p| p.holds_back()).map(|p| p.clock.watermark()).min();
+        let holding = self.partitions.values().filter(|p| p.holds_back()).map(|p| p.watermark()).min();
         let reached = match holding {
             Some(least) => least,
             // Nobody holds anything back. If all have ended, so has the source; if all are idle, whatever the fastest
             // of them promised holds for all, since each has been read to its end.
-            None => self.partitions.values().map(|p| p.clock.watermark()).max().unwrap_or(Watermark::NONE),
+            None => self.partitions.values().map(|p| p.watermark()).max().unwrap_or(Watermark::NONE),
         };
         let unfinished = self.partitions.values().any(|p| !p.finished);
         let reached =
@@ -240,6 +251,12 @@ impl SourceWatermarks {
 
     /// A partition's watermark: what rows and windows of its key group are judged by.
     pub fn of(&self, partition: KeyGroup) -> Watermark {
+        self.partitions.get(&partition).map_or(Watermark::NONE, |p| p.watermark())
+    }
+
+    /// What a partition's rows and control records alone have promised: its watermark, had its input not ended. State
+    /// keeps this one, so that a later run over more input goes on from there.
+    pub fn before_end(&self, partition: KeyGroup) -> Watermark {
         self.partitions.get(&partition).map_or(Watermark::NONE, |p| p.clock.watermark())
     }
 
@@ -252,6 +269,11 @@ impl SourceWatermarks {
     /// The assigned partitions, in order.
     pub fn partitions(&self) -> impl Iterator<Item = KeyGroup> + '_ {
         self.partitions.keys().copied()
+    }
+
+    /// Whether this partition is assigned.
+    pub fn has(&self, partition: KeyGroup) -> bool {
+        self.partitions.contains_key(&partition)
     }
 
     /// Whether every assigned partition has ended (and there is at least one).

@@ -154,10 +154,11 @@ fn value(column: &mut Column, path: &str, text: &str, record: &str) -> Result<()
     let done = match column {
         Column::Text(values) => body.and_then(|body| values.push_escaped(body.as_bytes())),
         Column::Bool(values) => match text {
-            "true" => Some(values.push(true)),
-            "false" => Some(values.push(false)),
+            "true" => Some(true),
+            "false" => Some(false),
             _ => None,
-        },
+        }
+        .map(|v| values.push(v)),
         Column::Int32(values) => scalar::integer(text.as_bytes())
             .filter(|_| number)
             .and_then(|v| i32::try_from(v).ok())

@@ -74,8 +74,8 @@ fn cell(field: &Field, text: Option<&str>) -> Option<String> {
         }
         DataType::Timestamp(..) => match &value {
             Value::String(s) => super::scalar::instant(s.as_bytes())?.to_string(),
-            Value::Number(n) if !text.contains(['.', 'e', 'E']) => {
-                n.as_i64().filter(|at| millstream_model::time::in_range(*at))?.to_string()
+            Value::Number(_) if !text.contains(['.', 'e', 'E']) => {
+                text.parse().ok().filter(|at: &i64| millstream_model::time::in_range(*at))?.to_string()
             }
             _ => return None,
         },
