@@ -246,6 +246,15 @@ impl Log {
         if self.active().is_full_for(bytes, last_offset, timestamp, now, &self.config) {
             self.roll(first.header().base_offset, last_offset, now)?;
         }
+        let mut expected = self.log_end;
+        let gaps = views.iter().any(|v| {
+            let gap = v.header().base_offset != expected;
+            expected = v.header().next_offset();
+            gap
+        });
+        if gaps && !self.active().gaps {
+            self.note_gaps()?;
+        }
         for view in views {
             let (epoch, offset) = (view.header().partition_leader_epoch, view.header().base_offset);
             self.epochs_dirty |= self.epochs.assign(epoch, offset);
@@ -286,6 +295,18 @@ impl Log {
                 self.active_mut().aborted.push(aborted);
             }
         }
+        Ok(())
+    }
+
+    /// Notes in the active segment's sidecar that its offsets have gaps, so that recovery does not take them for damage:
+    /// a base offset lies outside of the checksum. Durable with the flush that makes the batches durable.
+    fn note_gaps(&mut self) -> Result<(), LogError> {
+        let disk = self.disk.clone();
+        let active = self.active_mut();
+        active.gaps = true;
+        let files = active.write_indexes(&*disk)?;
+        self.unflushed.files.extend(files);
+        self.unflushed.dirs.push(self.dir.clone());
         Ok(())
     }
 

@@ -36,12 +36,14 @@ impl Log {
         active.file(&*disk)?.set_len(cut)?;
         let base = active.base;
         let append_times = (active.first_append_ms, active.last_append_ms);
+        let gaps = active.gaps || active.compacted;
         let aborted = active.aborted.iter().filter(|a| a.last_offset < offset).copied().collect();
         self.torn = None;
         let mut segment = Segment::at(&self.dir, base, now);
         self.load_headers(&mut segment, cut)?;
         (segment.first_append_ms, segment.last_append_ms) = append_times;
         segment.aborted = aborted;
+        segment.gaps = gaps;
         segment.dirty = true;
         self.log_end = segment.next_offset;
         self.segments.insert(base, segment);
