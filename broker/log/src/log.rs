@@ -141,6 +141,11 @@ impl Log {
         )
     }
 
+    /// Whether a flush failed: nothing is appended, read or acknowledged any more.
+    pub fn is_failed(&self) -> bool {
+        self.failed.is_some()
+    }
+
     /// The partition.
     pub fn partition(&self) -> &TopicPartition {
         &self.partition

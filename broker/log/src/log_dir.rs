@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use millstream_disk::{DirLock, Disk, DiskError, Guarded, Health, Open, RealDisk, durable};
+use millstream_types::topic::CLUSTER_METADATA;
 use millstream_types::{Millis, Offset, TopicPartition, Uuid};
 
 pub use load::{Loaded, Loading, Lookup, load_all};
@@ -135,13 +136,14 @@ impl LogDir {
         Ok(self.disk.free_bytes(&self.path)?)
     }
 
-    /// The partitions whose directories are here, by name.
+    /// The partitions whose directories are here, by name; the metadata log, which the quorum opens, is left out.
     ///
     /// # Errors
     /// A disk that refuses.
     pub fn partitions(&self) -> Result<Vec<TopicPartition>, LogError> {
         let entries = self.disk.list(&self.path)?;
-        Ok(entries.iter().filter(|e| e.is_dir).filter_map(|e| names::parse_partition_dir(&e.name)).collect())
+        let found = entries.iter().filter(|e| e.is_dir).filter_map(|e| names::parse_partition_dir(&e.name));
+        Ok(found.filter(|p| &*p.topic != CLUSTER_METADATA).collect())
     }
 
     /// Opens one partition's log with what the checkpoints say of it. One that has no directory gets it at its first
@@ -224,7 +226,7 @@ impl LogDir {
     /// # Errors
     /// The first that a log or the disk gave.
     pub fn close<'a>(
-        self,
+        &self,
         logs: impl IntoIterator<Item = &'a mut Log>,
         broker_epoch: i64,
         now: Millis,
