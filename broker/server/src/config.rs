@@ -368,10 +368,7 @@ impl Config {
 
     /// Bytes that requests under way may hold.
     pub fn request_bytes(&self) -> usize {
-        match usize::try_from(self.number("queued.max.request.bytes")) {
-            Ok(bytes) => bytes,
-            Err(_) => 256 * 1024 * 1024,
-        }
+        usize::try_from(self.number("queued.max.request.bytes")).unwrap_or(256 * 1024 * 1024)
     }
 }
 

@@ -27,6 +27,9 @@ const WRITE_BYTES: usize = 256 * 1024;
 /// An answer to come, as segments to write; none for a request that is not answered (acks=0).
 pub type Answering = Pin<Box<dyn Future<Output = Vec<OutSegment>> + Send>>;
 
+/// A request that has not begun yet.
+pub type Beginning = Pin<Box<dyn Future<Output = Begun> + Send>>;
+
 /// What became of a request that was begun.
 pub enum Begun {
     /// Its answer is here.
@@ -34,7 +37,7 @@ pub enum Begun {
     /// Its answer comes later; the next request may begin.
     Later(Answering),
     /// It has not begun yet (it waits for a coordinator, or a topic is being made): no other may begin before it has.
-    Blocking(Pin<Box<dyn Future<Output = Begun> + Send>>),
+    Blocking(Beginning),
     /// The connection is to be closed: the request could not be read.
     Close,
 }
@@ -83,7 +86,7 @@ async fn run(
     let mut reader = FrameReader::new(PRE_AUTH_REQUEST_BYTES_MAX.min(request_max));
     let mut known = false;
     let mut pending: VecDeque<Pending> = VecDeque::new();
-    let mut blocking: Option<(Pin<Box<dyn Future<Output = Begun> + Send>>, Option<BytePermit>)> = None;
+    let mut blocking: Option<(Beginning, Option<BytePermit>)> = None;
     let mut out: VecDeque<OutSegment> = VecDeque::new();
     let mut ended = false;
     loop {
@@ -161,9 +164,7 @@ async fn front(pending: &mut VecDeque<Pending>) -> Vec<OutSegment> {
     }
 }
 
-async fn begin(
-    blocking: &mut Option<(Pin<Box<dyn Future<Output = Begun> + Send>>, Option<BytePermit>)>,
-) -> (Begun, Option<BytePermit>) {
+async fn begin(blocking: &mut Option<(Beginning, Option<BytePermit>)>) -> (Begun, Option<BytePermit>) {
     match blocking {
         Some((future, permit)) => (future.as_mut().await, permit.take()),
         None => std::future::pending().await,

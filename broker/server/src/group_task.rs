@@ -21,7 +21,7 @@ use crate::partition::Partition;
 const SLEEP_MS_MAX: Millis = 500;
 
 enum Message {
-    Request { caller: Caller, request: Request, reply: oneshot::Sender<Answer> },
+    Request { caller: Caller, request: Box<Request>, reply: oneshot::Sender<Answer> },
     List(oneshot::Sender<Vec<millstream_group::message::Listed>>),
     Lead { shard: i32, epoch: LeaderEpoch, partition: Arc<Partition> },
     Resign { shard: i32 },
@@ -72,7 +72,7 @@ impl Groups {
     /// Asks the coordinator; NOT_COORDINATOR where it has stopped.
     pub async fn ask(&self, caller: Caller, request: Request) -> Answer {
         let (reply, answer) = oneshot::channel();
-        let _ = self.sender.send(Message::Request { caller, request, reply });
+        let _ = self.sender.send(Message::Request { caller, request: Box::new(request), reply });
         answer.await.unwrap_or(Answer::Refused(ErrorCode::NotCoordinator))
     }
 
@@ -173,7 +173,7 @@ impl Task {
                 self.next_token += 1;
                 let token = self.next_token;
                 self.replies.insert(token, reply);
-                self.step(Input::Request { token, caller, request });
+                self.step(Input::Request { token, caller, request: *request });
             }
             Message::List(reply) => _ = reply.send(self.core.list()),
             Message::Lead { shard, epoch, partition } => self.lead(shard, epoch, partition),
