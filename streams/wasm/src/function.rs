@@ -13,6 +13,7 @@ use crate::{component, plain};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 use wasmtime::component::Component;
 use wasmtime::{Module, Store, Trap, WasmBacktrace};
@@ -59,6 +60,7 @@ struct Shared {
     digest: String,
     code: Code,
     idle: Mutex<Vec<Instance>>,
+    fuel_spent: AtomicU64,
 }
 
 enum Code {
@@ -102,6 +104,7 @@ impl Function {
                 digest: digest.hex(),
                 code,
                 idle: Mutex::new(Vec::new()),
+                fuel_spent: AtomicU64::new(0),
             }),
         };
         let first = function.instantiate()?;
@@ -122,6 +125,11 @@ impl Function {
     /// Its limits.
     pub fn limits(&self) -> &Limits {
         &self.shared.limits
+    }
+
+    /// Fuel of all calls so far, those that were run again in halves included: a metric.
+    pub fn fuel_spent(&self) -> u64 {
+        self.shared.fuel_spent.load(Ordering::Relaxed)
     }
 
     /// Its form.
@@ -222,6 +230,9 @@ impl Instance {
                 Exports::Plain(exports) => exports.process(store, batch, output_bytes_max),
             },
         };
+        let left = store.get_fuel().unwrap_or(0);
+        let spent = function.limits().fuel.saturating_sub(left);
+        function.shared.fuel_spent.fetch_add(spent, Ordering::Relaxed);
         store.data_mut().end_call();
         called.unwrap_or_else(|error| {
             let refusal = store.data_mut().limiter.take_refusal();

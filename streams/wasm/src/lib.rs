@@ -1,7 +1,8 @@
 //! The Wasm host: user functions as components (worlds `packed` and `transform` of `sdk/functions/wit`) or as plain
 //! modules, under limits of memory, fuel, output and time. The only crate that links wasmtime.
 //!
-//! A [`Function`] is loaded once and takes batches from any number of threads; each call has an instance to itself.
+//! A [`Function`] is loaded once and takes batches from any number of threads; each call has an instance to itself. A
+//! [`Caller`] is one thread's hold on it, behind the trait that the engine knows.
 //! What a call can do to the host is bounded: it gets no WASI, no network, no file and no clock.
 //!
 //! Never enters: where records come from and go to, retries, dead-letter topics. This crate says what became of each
@@ -15,6 +16,7 @@
 //! - WA-4: a call that ran past its deadline is transient, never a data failure: a busy machine loses no record.
 
 mod call;
+mod caller;
 mod component;
 mod engine;
 mod error;
@@ -27,6 +29,7 @@ mod plain;
 mod table;
 
 pub use call::{Failed, Outcome};
+pub use caller::Caller;
 pub use engine::{Engine, EngineConfig};
 pub use error::{EngineError, LoadError, Transient};
 pub use function::{Function, FunctionConfig, World};

@@ -74,6 +74,9 @@ impl<F> Guest<F> {
 impl<F: Function> Guest<F> {
     /// The export `init`.
     pub fn init(&self) -> *const Return {
+        // A panic traps without a word; the host shows what was logged last beside the trap.
+        #[cfg(target_arch = "wasm32")]
+        std::panic::set_hook(Box::new(|panic| crate::host::log(crate::Level::Error, &panic.to_string())));
         let State { function, context, failure, .. } = &mut *self.state.borrow_mut();
         match F::init(context) {
             Ok(made) => {

@@ -5,6 +5,21 @@
 //!
 //! The short form is a function of one record and [`export_fn!`]; the long form is the trait [`Function`] and
 //! [`export!`], for functions that keep a cache or write their output without a copy.
+//!
+//! ```
+//! use millstream_function::{Context, Emit, Failure, Message, NewMessage};
+//!
+//! fn shout(message: &Message, _context: &mut Context) -> Result<Emit, Failure> {
+//!     let value = message.value.ok_or_else(|| Failure::new("empty", "the record has no value"))?;
+//!     Ok(Emit::one(NewMessage { value: Some(value.to_ascii_uppercase()), ..NewMessage::same(message) }))
+//! }
+//! millstream_function::export_fn!(shout);
+//!
+//! # fn main() {
+//! let mut bench = millstream_function::testing::Bench::<ExportedFunction>::new(&[], &[]).unwrap();
+//! assert_eq!(bench.process(b"tea").unwrap(), [(None, Some(b"TEA".to_vec()))]);
+//! # }
+//! ```
 
 #[doc(hidden)]
 pub mod abi;

@@ -2,7 +2,10 @@
 
 use crate::guests;
 use crate::support::{limited, load_wat};
-use millstream_wasm::{Batch, Engine, EngineConfig, Header, Limits, Outcome, Record, World};
+use bytes::Bytes;
+use millstream_model::function as model;
+use millstream_model::{Message, UserFunction};
+use millstream_wasm::{Batch, Caller, Engine, EngineConfig, Header, Limits, Outcome, Record, World};
 
 fn records() -> Batch {
     let headers = [
@@ -43,6 +46,33 @@ fn the_three_doors_agree() {
     assert_eq!((outcome.failed[0].input, &*outcome.failed[0].code), (0, "empty"));
     let outcome = functions[1].process(&tombstone).expect("nothing transient");
     assert_eq!((outcome.emits[0].key.as_deref(), &outcome.emits[0].value), (Some(&b"k"[..]), &None));
+}
+
+#[test]
+fn the_engines_trait_gives_the_same_outcome_with_origins() {
+    let function = load_wat(&guests::packed(false), limited(Limits::default())).expect("the guest loads");
+    let message = |value: &'static str, offset| Message {
+        value: Some(Bytes::from_static(value.as_bytes())),
+        headers: vec![model::Header { key: "h".to_owned(), value: None }],
+        partition: 3,
+        offset,
+        ..Message::default()
+    };
+    let batch =
+        [message("d", 10), message("yes", 11), message("f", 12), message("e", 13), message("yes", 14)];
+    let mut caller = Caller::new(function);
+    for _ in 0..2 {
+        let outcome = caller.process(&batch).expect("nothing transient");
+        let emitted: Vec<&Message> = outcome.emits.iter().map(|emit| &emit.message).collect();
+        assert_eq!(emitted, [&batch[1], &batch[4]]);
+        let failed: Vec<(u32, &str)> = outcome.failed.iter().map(|bad| (bad.index, &*bad.why.code)).collect();
+        assert_eq!(failed, [(2, "no"), (3, "function_trap")]);
+        assert!(outcome.failed[1].why.reason.contains("last logged error: bad luck"));
+    }
+    let limits = Limits { fuel: u64::MAX >> 1, deadline_ms: 100, ..Limits::default() };
+    let function = load_wat(&guests::packed(false), limited(limits)).expect("the guest loads");
+    let error = Caller::new(function).process(&[message("l", 0)]).expect_err("it outlasts the deadline");
+    assert!(matches!(error, model::FunctionError::Transient { .. }), "{error}");
 }
 
 #[test]

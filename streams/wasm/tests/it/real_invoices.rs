@@ -11,6 +11,12 @@ fn the_real_invoices_give_the_known_counts() {
     let folder = std::env::var_os("MILLSTREAM_REAL_INVOICES").map(PathBuf::from);
     let folder = folder.unwrap_or_else(|| repository().join("../shared/data"));
     let Ok(packed) = std::fs::read(folder.join("uci_invoices.jsonl.gz")) else {
+        let named = std::env::var_os("MILLSTREAM_REAL_INVOICES").is_some();
+        assert!(
+            !named,
+            "MILLSTREAM_REAL_INVOICES names {}, which has no uci_invoices.jsonl.gz",
+            folder.display()
+        );
         eprintln!(
             "SKIP the_real_invoices_give_the_known_counts: no uci_invoices.jsonl.gz in {}",
             folder.display()

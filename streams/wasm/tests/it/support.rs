@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use millstream_wasm::{Batch, Engine, EngineConfig, Function, FunctionConfig, Limits, Record, Table};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 /// One engine for the test binary: its pool is address space, not memory. Compiled code is kept in the target folder,
@@ -23,6 +23,11 @@ pub fn repository() -> PathBuf {
 
 /// The committed component of the store-invoices example, with these stores in its table.
 pub fn check_invoice(stores: &[&str]) -> (Function, Arc<Table>) {
+    check_invoice_at(&repository().join("pipelines/examples/store-invoices/check_invoice.wasm"), stores)
+}
+
+/// A component like it.
+pub fn check_invoice_at(path: &Path, stores: &[&str]) -> (Function, Arc<Table>) {
     let rows = |stores: &[&str]| -> Vec<(Bytes, Bytes)> {
         stores.iter().map(|store| (Bytes::copy_from_slice(store.as_bytes()), Bytes::new())).collect()
     };
@@ -32,8 +37,7 @@ pub fn check_invoice(stores: &[&str]) -> (Function, Arc<Table>) {
         tables: BTreeMap::from([("stores".to_owned(), table.clone())]),
         ..FunctionConfig::default()
     };
-    let path = repository().join("pipelines/examples/store-invoices/check_invoice.wasm");
-    (engine().load_file(&path, config).expect("the committed component loads"), table)
+    (engine().load_file(path, config).expect("the component loads"), table)
 }
 
 /// A batch of values.

@@ -23,8 +23,9 @@ use millstream_function::{Context, Failure, Function, Message, Output};
 pub struct CheckInvoice {
     /// Decoded text of a store id that was written with escapes.
     store_id: Vec<u8>,
-    /// Capacity only; empty between two records.
-    lines: Vec<Line<'static>>,
+    lines: Vec<Line>,
+    /// Where the normal form is written.
+    normal: Vec<u8>,
 }
 
 impl Function for CheckInvoice {
@@ -39,31 +40,19 @@ impl Function for CheckInvoice {
         output: &mut Output,
     ) -> Result<(), Failure> {
         let text = message.value.ok_or_else(|| Failure::new("malformed_json", "the record has no value"))?;
-        let mut lines = lend(std::mem::take(&mut self.lines));
-        let checked = match invoice::parse(text, &mut lines) {
-            Ok(invoice) => check(&invoice, &lines, context, &mut self.store_id, output, text.len()),
-            Err(why) => Err(malformed(&why)),
-        };
-        self.lines = lend(lines);
-        checked
+        self.lines.clear();
+        let invoice = invoice::parse(text, &mut self.lines).map_err(|why| malformed(&why))?;
+        let store = invoice.store_id.decoded(text, &mut self.store_id);
+        check(&invoice, &self.lines, store, context)?;
+        let normal = normal::write(&invoice, &self.lines, text, &mut self.normal);
+        output.emit_with(Some(store), invoice.issued_at_ms, |out| out.extend_from_slice(normal));
+        Ok(())
     }
 }
 
-/// The same allocation for lines of another lifetime: an empty vector's elements have none.
-fn lend<'a>(mut lines: Vec<Line<'_>>) -> Vec<Line<'a>> {
-    lines.clear();
-    lines.into_iter().map(|_| unreachable!("the vector was cleared")).collect()
-}
-
-fn check(
-    invoice: &Invoice<'_>,
-    lines: &[Line<'_>],
-    context: &mut Context,
-    store_id: &mut Vec<u8>,
-    output: &mut Output,
-    text_bytes: usize,
-) -> Result<(), Failure> {
-    let store = invoice.store_id.decoded(store_id);
+/// The checks of an invoice that is well made.
+#[inline(never)]
+fn check(invoice: &Invoice, lines: &[Line], store: &[u8], context: &mut Context) -> Result<(), Failure> {
     if store.is_empty() {
         return Err(Failure::new("missing_store", "store_id is empty"));
     }
@@ -80,17 +69,14 @@ fn check(
     }
     let mut sum: i128 = 0;
     for line in lines {
-        sum +=
-            money::times(line.quantity, line.unit_price) + i128::from(line.tax) - i128::from(line.discount);
+        let (tax, discount) = (line.tax.hundredths, line.discount.hundredths);
+        sum += money::times(line.quantity, line.unit_price.hundredths) + i128::from(tax - discount);
     }
-    if sum != i128::from(invoice.total) {
-        let (sum, total) = (money::text(sum), money::text(i128::from(invoice.total)));
+    let total = i128::from(invoice.total.hundredths);
+    if sum != total {
+        let (sum, total) = (money::text(sum), money::text(total));
         return Err(Failure::new("bad_total", format!("the lines add up to {sum}, the total is {total}")));
     }
-    output.emit_with(Some(store), invoice.issued_at_ms, |out| {
-        out.reserve(text_bytes + 32 * lines.len() + 64);
-        normal::write(invoice, lines, out);
-    });
     Ok(())
 }
 

@@ -88,8 +88,8 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
 }
 
-/// Appends `2026-03-02T04:45:30.250Z`.
-pub fn write(ms: i64, out: &mut Vec<u8>) {
+/// `2026-03-02T04:45:30.250Z`
+pub fn text(ms: i64) -> [u8; 24] {
     let days = ms.div_euclid(86_400_000);
     // Below 2^27, so that the divisions are 32-bit ones.
     let of_day = ms.rem_euclid(86_400_000) as u32;
@@ -116,5 +116,5 @@ pub fn write(ms: i64, out: &mut Vec<u8>) {
     put(17, of_day / 1000 % 60);
     put(20, of_day % 1000 / 10);
     text[22] = b'0' + (of_day % 10) as u8;
-    out.extend_from_slice(&text);
+    text
 }
