@@ -205,6 +205,15 @@ impl Accumulator {
         self.unfinished.is_empty()
     }
 
+    /// Whether a batch has waited longer than it may.
+    pub(crate) fn is_overdue(&self) -> bool {
+        let waiting = self.queues.iter().flat_map(|queue| queue.ready.iter().chain(&queue.open));
+        waiting
+            .map(|batch| batch.created.elapsed())
+            .max()
+            .is_some_and(|age| age > self.config.delivery_timeout)
+    }
+
     /// Takes a new producer id or epoch; every partition numbers anew from it. Nothing is under way.
     pub(crate) fn set_identity(&mut self, identity: Identity) {
         self.identity = Some(identity);
