@@ -481,11 +481,12 @@ impl Consumer {
         {
             listener.revoked(&self.handle, &owned).await;
         }
-        let mut positions = core.positions.lock();
-        for partition in &owned {
-            positions.remove(partition);
+        {
+            let mut positions = core.positions.lock();
+            for partition in &owned {
+                positions.remove(partition);
+            }
         }
-        drop(positions);
         membership.relinquish();
         // A member that was removed meanwhile has nothing to commit.
         match result {
@@ -607,11 +608,12 @@ impl Consumer {
                 }
             }
             if !new.is_empty() {
-                let mut positions = core.positions.lock();
-                for partition in &new {
-                    positions.add(partition.clone(), Start::Committed);
+                {
+                    let mut positions = core.positions.lock();
+                    for partition in &new {
+                        positions.add(partition.clone(), Start::Committed);
+                    }
                 }
-                drop(positions);
                 core.cluster.use_topics(new.iter().map(|partition| &partition.topic));
                 if let Some(listener) = &mut self.listener {
                     listener.assigned(&self.handle, &new).await;

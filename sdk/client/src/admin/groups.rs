@@ -222,21 +222,15 @@ impl Admin {
         let id: Arc<str> = group.into();
         let mut topics: BTreeMap<&Arc<str>, Vec<OffsetDeleteRequestPartition>> = BTreeMap::new();
         for partition in partitions {
-            topics.entry(&partition.topic).or_default().push(OffsetDeleteRequestPartition {
-                partition_index: partition.partition,
-                ..OffsetDeleteRequestPartition::default()
-            });
+            topics
+                .entry(&partition.topic)
+                .or_default()
+                .push(OffsetDeleteRequestPartition { partition_index: partition.partition });
         }
-        let topics = topics.into_iter().map(|(name, partitions)| OffsetDeleteRequestTopic {
-            name: name.to_string(),
-            partitions,
-            ..OffsetDeleteRequestTopic::default()
-        });
-        let request = OffsetDeleteRequest {
-            group_id: group.to_owned(),
-            topics: topics.collect(),
-            ..OffsetDeleteRequest::default()
-        };
+        let topics = topics
+            .into_iter()
+            .map(|(name, partitions)| OffsetDeleteRequestTopic { name: name.to_string(), partitions });
+        let request = OffsetDeleteRequest { group_id: group.to_owned(), topics: topics.collect() };
         let what = format!("deleting offsets of group {group}");
         let kind = CoordinatorKind::Group;
         self.cluster

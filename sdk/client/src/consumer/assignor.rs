@@ -241,16 +241,15 @@ mod tests {
 
     #[test]
     fn each_assignor_divides_as_kafkas_does() {
-        let cases: &[(Assignor, &[(&str, i32)], &str)] = &[
-            (Assignor::Range, &[("a", 3), ("b", 3)], "x: a-0 a-1 b-0 b-1; y: a-2 b-2"),
+        for (assignor, topics, expected) in [
+            (Assignor::Range, &[("a", 3), ("b", 3)][..], "x: a-0 a-1 b-0 b-1; y: a-2 b-2"),
             (Assignor::RoundRobin, &[("a", 3), ("b", 3)], "x: a-0 a-2 b-1; y: a-1 b-0 b-2"),
             (Assignor::Range, &[("a", 1), ("b", 0)], "x: a-0; y: "),
             (Assignor::RoundRobin, &[("a", 1)], "x: a-0; y: "),
-        ];
-        for (assignor, topics, expected) in cases {
+        ] {
             let mut members = vec![member("y", &["a", "b"], &[]), member("x", &["a", "b"], &[])];
             let assignments = assignor.assign(&mut members, &counts(topics));
-            assert_eq!(show(&assignments), *expected, "{assignor:?}");
+            assert_eq!(show(&assignments), expected, "{assignor:?}");
         }
     }
 

@@ -5,6 +5,10 @@
 //! - CL-2: a batch keeps its producer id, epoch and sequence through every attempt; they change only when nothing of its
 //!   partition is under way and a batch before it was given up.
 //!
+//! - CL-6: under a producer id that a partition has not answered yet, one batch is under way at a time. A broker takes the
+//!   first batch of an unknown producer whatever its sequence number is; were several sent to a partition that is just
+//!   getting its leader, the first could be refused and a later one taken, and the first could never be sent again.
+//!
 //! Never enters: connections, time-outs of requests, transactions' states.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -84,6 +88,8 @@ pub(crate) struct Queue {
     ready: VecDeque<Batch>,
     in_flight: BTreeSet<u64>,
     identity: Option<Identity>,
+    /// The producer id under which a batch was taken (CL-6).
+    proven: Option<i64>,
     next_sequence: i32,
     /// A batch failed: wait for the others (CL-1).
     recovering: bool,
@@ -199,6 +205,15 @@ impl Accumulator {
         self.unfinished.is_empty()
     }
 
+    /// Whether a batch has waited longer than it may.
+    pub(crate) fn is_overdue(&self) -> bool {
+        let waiting = self.queues.iter().flat_map(|queue| queue.ready.iter().chain(&queue.open));
+        waiting
+            .map(|batch| batch.created.elapsed())
+            .max()
+            .is_some_and(|age| age > self.config.delivery_timeout)
+    }
+
     /// Takes a new producer id or epoch; every partition numbers anew from it. Nothing is under way.
     pub(crate) fn set_identity(&mut self, identity: Identity) {
         self.identity = Some(identity);
@@ -252,6 +267,7 @@ impl Accumulator {
             ready: VecDeque::new(),
             in_flight: BTreeSet::new(),
             identity: None,
+            proven: None,
             next_sequence: 0,
             recovering: false,
             renumber: false,
@@ -457,9 +473,10 @@ impl Accumulator {
         if let Some(at) = queue.retry_at.filter(|at| *at > now) {
             return look_again(drained, at);
         }
-        if queue.in_flight.len() >= self.config.in_flight_max
-            || (queue.recovering && !queue.in_flight.is_empty())
-        {
+        let unproven =
+            idempotent && queue.proven.is_none_or(|id| self.identity.is_none_or(|now| now.id != id));
+        let most = if unproven { 1 } else { self.config.in_flight_max };
+        if queue.in_flight.len() >= most || (queue.recovering && !queue.in_flight.is_empty()) {
             return;
         }
         let Some(leader) = context.metadata.leader(&queue.partition) else {
@@ -512,7 +529,7 @@ impl Accumulator {
         }
         batch.attempts += 1;
         queue.in_flight.insert(batch.order);
-        if !queue.ready.is_empty() && !queue.recovering && queue.in_flight.len() < self.config.in_flight_max {
+        if !queue.ready.is_empty() && !queue.recovering && queue.in_flight.len() < most {
             look_again(drained, now);
         } else if let Some(open) = &queue.open {
             look_again(drained, open.created + linger);
@@ -549,6 +566,7 @@ impl Accumulator {
         queue.in_flight.remove(&batch.order);
         queue.failures = 0;
         queue.retry_at = None;
+        queue.proven = batch.stamp.map(|(identity, _)| identity.id);
         if queue.in_flight.is_empty() {
             queue.recovering = false;
         }

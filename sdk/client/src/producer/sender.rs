@@ -30,13 +30,16 @@ pub(crate) async fn run(inner: Arc<Inner>) {
     loop {
         let notified = inner.wake.notified();
         if let Err(error) = ensure_identity(&inner).await {
-            if !error.is_retriable() {
+            failures += 1;
+            if !error.is_retriable() || (inner.accumulator.lock().closed && failures > 20) {
+                inner.fail_everything(&error);
+            } else if inner.accumulator.lock().is_overdue() {
+                // Nothing goes out without a producer id, so what waits too long is given up here.
                 inner.fail_everything(&error);
             }
-            failures += 1;
             inner.cluster.pause(failures).await;
-            if inner.accumulator.lock().closed && failures > 20 {
-                inner.fail_everything(&error);
+            if !inner.accumulator.lock().is_empty() {
+                continue;
             }
         } else {
             failures = 0;

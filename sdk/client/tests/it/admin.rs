@@ -6,7 +6,7 @@ use millstream_client::admin::{ConfigOp, ConfigResource, NewTopic};
 use millstream_client::{Admin, Isolation, OffsetAndMetadata};
 use millstream_types::{ErrorCode, TopicPartition};
 
-use crate::support::{against_cluster, fill, topic, unique};
+use crate::support::{against_cluster, eventually, fill, topic, unique};
 
 #[test]
 fn topics_are_made_changed_and_deleted() {
@@ -19,9 +19,13 @@ fn topics_are_made_changed_and_deleted() {
         admin.create_topics(std::slice::from_ref(&new)).await.unwrap();
         let again = admin.create_topics(&[new]).await.unwrap_err();
         assert_eq!(again.code(), Some(ErrorCode::TopicAlreadyExists));
-        assert_eq!(admin.describe_topic(&name).await.unwrap().partition_count(), 2);
+        let count = |wanted| {
+            let (admin, name) = (&admin, &name);
+            move || async move { admin.describe_topic(name).await.is_ok_and(|t| t.partition_count() == wanted) }
+        };
+        eventually("2 partitions", count(2)).await;
         admin.create_partitions(&name, 5).await.unwrap();
-        assert_eq!(admin.describe_topic(&name).await.unwrap().partition_count(), 5);
+        eventually("5 partitions", count(5)).await;
         let resource = ConfigResource::Topic(name.clone());
         let value = |entries: &[millstream_client::admin::ConfigEntry], key: &str| {
             entries.iter().find(|entry| entry.name == key).and_then(|entry| entry.value.clone())
@@ -33,14 +37,17 @@ fn topics_are_made_changed_and_deleted() {
             ConfigOp::Delete("retention.ms".to_owned()),
         ];
         admin.alter_configs(&resource, &changes).await.unwrap();
-        let configs = admin.describe_configs(&resource).await.unwrap();
-        assert_eq!(value(&configs, "cleanup.policy").as_deref(), Some("compact"));
-        assert_ne!(value(&configs, "retention.ms").as_deref(), Some("123456"));
+        eventually("the changed configs", || async {
+            let configs = admin.describe_configs(&resource).await.unwrap();
+            value(&configs, "cleanup.policy").as_deref() == Some("compact")
+                && value(&configs, "retention.ms").as_deref() != Some("123456")
+        })
+        .await;
         let wrong = [ConfigOp::Set("cleanup.policy".to_owned(), "burn".to_owned())];
         let error = admin.alter_configs(&resource, &wrong).await.unwrap_err();
         assert_eq!(error.code(), Some(ErrorCode::InvalidConfig));
         admin.delete_topics(&[&name]).await.unwrap();
-        assert!(admin.describe_topic(&name).await.is_err());
+        eventually("the topic gone", || async { admin.describe_topic(&name).await.is_err() }).await;
     });
 }
 

@@ -115,16 +115,23 @@ fn a_small_buffer_slows_down_and_loses_nothing() {
         for task in 0..4 {
             let (producer, topic) = (producer.clone(), topic.clone());
             tasks.push(tokio::spawn(async move {
+                let mut deliveries = Vec::new();
                 for i in 0..500 {
                     let value = format!("{task}-{i:04}-{}", "z".repeat(400));
-                    drop(producer.send(record(&topic, &format!("{task}{i}"), &value)).await.unwrap());
+                    deliveries
+                        .push(producer.send(record(&topic, &format!("{task}{i}"), &value)).await.unwrap());
                 }
+                deliveries
             }));
         }
+        let mut deliveries = Vec::new();
         for task in tasks {
-            task.await.unwrap();
+            deliveries.extend(task.await.unwrap());
         }
         producer.flush().await;
+        for delivery in deliveries {
+            delivery.await.unwrap();
+        }
         let found = sorted(&read_all(&cluster, &topic, Isolation::ReadUncommitted).await);
         let distinct: BTreeSet<&String> = found.iter().collect();
         assert_eq!((found.len(), distinct.len()), (2_000, 2_000));

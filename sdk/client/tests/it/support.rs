@@ -45,6 +45,15 @@ pub async fn topic(cluster: &Arc<Cluster>, partitions: i32) -> Arc<str> {
     name.into()
 }
 
+/// Looks until `check` is true: Kafka's brokers learn of a change a little after the controller has confirmed it.
+pub async fn eventually<F: Future<Output = bool>>(what: &str, check: impl Fn() -> F) {
+    let start = Instant::now();
+    while !check().await {
+        assert!(start.elapsed() < Duration::from_secs(20), "{what} is still not so");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// A record of text.
 pub fn record(topic: &Arc<str>, key: &str, value: &str) -> ProducerRecord {
     let bytes = |text: &str| Some(Bytes::copy_from_slice(text.as_bytes()));
