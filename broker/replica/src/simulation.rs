@@ -109,6 +109,7 @@ impl World {
         let all: Vec<NodeId> = (0..3).map(node_id).collect();
         let meta = PartitionMeta {
             leader: node_id(0),
+            leader_broker_epoch: 0,
             leader_epoch: 0,
             partition_epoch: 0,
             isr: all.clone(),
@@ -118,7 +119,7 @@ impl World {
         let ends = LogEnds { log_start: 0, log_end: 0, flushed_end: 0, first_unstable: None };
         let nodes = (0..3)
             .map(|at| {
-                let partition = Partition::new(node_id(at), config, ends, 0);
+                let partition = Partition::new(node_id(at), at as i64, config, ends, 0);
                 Node {
                     up: true,
                     purgatory: Purgatory::new(partition.bounds()),
@@ -363,7 +364,7 @@ impl World {
         let ends = LogEnds { log_start: 0, log_end: end, flushed_end: end, first_unstable: None };
         node.up = true;
         node.broker_epoch = epoch;
-        node.partition = Partition::new(node_id(at), self.config, ends, node.checkpoint);
+        node.partition = Partition::new(node_id(at), epoch, self.config, ends, node.checkpoint);
         node.purgatory = Purgatory::new(node.partition.bounds());
         writeln!(self.trace, "{} {at} restart end {end} epoch {epoch}", self.now).unwrap();
         self.unfence(at);
@@ -525,11 +526,8 @@ impl World {
         let leader = &self.nodes[index(self.meta.leader)];
         for (at, node) in self.nodes.iter().enumerate() {
             let values = |n: &Node| n.log.iter().map(|e| (e.epoch, e.value)).collect::<Vec<_>>();
-            assert_eq!(
-                values(node),
-                values(leader),
-                "RP-1: node {at} is not level with the leader at the end"
-            );
+            let (ends, same) = ((node.log.len(), leader.log.len()), values(node) == values(leader));
+            assert!(same, "RP-1: node {at} is not level with the leader at the end: {ends:?}");
         }
         assert_eq!(leader.partition.checkpoint(), leader.log.len() as Offset, "all is committed at the end");
         assert_eq!(self.meta.isr.len(), 3, "all are in sync at the end");
@@ -564,16 +562,18 @@ fn the_same_seed_gives_the_same_trace() {
 
 #[test]
 fn planted_bugs_are_found() {
+    // The seed to search from keeps the test short; from 0 the later ones take some hundreds.
     let bugs = [
-        Bug::AckBeforeMinIsr,
-        Bug::HighWatermarkFromOneFollower,
-        Bug::FetchByOffsetAlone,
-        Bug::ServeBeforeEpochStart,
-        Bug::TruncateToHighWatermark,
+        (Bug::AckBeforeMinIsr, 0),
+        (Bug::HighWatermarkFromOneFollower, 0),
+        (Bug::FetchByOffsetAlone, 0),
+        (Bug::ServeBeforeEpochStart, 0),
+        (Bug::TruncateToHighWatermark, 290),
+        (Bug::LeadEpochTwice, 185),
     ];
-    for bug in bugs {
+    for (bug, from) in bugs {
         plant(Some(bug));
-        let caught = (0..2_000).find(|seed| {
+        let caught = (from..from + 2_000).find(|seed| {
             let seed = *seed;
             std::panic::catch_unwind(move || World::new(seed).run().trace.len()).is_err()
         });
