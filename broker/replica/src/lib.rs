@@ -4,7 +4,8 @@
 //!
 //! What a shell does for a partition, in this order:
 //! 1. Open the log, read the high watermark's checkpoint, make a [`Partition::new`].
-//! 2. For each metadata image that touches the partition call [`Partition::apply`]. On
+//! 2. For each metadata image that touches the partition call [`Partition::apply`], with the leader's broker epoch
+//!    of the same image. On
 //!    [`RoleChange::BecameLeader`] enter `(epoch, epoch_start)` in the log's leader-epoch file, durably, before the
 //!    first append; on each role change fail what [`Purgatory::drain`] returns.
 //! 3. Produce: [`Partition::check_append`], append with the leader epoch that it returns, [`Partition::appended`];

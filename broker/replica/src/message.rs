@@ -63,6 +63,9 @@ pub enum LeaderRecovery {
 pub struct PartitionMeta {
     /// The leader, or [`NodeId::NONE`].
     pub leader: NodeId,
+    /// The leader's broker epoch in the same image, -1 without a leader. A broker that has restarted meets metadata
+    /// from before, which calls it the leader of an epoch that it led with records it may have lost since.
+    pub leader_broker_epoch: i64,
     /// Rises by one with each change of leader.
     pub leader_epoch: LeaderEpoch,
     /// Rises by one with each change of the partition; AlterPartition compares it.

@@ -35,6 +35,7 @@ enum Role {
 #[derive(Clone, Debug)]
 pub struct Partition {
     me: NodeId,
+    broker_epoch: i64,
     config: ReplicaConfig,
     ends: LogEnds,
     watermarks: Watermarks,
@@ -44,11 +45,23 @@ pub struct Partition {
 }
 
 impl Partition {
-    /// A partition whose log was just opened; `checkpoint` is the high watermark that was last written down, or 0.
-    pub fn new(me: NodeId, config: ReplicaConfig, ends: LogEnds, checkpoint: Offset) -> Partition {
+    /// A partition of the broker `me` whose log was just opened. `broker_epoch` is that of the present registration,
+    /// -1 before it is known; `checkpoint` is the high watermark that was last written down, or 0.
+    pub fn new(
+        me: NodeId,
+        broker_epoch: i64,
+        config: ReplicaConfig,
+        ends: LogEnds,
+        checkpoint: Offset,
+    ) -> Partition {
         invariant::ends_in_order(&ends);
         let watermarks = Watermarks::new(checkpoint, &ends);
-        Partition { me, config, ends, watermarks, role: Role::Stopped, leader_epoch: -1 }
+        Partition { me, broker_epoch, config, ends, watermarks, role: Role::Stopped, leader_epoch: -1 }
+    }
+
+    /// This broker has registered, with this epoch. Until then it leads nothing.
+    pub fn registered(&mut self, broker_epoch: i64) {
+        self.broker_epoch = broker_epoch;
     }
 
     /// Takes new settings; they hold from the next call on.
@@ -102,7 +115,9 @@ impl Partition {
         self.leader().is_some_and(|leader| leader.under_min_isr(&self.config))
     }
 
-    /// Takes up the metadata of the partition. An older leader epoch changes nothing.
+    /// Takes up the metadata of the partition. An older leader epoch changes nothing. Metadata that calls this
+    /// broker the leader by an earlier registration makes it follow nobody, until newer comes: it must not write
+    /// again into an epoch of which it may have lost records that others have (RP-1).
     pub fn apply(&mut self, now: Millis, meta: &PartitionMeta) -> (RoleChange, Progress) {
         let change = self.switch(now, meta);
         let progress = self.advance(now, None);
@@ -126,13 +141,18 @@ impl Partition {
             return RoleChange::Unchanged;
         }
         self.leader_epoch = meta.leader_epoch;
-        if meta.leader == self.me {
+        let mut leader = meta.leader;
+        if leader == self.me && meta.leader_broker_epoch != self.broker_epoch && !planted(Bug::LeadEpochTwice)
+        {
+            leader = NodeId::NONE;
+        }
+        if leader == self.me {
             let epoch_start = self.ends.log_end;
             self.role = Role::Leader(Leader::new(self.me, now, meta, epoch_start));
             return RoleChange::BecameLeader { epoch: meta.leader_epoch, epoch_start };
         }
-        self.role = Role::Follower(Follower { leader: meta.leader, epoch: meta.leader_epoch });
-        RoleChange::BecameFollower { leader: meta.leader, epoch: meta.leader_epoch }
+        self.role = Role::Follower(Follower { leader, epoch: meta.leader_epoch });
+        RoleChange::BecameFollower { leader, epoch: meta.leader_epoch }
     }
 
     /// This node's replica is taken down, for now or for ever (its topic was deleted, its disk went offline).

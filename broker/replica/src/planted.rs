@@ -12,6 +12,8 @@ pub(crate) enum Bug {
     FetchByOffsetAlone,
     /// A new leader serves, and tells its end, before its epoch's start is committed.
     ServeBeforeEpochStart,
+    /// A broker that has restarted goes on to lead the epoch that it led.
+    LeadEpochTwice,
     /// A follower cuts its log to its high watermark when the leader changes (before KIP-101).
     TruncateToHighWatermark,
 }

@@ -55,6 +55,7 @@ impl<'a> Line<'a> {
     fn meta(&self) -> PartitionMeta {
         PartitionMeta {
             leader: NodeId(self.int("leader") as i32),
+            leader_broker_epoch: self.opt("leader_broker_epoch").unwrap_or(10),
             leader_epoch: self.int("epoch") as i32,
             partition_epoch: self.int("pe") as i32,
             isr: self.nodes("isr"),
@@ -76,7 +77,7 @@ impl Script {
     fn new() -> Script {
         let ends = LogEnds { log_start: 0, log_end: 0, flushed_end: 0, first_unstable: None };
         let (me, config) = (NodeId(1), ReplicaConfig::default());
-        let partition = Partition::new(me, config, ends, 0);
+        let partition = Partition::new(me, 10, config, ends, 0);
         Script { me, config, purgatory: Purgatory::new(partition.bounds()), partition, epochs: Vec::new() }
     }
 
@@ -129,8 +130,13 @@ impl Script {
                     flushed_end: line.int("flushed"),
                     first_unstable: line.opt("unstable"),
                 };
-                self.partition =
-                    Partition::new(self.me, self.config, ends, line.opt("checkpoint").unwrap_or(0));
+                self.partition = Partition::new(
+                    self.me,
+                    line.opt("broker_epoch").unwrap_or(10),
+                    self.config,
+                    ends,
+                    line.opt("checkpoint").unwrap_or(0),
+                );
                 self.purgatory = Purgatory::new(self.partition.bounds());
                 let list = line.args.get("epochs").copied().unwrap_or("");
                 self.epochs = list

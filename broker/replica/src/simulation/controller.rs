@@ -15,9 +15,17 @@ impl World {
                 in_service: !self.fenced.contains(&at),
             })
             .collect();
+        let leader = self.meta.leader;
+        self.meta.leader_broker_epoch =
+            if leader == NodeId::NONE { -1 } else { self.nodes[index(leader)].broker_epoch };
+        self.seq += 1;
+        let version = self.seq;
         for to in 0..3 {
             let delay = 1 + self.rng.below(if self.faults { 60 } else { 5 }) as Millis;
-            self.after(delay, Event::Meta { to, meta: self.meta.clone(), standings: standings.clone() });
+            self.after(
+                delay,
+                Event::Meta { to, version, meta: self.meta.clone(), standings: standings.clone() },
+            );
         }
     }
 
