@@ -41,6 +41,7 @@ pub mod offset_index;
 pub mod producer_state;
 mod scan;
 mod segment;
+mod sidecar;
 pub mod time_index;
 pub mod txn_index;
 

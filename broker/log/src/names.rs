@@ -15,7 +15,7 @@ pub const TIME_INDEX: &str = "timeindex";
 pub const TXN_INDEX: &str = "txnindex";
 /// Producer state at an offset.
 pub const SNAPSHOT: &str = "snapshot";
-/// First and last append time of a sealed segment: ours; Kafka leaves files that it does not know alone.
+/// A sealed segment's sidecar (`sidecar.rs`): ours; Kafka leaves files that it does not know alone.
 pub const APPEND_TIMES: &str = "appendtimes";
 
 /// Compaction's output, not complete: dropped at start.

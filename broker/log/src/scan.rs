@@ -72,6 +72,11 @@ impl HeaderScan {
         Ok(Some((position, header)))
     }
 
+    /// Goes to `position`; what was read stays read.
+    pub fn rewind(&mut self, position: u64) {
+        self.position = position;
+    }
+
     /// The whole batch at `position`, of which the header was given.
     pub fn batch(&mut self, position: u64, header: &BatchHeader) -> Result<Vec<u8>, DiskError> {
         Ok(self.window.get(position, header.size_in_bytes())?.to_vec())
@@ -86,12 +91,14 @@ pub(crate) struct BatchScan {
     position: u64,
     /// The least offset that the next batch may begin at.
     least: Offset,
+    /// Whether it may begin behind that.
+    gaps: bool,
 }
 
 impl BatchScan {
-    pub fn new(file: Arc<dyn DiskFile>, from: u64, end: u64, least: Offset) -> BatchScan {
+    pub fn new(file: Arc<dyn DiskFile>, from: u64, end: u64, least: Offset, gaps: bool) -> BatchScan {
         let window = Window { file, buffer: Vec::new(), at: 0, end, read_bytes: BATCH_READ_BYTES };
-        BatchScan { window, position: from, least }
+        BatchScan { window, position: from, least, gaps }
     }
 
     /// The next batch with its position.
@@ -104,7 +111,8 @@ impl BatchScan {
             return Ok(None);
         };
         let size = header.size_in_bytes();
-        let rises = header.base_offset >= self.least && header.last_offset_delta >= 0;
+        let follows = header.base_offset == self.least || (self.gaps && header.base_offset > self.least);
+        let rises = follows && header.last_offset_delta >= 0;
         if position + size as u64 > self.window.end || !rises || header.last_offset() == i64::MAX {
             return Ok(None);
         }

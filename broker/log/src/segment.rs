@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use millstream_batch::BatchHeader;
+use millstream_batch::crc::crc32c;
+use millstream_disk::disk::read_file;
 use millstream_disk::{Disk, DiskError, DiskFile, Open};
 use millstream_types::{Millis, Offset};
 
@@ -13,6 +15,7 @@ use crate::config::{LogConfig, RetentionTimeSource};
 use crate::names;
 use crate::offset_index::{self, OffsetEntry};
 use crate::scan::HeaderScan;
+use crate::sidecar::Sidecar;
 use crate::time_index::{self, TimeEntry};
 use crate::txn_index::{self, AbortedTxn};
 
@@ -49,6 +52,12 @@ pub(crate) struct Segment {
     pub last_append_ms: Millis,
     /// Whether compaction wrote it, so that its last batch may lie before the next segment's base. Kept in the sidecar.
     pub compacted: bool,
+    /// Whether offsets within it have gaps: compaction's, or those of a leader's compaction. Kept in the sidecar.
+    pub gaps: bool,
+    /// The checksum that the `.timeindex` of a sealed segment must have; `None` where it was made anew and not kept.
+    time_index_crc: Option<u32>,
+    /// The same for the `.txnindex`.
+    txn_index_crc: Option<u32>,
     /// Whether the `.log` has bytes that no flush has covered.
     pub dirty: bool,
 }
@@ -89,6 +98,9 @@ impl Segment {
             first_append_ms: now,
             last_append_ms: now,
             compacted: false,
+            gaps: false,
+            time_index_crc: None,
+            txn_index_crc: None,
             dirty: false,
         }
     }
@@ -188,8 +200,20 @@ impl Segment {
         if offset >= self.next_offset || self.size == 0 {
             return Ok(None);
         }
-        let from = self.index_floor(disk, offset)?.map_or(0, |e| u64::from(e.position)).min(self.size);
-        let mut scan = HeaderScan::new(self.file(disk)?, from, self.size);
+        let file = self.file(disk)?;
+        let mut scan = HeaderScan::new(file.clone(), 0, self.size);
+        if let Some(entry) = self.index_floor(disk, offset)? {
+            // An entry names the last offset of the batch at its position. One that does not is damaged, or of an old
+            // Kafka: the segment is walked from its beginning.
+            let from = u64::from(entry.position).min(self.size);
+            let mut at_entry = HeaderScan::new(file, from, self.size);
+            if let Some((_, header)) = at_entry.next_header()?
+                && header.last_offset() == self.base + i64::from(entry.relative)
+            {
+                at_entry.rewind(from);
+                scan = at_entry;
+            }
+        }
         while let Some((position, header)) = scan.next_header()? {
             if header.last_offset() >= offset {
                 return Ok(Some(Located {
@@ -221,8 +245,11 @@ impl Segment {
         if let Indexes::Active { times, .. } = &self.indexes {
             return Ok(times.clone());
         }
-        match millstream_disk::disk::read_file(disk, &self.path(names::TIME_INDEX), INDEX_BYTES_MAX) {
-            Ok(bytes) => Ok(time_index::decode(&bytes).unwrap_or_default()),
+        match read_file(disk, &self.path(names::TIME_INDEX), INDEX_BYTES_MAX) {
+            Ok(bytes) if self.time_index_crc.is_none_or(|crc| crc32c(&bytes) == crc) => {
+                Ok(time_index::decode(&bytes).unwrap_or_default())
+            }
+            Ok(_) | Err(DiskError::Malformed { .. }) => Ok(Vec::new()),
             Err(e) if e.is_not_found() => Ok(Vec::new()),
             Err(e) => Err(e),
         }
@@ -244,14 +271,32 @@ impl Segment {
         if self.size > 0 {
             time_index::maybe_append(times, self.max_timestamp, self.max_timestamp_offset, self.base);
         }
-        let mut contents = vec![
-            (names::INDEX, offset_index::encode(offsets)),
-            (names::TIME_INDEX, time_index::encode(times)),
-        ];
+        let time_index = time_index::encode(times);
+        let txn_index = txn_index::encode(&self.aborted);
+        let sidecar = Sidecar {
+            first_append_ms: self.first_append_ms,
+            last_append_ms: self.last_append_ms,
+            max_timestamp: self.max_timestamp,
+            max_timestamp_offset: self.max_timestamp_offset,
+            log_bytes: self.size,
+            index_entries: offsets.len() as u32,
+            time_index_crc: crc32c(&time_index),
+            txn_index_crc: crc32c(&txn_index),
+            compacted: self.compacted,
+            gaps: self.gaps,
+        };
+        self.time_index_crc = Some(sidecar.time_index_crc);
+        let mut contents =
+            vec![(names::INDEX, offset_index::encode(offsets)), (names::TIME_INDEX, time_index)];
         if !self.aborted.is_empty() {
-            contents.push((names::TXN_INDEX, txn_index::encode(&self.aborted)));
+            contents.push((names::TXN_INDEX, txn_index));
         }
-        contents.push((names::APPEND_TIMES, self.encode_append_times()));
+        if self.gaps || self.compacted {
+            // That offsets have gaps is known from here alone: a crash must leave the old file or the new one.
+            millstream_disk::durable::write_aside(disk, &self.path(names::APPEND_TIMES), &sidecar.encode())?;
+        } else {
+            contents.push((names::APPEND_TIMES, sidecar.encode()));
+        }
         let mut files = Vec::with_capacity(contents.len());
         for (extension, bytes) in contents {
             let file = disk.open(&self.path(extension), Open::Truncate)?;
@@ -268,42 +313,54 @@ impl Segment {
         }
     }
 
-    fn encode_append_times(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(SIDECAR_BYTES);
-        bytes.extend(self.first_append_ms.to_be_bytes());
-        bytes.extend(self.last_append_ms.to_be_bytes());
-        bytes.push(u8::from(self.compacted));
-        bytes.extend(millstream_batch::crc::crc32c(&bytes).to_be_bytes());
-        bytes
-    }
-
-    /// Takes the append times from the sidecar, or where it is lost or damaged from the `.log`'s own time.
-    pub fn load_append_times(&mut self, disk: &dyn Disk, modified_ms: Millis) -> Result<(), DiskError> {
-        let bytes = match millstream_disk::disk::read_file(disk, &self.path(names::APPEND_TIMES), 64) {
-            Ok(bytes) => bytes,
-            Err(e) if e.is_not_found() => Vec::new(),
-            Err(DiskError::Malformed { .. }) => Vec::new(),
+    /// Reads the sidecar and takes from it what no other file has. Where it is lost or damaged, the append times are the
+    /// `.log`'s own time.
+    pub fn load_sidecar(
+        &mut self,
+        disk: &dyn Disk,
+        modified_ms: Millis,
+    ) -> Result<Option<Sidecar>, DiskError> {
+        let sidecar = match read_file(disk, &self.path(names::APPEND_TIMES), 1024) {
+            Ok(bytes) => Sidecar::decode(&bytes),
+            Err(DiskError::Malformed { .. }) => None,
+            Err(e) if e.is_not_found() => None,
             Err(e) => return Err(e),
         };
-        let checked = bytes.len() == SIDECAR_BYTES
-            && millstream_batch::crc::crc32c(&bytes[..17]).to_be_bytes() == bytes[17..];
-        match bytes.as_chunks::<8>().0 {
-            [first, last] if checked => {
-                self.first_append_ms = i64::from_be_bytes(*first);
-                self.last_append_ms = i64::from_be_bytes(*last);
-                self.compacted = bytes[16] & 1 != 0;
-            }
-            _ => (self.first_append_ms, self.last_append_ms) = (modified_ms, modified_ms),
-        }
+        (self.first_append_ms, self.last_append_ms) = match &sidecar {
+            Some(s) => (s.first_append_ms, s.last_append_ms),
+            None => (modified_ms, modified_ms),
+        };
         self.created_ms = self.first_append_ms;
-        Ok(())
+        if let Some(sidecar) = &sidecar {
+            (self.compacted, self.gaps) = (sidecar.compacted, sidecar.gaps);
+        }
+        Ok(sidecar)
+    }
+
+    /// Whether the entries of the `.txnindex` are those that were written.
+    pub fn txn_index_fits(&self, aborted: &[AbortedTxn]) -> bool {
+        self.txn_index_crc.is_none_or(|crc| crc32c(&txn_index::encode(aborted)) == crc)
+    }
+
+    /// Becomes a sealed segment of `len` bytes, if the sidecar speaks of just that and the index file has its length.
+    pub fn seal_as(&mut self, disk: &dyn Disk, sidecar: &Sidecar, len: u64) -> Result<bool, DiskError> {
+        let index = disk.lookup(&self.path(names::INDEX))?.map(|e| e.len);
+        let entries = u64::from(sidecar.index_entries);
+        if sidecar.log_bytes != len || index != Some(entries * offset_index::ENTRY_BYTES as u64) {
+            return Ok(false);
+        }
+        self.size = len;
+        self.indexes = Indexes::Sealed { offset_entries: entries };
+        self.max_timestamp = sidecar.max_timestamp;
+        self.max_timestamp_offset = sidecar.max_timestamp_offset;
+        self.time_index_crc = Some(sidecar.time_index_crc);
+        self.txn_index_crc = Some(sidecar.txn_index_crc);
+        Ok(true)
     }
 }
 
 /// The largest index file that is read whole, in bytes: one of a 4 GiB segment with an entry for each 64 bytes.
 pub(crate) const INDEX_BYTES_MAX: u64 = 1 << 30;
-/// Bytes of the sidecar: first and last append time, flags, CRC-32C.
-const SIDECAR_BYTES: usize = 21;
 /// Every kind of file that belongs to one segment.
 pub(crate) const EXTENSIONS: [&str; 5] =
     [names::LOG, names::INDEX, names::TIME_INDEX, names::TXN_INDEX, names::APPEND_TIMES];

@@ -246,6 +246,15 @@ impl Log {
         if self.active().is_full_for(bytes, last_offset, timestamp, now, &self.config) {
             self.roll(first.header().base_offset, last_offset, now)?;
         }
+        let mut expected = self.log_end;
+        let gaps = views.iter().any(|v| {
+            let gap = v.header().base_offset != expected;
+            expected = v.header().next_offset();
+            gap
+        });
+        if gaps && !self.active().gaps {
+            self.note_gaps()?;
+        }
         for view in views {
             let (epoch, offset) = (view.header().partition_leader_epoch, view.header().base_offset);
             self.epochs_dirty |= self.epochs.assign(epoch, offset);
@@ -289,6 +298,18 @@ impl Log {
         Ok(())
     }
 
+    /// Notes in the active segment's sidecar that its offsets have gaps, so that recovery does not take them for damage:
+    /// a base offset lies outside of the checksum. Durable with the flush that makes the batches durable.
+    fn note_gaps(&mut self) -> Result<(), LogError> {
+        let disk = self.disk.clone();
+        let active = self.active_mut();
+        active.gaps = true;
+        let files = active.write_indexes(&*disk)?;
+        self.unflushed.files.extend(files);
+        self.unflushed.dirs.push(self.dir.clone());
+        Ok(())
+    }
+
     /// Cuts off what a failed append left.
     pub(super) fn cut_torn(&mut self) -> Result<(), LogError> {
         if let Some(length) = self.torn {
@@ -316,6 +337,12 @@ impl Log {
         let mut files = self.active_mut().write_indexes(&*disk)?;
         files.push(self.active().file(&*disk)?);
         self.write_snapshot(base)?;
+        if self.named_to < Some(self.active().base) {
+            // A crash must not take a segment's name and leave the next one's: the log would begin in its middle.
+            disk.sync_dir(&self.parent)?;
+            disk.sync_dir(&self.dir)?;
+            self.named_to = Some(self.active().base);
+        }
         let mut segment = Segment::create(&*disk, &self.dir, base, now)?;
         segment.dirty = true;
         self.unflushed.files.extend(files);

@@ -35,6 +35,8 @@ pub(super) fn recover(mut log: Log, clean: bool, now: Millis) -> Result<Log, Log
     log.created = true;
     log.load_metadata()?;
     log.tidy(clean)?;
+    let epochs_in_file = log.read_epochs()?;
+    log.epochs = epochs_in_file.clone().unwrap_or_default();
     log.load_segments(clean, now)?;
     if log.log_end < log.log_start {
         // The checkpoint's start is behind all that is left: nothing here would ever be served.
@@ -44,7 +46,8 @@ pub(super) fn recover(mut log: Log, clean: bool, now: Millis) -> Result<Log, Log
     }
     let first = log.segments.first_key_value().map_or(0, |(base, _)| *base);
     log.log_start = log.log_start.max(first);
-    log.load_epochs()?;
+    let trusted = epochs_in_file.filter(|_| !log.epochs.entries().is_empty() || log.log_end == log.log_start);
+    log.load_epochs(trusted)?;
     let end = log.log_end;
     log.remove_snapshots(|at| at > end)?;
     log.load_producers(end, !clean)?;
@@ -164,18 +167,22 @@ impl Log {
             }
         };
         self.checkpointed = self.checkpointed.max(0);
+        let scanned: Vec<_> =
+            found.iter().copied().filter(|(base, ..)| !clean && *base >= scan_from).collect();
+        if !self.epochs_agree_with(&scanned, now)? {
+            self.epochs.clear();
+        }
         let mut end = None;
         let mut after_compacted = false;
         for (at, (base, len, modified_ms)) in found.iter().copied().enumerate() {
             let mut segment = Segment::at(&self.dir, base, now);
             if base < scan_from {
                 let next = found.get(at + 1).map_or(base, |(next, ..)| *next);
-                self.load_sealed(&mut segment, len, next)?;
-                segment.load_append_times(&*self.disk, modified_ms)?;
+                self.load_sealed(&mut segment, len, modified_ms, next)?;
                 end = Some(next);
             } else if clean {
+                segment.load_sidecar(&*self.disk, modified_ms)?;
                 self.load_clean_active(&mut segment, len)?;
-                segment.load_append_times(&*self.disk, modified_ms)?;
                 end = Some(segment.next_offset);
             } else {
                 // A segment begins where the one before it ended, unless compaction wrote that one; else the end of that
@@ -184,8 +191,8 @@ impl Log {
                     self.remove_from(&found[at..])?;
                     break;
                 }
+                segment.load_sidecar(&*self.disk, modified_ms)?;
                 let whole = self.scan_segment(&mut segment, len)?;
-                segment.load_append_times(&*self.disk, modified_ms)?;
                 end = Some(segment.next_offset);
                 after_compacted = segment.compacted;
                 segment.dirty = true;
@@ -211,6 +218,23 @@ impl Log {
         Ok(())
     }
 
+    /// Whether the epochs' file can judge batches. One batch that differs from it among others that do not is damaged;
+    /// where more differ, or all, the file is: it is damaged, or a crash has taken its last change.
+    fn epochs_agree_with(&self, segments: &[(Offset, u64, Millis)], now: Millis) -> Result<bool, LogError> {
+        let (mut same, mut other) = (0u64, 0u64);
+        for (base, len, _) in segments {
+            let segment = Segment::at(&self.dir, *base, now);
+            let mut scan = HeaderScan::new(segment.file(&*self.disk)?, 0, *len);
+            while let Some((_, header)) = scan.next_header()? {
+                match self.epochs.epoch_at(header.base_offset) {
+                    Some(epoch) if epoch != header.partition_leader_epoch => other += 1,
+                    _ => same += 1,
+                }
+            }
+        }
+        Ok(other == 0 || (other == 1 && same > 0))
+    }
+
     /// Removes segments behind the log's end, the last one first, each durably.
     fn remove_from(&mut self, doomed: &[(Offset, u64, Millis)]) -> Result<(), LogError> {
         for (base, ..) in doomed.iter().rev() {
@@ -221,7 +245,21 @@ impl Log {
     }
 
     /// A sealed segment whose files are trusted.
-    fn load_sealed(&self, segment: &mut Segment, len: u64, next: Offset) -> Result<(), LogError> {
+    fn load_sealed(
+        &self,
+        segment: &mut Segment,
+        len: u64,
+        modified_ms: Millis,
+        next: Offset,
+    ) -> Result<(), LogError> {
+        let sidecar = segment.load_sidecar(&*self.disk, modified_ms)?;
+        if let Some(sidecar) = sidecar
+            && segment.seal_as(&*self.disk, &sidecar, len)?
+        {
+            segment.next_offset = next;
+            return Ok(());
+        }
+        // A segment that Kafka sealed, or whose sidecar is lost or speaks of another state.
         segment.size = len;
         let index = self.read_index(segment, names::INDEX)?;
         let offsets = index.and_then(|bytes| offset_index::decode(&bytes, len));
@@ -236,6 +274,7 @@ impl Log {
             }
             _ => {
                 // Lost or damaged: made anew from the batches.
+                segment.size = 0;
                 self.load_headers(segment, len)?;
                 segment.write_indexes(&*self.disk)?;
                 segment.seal();
@@ -284,10 +323,13 @@ impl Log {
     fn scan_segment(&mut self, segment: &mut Segment, len: u64) -> Result<bool, LogError> {
         let interval = u64::try_from(self.config.index_interval_bytes).unwrap_or(0);
         let file = segment.file(&*self.disk)?;
-        let mut scan = BatchScan::new(file.clone(), 0, len, segment.base);
+        let mut scan = BatchScan::new(file.clone(), 0, len, segment.base, segment.gaps || segment.compacted);
         while let Some((position, batch)) = scan.next_batch()? {
             let header = *batch.header();
-            if header.last_offset() - segment.base > i64::from(i32::MAX) {
+            // The epoch lies outside of the checksum; but it is in the epochs' file, durable with the batch.
+            let in_file = self.epochs.epoch_at(header.base_offset);
+            let epoch_differs = in_file.is_some_and(|epoch| epoch != header.partition_leader_epoch);
+            if header.last_offset() - segment.base > i64::from(i32::MAX) || epoch_differs {
                 break;
             }
             segment.note_batch(&header, position, interval, segment.created_ms);
@@ -321,14 +363,43 @@ impl Log {
         Ok(())
     }
 
-    fn load_epochs(&mut self) -> Result<(), LogError> {
-        let path = self.dir.join(names::LEADER_EPOCHS);
-        let lines = match checkpoint::read(&*self.disk, &path) {
-            Ok(lines) => lines,
-            Err(DiskError::Malformed { .. }) => None,
-            Err(e) => return Err(e.into()),
+    /// The epochs in the file; `None` where it is lost or damaged.
+    fn read_epochs(&self) -> Result<Option<EpochCache>, LogError> {
+        match checkpoint::read(&*self.disk, &self.dir.join(names::LEADER_EPOCHS)) {
+            Ok(lines) => Ok(lines.and_then(|lines| EpochCache::parse(&lines).ok())),
+            Err(DiskError::Malformed { .. }) => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Whether each epoch of the file begins at a batch of that epoch, behind one of an older epoch: the file has no
+    /// checksum.
+    fn epochs_fit_batches(&self, epochs: &EpochCache) -> Result<bool, LogError> {
+        for entry in epochs.entries().iter().filter(|e| e.start_offset < self.log_end) {
+            let epoch_of = |offset: Offset| -> Result<Option<i32>, LogError> {
+                let Some((_, segment)) = self.segments.range(..=offset).next_back() else { return Ok(None) };
+                let Some(located) = segment.locate(&*self.disk, offset)? else { return Ok(None) };
+                let mut scan = HeaderScan::new(segment.file(&*self.disk)?, located.position, segment.size);
+                Ok(scan.next_header()?.map(|(_, header)| header.partition_leader_epoch))
+            };
+            let here = epoch_of(entry.start_offset)?;
+            let before = match entry.start_offset > self.log_start {
+                true => epoch_of(entry.start_offset - 1)?,
+                false => None,
+            };
+            // A gap at the start says nothing.
+            if here.is_some_and(|e| e != entry.epoch) || before.is_some_and(|e| e >= entry.epoch) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn load_epochs(&mut self, known: Option<EpochCache>) -> Result<(), LogError> {
+        let known = match known {
+            Some(known) if self.epochs_fit_batches(&known)? => Some(known),
+            _ => None,
         };
-        let known = lines.and_then(|lines| EpochCache::parse(&lines).ok());
         let trusted_to = if known.is_some() { self.flushed_end } else { self.log_start };
         let before = known.clone();
         self.epochs = known.unwrap_or_default();
@@ -373,6 +444,7 @@ impl Log {
                 None => Some(Vec::new()),
                 Some(bytes) => txn_index::decode(&bytes),
             };
+            let aborted = aborted.filter(|aborted| segment.txn_index_fits(aborted));
             match (aborted, self.segments.get_mut(&base)) {
                 (Some(aborted), Some(segment)) => segment.aborted = aborted,
                 // Damaged: found again from the batches.

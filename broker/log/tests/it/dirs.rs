@@ -104,7 +104,7 @@ fn a_deleted_partition_is_renamed_and_may_be_made_anew() {
     let mut again = open(2);
     assert_eq!(again.log_end_offset(), 0);
     append(&mut again, &values(&["c"])).unwrap();
-    assert_eq!(dir.doomed().unwrap(), [doomed.clone()]);
+    assert_eq!(dir.doomed().unwrap(), std::slice::from_ref(&doomed));
     dir.remove_doomed(&doomed).unwrap();
     assert!(disk.lookup(&doomed).unwrap().is_none());
     assert_eq!(read_values(&again, 0), ["c"]);
