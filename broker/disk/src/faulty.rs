@@ -18,7 +18,7 @@ use crate::{DirLock, Disk, DiskError, DiskFile, Entry, Op, Open, SyncGroup};
 pub enum Fault {
     /// The device failed.
     Eio,
-    /// The disk is full.
+    /// The disk is full. Planned by number, it passes operations that need no space by.
     NoSpace,
     /// Of a write, this many bytes arrive, then the disk is full. Other operations fail as if it were full.
     ShortWrite(usize),
@@ -114,6 +114,9 @@ impl Faults {
             Some((at, planned)) if number == at || (planned.lasting && number > at) => Some(planned.fault),
             _ => None,
         };
+        // Removing and cutting need no space.
+        let needs_space = !matches!(op, Op::Remove | Op::RemoveDir | Op::SetLen);
+        let by_place = by_place.filter(|fault| *fault == Fault::Eio || needs_space);
         let fault = by_place.or_else(|| {
             let planned = plan.by_op.get(&op).copied()?;
             if !planned.lasting {

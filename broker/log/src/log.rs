@@ -88,6 +88,8 @@ pub struct Log {
     /// Flushes under way, with what they cover.
     in_flight: Vec<(u64, SyncGroup)>,
     next_ticket: u64,
+    /// The newest segment whose directory entry a flush has made durable, and those before it with it.
+    named_to: Option<Offset>,
     /// Raised by every truncation, so that a flush that began before it proves nothing.
     generation: u64,
     /// The end of the last compaction: what lies before it is clean.
@@ -123,6 +125,7 @@ impl Log {
                 unflushed: SyncGroup::default(),
                 in_flight: Vec::new(),
                 next_ticket: 0,
+                named_to: None,
                 generation: 0,
                 cleaned_to: 0,
                 torn: None,

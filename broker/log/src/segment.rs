@@ -290,8 +290,18 @@ impl Segment {
             vec![(names::INDEX, offset_index::encode(offsets)), (names::TIME_INDEX, time_index)];
         if !self.aborted.is_empty() {
             contents.push((names::TXN_INDEX, txn_index));
+<<<<<<< HEAD
         }
         contents.push((names::APPEND_TIMES, sidecar.encode()));
+=======
+        }
+        if self.gaps || self.compacted {
+            // That offsets have gaps is known from here alone: a crash must leave the old file or the new one.
+            millstream_disk::durable::write_aside(disk, &self.path(names::APPEND_TIMES), &sidecar.encode())?;
+        } else {
+            contents.push((names::APPEND_TIMES, sidecar.encode()));
+        }
+>>>>>>> log
         let mut files = Vec::with_capacity(contents.len());
         for (extension, bytes) in contents {
             let file = disk.open(&self.path(extension), Open::Truncate)?;

@@ -337,6 +337,12 @@ impl Log {
         let mut files = self.active_mut().write_indexes(&*disk)?;
         files.push(self.active().file(&*disk)?);
         self.write_snapshot(base)?;
+        if self.named_to < Some(self.active().base) {
+            // A crash must not take a segment's name and leave the next one's: the log would begin in its middle.
+            disk.sync_dir(&self.parent)?;
+            disk.sync_dir(&self.dir)?;
+            self.named_to = Some(self.active().base);
+        }
         let mut segment = Segment::create(&*disk, &self.dir, base, now)?;
         segment.dirty = true;
         self.unflushed.files.extend(files);

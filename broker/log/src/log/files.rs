@@ -65,6 +65,18 @@ impl Log {
         Ok(())
     }
 
+    /// Writes the leader epochs if the file lacks something, where the log itself no longer needs them there: a full disk
+    /// puts it off to the next append, and recovery cuts epochs to what the log holds.
+    pub(super) fn write_epochs_if_dirty(&mut self) -> Result<(), DiskError> {
+        if !self.epochs_dirty || !self.created {
+            return Ok(());
+        }
+        match self.write_epochs() {
+            Err(e) if e.is_no_space() => Ok(()),
+            done => done,
+        }
+    }
+
     /// Writes the producers' state as of `offset`.
     pub(crate) fn write_snapshot(&mut self, offset: Offset) -> Result<(), DiskError> {
         let path = names::segment_file(&self.dir, offset, names::SNAPSHOT);

@@ -16,6 +16,7 @@ pub struct FlushTicket {
     id: u64,
     generation: u64,
     end: Offset,
+    active_base: Offset,
     /// The files and entries to make durable.
     pub group: SyncGroup,
 }
@@ -66,7 +67,13 @@ impl Log {
         let id = self.next_ticket;
         self.next_ticket += 1;
         self.in_flight.push((id, own));
-        Ok(Some(FlushTicket { id, generation: self.generation, end: self.log_end, group }))
+        Ok(Some(FlushTicket {
+            id,
+            generation: self.generation,
+            end: self.log_end,
+            active_base: self.active().base,
+            group,
+        }))
     }
 
     /// Reports what became of a flush. On success everything up to the ticket's end is durable, unless the log was cut
@@ -80,6 +87,7 @@ impl Log {
                 // It covered all that was in flight when it began.
                 self.in_flight.retain(|(id, _)| *id > ticket.id);
                 if ticket.generation == self.generation {
+                    self.named_to = self.named_to.max(Some(ticket.active_base));
                     self.flushed_end = self.flushed_end.max(ticket.end);
                 }
             }

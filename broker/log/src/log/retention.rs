@@ -71,10 +71,7 @@ impl Log {
     fn on_new_start(&mut self) -> Result<(), LogError> {
         self.producers.on_log_start(self.log_start);
         self.epochs_dirty |= self.epochs.truncate_start(self.log_start);
-        if self.epochs_dirty && self.created {
-            self.write_epochs()?;
-        }
-        Ok(())
+        Ok(self.write_epochs_if_dirty()?)
     }
 
     fn delete_below_start(

@@ -14,7 +14,7 @@ impl Log {
     /// cut is durable with the next flush, at the latest.
     ///
     /// # Errors
-    /// A disk that refuses; part of the end may be gone then.
+    /// A disk that refuses; part of the end may be gone then, and the log has to be opened again.
     pub fn truncate_to(&mut self, offset: Offset, now: Millis) -> Result<bool, LogError> {
         self.check_usable()?;
         if offset >= self.log_end {
@@ -24,7 +24,21 @@ impl Log {
             self.truncate_fully(offset, now)?;
             return Ok(true);
         }
+        let cut = self.cut_end(offset, now);
+        self.fail_unless_done(&cut);
+        cut.map(|()| true)
+    }
+
+    /// A cut that stopped half way leaves files that memory does not match.
+    fn fail_unless_done(&mut self, cut: &Result<(), LogError>) {
+        if let Err(error) = cut {
+            self.failed.get_or_insert_with(|| format!("cutting the log was not finished: {error}"));
+        }
+    }
+
+    fn cut_end(&mut self, offset: Offset, now: Millis) -> Result<(), LogError> {
         self.generation += 1;
+        self.named_to = None;
         self.remove_segments(|base| base > offset)?;
         let disk = self.disk.clone();
         let active = self.active();
@@ -52,24 +66,28 @@ impl Log {
         self.checkpointed = self.checkpointed.min(self.log_end);
         self.cleaned_to = self.cleaned_to.min(self.log_end);
         self.epochs_dirty |= self.epochs.truncate_end(self.log_end);
-        if self.epochs_dirty {
-            self.write_epochs()?;
-        }
+        self.write_epochs_if_dirty()?;
         let end = self.log_end;
         self.remove_snapshots(|at| at > end)?;
         self.unflushed.dirs.push(self.dir.clone());
         self.producers = ProducerStates::new();
-        self.load_producers(end, false)?;
-        Ok(true)
+        self.load_producers(end, false)
     }
 
     /// Removes everything and begins again at `offset` (a follower whose leader's log begins behind its own end).
     ///
     /// # Errors
-    /// A disk that refuses; part of the log may be gone then.
+    /// A disk that refuses; part of the log may be gone then, and the log has to be opened again.
     pub fn truncate_fully(&mut self, offset: Offset, now: Millis) -> Result<(), LogError> {
         self.check_usable()?;
+        let cut = self.cut_all(offset, now);
+        self.fail_unless_done(&cut);
+        cut
+    }
+
+    fn cut_all(&mut self, offset: Offset, now: Millis) -> Result<(), LogError> {
         self.generation += 1;
+        self.named_to = None;
         self.torn = None;
         self.epochs.clear();
         self.producers = ProducerStates::new();

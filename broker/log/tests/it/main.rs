@@ -3,4 +3,5 @@
 mod append;
 mod crash;
 mod dirs;
+mod faults;
 mod world;
