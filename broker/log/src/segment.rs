@@ -290,10 +290,6 @@ impl Segment {
             vec![(names::INDEX, offset_index::encode(offsets)), (names::TIME_INDEX, time_index)];
         if !self.aborted.is_empty() {
             contents.push((names::TXN_INDEX, txn_index));
-<<<<<<< HEAD
-        }
-        contents.push((names::APPEND_TIMES, sidecar.encode()));
-=======
         }
         if self.gaps || self.compacted {
             // That offsets have gaps is known from here alone: a crash must leave the old file or the new one.
@@ -301,7 +297,6 @@ impl Segment {
         } else {
             contents.push((names::APPEND_TIMES, sidecar.encode()));
         }
->>>>>>> log
         let mut files = Vec::with_capacity(contents.len());
         for (extension, bytes) in contents {
             let file = disk.open(&self.path(extension), Open::Truncate)?;

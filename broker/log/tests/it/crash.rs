@@ -181,17 +181,9 @@ impl Run {
             // Told before it is done: an append that fails may still be found.
             let end = self.log.log_end_offset();
             self.told.history().push((end, value.clone()));
-<<<<<<< HEAD
-            append_at(
-                &mut self.log,
-                &values(&[&value]).by(4, 0, self.counter as i32 - 1),
-                &context(epoch, NOW),
-            )?;
-=======
             let known = self.log.producers().entries().get(&4);
             let make = values(&[&value]).by(4, 0, known.map_or(0, |p| p.last_sequence() + 1));
             append_at(&mut self.log, &make, &context(epoch, NOW))?;
->>>>>>> log
         }
         Ok(())
     }
@@ -215,24 +207,12 @@ impl Run {
     }
 
     fn restart(&mut self, disk: &SimDisk) -> Step {
-<<<<<<< HEAD
-        // The lock goes with the old directory.
-        let told = std::mem::take(&mut self.told);
-        let counter = self.counter;
-        self.log.close(NOW)?;
-        let empty = Run::placeholder();
-        let old = std::mem::replace(self, empty);
-        let mut log = old.log;
-        old.dir.close([&mut log], 1, NOW)?;
-        *self = Run { told, counter, ..Run::start(disk)? };
-=======
         self.log.close(NOW)?;
         let placeholder = Run { told: self.told.clone(), counter: self.counter, ..Run::placeholder() };
         let mut old = std::mem::replace(self, placeholder);
         // The lock goes with the old directory.
         old.dir.close([&mut old.log], 1, NOW)?;
         *self = Run { told: old.told, counter: old.counter, ..Run::start(disk)? };
->>>>>>> log
         self.told.flushed = self.log.flushed_end_offset();
         Ok(())
     }
@@ -457,10 +437,7 @@ fn every_crash_of_every_scenario_is_recovered() {
     let (mut states, mut points) = (0u64, 0u64);
     for (name, scenario) in SCENARIOS {
         let mut steps = 0;
-<<<<<<< HEAD
-=======
         println!("{name}");
->>>>>>> log
         loop {
             let disk = formatted();
             let mut run = Run::start(&disk).unwrap();
@@ -488,15 +465,10 @@ fn every_crash_of_every_scenario_is_recovered() {
                     );
                 }
             }
-<<<<<<< HEAD
-            if done.is_ok() {
-                break;
-=======
             match done {
                 Ok(()) => break,
                 Err(e) if e.to_string().contains("lost power") || e.to_string().contains("offline") => {}
                 Err(e) => panic!("scenario \"{name}\" with power for {steps} changes: {e}"),
->>>>>>> log
             }
             steps += 1;
         }
