@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array, UInt64Array};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array, UInt64Array};
 use arrow::datatypes::{
     DataType, Field, Int64Type, Schema, SchemaRef, TimestampMillisecondType, UInt32Type, UInt64Type,
 };
@@ -75,7 +75,8 @@ impl Dedupe {
         let (keys, contents) = (RowKeys::new(&key_columns), RowKeys::new(&columns));
         let times = columns[self.time].as_primitive::<TimestampMillisecondType>();
         let mut bytes = Vec::new();
-        let (mut unique, mut conflicting, mut late, mut repeated) = (Vec::new(), Vec::new(), Vec::new(), 0);
+        let mut unique = vec![false; chunk.rows()];
+        let (mut conflicting, mut late, mut repeated) = (Vec::new(), Vec::new(), 0);
         let mut current: Option<(u32, &mut Group)> = None;
         for row in 0..chunk.rows() {
             let (group, time) = (chunk.groups.value(row), times.value(row));
@@ -98,14 +99,13 @@ impl Dedupe {
                 Some(first) if first.content == content => repeated += 1,
                 Some(_) => conflicting.push(chunk.origin.value(row)),
                 None => {
-                    unique.push(row as u32);
+                    unique[row] = true;
                     table.seen.insert_unique(seen.key[0], seen, |s| s.key[0]);
                     table.fresh.push(seen);
                 }
             }
         }
-        let unique =
-            if unique.len() == chunk.rows() { chunk } else { chunk.take(&UInt32Array::from(unique))? };
+        let unique = chunk.filter(&BooleanArray::from(unique))?;
         Ok(Deduped { unique, conflicting, late, repeated })
     }
 
