@@ -1,16 +1,16 @@
 //! The sink. Rows wait in memory until the commit, which is one SQLite transaction of rows and offsets, so nothing is
 //! locked between commits. SQLite's calls block and run on tokio's blocking threads.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use millstream_connector::cell::{self, Cell};
+use millstream_connector::staging::{Share, Staging, StagingLimits};
 use millstream_connector::{
     Change, Context, Delivery, NextOffsets, Offsets, RowFault, Sink, SinkBatch, SinkCapabilities, SinkError,
     async_trait,
 };
-use millstream_types::{Millis, Offset, TopicPartition};
+use millstream_types::{Millis, TopicPartition};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Statement, ToSql, TransactionBehavior};
 
@@ -24,24 +24,7 @@ pub struct SqliteSink {
     context: Context,
     /// Absent before the first open, and after a failure that leaves the connection's state unknown.
     connection: Option<Connection>,
-    partitions: BTreeMap<TopicPartition, Owned>,
-}
-
-/// A partition that was opened.
-#[derive(Default)]
-struct Owned {
-    expected: Option<Offset>,
-    staged: Vec<SinkBatch>,
-    staged_since: Option<Millis>,
-    staged_bytes: u64,
-}
-
-/// One partition's share of a commit.
-struct Work {
-    partition: TopicPartition,
-    expected: Option<Offset>,
-    next: Offset,
-    batches: Vec<SinkBatch>,
+    staging: Staging,
 }
 
 const CRASH_POINTS: &[&str] = &["before_commit", "rows_written", "after_commit"];
@@ -50,7 +33,8 @@ impl SqliteSink {
     /// A sink that connects at its first open. Fails when the settings contradict each other.
     pub fn new(config: SqliteSinkConfig, context: Context) -> Result<SqliteSink, SinkError> {
         config.validate().map_err(SinkError::Setup)?;
-        Ok(SqliteSink { config, context, connection: None, partitions: BTreeMap::new() })
+        let limits = StagingLimits { interval_ms: config.commit_interval.0, bytes: config.max_staged.0 };
+        Ok(SqliteSink { config, context, connection: None, staging: Staging::new(limits) })
     }
 
     /// Runs `work` with the connection on a blocking thread. The connection comes back even when `work` fails: SQLite
@@ -117,9 +101,7 @@ impl Sink for SqliteSink {
                 Ok(found)
             })
             .await?;
-        for (partition, next) in &found {
-            self.partitions.insert(partition.clone(), Owned { expected: *next, ..Owned::default() });
-        }
+        self.staging.opened(&found);
         Ok(found)
     }
 
@@ -137,64 +119,32 @@ impl Sink for SqliteSink {
                 self.config.table
             )));
         }
-        let now = self.context.now();
-        let owned =
-            self.partitions.get_mut(partition).expect("CN-1: a partition is opened before it is staged for");
-        owned.staged_since.get_or_insert(now);
-        owned.staged_bytes += batch.rows().get_array_memory_size() as u64;
-        owned.staged.push(batch);
+        self.staging.stage(partition, batch, self.context.now());
         Ok(())
     }
 
     fn due(&mut self, now: Millis) -> Vec<TopicPartition> {
-        let full =
-            self.partitions.values().map(|owned| owned.staged_bytes).sum::<u64>() >= self.config.max_staged.0;
-        let interval = self.config.commit_interval.0 as Millis;
-        self.partitions
-            .iter()
-            .filter(|(_, owned)| owned.staged_since.is_some_and(|since| full || now - since >= interval))
-            .map(|(partition, _)| partition.clone())
-            .collect()
+        self.staging.due(now)
     }
 
     async fn commit(&mut self, next: &Offsets) -> Result<(), SinkError> {
         self.context.crash.reach("before_commit")?;
-        let work: Vec<Work> = next
-            .iter()
-            .map(|(partition, next)| {
-                let owned =
-                    self.partitions.get(partition).expect("CN-1: a partition is opened before a commit");
-                let last = owned.staged.iter().filter_map(SinkBatch::last_offset).max();
-                assert!(last.is_none_or(|last| last < *next), "CN-1: a commit lies above what was staged");
-                let batches = owned.staged.clone();
-                Work { partition: partition.clone(), expected: owned.expected, next: *next, batches }
-            })
-            .collect();
+        let work = self.staging.shares(next);
         let (config, context) = (self.config.clone(), self.context.clone());
         let result = self.blocking(move |connection| write(connection, &config, &context, &work)).await;
         match &result {
             Ok(()) => {
                 self.context.crash.reach("after_commit")?;
-                for (partition, next) in next {
-                    self.partitions
-                        .insert(partition.clone(), Owned { expected: Some(*next), ..Owned::default() });
-                }
+                self.staging.committed(next);
             }
-            Err(SinkError::Data(_)) => {
-                for partition in next.keys() {
-                    let owned = self.partitions.get_mut(partition).expect("present above");
-                    *owned = Owned { expected: owned.expected, ..Owned::default() };
-                }
-            }
+            Err(SinkError::Data(_)) => self.staging.dropped(next),
             Err(_) => {}
         }
         result
     }
 
     async fn close(&mut self, partitions: &[TopicPartition]) -> Result<(), SinkError> {
-        for partition in partitions {
-            self.partitions.remove(partition);
-        }
+        self.staging.closed(partitions);
         Ok(())
     }
 }
@@ -204,7 +154,7 @@ fn write(
     connection: &mut Connection,
     config: &SqliteSinkConfig,
     context: &Context,
-    work: &[Work],
+    work: &[Share],
 ) -> Result<(), SinkError> {
     let doing = format!("committing to {}", config.table);
     let transaction = connection
@@ -230,7 +180,7 @@ fn write(
 fn write_batch(
     connection: &Connection,
     config: &SqliteSinkConfig,
-    part: &Work,
+    part: &Share,
     batch: &SinkBatch,
     faults: &mut Vec<RowFault>,
 ) -> Result<(), SinkError> {

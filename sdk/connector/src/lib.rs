@@ -15,6 +15,7 @@ pub mod scalar;
 pub mod schema;
 pub mod sink;
 pub mod source;
+pub mod staging;
 pub mod table;
 pub mod test_suite;
 

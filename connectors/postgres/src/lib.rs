@@ -1,0 +1,15 @@
+//! PostgreSQL as a sink: rows by COPY, upserted by key, in one transaction with `_millstream_offsets`, whose rows move by
+//! compare-and-set (CN-1). Owns SQL text, PostgreSQL's types and error codes, the connection. Never enters: change data
+//! capture, the worker.
+
+pub mod config;
+mod connection;
+mod copy_text;
+pub mod error;
+mod offsets;
+mod sink;
+mod statements;
+mod tls;
+
+pub use config::{PostgresSinkConfig, schema};
+pub use sink::PostgresSink;

@@ -1,0 +1,121 @@
+//! Rows that wait in memory for their commit, for sinks whose target has transactions of its own. Owns which offsets were
+//! opened, staged and committed, and when a commit is due; the target's transaction is the sink's.
+
+use std::collections::BTreeMap;
+
+use millstream_types::{Millis, Offset, TopicPartition};
+
+use crate::{NextOffsets, Offsets, SinkBatch};
+
+/// When waiting rows are committed.
+#[derive(Clone, Copy, Debug)]
+pub struct StagingLimits {
+    /// The oldest row waits at most this long.
+    pub interval_ms: u64,
+    /// All partitions are due when this much waits in all.
+    pub bytes: u64,
+}
+
+/// Rows that wait, by partition.
+#[derive(Debug)]
+pub struct Staging {
+    limits: StagingLimits,
+    partitions: BTreeMap<TopicPartition, Owned>,
+}
+
+#[derive(Debug, Default)]
+struct Owned {
+    expected: Option<Offset>,
+    staged: Vec<SinkBatch>,
+    since: Option<Millis>,
+    bytes: u64,
+}
+
+/// One partition's share of a commit. Batches share their memory with the staging, which keeps them until the target has
+/// answered.
+#[derive(Clone, Debug)]
+pub struct Share {
+    /// Whose.
+    pub partition: TopicPartition,
+    /// Where the target must stand.
+    pub expected: Option<Offset>,
+    /// Where it stands afterwards.
+    pub next: Offset,
+    /// The rows, in order.
+    pub batches: Vec<SinkBatch>,
+}
+
+impl Staging {
+    /// Nothing opened.
+    pub fn new(limits: StagingLimits) -> Staging {
+        Staging { limits, partitions: BTreeMap::new() }
+    }
+
+    /// Partitions were found to stand here; what was staged for them is dropped.
+    pub fn opened(&mut self, found: &NextOffsets) {
+        for (partition, next) in found {
+            self.partitions.insert(partition.clone(), Owned { expected: *next, ..Owned::default() });
+        }
+    }
+
+    /// Takes rows in.
+    pub fn stage(&mut self, partition: &TopicPartition, batch: SinkBatch, now: Millis) {
+        let owned = self.partitions.get_mut(partition);
+        let owned = owned.expect("CN-1: a partition is opened before it is staged for");
+        owned.since.get_or_insert(now);
+        owned.bytes += batch.rows().get_array_memory_size() as u64;
+        owned.staged.push(batch);
+    }
+
+    /// The partitions whose rows have waited long enough, or all that have rows when they are many.
+    pub fn due(&self, now: Millis) -> Vec<TopicPartition> {
+        let full = self.partitions.values().map(|owned| owned.bytes).sum::<u64>() >= self.limits.bytes;
+        let interval = self.limits.interval_ms as Millis;
+        let due = |owned: &Owned| owned.since.is_some_and(|since| full || now - since >= interval);
+        self.partitions
+            .iter()
+            .filter(|(_, owned)| due(owned))
+            .map(|(partition, _)| partition.clone())
+            .collect()
+    }
+
+    /// What a commit consists of. A commit that lies below what was staged is a bug of the caller and panics.
+    pub fn shares(&self, next: &Offsets) -> Vec<Share> {
+        next.iter()
+            .map(|(partition, next)| {
+                let owned = self.partitions.get(partition);
+                let owned = owned.expect("CN-1: a partition is opened before it is committed");
+                let last = owned.staged.iter().filter_map(SinkBatch::last_offset).max();
+                assert!(last.is_none_or(|last| last < *next), "CN-1: a commit lies above what was staged");
+                Share {
+                    partition: partition.clone(),
+                    expected: owned.expected,
+                    next: *next,
+                    batches: owned.staged.clone(),
+                }
+            })
+            .collect()
+    }
+
+    /// The target has moved.
+    pub fn committed(&mut self, next: &Offsets) {
+        let found = next.iter().map(|(partition, next)| (partition.clone(), Some(*next))).collect();
+        self.opened(&found);
+    }
+
+    /// The rows of these partitions are not to be written: they are dropped, the offsets stay.
+    pub fn dropped(&mut self, next: &Offsets) {
+        for partition in next.keys() {
+            if let Some(owned) = self.partitions.get_mut(partition) {
+                *owned = Owned { expected: owned.expected, ..Owned::default() };
+            }
+        }
+    }
+
+    /// Partitions were let go.
+    pub fn closed(&mut self, partitions: &[TopicPartition]) {
+        for partition in partitions {
+            self.partitions.remove(partition);
+        }
+    }
+}
