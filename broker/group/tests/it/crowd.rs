@@ -44,6 +44,8 @@ struct Client {
     next_beat: Millis,
     /// It says everything again.
     full: bool,
+    /// It wants other topics, and has not said so yet.
+    resubscribed: bool,
     /// It is gone, and reads nothing.
     dead: bool,
     /// It stood still so long that it may have been taken out: it does not count as a reader until it hears again.
@@ -211,10 +213,8 @@ impl World {
 
     fn beat(&mut self, at: usize, rng: &mut SeededRng) {
         let client = &mut self.clients[at];
-        if client.asked.is_some() {
-            // No answer came: it says everything again.
-            client.full = true;
-        }
+        // Where no answer came, it says everything again.
+        client.full |= client.asked.is_some() || std::mem::take(&mut client.resubscribed);
         let request = request_of(client);
         client.next_beat = self.now + 2_000;
         if request.topic_partitions.is_some() {
@@ -254,7 +254,7 @@ impl World {
         let chosen = NAMES.iter().filter(|_| rng.chance(2, 3));
         client.names = chosen.map(|n| (*n).to_owned()).collect();
         client.regex = Some(if rng.chance(1, 5) { "[tv].*" } else { "" }.to_owned());
-        client.full = true;
+        client.resubscribed = true;
     }
 
     fn place(&self, rng: &mut SeededRng) -> Option<(usize, Place)> {
