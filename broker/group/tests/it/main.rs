@@ -3,6 +3,7 @@
 
 mod agree;
 mod crowd;
+mod crowd_classic;
 mod image;
 mod script;
 mod show;
