@@ -69,8 +69,11 @@ pub struct ClassicMember {
     pub rebalance_timeout_ms: i32,
     /// How long it may be silent, in milliseconds.
     pub session_timeout_ms: i32,
-    /// The protocols (assignors) that it speaks, in its order, with its metadata for each.
+    /// The protocols (assignors) that it speaks, in its order, with its metadata for each; after a load only the one
+    /// that was chosen is known.
     pub protocols: Vec<(String, Bytes)>,
+    /// Topics it subscribes to, read from that metadata; none, where it is no consumer.
+    pub topics: BTreeSet<String>,
     /// What the leader gave it.
     pub assignment: Bytes,
     /// The JoinGroup that waits for the others.
@@ -81,6 +84,16 @@ pub struct ClassicMember {
     pub session_deadline: Millis,
     /// Whether this generation's JoinGroup was answered and its SyncGroup did not come yet.
     pub owes_sync: bool,
+}
+
+/// The first rebalance of an empty group waits for more members. Kafka waits `group.initial.rebalance.delay.ms` and
+/// again as long as any came; here it ends as soon as none came for a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gathering {
+    /// It waits until this, pushed on by each member that comes.
+    pub quiet_at: Millis,
+    /// It waits until this for members that were given an id and have not joined yet.
+    pub pending_until: Millis,
 }
 
 /// A group.
@@ -102,10 +115,10 @@ pub struct ClassicGroup {
     pub members: BTreeMap<String, ClassicMember>,
     /// Member ids that were given out and have not joined yet, with the time at which they are forgotten.
     pub pending: BTreeMap<String, Millis>,
-    /// When the joining ends whoever is missing, and when it ends if nobody more comes (first rebalance only).
+    /// When the joining ends whoever is missing.
     pub join_deadline: Option<Millis>,
-    /// The first rebalance of an empty group waits for more members until this, pushed on by each that comes.
-    pub more_until: Option<Millis>,
+    /// The first rebalance of an empty group: how long it waits for more members.
+    pub gathering: Option<Gathering>,
     /// When members that owe a SyncGroup are removed.
     pub sync_deadline: Option<Millis>,
 }
@@ -128,6 +141,7 @@ impl ClassicGroup {
                         m.rebalance_timeout
                     },
                     session_timeout_ms: m.session_timeout,
+                    topics: topics_of(&value.protocol_type, [&m.subscription]),
                     protocols: vec![(protocol.clone(), m.subscription.clone())],
                     assignment: m.assignment.clone(),
                     ..ClassicMember::default()
@@ -145,11 +159,6 @@ impl ClassicGroup {
             members,
             ..ClassicGroup::default()
         }
-    }
-
-    /// What a record of this group says that the group itself just wrote: nothing new.
-    pub fn apply(&mut self, value: &GroupMetadataValue) {
-        debug_assert_eq!(self.generation, value.generation);
     }
 
     /// Its record.
@@ -205,41 +214,33 @@ impl ClassicGroup {
         found.map(|(id, _)| id.as_str())
     }
 
-    /// Whether every member but `id` speaks one of these protocols.
+    /// Whether every member but `id` (which asks, or is replaced) speaks one of these protocols.
     pub fn supports(&self, id: &str, protocols: &[(String, Bytes)]) -> bool {
-        let mut others = self.members.iter().filter(|(other, _)| *other != id).map(|(_, m)| m).peekable();
-        if others.peek().is_none() {
-            return true;
-        }
-        let mut common: BTreeSet<&str> = protocols.iter().map(|(name, _)| name.as_str()).collect();
-        for member in others {
-            common.retain(|name| member.protocols.iter().any(|(n, _)| n == name));
-        }
-        !common.is_empty()
+        let speaks = |m: &ClassicMember, name: &str| m.protocols.iter().any(|(n, _)| n == name);
+        let others = || self.members.iter().filter(|(other, _)| *other != id).map(|(_, m)| m);
+        others().next().is_none()
+            || protocols.iter().any(|(name, _)| others().all(|member| speaks(member, name)))
     }
 
     /// The protocol that all speak and most put first.
     pub fn vote(&self) -> Option<String> {
+        let mut speakers: BTreeMap<&str, usize> = BTreeMap::new();
+        for (name, _) in self.members.values().flat_map(|m| &m.protocols) {
+            *speakers.entry(name).or_default() += 1;
+        }
+        let by_all = |name: &str| speakers.get(name).is_some_and(|n| *n == self.members.len());
         let mut votes: BTreeMap<&str, usize> = BTreeMap::new();
         for member in self.members.values() {
-            let common = member
-                .protocols
-                .iter()
-                .find(|(name, _)| self.members.values().all(|m| m.protocols.iter().any(|(n, _)| n == name)));
-            if let Some((name, _)) = common {
+            if let Some((name, _)) = member.protocols.iter().find(|(name, _)| by_all(name)) {
                 *votes.entry(name).or_default() += 1;
             }
         }
         votes.into_iter().max_by_key(|(_, n)| *n).map(|(name, _)| name.to_owned())
     }
 
-    /// Topics that the members subscribe to, read from their metadata; what is no consumer's metadata is nothing.
+    /// Topics that the members subscribe to.
     pub fn subscribed_names(&self) -> BTreeSet<String> {
-        if self.protocol_type != CONSUMER {
-            return BTreeSet::new();
-        }
-        let metadata = self.members.values().flat_map(|m| m.protocols.iter().map(|(_, bytes)| bytes));
-        metadata.filter_map(subscription).flat_map(|s| s.topics).collect()
+        self.members.values().flat_map(|m| m.topics.iter().cloned()).collect()
     }
 
     /// Requests that wait; they are answered by whoever takes them.
@@ -252,15 +253,36 @@ impl ClassicGroup {
         self.members.values().map(|m| Millis::from(m.rebalance_timeout_ms)).max().unwrap_or(0)
     }
 
+    /// Whether a member was silent for too long; one that waits in JoinGroup or SyncGroup cannot speak.
+    pub fn is_silent(member: &ClassicMember, now: Millis) -> bool {
+        member.joining.is_none() && member.syncing.is_none() && member.session_deadline <= now
+    }
+
     /// When something is due.
     pub fn next_deadline(&self) -> Option<Millis> {
-        let sessions = self.members.values().filter(|m| m.joining.is_none()).map(|m| m.session_deadline);
-        let joins = match (self.join_deadline, self.more_until) {
-            (Some(end), Some(more)) => Some(end.min(more)),
-            (end, _) => end,
-        };
-        sessions.chain(joins).chain(self.sync_deadline).chain(self.pending.values().copied()).min()
+        let speaking = self.members.values().filter(|m| m.joining.is_none() && m.syncing.is_none());
+        let gathered = self
+            .gathering
+            .map(|g| if self.pending.is_empty() { g.quiet_at } else { g.quiet_at.max(g.pending_until) });
+        speaking
+            .map(|m| m.session_deadline)
+            .chain(self.join_deadline)
+            .chain(gathered)
+            .chain(self.sync_deadline)
+            .chain(self.pending.values().copied())
+            .min()
     }
+}
+
+/// The topics that a member's metadata names.
+pub(crate) fn topics_of<'a>(
+    protocol_type: &str,
+    metadata: impl IntoIterator<Item = &'a Bytes>,
+) -> BTreeSet<String> {
+    if protocol_type != CONSUMER {
+        return BTreeSet::new();
+    }
+    metadata.into_iter().filter_map(subscription).flat_map(|s| s.topics).collect()
 }
 
 /// A consumer's metadata in JoinGroup.

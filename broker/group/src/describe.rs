@@ -1,5 +1,6 @@
 //! What tools see: ListGroups, DescribeGroups, ConsumerGroupDescribe.
 
+use bytes::Bytes;
 use millstream_types::ErrorCode;
 use millstream_wire::message::consumer_group_describe_response::{
     Assignment as WireAssignment, DescribedGroup as DescribedConsumerGroup, Member as WireMember,
@@ -8,8 +9,10 @@ use millstream_wire::message::consumer_group_describe_response::{
 use millstream_wire::message::describe_groups_response::{DescribedGroup, DescribedGroupMember};
 
 use crate::assignor::Assignment;
-use crate::coordinator::{Batch, Coordinator, Kind};
+use crate::classic::ClassicState;
+use crate::coordinator::Coordinator;
 use crate::message::{Answer, Listed, Outcome, Token, Topics};
+use crate::shard::{Batch, Kind};
 
 impl Coordinator {
     /// ListGroups: every group of this broker's shards, unfiltered.
@@ -40,7 +43,9 @@ impl Coordinator {
             Some(Kind::Classic(group)) => {
                 group.state.name().clone_into(&mut answer.group_state);
                 answer.protocol_type.clone_from(&group.protocol_type);
-                answer.protocol_data = group.protocol.clone().unwrap_or_default();
+                // While a group rebalances, what its members had and what they speak is not shown.
+                let stable = group.state == ClassicState::Stable;
+                answer.protocol_data = group.protocol.clone().filter(|_| stable).unwrap_or_default();
                 answer.members = group
                     .members
                     .iter()
@@ -49,8 +54,8 @@ impl Coordinator {
                         group_instance_id: m.instance_id.clone(),
                         client_id: m.client_id.clone(),
                         client_host: m.client_host.clone(),
-                        member_metadata: group.metadata_of(m),
-                        member_assignment: m.assignment.clone(),
+                        member_metadata: if stable { group.metadata_of(m) } else { Bytes::new() },
+                        member_assignment: if stable { m.assignment.clone() } else { Bytes::new() },
                         ..Default::default()
                     })
                     .collect();
@@ -85,8 +90,8 @@ impl Coordinator {
                     member_epoch: m.epoch,
                     client_id: m.subscription.client_id.clone(),
                     client_host: m.subscription.client_host.clone(),
-                    subscribed_topic_names: m.subscription.names.iter().cloned().collect(),
-                    subscribed_topic_regex: m.subscription.regex.clone(),
+                    subscribed_topic_names: m.subscription.interest.names.iter().cloned().collect(),
+                    subscribed_topic_regex: m.subscription.interest.regex.clone(),
                     assignment: assignment(&m.assignment(), topics),
                     target_assignment: assignment(
                         &group.targets.get(id).cloned().unwrap_or_default(),

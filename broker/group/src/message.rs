@@ -93,7 +93,9 @@ pub struct Caller {
     pub client_id: String,
     /// The peer's address.
     pub client_host: String,
-    /// The request's version, where it changes meaning (JoinGroup 4: a member id is asked for first).
+    /// The request's version, where it changes meaning: JoinGroup 4 (a member id is asked for first) and 9 (a leader
+    /// may be told not to assign), OffsetCommit 9 (it knows member epochs and GROUP_ID_NOT_FOUND),
+    /// ConsumerGroupHeartbeat 1 (the client chooses its member id).
     pub version: i16,
     /// An id for a member that has none, new with every request.
     pub fresh_id: Uuid,

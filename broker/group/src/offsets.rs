@@ -1,6 +1,7 @@
 //! A group's committed offsets, and those that open transactions are about to commit. Requests for them, and who may
-//! make them, are in `offsets/requests.rs`.
+//! make them, are in `offsets/requests.rs`; how they go is in `offsets/expiry.rs`.
 
+mod expiry;
 mod requests;
 
 use std::collections::BTreeMap;
@@ -27,6 +28,9 @@ pub struct Committed {
     /// The topic that it was committed for; one made later under the same name does not inherit it. Zero in records
     /// of older formats.
     pub topic_id: Uuid,
+    /// Its place among the records of its shard: of two commits the later stands, also where the earlier one belongs
+    /// to a transaction that ends after the later was made. Not stored.
+    pub position: u64,
 }
 
 impl Committed {
@@ -39,6 +43,7 @@ impl Committed {
             commit_ms: value.commit_timestamp,
             expire_ms: value.expire_timestamp,
             topic_id: value.topic_id,
+            position: 0,
         }
     }
 
@@ -49,6 +54,7 @@ impl Committed {
             leader_epoch: self.leader_epoch,
             metadata: self.metadata.clone(),
             commit_timestamp: self.commit_ms,
+            expire_timestamp: self.expire_ms,
             topic_id: self.topic_id,
             ..Default::default()
         }
@@ -65,27 +71,32 @@ pub struct Offsets {
 }
 
 impl Offsets {
-    /// Takes an offset in, or one away, directly or as part of a producer's open transaction.
-    pub fn apply(&mut self, place: Place, value: Option<Committed>, producer: Option<ProducerId>) {
-        match (value, producer) {
-            (Some(value), Some(producer)) => {
-                self.pending.entry(producer).or_default().insert(place, value);
-            }
-            (Some(value), None) => {
-                self.committed.insert(place, value);
-            }
-            (None, _) => {
-                self.committed.remove(&place);
-            }
-        }
+    /// Takes an offset in.
+    pub fn put(&mut self, place: Place, value: Committed) {
+        self.committed.insert(place, value);
+    }
+
+    /// Takes an offset in that a producer's open transaction is about to commit.
+    pub fn pend(&mut self, producer: ProducerId, place: Place, value: Committed) {
+        self.pending.entry(producer).or_default().insert(place, value);
+    }
+
+    /// Takes an offset away, also from the transactions that are about to commit one.
+    pub fn remove(&mut self, place: &Place) {
+        self.committed.remove(place);
+        self.pending.retain(|_, pending| {
+            pending.remove(place);
+            !pending.is_empty()
+        });
     }
 
     /// Ends a producer's transaction.
     pub fn end_transaction(&mut self, producer: ProducerId, commit: bool) {
-        if let Some(pending) = self.pending.remove(&producer)
-            && commit
-        {
-            self.committed.extend(pending);
+        for (place, value) in self.pending.remove(&producer).filter(|_| commit).unwrap_or_default() {
+            let stands = self.committed.get(&place).is_none_or(|now| now.position < value.position);
+            if stands {
+                self.committed.insert(place, value);
+            }
         }
     }
 
@@ -106,14 +117,26 @@ impl Offsets {
         self.committed.is_empty() && self.pending.is_empty()
     }
 
-    /// Partitions whose offset has expired, where the group has been without members since `empty_since`.
-    pub fn expired(&self, now: Millis, retention_ms: Millis, empty_since: Millis) -> Vec<Place> {
+    /// Whether there is anything for a partition, committed or about to be.
+    pub fn has(&self, place: &Place) -> bool {
+        self.committed.contains_key(place) || self.is_unstable(place)
+    }
+
+    /// Partitions whose offset has expired, where they have been of no use to the group since `unused_since`.
+    pub fn expired(
+        &self,
+        now: Millis,
+        retention_ms: Millis,
+        unused_since: Millis,
+        in_use: impl Fn(&str) -> bool,
+    ) -> Vec<Place> {
         self.committed
             .iter()
+            .filter(|((topic, _), _)| !in_use(topic))
             .filter(|(place, c)| {
                 let due =
-                    if c.expire_ms >= 0 { c.expire_ms } else { c.commit_ms.max(empty_since) + retention_ms };
-                due < now && !self.is_unstable(place)
+                    if c.expire_ms >= 0 { c.expire_ms } else { c.commit_ms.max(unused_since) + retention_ms };
+                due <= now && !self.is_unstable(place)
             })
             .map(|(place, _)| place.clone())
             .collect()

@@ -29,7 +29,12 @@ impl Entry {
             Entry::Kafka(key, value) => {
                 let key = key.encode().unwrap_or_else(|e| panic!("a group's own key cannot be written: {e}"));
                 let value = value.as_ref().map(|value| {
-                    let written = value.encode(value.max_version());
+                    let version = match value {
+                        // The one version that holds an expiry of the client's choice, as Kafka writes it.
+                        GroupValue::OffsetCommit(v) if v.expire_timestamp >= 0 => 1,
+                        value => value.max_version(),
+                    };
+                    let written = value.encode(version);
                     written.unwrap_or_else(|e| panic!("a group's own record cannot be written: {e}"))
                 });
                 (key, value)
@@ -72,6 +77,10 @@ fn baseline_value(baseline: &Baseline) -> Bytes {
     for name in &baseline.names {
         let _ = w.string(true, name, "name");
     }
+    let _ = w.array_len(true, baseline.patterns.len(), "patterns");
+    for pattern in &baseline.patterns {
+        let _ = w.string(true, pattern, "pattern");
+    }
     let _ = w.array_len(true, baseline.partitions.len(), "partitions");
     for (topic, partitions) in &baseline.partitions {
         w.uuid(*topic);
@@ -84,9 +93,14 @@ fn read_baseline(value: Bytes) -> Result<Baseline, DecodeError> {
     let mut r = Reader::new(value);
     r.i16("version")?;
     let names = r.array(true, 1, "names", 0, |r, _| r.string(true, "name"))?;
+    let patterns = r.array(true, 1, "patterns", 0, |r, _| r.string(true, "pattern"))?;
     let partitions: Vec<(Uuid, i32)> =
         r.array(true, 20, "partitions", 0, |r, _| Ok((r.uuid("topic")?, r.i32("partitions")?)))?;
-    Ok(Baseline { names: names.into_iter().collect(), partitions: partitions.into_iter().collect() })
+    Ok(Baseline {
+        names: names.into_iter().collect(),
+        patterns: patterns.into_iter().collect(),
+        partitions: partitions.into_iter().collect(),
+    })
 }
 
 #[cfg(test)]
@@ -97,6 +111,7 @@ mod tests {
     fn a_baseline_comes_back() {
         let baseline = Baseline {
             names: ["a".to_owned(), "b".to_owned()].into(),
+            patterns: ["a.*".to_owned()].into(),
             partitions: [(Uuid([7; 16]), 600), (Uuid([8; 16]), 0)].into(),
         };
         for baseline in [Some(baseline), None] {

@@ -1,18 +1,27 @@
 //! JoinGroup: who may join, when all have joined, and what each is told. Sources: KIP-62 (rebalance time-out),
-//! KIP-134 (initial delay), KIP-345 (static members), KIP-394 (a member id is asked for first).
+//! KIP-134 (initial delay), KIP-345 (static members), KIP-394 (a member id is asked for first), KIP-814 (a static
+//! leader that comes back need not assign).
 
 use bytes::Bytes;
 use millstream_types::{ErrorCode, Millis};
 use millstream_wire::message::join_group_response::JoinGroupResponseMember;
 use millstream_wire::message::{JoinGroupRequest, JoinGroupResponse};
 
-use super::{ClassicGroup, ClassicMember, ClassicState, group_entry};
+use super::{ClassicGroup, ClassicMember, ClassicState, Gathering, group_entry, topics_of};
 use crate::consumer::LEFT_FOR_NOW;
-use crate::coordinator::{Batch, Coordinator, Kind};
+use crate::consumer::entries::{group_tombstones, member_tombstones};
+use crate::coordinator::Coordinator;
 use crate::message::{Answer, Caller, Outcome, Token, Topics};
+use crate::shard::{Batch, Kind};
 
 /// The first rebalance of an empty group ends when no member came for this long, in milliseconds.
 const QUIET_MS: Millis = 200;
+
+/// JoinGroup asks for a member id first, from this version on.
+const ASKS_FOR_ID: i16 = 4;
+
+/// JoinGroup can tell a leader not to assign, from this version on.
+const SKIPS_ASSIGNMENT: i16 = 9;
 
 impl Coordinator {
     pub(crate) fn join(
@@ -22,13 +31,15 @@ impl Coordinator {
         token: Token,
         caller: &Caller,
         request: JoinGroupRequest,
-    ) -> Vec<Outcome> {
+    ) -> Outcome {
         let mut batch = Batch::new(self.shard_of(&request.group_id));
+        let group_id = request.group_id.clone();
         let member_id = request.member_id.clone();
         if let Err(error) = self.try_join(now, topics, token, caller, request, &mut batch) {
             batch.reply(token, refused(error, member_id));
         }
-        vec![batch.done()]
+        self.arm_classic(&group_id);
+        batch.done()
     }
 
     fn try_join(
@@ -55,17 +66,21 @@ impl Coordinator {
         let members_max = self.config.members_max;
         let member = member_from(caller, &request);
         let group = self.classic_mut(&group_id);
+        let id = request.member_id.as_str();
+        let holder = request.group_instance_id.as_deref().and_then(|i| group.by_instance(i));
         let fits = group.members.is_empty() || group.protocol_type == request.protocol_type;
-        if !fits || !group.supports(&request.member_id, &member.protocols) {
+        let replaced = holder.filter(|_| id.is_empty()).unwrap_or(id);
+        if !fits || !group.supports(replaced, &member.protocols) {
             return Err(ErrorCode::InconsistentGroupProtocol);
         }
-        let id = request.member_id.as_str();
-        let name = if caller.client_id.is_empty() { "member" } else { caller.client_id.as_str() };
+        let name = request.group_instance_id.as_ref().unwrap_or(&caller.client_id);
         let fresh = format!("{name}-{}", caller.fresh_id);
-        if let Some(instance) = &request.group_instance_id {
-            match group.by_instance(instance).map(str::to_owned) {
+        if request.group_instance_id.is_some() {
+            match holder.map(str::to_owned) {
                 Some(old) if id.is_empty() => {
-                    self.replace_static(now, token, &group_id, (&old, fresh), member, batch);
+                    self.pin_names(&group_id, &member.topics, topics, batch);
+                    let version = caller.version;
+                    self.replace_static(now, token, &group_id, (&old, fresh), member, version, batch);
                     return Ok(());
                 }
                 Some(current) if current != id => return Err(ErrorCode::FencedInstanceId),
@@ -78,7 +93,7 @@ impl Coordinator {
         if is_new && is_full {
             return Err(ErrorCode::GroupMaxSizeReached);
         }
-        if id.is_empty() && request.group_instance_id.is_none() && caller.version >= 4 {
+        if id.is_empty() && request.group_instance_id.is_none() && caller.version >= ASKS_FOR_ID {
             group.pending.insert(fresh.clone(), now + Millis::from(request.session_timeout_ms));
             batch.reply(token, refused(ErrorCode::MemberIdRequired, fresh));
             return Ok(());
@@ -87,9 +102,10 @@ impl Coordinator {
             group.pending.remove(id);
             let id = if id.is_empty() { fresh } else { request.member_id.clone() };
             group.protocol_type = request.protocol_type;
+            let names = member.topics.clone();
             group.add(now, token, id, member);
+            self.pin_names(&group_id, &names, topics, batch);
             self.prepare(now, &group_id, batch);
-            self.pin(&group_id, topics, batch);
             return Ok(());
         }
         let Some(known) = group.members.get(id) else { return Err(ErrorCode::UnknownMemberId) };
@@ -102,13 +118,14 @@ impl Coordinator {
             ClassicState::Empty | ClassicState::PreparingRebalance => false,
         };
         if stays {
-            let answer = joined(group, id, false);
+            let answer = joined(group, id);
             batch.reply(token, Answer::Join(answer));
             return Ok(());
         }
+        let names = member.topics.clone();
         group.update(now, token, id, member, batch);
+        self.pin_names(&group_id, &names, topics, batch);
         self.prepare(now, &group_id, batch);
-        self.pin(&group_id, topics, batch);
         Ok(())
     }
 
@@ -124,10 +141,12 @@ impl Coordinator {
                 if group.members.values().any(|m| m.epoch != LEFT_FOR_NOW) {
                     return Err(ErrorCode::InconsistentGroupProtocol);
                 }
-                let ids: Vec<String> = group.members.keys().cloned().collect();
-                let members =
-                    ids.iter().flat_map(|id| crate::consumer::heartbeat::member_tombstones(group_id, id));
-                for entry in members.chain(crate::consumer::heartbeat::group_tombstones(group_id)) {
+                if !member_id.is_empty() {
+                    return Err(ErrorCode::UnknownMemberId);
+                }
+                let members = group.members.keys().flat_map(|id| member_tombstones(group_id, id));
+                let entries: Vec<_> = members.chain(group_tombstones(group_id)).collect();
+                for entry in entries {
                     self.emit(batch, entry);
                 }
                 self.group_mut(group_id).kind = Kind::Classic(Box::default());
@@ -144,6 +163,7 @@ impl Coordinator {
 
     /// A static member that comes back under a new id takes its old place; where nothing changed, without a
     /// rebalance.
+    #[allow(clippy::too_many_arguments)]
     fn replace_static(
         &mut self,
         now: Millis,
@@ -151,6 +171,7 @@ impl Coordinator {
         group_id: &str,
         (old, new): (&str, String),
         member: ClassicMember,
+        version: i16,
         batch: &mut Batch,
     ) {
         let group = self.classic_mut(group_id);
@@ -161,11 +182,12 @@ impl Coordinator {
         if let Some(waiting) = before.syncing.take() {
             batch.reply(waiting, super::sync::refused(ErrorCode::FencedInstanceId));
         }
-        if group.leader.as_deref() == Some(old) {
+        let led = group.leader.as_deref() == Some(old);
+        if led {
             group.leader = Some(new.clone());
         }
-        // After a load only the metadata of the chosen protocol is known, so that alone is compared.
-        let same = group.metadata_of(&before) == group.metadata_of(&member);
+        // What else changed in its metadata (the partitions it owned before it stopped) is no reason to rebalance.
+        let same_topics = before.topics == member.topics;
         let place = ClassicMember {
             assignment: before.assignment,
             owes_sync: before.owes_sync,
@@ -173,11 +195,16 @@ impl Coordinator {
             ..member
         };
         group.members.insert(new.clone(), place);
-        if group.state == ClassicState::Stable && same {
-            let entry = group_entry(group_id, Some(group));
-            // KIP-814: a leader is told that it need not assign again.
-            let answer = joined(group, &new, true);
-            self.emit(batch, entry);
+        if group.state == ClassicState::Stable && same_topics && group.vote() == group.protocol {
+            let mut answer = joined(group, &new);
+            if version >= SKIPS_ASSIGNMENT {
+                answer.skip_assignment = led;
+            } else if led {
+                // An older client would assign if it heard that it leads.
+                old.clone_into(&mut answer.leader);
+                answer.members.clear();
+            }
+            self.store_classic(group_id, batch);
             batch.reply(token, Answer::Join(answer));
             return;
         }
@@ -201,13 +228,9 @@ impl Coordinator {
             }
             group.sync_deadline = None;
             group.become_state(ClassicState::PreparingRebalance, now);
-            if first && delay > 0 {
-                group.more_until = Some(now + QUIET_MS.min(delay));
-                group.join_deadline = Some(now + delay);
-            } else {
-                group.more_until = None;
-                group.join_deadline = Some(now + group.rebalance_timeout_ms());
-            }
+            group.join_deadline = Some(now + group.rebalance_timeout_ms());
+            group.gathering = (first && delay > 0)
+                .then(|| Gathering { quiet_at: now + QUIET_MS.min(delay), pending_until: now + delay });
         }
         self.complete_if_joined(now, group_id, batch);
     }
@@ -218,24 +241,34 @@ impl Coordinator {
         if group.state != ClassicState::PreparingRebalance {
             return;
         }
-        let quiet = group.more_until.is_none_or(|more| more <= now);
         let due = group.join_deadline.is_none_or(|end| end <= now);
-        let all = group.members.values().all(|m| m.joining.is_some()) && group.pending.is_empty();
-        if !(due || all && quiet) {
+        let any = group.members.values().any(|m| m.joining.is_some());
+        let all = group.members.values().all(|m| m.joining.is_some());
+        let nobody_to_come = match group.gathering {
+            Some(g) => g.quiet_at <= now && (group.pending.is_empty() || g.pending_until <= now),
+            None => group.pending.is_empty(),
+        };
+        if !(due || all && nobody_to_come) {
+            if nobody_to_come {
+                // Somebody has to join again: that is waited for like in any rebalance.
+                group.gathering = None;
+            }
+            return;
+        }
+        // Who did not join in time is out; a static member keeps its place until its session ends.
+        group.members.retain(|_, m| m.joining.is_some() || m.instance_id.is_some());
+        if !any && !group.members.is_empty() {
+            group.join_deadline = Some(now + group.rebalance_timeout_ms().max(1));
             return;
         }
         group.join_deadline = None;
-        group.more_until = None;
-        // Who did not join in time is out; a static member keeps its place while others are there.
-        let any = group.members.values().any(|m| m.joining.is_some());
-        group.members.retain(|_, m| m.joining.is_some() || (any && m.instance_id.is_some()));
+        group.gathering = None;
         group.generation = group.generation.wrapping_add(1).max(1);
         if group.members.is_empty() {
             group.protocol = None;
             group.leader = None;
             group.become_state(ClassicState::Empty, now);
-            let entry = group_entry(group_id, Some(group));
-            self.emit(batch, entry);
+            self.store_classic(group_id, batch);
             return;
         }
         let joins = |id: &String| group.members.get(id).is_some_and(|m| m.joining.is_some());
@@ -247,13 +280,27 @@ impl Coordinator {
         group.sync_deadline = Some(now + group.rebalance_timeout_ms());
         let ids: Vec<String> = group.members.keys().cloned().collect();
         for id in ids {
-            let answer = joined(group, &id, false);
+            let answer = joined(group, &id);
             let Some(member) = group.members.get_mut(&id) else { continue };
             if let Some(token) = member.joining.take() {
                 member.session_deadline = now + Millis::from(member.session_timeout_ms);
                 member.owes_sync = true;
                 batch.reply(token, Answer::Join(answer));
             }
+        }
+    }
+
+    /// Writes a group's record; memory is ahead of it already.
+    pub(crate) fn store_classic(&mut self, group_id: &str, batch: &mut Batch) {
+        batch.append(&group_entry(group_id, Some(self.classic_mut(group_id))));
+    }
+
+    /// Has the group looked at when something of it is due.
+    pub(crate) fn arm_classic(&mut self, group_id: &str) {
+        if let Some(Kind::Classic(group)) = self.group(group_id).map(|g| &g.kind)
+            && let Some(at) = group.next_deadline()
+        {
+            self.arm(group_id, at);
         }
     }
 
@@ -273,8 +320,8 @@ impl ClassicGroup {
             self.leader = Some(id.clone());
         }
         self.members.insert(id, member);
-        if let Some(more) = &mut self.more_until {
-            *more = now + QUIET_MS;
+        if let Some(gathering) = &mut self.gathering {
+            gathering.quiet_at = now + QUIET_MS;
         }
     }
 
@@ -299,13 +346,14 @@ fn member_from(caller: &Caller, request: &JoinGroupRequest) -> ClassicMember {
         // Version 0 had one time-out for both.
         rebalance_timeout_ms: if rebalance < 0 { request.session_timeout_ms } else { rebalance },
         session_timeout_ms: request.session_timeout_ms,
+        topics: topics_of(&request.protocol_type, request.protocols.iter().map(|p| &p.metadata)),
         protocols: request.protocols.iter().map(|p| (p.name.clone(), p.metadata.clone())).collect(),
         ..ClassicMember::default()
     }
 }
 
 /// What a member is told when the joining ended; only the leader hears of the others.
-fn joined(group: &ClassicGroup, id: &str, skip_assignment: bool) -> JoinGroupResponse {
+fn joined(group: &ClassicGroup, id: &str) -> JoinGroupResponse {
     let leads = group.leader.as_deref() == Some(id);
     let members = group.members.iter().filter(|_| leads).map(|(id, m)| JoinGroupResponseMember {
         member_id: id.clone(),
@@ -318,7 +366,6 @@ fn joined(group: &ClassicGroup, id: &str, skip_assignment: bool) -> JoinGroupRes
         protocol_type: Some(group.protocol_type.clone()),
         protocol_name: group.protocol.clone(),
         leader: group.leader.clone().unwrap_or_default(),
-        skip_assignment: leads && skip_assignment,
         member_id: id.to_owned(),
         members: members.collect(),
         ..Default::default()

@@ -10,16 +10,18 @@ use millstream_wire::message::{
     SyncGroupResponse,
 };
 
-use super::{ClassicGroup, ClassicState, group_entry};
-use crate::coordinator::{Batch, Coordinator, Kind};
-use crate::message::{Answer, Outcome, Token};
+use super::{ClassicGroup, ClassicState};
+use crate::coordinator::Coordinator;
+use crate::message::{Answer, Outcome, Token, Topics};
+use crate::shard::{Batch, Kind};
 
 impl Coordinator {
-    pub(crate) fn sync(&mut self, now: Millis, token: Token, request: SyncGroupRequest) -> Outcome {
+    pub(crate) fn sync(&mut self, now: Millis, token: Token, request: &SyncGroupRequest) -> Outcome {
         let mut batch = Batch::new(self.shard_of(&request.group_id));
-        if let Err(error) = self.try_sync(now, token, &request, &mut batch) {
+        if let Err(error) = self.try_sync(now, token, request, &mut batch) {
             batch.reply(token, refused(error));
         }
+        self.arm_classic(&request.group_id);
         batch.done()
     }
 
@@ -77,9 +79,12 @@ impl Coordinator {
             .collect();
         for (id, token) in waiting {
             batch.reply(token, synced(group, &id));
+            // Waiting for the leader was no silence.
+            if let Some(member) = group.members.get_mut(&id) {
+                member.session_deadline = now + Millis::from(member.session_timeout_ms);
+            }
         }
-        let entry = group_entry(&request.group_id, Some(group));
-        self.emit(batch, entry);
+        self.store_classic(&request.group_id, batch);
         Ok(())
     }
 
@@ -106,22 +111,32 @@ impl Coordinator {
         )
     }
 
-    pub(crate) fn leave_group(&mut self, now: Millis, token: Token, request: &LeaveGroupRequest) -> Outcome {
+    pub(crate) fn leave_group(
+        &mut self,
+        now: Millis,
+        topics: &dyn Topics,
+        token: Token,
+        request: &LeaveGroupRequest,
+    ) -> Outcome {
         let mut batch = Batch::new(self.shard_of(&request.group_id));
         let group_id = request.group_id.as_str();
         let mut answer = LeaveGroupResponse::default();
+        if let Some(Kind::Consumer(_)) = self.group(group_id).map(|g| &g.kind) {
+            self.remove_instances(now, topics, request, &mut answer, &mut batch);
+            return batch.answer(token, Answer::Leave(answer));
+        }
         let mut left = false;
         if request.members.is_empty() {
-            let (_, error) = self.leave_one(now, group_id, &request.member_id, None, &mut batch);
+            let error = self.leave_one(now, group_id, &request.member_id, None, &mut batch);
             left |= error.is_none();
             answer.error_code = error.code();
         }
         for member in &request.members {
             let instance = member.group_instance_id.as_deref();
-            let (member_id, error) = self.leave_one(now, group_id, &member.member_id, instance, &mut batch);
+            let error = self.leave_one(now, group_id, &member.member_id, instance, &mut batch);
             left |= error.is_none();
             answer.members.push(MemberResponse {
-                member_id,
+                member_id: member.member_id.clone(),
                 group_instance_id: member.group_instance_id.clone(),
                 error_code: error.code(),
                 ..Default::default()
@@ -130,7 +145,39 @@ impl Coordinator {
         if left {
             self.after_leaving(now, group_id, &mut batch);
         }
+        self.arm_classic(group_id);
         batch.answer(token, Answer::Leave(answer))
+    }
+
+    /// A tool takes static members out of a group of the consumer protocol, by their instance ids (KIP-345).
+    fn remove_instances(
+        &mut self,
+        now: Millis,
+        topics: &dyn Topics,
+        request: &LeaveGroupRequest,
+        answer: &mut LeaveGroupResponse,
+        batch: &mut Batch,
+    ) {
+        let group_id = request.group_id.as_str();
+        if request.members.is_empty() {
+            answer.error_code = ErrorCode::UnknownMemberId.code();
+        }
+        let mut gone = Vec::new();
+        for member in &request.members {
+            let instance = member.group_instance_id.as_deref().filter(|_| member.member_id.is_empty());
+            let holder = instance.and_then(|i| self.consumer(group_id).by_instance(i)).map(str::to_owned);
+            let error = if holder.is_some() { ErrorCode::None } else { ErrorCode::UnknownMemberId };
+            gone.extend(holder);
+            answer.members.push(MemberResponse {
+                member_id: member.member_id.clone(),
+                group_instance_id: member.group_instance_id.clone(),
+                error_code: error.code(),
+                ..Default::default()
+            });
+        }
+        if !gone.is_empty() {
+            self.remove_members(now, group_id, &gone, topics, batch);
+        }
     }
 
     fn leave_one(
@@ -140,65 +187,53 @@ impl Coordinator {
         id: &str,
         instance: Option<&str>,
         batch: &mut Batch,
-    ) -> (String, ErrorCode) {
+    ) -> ErrorCode {
         let Some(Kind::Classic(group)) = self.group(group_id).map(|g| &g.kind) else {
-            return (id.to_owned(), ErrorCode::UnknownMemberId);
+            return ErrorCode::UnknownMemberId;
         };
-        let id = match instance.and_then(|i| group.by_instance(i)) {
-            // An admin names the instance alone (KIP-345).
-            Some(holder) if id.is_empty() => holder.to_owned(),
-            Some(holder) if holder != id => return (id.to_owned(), ErrorCode::FencedInstanceId),
+        let id = match instance.map(|i| group.by_instance(i)) {
+            // A tool names the instance alone (KIP-345).
+            Some(Some(holder)) if id.is_empty() => holder.to_owned(),
+            Some(Some(holder)) if holder != id => return ErrorCode::FencedInstanceId,
+            Some(None) => return ErrorCode::UnknownMemberId,
             _ => id.to_owned(),
         };
         let group = self.classic_mut(group_id);
         if group.pending.remove(&id).is_some() {
-            return (id, ErrorCode::None);
+            return ErrorCode::None;
         }
         if !group.members.contains_key(&id) {
-            return (id, ErrorCode::UnknownMemberId);
+            return ErrorCode::UnknownMemberId;
         }
         self.remove_classic(now, group_id, &id, batch);
-        (id, ErrorCode::None)
+        ErrorCode::None
     }
 
     /// What time does: sessions, joinings, syncs and member ids that ran out.
-    pub(crate) fn tick_classic(&mut self, now: Millis) -> Vec<Outcome> {
-        let groups =
-            self.shards.iter().flat_map(|(shard, s)| s.groups.iter().map(move |(id, g)| (*shard, id, g)));
-        let due: Vec<(String, i32)> = groups
-            .filter(|(_, _, g)| match &g.kind {
-                Kind::Classic(group) => group.next_deadline().is_some_and(|d| d <= now),
-                _ => false,
-            })
-            .map(|(shard, id, _)| (id.clone(), shard))
-            .collect();
-        let mut outcomes = Vec::new();
-        for (group_id, shard) in due {
-            let mut batch = Batch::new(shard);
-            let group = self.classic_mut(&group_id);
-            group.pending.retain(|_, until| *until > now);
-            let late_sync = group.sync_deadline.is_some_and(|d| d <= now);
-            if late_sync {
-                group.sync_deadline = None;
-            }
-            let silent = |m: &super::ClassicMember| m.joining.is_none() && m.session_deadline <= now;
-            let gone: Vec<String> = group
-                .members
-                .iter()
-                .filter(|(_, m)| silent(m) || (late_sync && m.owes_sync))
-                .map(|(id, _)| id.clone())
-                .collect();
-            for id in &gone {
-                self.remove_classic(now, &group_id, id, &mut batch);
-            }
-            if gone.is_empty() {
-                self.complete_if_joined(now, &group_id, &mut batch);
-            } else {
-                self.after_leaving(now, &group_id, &mut batch);
-            }
-            outcomes.extend(batch.finish());
+    pub(crate) fn tick_classic(&mut self, now: Millis, group_id: &str) -> Option<Outcome> {
+        let mut batch = Batch::new(self.shard_of(group_id));
+        let group = self.classic_mut(group_id);
+        group.pending.retain(|_, until| *until > now);
+        let late_sync = group.sync_deadline.is_some_and(|d| d <= now);
+        if late_sync {
+            group.sync_deadline = None;
         }
-        outcomes
+        let gone: Vec<String> = group
+            .members
+            .iter()
+            .filter(|(_, m)| ClassicGroup::is_silent(m, now) || (late_sync && m.owes_sync))
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in &gone {
+            self.remove_classic(now, group_id, id, &mut batch);
+        }
+        if gone.is_empty() {
+            self.complete_if_joined(now, group_id, &mut batch);
+        } else {
+            self.after_leaving(now, group_id, &mut batch);
+        }
+        self.arm_classic(group_id);
+        batch.finish()
     }
 
     fn remove_classic(&mut self, now: Millis, group_id: &str, id: &str, batch: &mut Batch) {

@@ -1,34 +1,42 @@
-//! ConsumerGroupHeartbeat: a member joins, says what it owns, hears what it is to own, and leaves; and what follows
-//! when it is not heard of. Source: KIP-848.
+//! ConsumerGroupHeartbeat: a member joins, says what it owns, hears what it is to own, and leaves. Source: KIP-848.
 //!
 //! The interval that an answer names is short while something is pending (a revocation, a partition that others
 //! still own, a target that is to be computed), so that a moved partition pauses for less than a second with
 //! unmodified clients, and long otherwise.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use millstream_types::{ErrorCode, Millis, Uuid};
+use millstream_types::{ErrorCode, Millis};
 use millstream_wire::message::consumer_group_heartbeat_response::{
     Assignment as WireAssignment, TopicPartitions as WirePartitions,
 };
 use millstream_wire::message::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse};
-use millstream_wire::record::group::{
-    ConsumerGroupCurrentMemberAssignmentKey, ConsumerGroupMemberMetadataKey,
-    ConsumerGroupMemberMetadataValue, ConsumerGroupMetadataKey, ConsumerGroupMetadataValue,
-    ConsumerGroupTargetAssignmentMemberKey, ConsumerGroupTargetAssignmentMemberValue,
-    ConsumerGroupTargetAssignmentMetadataKey, ConsumerGroupTargetAssignmentMetadataValue, GroupKey,
-    GroupValue, consumer_group_target_assignment_member_value::TopicPartition,
-};
 
-use super::reconcile::{is_subset, reconcile};
-use super::{ConsumerGroup, LEFT_FOR_NOW, Member, MemberState, Subscription, current_value, whole_match};
+use super::entries::{current_entry, member_entry, member_tombstones, target_entry};
+use super::reconcile::owns_only;
+use super::{ConsumerGroup, Held, LEFT_FOR_NOW, Member, MemberState, Subscription, whole_match};
 use crate::assignor::{self, Assignment};
-use crate::coordinator::{Batch, Coordinator, Kind};
+use crate::coordinator::Coordinator;
 use crate::message::{Answer, Caller, Outcome, Token, Topics};
-use crate::record::Entry;
+use crate::shard::{Batch, Kind};
 
 /// Why a heartbeat is refused: the code, and words for the member's log.
 type Refusal = (ErrorCode, String);
+
+/// Whose heartbeat it is.
+enum Identity {
+    /// A member's.
+    Known(String),
+    /// That of a member that joins.
+    New(String),
+    /// That of a static member that takes the place of one that left for now.
+    Replaces { old: String, new: String },
+}
+
+/// Whether a heartbeat shows that the answer before it was lost.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LastAnswer {
+    Heard,
+    Lost,
+}
 
 impl Coordinator {
     pub(crate) fn consumer_heartbeat(
@@ -37,10 +45,10 @@ impl Coordinator {
         topics: &dyn Topics,
         token: Token,
         caller: &Caller,
-        request: ConsumerGroupHeartbeatRequest,
+        request: &ConsumerGroupHeartbeatRequest,
     ) -> Outcome {
         let mut batch = Batch::new(self.shard_of(&request.group_id));
-        let answer = match self.beat(now, topics, caller, &request, &mut batch) {
+        let answer = match self.beat(now, topics, caller, request, &mut batch) {
             Ok(answer) => answer,
             Err((error, message)) => ConsumerGroupHeartbeatResponse {
                 error_code: error.code(),
@@ -59,143 +67,125 @@ impl Coordinator {
         request: &ConsumerGroupHeartbeatRequest,
         batch: &mut Batch,
     ) -> Result<ConsumerGroupHeartbeatResponse, Refusal> {
-        validate(request)?;
+        validate(caller, request)?;
         let group_id = request.group_id.as_str();
         let joins = request.member_epoch == 0;
-        self.become_consumer_group(group_id, joins, batch)?;
-        let member_id = self.member_of(caller, request)?;
-        if request.member_epoch < 0 {
-            return Ok(self.leave(now, topics, request, &member_id, batch));
-        }
-        let owned: Option<Assignment> = request
-            .topic_partitions
-            .as_ref()
-            .map(|all| all.iter().map(|t| (t.topic_id, t.partitions.iter().copied().collect())).collect());
-        check_epoch(self.consumer(group_id), &member_id, request.member_epoch, owned.as_ref())?;
-        let subscription = {
-            let group = self.consumer(group_id);
-            let current = group.members.get(&member_id).map(|m| &m.subscription);
-            if current.is_none() && group.members.len() >= self.config.members_max {
+        let none = ConsumerGroup::default();
+        let group = self.may_beat(group_id, joins)?.unwrap_or(&none);
+        let identity = identify(group, caller, request)?;
+        let owned = owned(request);
+        let last = match &identity {
+            Identity::Known(id) if request.member_epoch >= 0 => {
+                check_epoch(&group.members[id], request.member_epoch, owned.as_ref())?
+            }
+            Identity::New(_) if group.members.len() >= self.config.members_max => {
                 let told = format!("the group has {} members, the most allowed", group.members.len());
                 return Err((ErrorCode::GroupMaxSizeReached, told));
             }
-            subscription(current, caller, request)
+            _ => LastAnswer::Heard,
         };
-        let changed =
-            self.consumer(group_id).members.get(&member_id).map(|m| &m.subscription) != Some(&subscription);
-        if changed {
-            self.emit(batch, member_entry(group_id, &member_id, Some(&subscription)));
+        // Nothing is refused from here on.
+        let (member_id, is_new) = match identity {
+            Identity::Known(id) if request.member_epoch < 0 => {
+                return Ok(self.leave(now, topics, request, &id, batch));
+            }
+            Identity::Known(id) => (id, false),
+            Identity::New(id) => {
+                self.become_consumer_group(group_id, batch);
+                (id, true)
+            }
+            Identity::Replaces { old, new } => {
+                self.replace_member(group_id, &old, &new, batch);
+                (new, false)
+            }
+        };
+        let resubscribed = self.take_subscription(group_id, &member_id, caller, request, batch);
+        if resubscribed {
             self.pin(group_id, topics, batch);
         }
-        let timeout = Millis::from(self.config.consumer_session_timeout_ms);
+        if resubscribed || is_new {
+            self.raise_epoch(group_id, topics, true, batch);
+        }
+        let deadline = now + Millis::from(self.config.consumer_session_timeout_ms);
         if let Some(member) = self.consumer_mut(group_id).members.get_mut(&member_id) {
-            member.session_deadline = now + timeout;
+            member.session_deadline = deadline;
+            member.heard_epoch = request.member_epoch;
             if joins && member.epoch == LEFT_FOR_NOW {
-                member.epoch = 0;
+                let back = Member { epoch: 0, previous_epoch: 0, ..member.clone() };
+                self.emit(batch, current_entry(group_id, &member_id, Some(&back)));
             }
         }
-        self.raise_epoch(group_id, topics, changed, batch);
+        self.arm(group_id, deadline);
         self.assign_if_due(now, group_id, topics, batch);
         let moved = self.move_on(now, group_id, &member_id, owned.as_ref(), batch);
-        let full = joins
-            || (request.rebalance_timeout_ms != -1
-                && request.topic_partitions.is_some()
-                && (request.subscribed_topic_names.is_some() || request.subscribed_topic_regex.is_some()));
         let group = self.consumer(group_id);
         let member = &group.members[&member_id];
+        let told = moved || is_full(request) || last == LastAnswer::Lost;
         Ok(ConsumerGroupHeartbeatResponse {
-            member_id: Some(member_id),
             member_epoch: member.epoch,
             heartbeat_interval_ms: self.interval(group, member),
-            assignment: (full || moved).then(|| wire_assignment(&member.assignment())),
+            assignment: told.then(|| wire_assignment(&member.assigned)),
+            member_id: Some(member_id),
             ..Default::default()
         })
     }
 
-    /// Makes the group one of this protocol, where it is new or has no members of the other one.
-    fn become_consumer_group(
-        &mut self,
-        group_id: &str,
-        joins: bool,
-        batch: &mut Batch,
-    ) -> Result<(), Refusal> {
+    /// The group, where it is of this protocol; `None` where it is new or has no members of the other one.
+    fn may_beat(&self, group_id: &str, joins: bool) -> Result<Option<&ConsumerGroup>, Refusal> {
         let refuse = |told: &str| Err((ErrorCode::GroupIdNotFound, format!("group \"{group_id}\" {told}")));
         match self.group(group_id).map(|g| &g.kind) {
-            Some(Kind::Consumer(_)) => Ok(()),
-            None | Some(Kind::Offsets) if joins => {
-                self.group_mut(group_id).kind = Kind::Consumer(Box::default());
-                Ok(())
-            }
-            None | Some(Kind::Offsets) => refuse("is not known; join it with epoch 0"),
-            Some(Kind::Classic(classic)) if joins && classic.members.is_empty() => {
-                self.emit(batch, crate::classic::group_entry(group_id, None));
-                self.group_mut(group_id).kind = Kind::Consumer(Box::default());
-                Ok(())
-            }
-            Some(Kind::Classic(_)) => {
+            Some(Kind::Consumer(group)) => Ok(Some(group)),
+            Some(Kind::Classic(classic)) if !classic.members.is_empty() => {
                 refuse("has members of the classic protocol; stop them, or set group.protocol=classic")
             }
+            _ if joins => Ok(None),
+            _ => refuse("is not known; join it with epoch 0"),
         }
     }
 
-    /// The id of the member that asks: its own, that of the static member it replaces, or a new one.
-    fn member_of(
+    /// Makes the group one of this protocol, where it has no members of the other one.
+    fn become_consumer_group(&mut self, group_id: &str, batch: &mut Batch) {
+        match self.group(group_id).map(|g| &g.kind) {
+            Some(Kind::Consumer(_)) => return,
+            Some(Kind::Classic(_)) => self.emit(batch, crate::classic::group_entry(group_id, None)),
+            Some(Kind::Offsets) | None => {}
+        }
+        self.group_mut(group_id).kind = Kind::Consumer(Box::default());
+    }
+
+    /// Gives a static member's place, with its partitions, to its successor.
+    fn replace_member(&mut self, group_id: &str, old: &str, new: &str, batch: &mut Batch) {
+        let group = self.consumer(group_id);
+        let member = Member { epoch: 0, previous_epoch: 0, ..group.members[old].clone() };
+        let target = group.targets.get(old).cloned().unwrap_or_default();
+        for entry in member_tombstones(group_id, old) {
+            self.emit(batch, entry);
+        }
+        self.emit(batch, member_entry(group_id, new, Some(&member.subscription)));
+        self.emit(batch, target_entry(group_id, new, Some(&target)));
+        self.emit(batch, current_entry(group_id, new, Some(&member)));
+    }
+
+    /// Stores what the member says of itself, where it is news; `true` where it wants other topics than before.
+    fn take_subscription(
         &mut self,
+        group_id: &str,
+        member_id: &str,
         caller: &Caller,
         request: &ConsumerGroupHeartbeatRequest,
-    ) -> Result<String, Refusal> {
-        let group = self.consumer(&request.group_id);
-        let unknown =
-            || (ErrorCode::UnknownMemberId, format!("member \"{}\" is not known", request.member_id));
-        let joins = request.member_epoch == 0;
-        if let Some(instance) = &request.instance_id {
-            let holder = group.by_instance(instance).map(str::to_owned);
-            return match holder {
-                Some(id) if id == request.member_id => Ok(id),
-                Some(id) if joins => {
-                    if group.members[&id].epoch != LEFT_FOR_NOW {
-                        let told = format!("instance id \"{instance}\" is used by member \"{id}\"");
-                        return Err((ErrorCode::UnreleasedInstanceId, told));
-                    }
-                    let new = self.fresh_or(caller, &request.member_id);
-                    self.rename(&request.group_id, &id, &new);
-                    Ok(new)
-                }
-                Some(_) => {
-                    Err((ErrorCode::FencedInstanceId, format!("instance id \"{instance}\" has a new member")))
-                }
-                None if joins => Ok(self.fresh_or(caller, &request.member_id)),
-                None => Err((ErrorCode::UnknownMemberId, format!("instance id \"{instance}\" is not known"))),
-            };
+        batch: &mut Batch,
+    ) -> bool {
+        let current = self.consumer(group_id).members.get(member_id).map(|m| &m.subscription);
+        if current.is_some_and(|s| says_nothing_new(s, caller, request)) {
+            return false;
         }
-        if joins {
-            return Ok(self.fresh_or(caller, &request.member_id));
+        let subscription = subscription(current, caller, request);
+        if current == Some(&subscription) {
+            return false;
         }
-        if group.members.contains_key(&request.member_id) {
-            Ok(request.member_id.clone())
-        } else {
-            Err(unknown())
-        }
-    }
-
-    fn fresh_or(&self, caller: &Caller, member_id: &str) -> String {
-        if member_id.is_empty() { caller.fresh_id.to_string() } else { member_id.to_owned() }
-    }
-
-    /// Gives a static member's place to its successor. Records follow with the successor's subscription.
-    fn rename(&mut self, group_id: &str, old: &str, new: &str) {
-        let group = self.consumer_mut(group_id);
-        if let Some(member) = group.members.remove(old) {
-            for owner in group.owners.values_mut().filter(|owner| *owner == old) {
-                new.clone_into(owner);
-            }
-            // Its partitions wait for it; the records of the old name go when the new one's are written.
-            group.members.insert(new.to_owned(), Member { subscription: Subscription::default(), ..member });
-        }
-        if let Some(target) = group.targets.remove(old) {
-            group.targets.insert(new.to_owned(), target);
-        }
-        group.renamed.push((old.to_owned(), new.to_owned()));
+        let resubscribed = current.map(|s| &s.interest) != Some(&subscription.interest);
+        self.emit(batch, member_entry(group_id, member_id, Some(&subscription)));
+        resubscribed
     }
 
     fn leave(
@@ -207,11 +197,16 @@ impl Coordinator {
         batch: &mut Batch,
     ) -> ConsumerGroupHeartbeatResponse {
         let group_id = request.group_id.as_str();
-        if request.member_epoch == LEFT_FOR_NOW && request.instance_id.is_some() {
-            let mut member = self.consumer(group_id).members[member_id].clone();
-            member.previous_epoch = member.epoch;
-            member.epoch = LEFT_FOR_NOW;
-            self.emit(batch, current_entry(group_id, member_id, Some(&member)));
+        if request.member_epoch == LEFT_FOR_NOW {
+            // Its partitions wait for it until its session ends; what it was giving up is given up.
+            let member = &self.consumer(group_id).members[member_id];
+            let mut left = Member { previous_epoch: member.epoch, epoch: LEFT_FOR_NOW, ..member.clone() };
+            left.revoking.clear();
+            left.state = MemberState::Stable;
+            self.emit(batch, current_entry(group_id, member_id, Some(&left)));
+            if let Some(member) = self.consumer_mut(group_id).members.get_mut(member_id) {
+                member.revoke_deadline = None;
+            }
         } else {
             self.remove_members(now, group_id, &[member_id.to_owned()], topics, batch);
         }
@@ -222,155 +217,6 @@ impl Coordinator {
         }
     }
 
-    /// Takes members out, with all their records, and computes anew.
-    pub(crate) fn remove_members(
-        &mut self,
-        now: Millis,
-        group_id: &str,
-        ids: &[String],
-        topics: &dyn Topics,
-        batch: &mut Batch,
-    ) {
-        for id in ids {
-            for entry in member_tombstones(group_id, id) {
-                self.emit(batch, entry);
-            }
-        }
-        if self.consumer(group_id).members.is_empty() {
-            self.consumer_mut(group_id).since_empty = now;
-        }
-        self.raise_epoch(group_id, topics, true, batch);
-        self.assign_if_due(now, group_id, topics, batch);
-    }
-
-    /// Raises the group's epoch where members changed or the topics did.
-    pub(crate) fn raise_epoch(
-        &mut self,
-        group_id: &str,
-        topics: &dyn Topics,
-        changed: bool,
-        batch: &mut Batch,
-    ) {
-        let renamed = std::mem::take(&mut self.consumer_mut(group_id).renamed);
-        for (old, new) in renamed {
-            // Memory has the new name already: these are for the log alone.
-            member_tombstones(group_id, &old).into_iter().for_each(|entry| batch.append(entry));
-            let group = self.consumer(group_id);
-            let target = group.targets.get(&new).cloned().unwrap_or_default();
-            let current = group.members.get(&new).cloned();
-            self.emit(batch, target_entry(group_id, &new, Some(&target)));
-            self.emit(batch, current_entry(group_id, &new, current.as_ref()));
-        }
-        let group = self.consumer(group_id);
-        let hash = group.hash_of(topics);
-        if changed || hash != group.metadata_hash {
-            let value = ConsumerGroupMetadataValue {
-                epoch: group.epoch + 1,
-                metadata_hash: hash,
-                ..Default::default()
-            };
-            let key = ConsumerGroupMetadataKey { group_id: group_id.to_owned() };
-            self.emit(batch, Entry::Kafka(key.into(), Some(value.into())));
-        }
-    }
-
-    /// Computes targets, if they are of an older epoch. In a large group members come in crowds: it then waits up
-    /// to a second between two computations, and members beat soon again.
-    pub(crate) fn assign_if_due(
-        &mut self,
-        now: Millis,
-        group_id: &str,
-        topics: &dyn Topics,
-        batch: &mut Batch,
-    ) {
-        let group = self.consumer(group_id);
-        let wait = (group.members.len() as Millis).min(1_000);
-        let crowd = wait > 50;
-        if group.assignment_epoch >= group.epoch || (crowd && now < group.assigned_ms + wait) {
-            return;
-        }
-        let mut partitions: BTreeMap<Uuid, i32> = BTreeMap::new();
-        let mut subscribed: BTreeMap<(&BTreeSet<String>, &Option<String>), BTreeSet<Uuid>> = BTreeMap::new();
-        for member in group.members.values() {
-            let s = &member.subscription;
-            subscribed.entry((&s.names, &s.regex)).or_insert_with(|| {
-                let found = ConsumerGroup::topics_of(s, topics);
-                partitions.extend(found.iter().map(|t| (t.id, t.partitions)));
-                found.into_iter().map(|t| t.id).collect()
-            });
-        }
-        let members: Vec<assignor::Member<'_>> = group
-            .members
-            .iter()
-            .map(|(id, m)| assignor::Member {
-                id,
-                instance_id: m.subscription.instance_id.as_deref(),
-                topics: subscribed[&(&m.subscription.names, &m.subscription.regex)].clone(),
-                current: group.targets.get(id).cloned().unwrap_or_default(),
-            })
-            .collect();
-        let targets = assignor::assign(group.assignor(), &members, &partitions);
-        let changed: Vec<(String, Assignment)> = members
-            .iter()
-            .zip(targets)
-            .filter(|(m, target)| group.targets.get(m.id) != Some(target))
-            .map(|(m, target)| (m.id.to_owned(), target))
-            .collect();
-        let epoch = group.epoch;
-        for (id, target) in changed {
-            self.emit(batch, target_entry(group_id, &id, Some(&target)));
-        }
-        let key = ConsumerGroupTargetAssignmentMetadataKey { group_id: group_id.to_owned() };
-        let value = ConsumerGroupTargetAssignmentMetadataValue {
-            assignment_epoch: epoch,
-            assignment_timestamp: now,
-            ..Default::default()
-        };
-        self.emit(batch, Entry::Kafka(key.into(), Some(value.into())));
-        self.consumer_mut(group_id).assigned_ms = now;
-    }
-
-    /// Moves a member towards its target; `true` where what it may read changed.
-    fn move_on(
-        &mut self,
-        now: Millis,
-        group_id: &str,
-        member_id: &str,
-        owned: Option<&Assignment>,
-        batch: &mut Batch,
-    ) -> bool {
-        let group = self.consumer(group_id);
-        let member = &group.members[member_id];
-        let target = group.targets.get(member_id).cloned().unwrap_or_default();
-        let mut next = reconcile(member, &target, group.assignment_epoch, owned, |topic, partition| {
-            group.owners.get(&(topic, partition)).is_none_or(|owner| owner == member_id)
-        });
-        let before = (member.epoch, member.state, member.assigned.clone(), member.revoking.clone());
-        let moved = member.assigned != next.assigned;
-        if before == (next.epoch, next.state, next.assigned.clone(), next.revoking.clone()) {
-            return false;
-        }
-        for (topic, partitions) in &next.assigned {
-            for partition in partitions.keys() {
-                let owner = group.owners.get(&(*topic, *partition));
-                assert!(
-                    owner.is_none_or(|o| o == member_id),
-                    "GR-1: {topic} {partition} has an owner already"
-                );
-            }
-        }
-        if next.state == MemberState::UnrevokedPartitions && next.revoke_deadline.is_none() {
-            let patience = next.subscription.rebalance_timeout_ms.max(0);
-            next.revoke_deadline = Some(now + Millis::from(patience));
-        }
-        let deadline = next.revoke_deadline;
-        self.emit(batch, current_entry(group_id, member_id, Some(&next)));
-        if let Some(member) = self.consumer_mut(group_id).members.get_mut(member_id) {
-            member.revoke_deadline = deadline;
-        }
-        moved
-    }
-
     fn interval(&self, group: &ConsumerGroup, member: &Member) -> i32 {
         let longest = self.config.consumer_heartbeat_interval_ms;
         let members = group.members.len() as i32;
@@ -378,36 +224,44 @@ impl Coordinator {
             || member.state != MemberState::Stable
             || member.epoch != group.assignment_epoch;
         // A partition that leaves one member waits on another: while any member is on its way all beat faster.
-        let busy = pending || group.members.values().any(|m| m.state == MemberState::UnrevokedPartitions);
-        let shortest = if pending { 100.max(members / 4) } else { 200.max(members) };
-        if busy { shortest.min(longest) } else { 1_000.max(members).min(longest) }
-    }
-
-    pub(crate) fn consumer(&self, group_id: &str) -> &ConsumerGroup {
-        match self.group(group_id).map(|g| &g.kind) {
-            Some(Kind::Consumer(group)) => group,
-            _ => unreachable!("the group was made one of the consumer protocol before"),
-        }
-    }
-
-    pub(crate) fn consumer_mut(&mut self, group_id: &str) -> &mut ConsumerGroup {
-        match &mut self.group_mut(group_id).kind {
-            Kind::Consumer(group) => group,
-            _ => unreachable!("the group was made one of the consumer protocol before"),
-        }
+        let shortest = if pending {
+            100.max(members / 4)
+        } else if group.is_revoking() {
+            200.max(members)
+        } else {
+            1_000.max(members)
+        };
+        shortest.min(longest)
     }
 }
 
-fn validate(request: &ConsumerGroupHeartbeatRequest) -> Result<(), Refusal> {
+fn owned(request: &ConsumerGroupHeartbeatRequest) -> Option<Assignment> {
+    let all = request.topic_partitions.as_ref()?;
+    Some(all.iter().map(|t| (t.topic_id, t.partitions.iter().copied().collect())).collect())
+}
+
+/// Whether the member says everything: it does when it joins, and after any error, and then wants to hear everything.
+fn is_full(request: &ConsumerGroupHeartbeatRequest) -> bool {
+    let interest = request.subscribed_topic_names.is_some() || request.subscribed_topic_regex.is_some();
+    request.member_epoch == 0
+        || (request.rebalance_timeout_ms != -1 && request.topic_partitions.is_some() && interest)
+}
+
+fn validate(caller: &Caller, request: &ConsumerGroupHeartbeatRequest) -> Result<(), Refusal> {
     let bad = |told: &str| Err((ErrorCode::InvalidRequest, told.to_owned()));
+    let is_blank = |text: &Option<String>| text.as_ref().is_some_and(|t| t.trim().is_empty());
     if request.group_id.trim().is_empty() {
         return bad("the group id is empty");
     }
-    if request.instance_id.as_ref().is_some_and(|i| i.trim().is_empty()) {
+    if is_blank(&request.instance_id) {
         return bad("the instance id is empty");
     }
-    if request.member_id.is_empty() && request.member_epoch != 0 {
-        return bad("a member id is needed with every epoch but 0");
+    if is_blank(&request.rack_id) {
+        return bad("the rack id is empty");
+    }
+    // Version 0 let the coordinator choose the id (KIP-1082).
+    if request.member_id.is_empty() && (request.member_epoch != 0 || caller.version >= 1) {
+        return bad("the member id is empty");
     }
     if request.member_epoch == LEFT_FOR_NOW && request.instance_id.is_none() {
         return bad("epoch -2 is for members with an instance id");
@@ -419,12 +273,10 @@ fn validate(request: &ConsumerGroupHeartbeatRequest) -> Result<(), Refusal> {
         if request.rebalance_timeout_ms < 0 {
             return bad("a member that joins gives its rebalance timeout");
         }
-        if request.topic_partitions.as_ref().is_some_and(|owned| !owned.is_empty()) {
-            return bad("a member that joins owns no partitions");
+        if request.topic_partitions.as_ref().is_none_or(|owned| !owned.is_empty()) {
+            return bad("a member that joins says that it owns no partitions");
         }
-        let names = request.subscribed_topic_names.as_ref().is_some_and(|n| !n.is_empty());
-        let regex = request.subscribed_topic_regex.as_ref().is_some_and(|r| !r.is_empty());
-        if !names && !regex && request.subscribed_topic_names.is_none() {
+        if request.subscribed_topic_names.is_none() && request.subscribed_topic_regex.is_none() {
             return bad("a member that joins names its topics or gives a pattern");
         }
     }
@@ -440,28 +292,70 @@ fn validate(request: &ConsumerGroupHeartbeatRequest) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn check_epoch(
+/// Whose heartbeat it is: that of a member, of one that takes a static member's place, or of a new one.
+fn identify(
     group: &ConsumerGroup,
-    id: &str,
-    epoch: i32,
-    owned: Option<&Assignment>,
-) -> Result<(), Refusal> {
-    let Some(member) = group.members.get(id) else { return Ok(()) };
+    caller: &Caller,
+    request: &ConsumerGroupHeartbeatRequest,
+) -> Result<Identity, Refusal> {
+    let id = &request.member_id;
+    let joins = request.member_epoch == 0;
+    let own = || if id.is_empty() { caller.fresh_id.to_string() } else { id.clone() };
+    let known = group.members.contains_key(id);
+    let Some(instance) = &request.instance_id else {
+        return match (known, joins) {
+            (true, _) => Ok(Identity::Known(id.clone())),
+            (false, true) => Ok(Identity::New(own())),
+            (false, false) => Err((ErrorCode::UnknownMemberId, format!("member \"{id}\" is not known"))),
+        };
+    };
+    match group.by_instance(instance) {
+        Some(holder) if holder == id => Ok(Identity::Known(id.clone())),
+        Some(holder) if joins => {
+            if group.members[holder].epoch != LEFT_FOR_NOW || known {
+                let told = format!("instance id \"{instance}\" is used by member \"{holder}\"");
+                return Err((ErrorCode::UnreleasedInstanceId, told));
+            }
+            Ok(Identity::Replaces { old: holder.to_owned(), new: own() })
+        }
+        Some(_) => Err((ErrorCode::FencedInstanceId, format!("instance id \"{instance}\" has a new member"))),
+        None if joins && known => Ok(Identity::Known(id.clone())),
+        None if joins => Ok(Identity::New(own())),
+        None => Err((ErrorCode::UnknownMemberId, format!("instance id \"{instance}\" is not known"))),
+    }
+}
+
+fn check_epoch(member: &Member, epoch: i32, owned: Option<&Assignment>) -> Result<LastAnswer, Refusal> {
     let fenced = |told: String| Err((ErrorCode::FencedMemberEpoch, told));
+    // A member that was fenced, or never heard that it had joined, begins anew under its id (KAFKA-19233).
     if epoch == 0 || epoch == member.epoch {
-        return Ok(());
+        return Ok(LastAnswer::Heard);
     }
     if epoch > member.epoch {
         return fenced(format!("member epoch {epoch} is above the coordinator's {}", member.epoch));
     }
-    // The answer that raised the epoch may have been lost: taken, if the member owns nothing it should not.
-    let lost =
-        epoch == member.previous_epoch && owned.is_some_and(|owned| is_subset(owned, &member.assignment()));
+    // The answer that raised the epoch may have been lost: taken, if the member owns nothing that it should not, and
+    // has not named the newer epoch already (then this is a heartbeat that a later one overtook).
+    let lost = epoch == member.previous_epoch
+        && epoch >= member.heard_epoch
+        && owned.is_some_and(|owned| owns_only(owned, &member.assigned));
     if lost {
-        Ok(())
+        Ok(LastAnswer::Lost)
     } else {
         fenced(format!("member epoch {epoch} is below the coordinator's {}", member.epoch))
     }
+}
+
+/// Tells a heartbeat that only says "I am here" from others without building anything.
+fn says_nothing_new(s: &Subscription, caller: &Caller, request: &ConsumerGroupHeartbeatRequest) -> bool {
+    request.instance_id.as_ref().is_none_or(|i| s.instance_id.as_ref() == Some(i))
+        && request.rack_id.is_none()
+        && request.rebalance_timeout_ms == -1
+        && request.subscribed_topic_names.is_none()
+        && request.subscribed_topic_regex.is_none()
+        && request.server_assignor.is_none()
+        && s.client_id == caller.client_id
+        && s.client_host == caller.client_host
 }
 
 fn subscription(
@@ -482,10 +376,10 @@ fn subscription(
         s.rebalance_timeout_ms = request.rebalance_timeout_ms;
     }
     if let Some(names) = &request.subscribed_topic_names {
-        s.names = names.iter().cloned().collect();
+        s.interest.names = names.iter().cloned().collect();
     }
     if let Some(regex) = &request.subscribed_topic_regex {
-        s.regex = Some(regex.clone()).filter(|r| !r.is_empty());
+        s.interest.regex = Some(regex.clone()).filter(|r| !r.is_empty());
     }
     if request.server_assignor.is_some() {
         s.assignor.clone_from(&request.server_assignor);
@@ -493,72 +387,13 @@ fn subscription(
     s
 }
 
-fn wire_assignment(assignment: &Assignment) -> WireAssignment {
-    WireAssignment {
-        topic_partitions: assignment
-            .iter()
-            .map(|(topic, partitions)| WirePartitions {
-                topic_id: *topic,
-                partitions: partitions.iter().copied().collect(),
-                ..Default::default()
-            })
-            .collect(),
-        ..Default::default()
-    }
-}
-
-fn member_entry(group: &str, id: &str, subscription: Option<&Subscription>) -> Entry {
-    let key = ConsumerGroupMemberMetadataKey { group_id: group.to_owned(), member_id: id.to_owned() };
-    let value = subscription.map(|s| {
-        GroupValue::from(ConsumerGroupMemberMetadataValue {
-            instance_id: s.instance_id.clone(),
-            rack_id: s.rack_id.clone(),
-            client_id: s.client_id.clone(),
-            client_host: s.client_host.clone(),
-            subscribed_topic_names: s.names.iter().cloned().collect(),
-            subscribed_topic_regex: s.regex.clone(),
-            rebalance_timeout_ms: s.rebalance_timeout_ms,
-            server_assignor: s.assignor.clone(),
-            // A member of the consumer protocol has none; Kafka's default is a structure, not null.
-            classic_member_metadata: None,
+fn wire_assignment(held: &Held) -> WireAssignment {
+    let topic = |(topic, partitions): (&millstream_types::Uuid, &std::collections::BTreeMap<i32, i32>)| {
+        WirePartitions {
+            topic_id: *topic,
+            partitions: partitions.keys().copied().collect(),
             ..Default::default()
-        })
-    });
-    Entry::Kafka(key.into(), value)
-}
-
-pub(crate) fn current_entry(group: &str, id: &str, member: Option<&Member>) -> Entry {
-    let key =
-        ConsumerGroupCurrentMemberAssignmentKey { group_id: group.to_owned(), member_id: id.to_owned() };
-    Entry::Kafka(GroupKey::from(key), member.map(|m| current_value(m).into()))
-}
-
-fn target_entry(group: &str, id: &str, target: Option<&Assignment>) -> Entry {
-    let key = ConsumerGroupTargetAssignmentMemberKey { group_id: group.to_owned(), member_id: id.to_owned() };
-    let value = target.map(|target| {
-        GroupValue::from(ConsumerGroupTargetAssignmentMemberValue {
-            topic_partitions: target
-                .iter()
-                .map(|(topic, partitions)| TopicPartition {
-                    topic_id: *topic,
-                    partitions: partitions.iter().copied().collect(),
-                    ..Default::default()
-                })
-                .collect(),
-            ..Default::default()
-        })
-    });
-    Entry::Kafka(key.into(), value)
-}
-
-/// The records that take a member away.
-pub(crate) fn member_tombstones(group: &str, id: &str) -> [Entry; 3] {
-    [current_entry(group, id, None), target_entry(group, id, None), member_entry(group, id, None)]
-}
-
-/// The records that take a group away.
-pub(crate) fn group_tombstones(group: &str) -> [Entry; 2] {
-    let targets = ConsumerGroupTargetAssignmentMetadataKey { group_id: group.to_owned() };
-    let metadata = ConsumerGroupMetadataKey { group_id: group.to_owned() };
-    [Entry::Kafka(targets.into(), None), Entry::Kafka(metadata.into(), None)]
+        }
+    };
+    WireAssignment { topic_partitions: held.iter().map(topic).collect(), ..Default::default() }
 }

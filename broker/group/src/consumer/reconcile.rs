@@ -2,12 +2,21 @@
 //! of the target nobody else owns, and gets the rest as it comes free. Pure of records: one member in, the same
 //! member moved on.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use millstream_types::Uuid;
 
-use super::{Member, MemberState};
+use super::{Held, Member, MemberState};
 use crate::assignor::Assignment;
+
+/// Whether [`reconcile`] would leave the member as it is, told without looking at its partitions.
+pub fn stands_still(member: &Member, target_epoch: i32, owned: Option<&Assignment>) -> bool {
+    match member.state {
+        MemberState::Stable => member.epoch == target_epoch,
+        MemberState::UnrevokedPartitions => owned.is_none_or(|owned| overlaps(owned, &member.revoking)),
+        MemberState::UnreleasedPartitions => false,
+    }
+}
 
 /// Moves `member` on as far as it can go. `owned` is what the member says it owns, where it said so; `is_free` tells
 /// whether a partition that it does not own belongs to nobody.
@@ -19,31 +28,27 @@ pub fn reconcile(
     is_free: impl Fn(Uuid, i32) -> bool,
 ) -> Member {
     let mut next = member.clone();
-    match member.state {
-        MemberState::Stable if member.epoch == target_epoch => return next,
-        MemberState::Stable | MemberState::UnreleasedPartitions => {}
-        MemberState::UnrevokedPartitions => {
-            let given_up = owned.is_some_and(|owned| !intersects(owned, &member.revoking));
-            if !given_up {
-                return next;
-            }
-            next.revoking.clear();
-            next.revoke_deadline = None;
-        }
+    if stands_still(member, target_epoch, owned) {
+        return next;
     }
-    let assigned = next.assignment();
-    let to_revoke = difference(&assigned, target);
-    if !to_revoke.is_empty() {
+    next.revoking.clear();
+    next.revoke_deadline = None;
+    let (kept, to_revoke) = split(&next.assigned, target);
+    next.assigned = kept;
+    // A member that says what it owns, and does not own what it is to give up, never heard that it had it (the answer
+    // was lost): it will not speak of it again, so there is nothing to wait for.
+    if !to_revoke.is_empty() && owned.is_none_or(|owned| overlaps(owned, &to_revoke)) {
         // The epoch stays until the partitions are given up: the member may still commit for them.
-        next.assigned = keep(&next.assigned, target);
         next.revoking = to_revoke;
         next.state = MemberState::UnrevokedPartitions;
         return next;
     }
-    let missing = difference(target, &assigned);
     let mut waits = false;
-    for (topic, partitions) in &missing {
+    for (topic, partitions) in target {
         for partition in partitions {
+            if next.assigned.get(topic).is_some_and(|held| held.contains_key(partition)) {
+                continue;
+            }
             if is_free(*topic, *partition) {
                 next.assigned.entry(*topic).or_default().insert(*partition, target_epoch);
             } else {
@@ -59,35 +64,30 @@ pub fn reconcile(
     next
 }
 
-fn intersects(a: &Assignment, b: &Assignment) -> bool {
-    a.iter().any(|(topic, partitions)| b.get(topic).is_some_and(|other| !partitions.is_disjoint(other)))
+fn overlaps(owned: &Assignment, held: &Held) -> bool {
+    owned.iter().any(|(topic, partitions)| {
+        held.get(topic).is_some_and(|held| partitions.iter().any(|p| held.contains_key(p)))
+    })
 }
 
-/// What `a` has and `b` lacks.
-pub fn difference(a: &Assignment, b: &Assignment) -> Assignment {
-    let empty = BTreeSet::new();
-    a.iter()
-        .map(|(topic, partitions)| (*topic, partitions - b.get(topic).unwrap_or(&empty)))
-        .filter(|(_, rest)| !rest.is_empty())
-        .collect()
+/// What of `held` the target has, and what it lacks.
+fn split(held: &Held, target: &Assignment) -> (Held, Held) {
+    let (mut kept, mut rest) = (Held::new(), Held::new());
+    let none = BTreeSet::new();
+    for (topic, partitions) in held {
+        let wanted = target.get(topic).unwrap_or(&none);
+        for (partition, since) in partitions {
+            let side = if wanted.contains(partition) { &mut kept } else { &mut rest };
+            side.entry(*topic).or_default().insert(*partition, *since);
+        }
+    }
+    (kept, rest)
 }
 
-fn keep(
-    assigned: &BTreeMap<Uuid, BTreeMap<i32, i32>>,
-    target: &Assignment,
-) -> BTreeMap<Uuid, BTreeMap<i32, i32>> {
-    assigned
-        .iter()
-        .filter_map(|(topic, partitions)| {
-            let wanted = target.get(topic)?;
-            let kept: BTreeMap<i32, i32> =
-                partitions.iter().filter(|(p, _)| wanted.contains(p)).map(|(p, e)| (*p, *e)).collect();
-            (!kept.is_empty()).then_some((*topic, kept))
-        })
-        .collect()
-}
-
-/// Whether `a` has nothing that `b` lacks.
-pub fn is_subset(a: &Assignment, b: &Assignment) -> bool {
-    difference(a, b).is_empty()
+/// Whether a member that says it owns `owned` owns nothing beside `held`.
+pub fn owns_only(owned: &Assignment, held: &Held) -> bool {
+    owned.iter().all(|(topic, partitions)| {
+        let held = held.get(topic);
+        partitions.iter().all(|p| held.is_some_and(|held| held.contains_key(p)))
+    })
 }

@@ -1,7 +1,10 @@
-//! OffsetCommit, TxnOffsetCommit, OffsetFetch, OffsetDelete and DeleteGroups: who may, and what they are answered.
+//! OffsetCommit, TxnOffsetCommit, OffsetFetch, OffsetDelete: who may, and what they are answered. Sources: KIP-447
+//! (transactions are fenced by the group too), KIP-1251 (an older epoch suffices for a partition that was held since).
 //!
 //! OffsetFetch is where a new partition is pinned: one that has no commit and lies beyond the group's baseline is
 //! answered with the log's start ([`LOG_START`], which the shell replaces), not with "none".
+
+use std::collections::BTreeSet;
 
 use millstream_types::ids::NO_LEADER_EPOCH;
 use millstream_types::{ErrorCode, Millis, Uuid};
@@ -23,10 +26,16 @@ use millstream_wire::message::{
     TxnOffsetCommitRequest, TxnOffsetCommitResponse,
 };
 
+use super::expiry::InUse;
+use crate::classic::{CONSUMER, ClassicState};
 use crate::consumer::{ConsumerGroup, LEFT_FOR_NOW, Member};
-use crate::coordinator::{Batch, Coordinator, Kind, offset_entry};
-use crate::message::{Answer, LOG_START, Outcome, RequireStable, Token, Topics};
+use crate::coordinator::{Coordinator, offset_entry};
+use crate::message::{Answer, Caller, LOG_START, Outcome, RequireStable, Token, Topics};
 use crate::offsets::Committed;
+use crate::shard::{Batch, Kind};
+
+/// OffsetCommit knows members of the consumer protocol, and groups that are not there, from this version on.
+const KNOWS_MEMBER_EPOCHS: i16 = 9;
 
 /// Who commits.
 struct Committer<'a> {
@@ -34,7 +43,16 @@ struct Committer<'a> {
     member_id: &'a str,
     instance: Option<&'a str>,
     epoch: i32,
-    in_transaction: bool,
+    how: How,
+}
+
+/// How they do.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd)]
+enum How {
+    /// OffsetCommit, of this version.
+    Plainly(i16),
+    /// TxnOffsetCommit.
+    InTransaction,
 }
 
 impl Coordinator {
@@ -43,7 +61,8 @@ impl Coordinator {
         now: Millis,
         topics: &dyn Topics,
         token: Token,
-        request: OffsetCommitRequest,
+        caller: &Caller,
+        request: &OffsetCommitRequest,
     ) -> Outcome {
         let mut batch = Batch::new(self.shard_of(&request.group_id));
         let who = Committer {
@@ -51,7 +70,7 @@ impl Coordinator {
             member_id: &request.member_id,
             instance: request.group_instance_id.as_deref(),
             epoch: request.generation_id_or_member_epoch,
-            in_transaction: false,
+            how: How::Plainly(caller.version),
         };
         let may = self.may_commit(now, &who);
         let expire_ms = if request.retention_time_ms >= 0 { now + request.retention_time_ms } else { -1 };
@@ -65,16 +84,18 @@ impl Coordinator {
                     .and_then(|()| self.may_commit_partition(&who, id, p.partition_index))
                     .and_then(|()| self.check_metadata(&metadata));
                 if error.is_ok() {
+                    // The version of the record that holds an expiry holds neither an epoch nor a topic's id.
+                    let expires = expire_ms >= 0;
                     let value = Committed {
                         offset: p.committed_offset,
-                        leader_epoch: p.committed_leader_epoch,
+                        leader_epoch: if expires { NO_LEADER_EPOCH } else { p.committed_leader_epoch },
                         metadata,
                         commit_ms: now,
                         expire_ms,
-                        topic_id: id.unwrap_or_default(),
+                        topic_id: id.filter(|_| !expires).unwrap_or_default(),
+                        position: 0,
                     };
-                    let entry =
-                        offset_entry(&request.group_id, topic.name.clone(), p.partition_index, Some(&value));
+                    let entry = offset_entry(&request.group_id, &topic.name, p.partition_index, Some(&value));
                     self.emit(&mut batch, entry);
                 }
                 partitions.push(OffsetCommitResponsePartition {
@@ -98,7 +119,7 @@ impl Coordinator {
         now: Millis,
         topics: &dyn Topics,
         token: Token,
-        request: TxnOffsetCommitRequest,
+        request: &TxnOffsetCommitRequest,
     ) -> Outcome {
         let mut batch = Batch::new(self.shard_of(&request.group_id));
         let who = Committer {
@@ -106,7 +127,7 @@ impl Coordinator {
             member_id: &request.member_id,
             instance: request.group_instance_id.as_deref(),
             epoch: request.generation_id_or_member_epoch,
-            in_transaction: true,
+            how: How::InTransaction,
         };
         let may = self.may_commit(now, &who);
         let mut answer = TxnOffsetCommitResponse::default();
@@ -126,9 +147,9 @@ impl Coordinator {
                         commit_ms: now,
                         expire_ms: -1,
                         topic_id: id.unwrap_or_default(),
+                        position: 0,
                     };
-                    let entry =
-                        offset_entry(&request.group_id, topic.name.clone(), p.partition_index, Some(&value));
+                    let entry = offset_entry(&request.group_id, &topic.name, p.partition_index, Some(&value));
                     self.emit_in_transaction(&mut batch, entry, request.producer_id);
                 }
                 partitions.push(TxnOffsetCommitResponsePartition {
@@ -144,7 +165,10 @@ impl Coordinator {
                 ..Default::default()
             });
         }
-        batch.outcome_mut().producer = Some((request.producer_id, request.producer_epoch));
+        let outcome = batch.outcome_mut();
+        if !outcome.append.is_empty() {
+            outcome.producer = Some((request.producer_id, request.producer_epoch));
+        }
         batch.answer(token, Answer::TxnCommit(answer))
     }
 
@@ -173,6 +197,13 @@ impl Coordinator {
                         _ => wanted.push((topic.clone(), vec![*partition])),
                     }
                 }
+                // What was committed for an earlier topic of the name is not there.
+                for (name, partitions) in &mut wanted {
+                    let id = topics.by_name(name).map(|t| t.id);
+                    let there = |p: &i32| offsets.is_some_and(|o| o.get(&(name.clone(), *p), id).is_some());
+                    partitions.retain(there);
+                }
+                wanted.retain(|(_, partitions)| !partitions.is_empty());
             }
         }
         for (name, indexes) in wanted {
@@ -213,46 +244,47 @@ impl Coordinator {
             answer.committed_offset = committed.offset;
             answer.committed_leader_epoch = committed.leader_epoch;
             answer.metadata = Some(committed.metadata.clone());
-        } else if self.config.pin_new_partitions && id.is_some_and(|id| group.baseline.is_new(id, partition))
+        } else if self.config.pin_new_partitions
+            && id.is_some_and(|id| group.baseline.is_new(name, id, partition))
         {
             answer.committed_offset = LOG_START;
         }
         answer
     }
 
-    pub(crate) fn delete_offsets(&mut self, token: Token, request: &OffsetDeleteRequest) -> Outcome {
+    pub(crate) fn delete_offsets(
+        &mut self,
+        topics: &dyn Topics,
+        token: Token,
+        request: &OffsetDeleteRequest,
+    ) -> Outcome {
         let mut batch = Batch::new(self.shard_of(&request.group_id));
         let mut answer = OffsetDeleteResponse::default();
-        let subscribed: std::collections::BTreeSet<String> =
-            match self.group(&request.group_id).map(|g| &g.kind) {
-                None => {
-                    answer.error_code = ErrorCode::GroupIdNotFound.code();
-                    return batch.answer(token, Answer::DeleteOffsets(answer));
-                }
-                Some(Kind::Offsets) => Default::default(),
-                Some(Kind::Classic(group)) if group.members.is_empty() => Default::default(),
-                Some(Kind::Classic(group)) if group.protocol_type == crate::classic::CONSUMER => {
-                    group.subscribed_names()
-                }
-                Some(Kind::Classic(_)) => {
-                    answer.error_code = ErrorCode::NonEmptyGroup.code();
-                    return batch.answer(token, Answer::DeleteOffsets(answer));
-                }
-                Some(Kind::Consumer(group)) => {
-                    group.members.values().flat_map(|m| m.subscription.names.iter().cloned()).collect()
-                }
-            };
+        let refused = match self.group(&request.group_id).map(|g| &g.kind) {
+            None => ErrorCode::GroupIdNotFound,
+            // What members of another type work on is not known here.
+            Some(Kind::Classic(g)) if !g.members.is_empty() && g.protocol_type != CONSUMER => {
+                ErrorCode::NonEmptyGroup
+            }
+            Some(_) => ErrorCode::None,
+        };
+        answer.error_code = refused.code();
+        let Some(group) = self.group(&request.group_id).filter(|_| refused == ErrorCode::None) else {
+            return batch.answer(token, Answer::DeleteOffsets(answer));
+        };
+        let in_use = InUse::of(group);
+        let (mut places, mut names) = (Vec::new(), BTreeSet::new());
         for topic in &request.topics {
-            let in_use = subscribed.contains(&topic.name);
+            let error =
+                if in_use.has(&topic.name) { ErrorCode::GroupSubscribedToTopic } else { ErrorCode::None };
+            if error == ErrorCode::None {
+                names.insert(topic.name.clone());
+            }
             let mut partitions = Vec::with_capacity(topic.partitions.len());
             for p in &topic.partitions {
-                let error = if in_use { ErrorCode::GroupSubscribedToTopic } else { ErrorCode::None };
                 let place = (topic.name.clone(), p.partition_index);
-                let known =
-                    self.group(&request.group_id).is_some_and(|g| g.offsets.committed.contains_key(&place));
-                if !in_use && known {
-                    let entry = offset_entry(&request.group_id, place.0, place.1, None);
-                    self.emit(&mut batch, entry);
+                if error == ErrorCode::None && group.offsets.has(&place) {
+                    places.push(place);
                 }
                 partitions.push(OffsetDeleteResponsePartition {
                     partition_index: p.partition_index,
@@ -262,30 +294,8 @@ impl Coordinator {
             let name = topic.name.clone();
             answer.topics.push(OffsetDeleteResponseTopic { name, partitions });
         }
+        self.remove_offsets(&request.group_id, places, &names, topics, &mut batch);
         batch.answer(token, Answer::DeleteOffsets(answer))
-    }
-
-    pub(crate) fn delete_group(&mut self, token: Token, group_id: &str) -> Outcome {
-        let mut batch = Batch::new(self.shard_of(group_id));
-        let Some(group) = self.group(group_id) else {
-            return batch.answer(token, Answer::DeleteGroup(ErrorCode::GroupIdNotFound));
-        };
-        let has_members = match &group.kind {
-            Kind::Offsets => false,
-            Kind::Classic(group) => !group.members.is_empty(),
-            Kind::Consumer(group) => !group.members.is_empty(),
-        };
-        if has_members {
-            return batch.answer(token, Answer::DeleteGroup(ErrorCode::NonEmptyGroup));
-        }
-        let pending = group.offsets.pending.values().flat_map(|p| p.keys());
-        let places: std::collections::BTreeSet<_> =
-            group.offsets.committed.keys().chain(pending).cloned().collect();
-        for (topic, partition) in places {
-            self.emit(&mut batch, offset_entry(group_id, topic, partition, None));
-        }
-        self.forget(group_id, &mut batch);
-        batch.answer(token, Answer::DeleteGroup(ErrorCode::None))
     }
 
     fn check_metadata(&self, metadata: &str) -> Result<(), ErrorCode> {
@@ -298,23 +308,35 @@ impl Coordinator {
 
     /// Whether a request with this member and epoch may commit at all; GR-2.
     fn may_commit(&mut self, now: Millis, who: &Committer<'_>) -> Result<(), ErrorCode> {
-        if who.group_id.is_empty() {
+        let in_transaction = who.how == How::InTransaction;
+        if who.group_id.is_empty() && in_transaction {
             return Err(ErrorCode::InvalidGroupId);
         }
-        // A client that assigns by hand names no member.
-        let by_hand = who.epoch < 0 && who.member_id.is_empty() && who.instance.is_none();
+        let no_generation = who.epoch < 0;
+        // A client that assigns by hand, or a tool, names no member.
+        let by_hand = no_generation && who.member_id.is_empty() && who.instance.is_none();
         match self.group(who.group_id).map(|g| &g.kind) {
-            None | Some(Kind::Offsets) if by_hand => Ok(()),
-            None | Some(Kind::Offsets) => Err(ErrorCode::IllegalGeneration),
-            // In a transaction KIP-447 is optional: a producer without group metadata is fenced by its epoch alone.
-            Some(_) if by_hand && who.in_transaction => Ok(()),
-            Some(Kind::Classic(group)) => {
-                if by_hand {
-                    return if group.members.is_empty() { Ok(()) } else { Err(ErrorCode::UnknownMemberId) };
+            None if no_generation => Ok(()),
+            None if in_transaction || who.how < How::Plainly(KNOWS_MEMBER_EPOCHS) => {
+                Err(ErrorCode::IllegalGeneration)
+            }
+            None => Err(ErrorCode::GroupIdNotFound),
+            Some(Kind::Offsets) => {
+                if no_generation {
+                    Ok(())
+                } else {
+                    Err(ErrorCode::UnknownMemberId)
                 }
-                let completing = group.state == crate::classic::ClassicState::CompletingRebalance;
+            }
+            Some(Kind::Classic(group)) if no_generation && group.members.is_empty() => Ok(()),
+            Some(Kind::Consumer(group)) if no_generation && group.members.is_empty() => Ok(()),
+            // KIP-447 is optional: a producer without group metadata is fenced by its epoch alone.
+            Some(_) if by_hand && in_transaction => Ok(()),
+            Some(_) if by_hand => Err(ErrorCode::UnknownMemberId),
+            Some(Kind::Classic(group)) => {
+                let completing = group.state == ClassicState::CompletingRebalance;
                 self.check_member(who.group_id, who.member_id, who.instance, Some(who.epoch))?;
-                if completing && !who.in_transaction {
+                if completing && !in_transaction {
                     return Err(ErrorCode::RebalanceInProgress);
                 }
                 // A commit is a sign of life too.
@@ -324,17 +346,19 @@ impl Coordinator {
                 Ok(())
             }
             Some(Kind::Consumer(group)) => {
-                if by_hand {
-                    return if group.members.is_empty() { Ok(()) } else { Err(ErrorCode::UnknownMemberId) };
-                }
                 let member = consumer_member(group, who.member_id)?;
-                if who.epoch > member.epoch || who.epoch < 0 { Err(stale(who)) } else { Ok(()) }
+                if !in_transaction && who.how < How::Plainly(KNOWS_MEMBER_EPOCHS) {
+                    return Err(ErrorCode::UnsupportedVersion);
+                }
+                if who.epoch > member.epoch || no_generation { Err(stale(who)) } else { Ok(()) }
             }
         }
     }
 
-    /// Whether a member whose epoch is behind may still commit this partition: it may, if it has held it since
-    /// (KIP-1251).
+    /// Whether a member may commit this partition; GR-2. With an epoch that is behind it may, if it has held the
+    /// partition since (KIP-1251). Stricter than Kafka: with its own epoch too, unless the partition is another's by
+    /// now. A member keeps its epoch while it gives up one partition after another, so the epoch alone does not tell
+    /// a commit that comes late from one that comes in time.
     fn may_commit_partition(
         &self,
         who: &Committer<'_>,
@@ -343,11 +367,14 @@ impl Coordinator {
     ) -> Result<(), ErrorCode> {
         let Some(Kind::Consumer(group)) = self.group(who.group_id).map(|g| &g.kind) else { return Ok(()) };
         let Some(member) = group.members.get(who.member_id) else { return Ok(()) };
-        if who.epoch == member.epoch {
-            return Ok(());
-        }
-        let since = id.and_then(|id| member.assigned.get(&id)).and_then(|ps| ps.get(&partition));
-        if since.is_some_and(|since| who.epoch >= *since) { Ok(()) } else { Err(stale(who)) }
+        let may = if who.epoch == member.epoch {
+            let owner = id.and_then(|id| group.owner(id, partition));
+            owner.is_none_or(|owner| owner == who.member_id)
+        } else {
+            let since = id.and_then(|id| member.holds_since(id, partition));
+            since.is_some_and(|since| who.epoch >= since)
+        };
+        if may { Ok(()) } else { Err(stale(who)) }
     }
 
     fn may_fetch(&self, request: &OffsetFetchRequestGroup) -> Result<(), ErrorCode> {
@@ -370,5 +397,5 @@ fn consumer_member<'a>(group: &'a ConsumerGroup, id: &str) -> Result<&'a Member,
 
 /// The refusal of an old epoch; TxnOffsetCommit's clients know only the classic protocol's code.
 fn stale(who: &Committer<'_>) -> ErrorCode {
-    if who.in_transaction { ErrorCode::IllegalGeneration } else { ErrorCode::StaleMemberEpoch }
+    if who.how == How::InTransaction { ErrorCode::IllegalGeneration } else { ErrorCode::StaleMemberEpoch }
 }
