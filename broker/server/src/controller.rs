@@ -299,6 +299,7 @@ impl Task {
         match controller.register_broker(now, &Rules, next, &self.registration) {
             Ok(Decision { records, response }) => {
                 self.broker_epoch = Some(response.broker_epoch);
+                self.broker.replicas.registered(response.broker_epoch);
                 self.append(records, Box::new(|_| ()))
             }
             Err(refusal) => Err(MetadataLogError::Unreadable(format!(

@@ -191,6 +191,8 @@ struct Started {
     transactions: crate::txn_task::TransactionsInbox,
     controller: crate::controller::ControllerInbox,
     directory_ids: Vec<Uuid>,
+    /// The epoch of the last registration, where every directory was stopped cleanly under it; else -1.
+    previous_epoch: i64,
 }
 
 impl Started {
@@ -247,6 +249,9 @@ impl Started {
                 }
             }
         }
+        let clean = dirs.iter().all(LogDir::was_clean);
+        let previous = image.brokers.get(&me).filter(|_| clean);
+        let previous_epoch = previous.map_or(-1, |broker| broker.epoch);
         let directory_ids = dirs.iter().map(|d| d.identity().directory_id).collect();
         let interval = Duration::from_millis(config.number("log.flush.interval.ms") as u64);
         let mut flushers = Vec::new();
@@ -290,6 +295,7 @@ impl Started {
             transactions: transactions_inbox,
             controller: controller_inbox,
             directory_ids,
+            previous_epoch,
         })
     }
 
@@ -344,7 +350,7 @@ impl Started {
             features: millstream_metadata::brokers::supported_features(),
             rack: Some(config.text("broker.rack").0.to_owned()).filter(|r| !r.is_empty()),
             log_dirs: self.directory_ids,
-            previous_broker_epoch: -1,
+            previous_broker_epoch: self.previous_epoch,
             ..Default::default()
         };
         let controller = ControllerConfig {

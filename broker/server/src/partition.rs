@@ -79,9 +79,10 @@ fn ends(log: &Log) -> LogEnds {
 }
 
 impl Partition {
-    /// A partition whose log was opened; it leads nothing until [`Partition::apply`].
+    /// A partition whose log was opened, on the broker `me` with the epoch of its present registration (-1 before it is
+    /// known); it leads nothing until [`Partition::apply`].
     pub fn new(
-        me: NodeId,
+        (me, broker_epoch): (NodeId, i64),
         name: TopicPartition,
         dir: usize,
         log: Log,
@@ -89,7 +90,7 @@ impl Partition {
         checkpoint: Offset,
         flusher: Arc<Flusher>,
     ) -> Partition {
-        let replica = millstream_replica::Partition::new(me, config, ends(&log), checkpoint);
+        let replica = millstream_replica::Partition::new(me, broker_epoch, config, ends(&log), checkpoint);
         let purgatory = Purgatory::new(replica.bounds());
         let state = State {
             purgatory,
@@ -131,9 +132,19 @@ impl Partition {
             return Err(error);
         }
         wake.extend(state.moved(now, &progress));
+        // What recovery kept is not known to be durable, and counts only once it is.
+        let dirty = state.log.needs_flush();
         drop(state);
+        if dirty {
+            self.flusher.dirty(self, FlushMode::BeforeAck);
+        }
         wake.into_iter().for_each(Waker::wake);
         Ok(change)
+    }
+
+    /// This broker has registered, with this epoch.
+    pub fn registered(&self, broker_epoch: i64) {
+        self.state.lock().replica.registered(broker_epoch);
     }
 
     /// Takes up the topic's settings.

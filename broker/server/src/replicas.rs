@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use millstream_log::log_dir::{self, LogDir, OffsetCheckpoint};
 use millstream_log::{Log, LogConfig};
@@ -52,11 +52,16 @@ pub struct Replicas {
     /// Directories to unlink, with the time.
     doomed: Mutex<Vec<(Millis, usize, PathBuf)>>,
     next_dir: AtomicUsize,
+    /// The epoch of this broker's present registration; -1 before it.
+    broker_epoch: AtomicI64,
     rng: Mutex<SeededRng>,
 }
 
-fn meta(image: &PartitionImage) -> PartitionMeta {
+fn meta(image: &MetadataImage, partition: &PartitionImage) -> PartitionMeta {
+    let leader = partition.leader.and_then(|id| image.brokers.get(&id));
+    let image = partition;
     PartitionMeta {
+        leader_broker_epoch: leader.map_or(-1, |broker| broker.epoch),
         leader: image.leader.unwrap_or(NodeId::NONE),
         leader_epoch: image.leader_epoch,
         partition_epoch: image.partition_epoch,
@@ -95,6 +100,7 @@ impl Replicas {
             found: Mutex::new(found),
             doomed: Mutex::new(doomed),
             next_dir: AtomicUsize::new(0),
+            broker_epoch: AtomicI64::new(-1),
             rng: Mutex::new(SeededRng::new(crate::clock::seed())),
         }
     }
@@ -114,6 +120,14 @@ impl Replicas {
     /// All replicas.
     pub fn all(&self) -> Vec<Arc<Partition>> {
         self.map.read().by_id.values().cloned().collect()
+    }
+
+    /// This broker has registered: only what the metadata says of this registration makes it lead.
+    pub fn registered(&self, broker_epoch: i64) {
+        self.broker_epoch.store(broker_epoch, Ordering::Release);
+        for replica in self.all() {
+            replica.registered(broker_epoch);
+        }
     }
 
     /// The log directories.
@@ -171,7 +185,7 @@ impl Replicas {
                     }
                 },
             };
-            match replica.apply(now, &meta(state)) {
+            match replica.apply(now, &meta(image, state)) {
                 Ok(RoleChange::BecameLeader { epoch, .. }) => led.push(Led::Leads(replica, epoch)),
                 Ok(RoleChange::BecameFollower { .. } | RoleChange::Stopped) => led.push(Led::Resigns(name)),
                 Ok(RoleChange::Unchanged) => {}
@@ -217,7 +231,15 @@ impl Replicas {
         let checkpoint = checkpoint.min(log.log_end_offset()).max(log.log_start_offset());
         let flusher = Arc::clone(&self.dirs[dir].flusher);
         let config = self.replica_config(&config);
-        let replica = Arc::new(Partition::new(self.me, name.clone(), dir, log, config, checkpoint, flusher));
+        let replica = Arc::new(Partition::new(
+            (self.me, self.broker_epoch.load(Ordering::Acquire)),
+            name.clone(),
+            dir,
+            log,
+            config,
+            checkpoint,
+            flusher,
+        ));
         let mut map = self.map.write();
         map.names.insert(Arc::clone(&name.topic), id);
         map.by_id.insert((id, name.partition), Arc::clone(&replica));
