@@ -1,0 +1,31 @@
+# The project's commands. `make demo` and `make test` are all that a newcomer needs.
+SHELL := /bin/bash
+N ?= 300000
+SEED ?= 1
+DEMO ?= demo
+
+# A second CI run on the same machine is incremental.
+ifdef CI
+export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/millstream/target
+endif
+export PATH := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/millstream/venv/bin:$(PATH)
+
+.PHONY: help deps build test lint demo bench
+
+help:
+	@echo "make demo [N=$(N)] [SEED=$(SEED)]   build, write N invoices, run the store-invoices pipeline, reconcile"
+	@echo "make test                       install what is missing, lint, run every test"
+	@echo "make deps                       only install what is missing"
+	@echo "make bench                      the benchmarks, each beside a limit or a peer"
+
+deps:
+	@bash .ci/deps
+
+lint:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	cargo run --quiet -p xtask -- tidy
+	yamllint -d relaxed $$(git ls-files '*.yaml' '*.yml' | grep -v testdata)
+
+test: deps
+	bash .ci/test
