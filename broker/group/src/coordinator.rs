@@ -220,8 +220,18 @@ impl Coordinator {
         let there: BTreeSet<Uuid> = topics.all().into_iter().map(|t| t.id).collect();
         let gone: BTreeSet<Uuid> = self.topics.difference(&there).copied().collect();
         self.topics = there;
+        // Most changes concern few groups: the others are passed over without a copy of anything.
+        let concerned = |group: &Group| match &group.kind {
+            Kind::Consumer(g) => g.unchecked || g.hash_of(topics) != g.metadata_hash,
+            Kind::Classic(_) | Kind::Offsets => false,
+        };
+        let groups = self.shards.iter().flat_map(|(shard, s)| s.groups.iter().map(move |g| (*shard, g)));
+        let touched: Vec<(i32, String)> = groups
+            .filter(|(_, (_, group))| !gone.is_empty() || concerned(group))
+            .map(|(shard, (id, _))| (shard, id.clone()))
+            .collect();
         let mut outcomes = Vec::new();
-        for (shard, group_id) in self.group_ids() {
+        for (shard, group_id) in touched {
             let mut batch = Batch::new(shard);
             if !gone.is_empty() {
                 self.topics_deleted(&group_id, &gone, &mut batch);
