@@ -2,7 +2,9 @@
 //! purpose. Metadata is cached, asked for once however many want it, and asked again when it is old or was found wrong.
 //! Never enters: what is sent over the connections.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod metadata;
+
+use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -10,11 +12,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use millstream_net::{Connector, Stream};
-use millstream_types::{ErrorCode, NodeId, Rng, SeededRng, TopicPartition, Uuid};
+use millstream_types::{ErrorCode, NodeId, Rng, SeededRng, Uuid};
 use millstream_wire::Request;
 use millstream_wire::message::find_coordinator_request::FindCoordinatorRequest;
 use millstream_wire::message::metadata_request::{MetadataRequest, MetadataRequestTopic};
-use millstream_wire::message::metadata_response::MetadataResponse;
 use parking_lot::Mutex;
 use tokio::time::sleep;
 
@@ -22,6 +23,8 @@ use crate::broker_conn::{BrokerConn, ConnConfig};
 use crate::config::ClientConfig;
 use crate::error::{ClientError, Result};
 use crate::retry::Action;
+
+pub use metadata::{Broker, Leader, Metadata, Topic};
 
 /// Connects by TCP.
 #[derive(Clone, Copy, Debug, Default)]
@@ -57,126 +60,6 @@ pub enum CoordinatorKind {
     Group,
     /// A transactional id.
     Transaction,
-}
-
-/// A partition's leader and its term.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Leader {
-    /// The broker.
-    pub node: NodeId,
-    /// Its term, or -1 where the broker does not say.
-    pub epoch: i32,
-}
-
-/// A topic as metadata shows it.
-#[derive(Clone, Debug)]
-pub struct Topic {
-    /// The topic's id; zero from brokers before 2.8.
-    pub id: Uuid,
-    /// Whether it is the broker's own.
-    pub internal: bool,
-    /// The leader of each partition, by index; `None` where there is none now.
-    pub leaders: Vec<Option<Leader>>,
-}
-
-impl Topic {
-    /// How many partitions it has.
-    pub fn partition_count(&self) -> i32 {
-        self.leaders.len() as i32
-    }
-}
-
-/// A broker as metadata shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Broker {
-    /// Its number.
-    pub node: NodeId,
-    /// `host:port`.
-    pub address: Arc<str>,
-    /// Its rack.
-    pub rack: Option<String>,
-}
-
-/// What is known of the cluster.
-#[derive(Clone, Debug, Default)]
-pub struct Metadata {
-    /// The cluster's id.
-    pub cluster_id: Option<String>,
-    /// The brokers that are up.
-    pub brokers: BTreeMap<NodeId, Broker>,
-    /// The topics that were asked for.
-    pub topics: BTreeMap<Arc<str>, Topic>,
-    /// Names by id.
-    pub names: HashMap<Uuid, Arc<str>>,
-}
-
-impl Metadata {
-    /// A partition's leader, where there is one.
-    pub fn leader(&self, partition: &TopicPartition) -> Option<Leader> {
-        let topic = self.topics.get(&partition.topic)?;
-        topic.leaders.get(usize::try_from(partition.partition).ok()?).copied().flatten()
-    }
-
-    /// A topic's id; zero where it is not known.
-    pub fn topic_id(&self, topic: &str) -> Uuid {
-        self.topics.get(topic).map_or(Uuid::ZERO, |topic| topic.id)
-    }
-
-    fn merge(&mut self, response: &MetadataResponse, everything: bool) {
-        self.cluster_id.clone_from(&response.cluster_id);
-        if !response.brokers.is_empty() {
-            self.brokers = response
-                .brokers
-                .iter()
-                .map(|broker| {
-                    let address = format!("{}:{}", broker.host, broker.port).into();
-                    let node = NodeId(broker.node_id);
-                    (node, Broker { node, address, rack: broker.rack.clone() })
-                })
-                .collect();
-        }
-        if everything {
-            self.topics.clear();
-            self.names.clear();
-        }
-        for topic in &response.topics {
-            let Some(name) = &topic.name else { continue };
-            let name: Arc<str> = name.as_str().into();
-            let gone = matches!(
-                ErrorCode::from_code(topic.error_code),
-                Some(ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId)
-            );
-            if gone {
-                if let Some(old) = self.topics.remove(&name) {
-                    self.names.remove(&old.id);
-                }
-                continue;
-            }
-            if topic.error_code != 0 {
-                continue;
-            }
-            let count = topic.partitions.iter().map(|p| p.partition_index + 1).max().unwrap_or(0).max(0);
-            let mut leaders = vec![None; count as usize];
-            let before = self.topics.get(&name).filter(|old| old.id == topic.topic_id);
-            for partition in &topic.partitions {
-                let Ok(index) = usize::try_from(partition.partition_index) else { continue };
-                let mut leader = (partition.leader_id >= 0)
-                    .then_some(Leader { node: NodeId(partition.leader_id), epoch: partition.leader_epoch });
-                // An answer that was under way when a newer one came must not set the leader back.
-                if let (Some(new), Some(Some(old))) = (leader, before.and_then(|t| t.leaders.get(index)))
-                    && new.epoch >= 0
-                    && new.epoch < old.epoch
-                {
-                    leader = Some(*old);
-                }
-                leaders[index] = leader;
-            }
-            if !topic.topic_id.is_zero() {
-                self.names.insert(topic.topic_id, name.clone());
-            }
-            self.topics.insert(name, Topic { id: topic.topic_id, internal: topic.is_internal, leaders });
-        }
-    }
 }
 
 #[derive(Default)]

@@ -4,6 +4,7 @@
 
 pub(crate) mod accumulator;
 pub mod partitioner;
+mod queue;
 pub(crate) mod sender;
 pub(crate) mod transaction;
 

@@ -3,6 +3,7 @@
 //! and in `offline`.
 
 mod admin;
+mod faults;
 mod groups;
 mod offline;
 mod produce;
