@@ -1,0 +1,7 @@
+//! The log's tests: a world in which batches are easily made, and cases run in it.
+
+mod append;
+mod crash;
+mod dirs;
+mod faults;
+mod world;

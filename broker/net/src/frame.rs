@@ -1,0 +1,138 @@
+//! Reading size-prefixed frames: the size is checked against its bound before a byte of room is made for it, and a
+//! frame leaves as a slice of the read buffer, uncopied. Never enters: what is in a frame.
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+/// Room that is made for each read, in bytes.
+const READ_BYTES: usize = 64 * 1024;
+
+/// Why no further frame can be read from a connection.
+#[derive(Debug, thiserror::Error)]
+pub enum FrameError {
+    /// The socket failed.
+    #[error("reading from the connection: {0}")]
+    Io(#[from] std::io::Error),
+    /// The size in front of the frame is negative or above the bound.
+    #[error(
+        "reading a frame: its size is {size} bytes, allowed are 0 to {bound}; is the peer speaking Kafka's protocol?"
+    )]
+    Size {
+        /// What the prefix says.
+        size: i32,
+        /// The largest size allowed.
+        bound: usize,
+    },
+    /// The other side closed the connection inside a frame.
+    #[error("reading a frame: the connection was closed after {have} of {want} bytes")]
+    Cut {
+        /// Bytes of the frame that came.
+        have: usize,
+        /// Bytes that its prefix promised, prefix included.
+        want: usize,
+    },
+}
+
+/// Takes frames out of a byte stream.
+#[derive(Debug)]
+pub struct FrameReader {
+    buffer: BytesMut,
+    bound: usize,
+}
+
+impl FrameReader {
+    /// A reader of frames of at most `bound` bytes, the prefix not counted.
+    pub fn new(bound: usize) -> FrameReader {
+        FrameReader { buffer: BytesMut::new(), bound }
+    }
+
+    /// Changes the bound, once the peer is known.
+    pub fn set_bound(&mut self, bound: usize) {
+        self.bound = bound;
+    }
+
+    /// The next frame that is whole in the buffer, without its prefix.
+    pub fn take_buffered(&mut self) -> Result<Option<Bytes>, FrameError> {
+        let Some(want) = self.wanted()? else { return Ok(None) };
+        if self.buffer.len() < want {
+            return Ok(None);
+        }
+        let mut frame = self.buffer.split_to(want);
+        bytes::Buf::advance(&mut frame, 4);
+        Ok(Some(frame.freeze()))
+    }
+
+    /// Bytes of the frame at the front, prefix included, once its prefix is here.
+    fn wanted(&self) -> Result<Option<usize>, FrameError> {
+        let Some(prefix) = self.buffer.first_chunk::<4>() else { return Ok(None) };
+        let size = i32::from_be_bytes(*prefix);
+        match usize::try_from(size) {
+            Ok(bytes) if bytes <= self.bound => Ok(Some(bytes + 4)),
+            _ => Err(FrameError::Size { size, bound: self.bound }),
+        }
+    }
+
+    /// Reads what is there, waiting for at least one byte. `false` at the end of the stream. A caller that drops
+    /// this future loses nothing: bytes that were read are in the buffer.
+    pub async fn fill<S: AsyncRead + Unpin>(&mut self, stream: &mut S) -> Result<bool, FrameError> {
+        let missing = self.wanted()?.map_or(0, |want| want.saturating_sub(self.buffer.len()));
+        // Room grows with what has come, so that a prefix alone does not make a peer's megabytes ours.
+        let room = missing.min(self.buffer.len().max(READ_BYTES)).max(READ_BYTES);
+        self.buffer.reserve(room);
+        if stream.read_buf(&mut self.buffer).await? > 0 {
+            return Ok(true);
+        }
+        if self.buffer.is_empty() {
+            return Ok(false);
+        }
+        Err(FrameError::Cut { have: self.buffer.len(), want: self.wanted()?.unwrap_or(4) })
+    }
+
+    /// The next frame without its prefix, waiting for it; `None` at the end of the stream.
+    pub async fn next<S: AsyncRead + Unpin>(&mut self, stream: &mut S) -> Result<Option<Bytes>, FrameError> {
+        loop {
+            if let Some(frame) = self.take_buffered()? {
+                return Ok(Some(frame));
+            }
+            if !self.fill(stream).await? {
+                return Ok(None);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frames(mut input: &[u8], bound: usize) -> Result<Vec<Bytes>, FrameError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(FrameError::Io)?;
+        runtime.block_on(async {
+            let mut reader = FrameReader::new(bound);
+            let mut found = Vec::new();
+            while let Some(frame) = reader.next(&mut input).await? {
+                found.push(frame);
+            }
+            Ok(found)
+        })
+    }
+
+    #[test]
+    fn frames_come_out_as_they_went_in() {
+        let input = [0, 0, 0, 2, 7, 8, 0, 0, 0, 0, 0, 0, 0, 1, 9];
+        assert_eq!(frames(&input, 10).unwrap(), vec![&[7, 8][..], &[], &[9]]);
+    }
+
+    #[test]
+    fn a_size_out_of_bounds_is_refused_before_room_is_made() {
+        for prefix in [[0xff, 0xff, 0xff, 0xff], [0x7f, 0xff, 0xff, 0xff], [0, 0, 0, 11]] {
+            assert!(matches!(frames(&prefix, 10), Err(FrameError::Size { bound: 10, .. })), "{prefix:?}");
+        }
+    }
+
+    #[test]
+    fn an_end_inside_a_frame_is_told() {
+        assert!(matches!(frames(&[0, 0, 0, 5, 1], 10), Err(FrameError::Cut { have: 5, want: 9 })));
+        assert!(matches!(frames(&[0, 0], 10), Err(FrameError::Cut { .. })));
+    }
+}

@@ -1,0 +1,32 @@
+//! The command line: arguments in, text and an exit code out. One file holds each command; what a command does lives
+//! in the crate that does it. Never enters: anything that a program would want to call without a person before it.
+
+pub mod args;
+pub mod exit;
+pub mod generate;
+
+use clap::Parser;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// Runs the command that the arguments name and returns what the process ends with.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let parsed = match args::Arguments::try_parse_from(arguments) {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            // Help goes to standard output and ends with 0, as does the version; the rest is bad usage.
+            let _ = error.print();
+            return if error.use_stderr() { exit::Exit::Usage.into() } else { exit::Exit::Done.into() };
+        }
+    };
+    let outcome = match parsed.command {
+        args::Command::Generate(args::Generate::Invoices(options)) => generate::command(&options),
+    };
+    match outcome {
+        Ok(()) => exit::Exit::Done.into(),
+        Err(failure) => {
+            eprintln!("millstream: {}", failure.text);
+            failure.exit.into()
+        }
+    }
+}

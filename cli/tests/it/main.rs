@@ -1,0 +1,3 @@
+//! The command from the outside: its exit codes, and files that are what `expected.json` says.
+
+mod generate;

@@ -1,0 +1,356 @@
+//! The spec cut into stages at its topics.
+//!
+//! Invariants: PL-3 an operator and the inputs that it keeps state by are in one stage, and the stage's key groups are
+//! cut by columns of the operator's key; PL-4 every external sink is a stage of its own reading topics; PL-5 a stage
+//! with state reads one topic.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use millstream_spec::ast::{DataAction, LateThen, Operator as Op, Pipeline, Transform};
+use millstream_spec::catalog::Catalog;
+use millstream_spec::flow::{Flow, Time, section_of};
+use millstream_spec::shape::Section;
+use millstream_spec::{Diagnostic, Diagnostics, code, sql};
+
+use crate::graph::{
+    Encoding, Job, Operator, OperatorInput, Output, Partitioner, Stage, StageKind, State, TopicInput,
+    TopicRole,
+};
+use crate::names;
+use crate::stable_id::{OperatorId, definition};
+use crate::topics::{CHANGELOG_PARTITIONS_MAX, SPLIT_PARTITIONS, Topics};
+
+/// Plans a checked pipeline. What this version cannot run is refused here, with positions in the file.
+pub fn plan(pipeline: &Pipeline, catalog: &dyn Catalog) -> Result<Job, Diagnostics> {
+    let flow = Flow::new(pipeline);
+    let builder = Builder {
+        pipeline,
+        flow: &flow,
+        topics: Topics::new(pipeline),
+        stage_of: BTreeMap::new(),
+        stages: BTreeMap::new(),
+        order: Vec::new(),
+        diagnostics: Diagnostics::default(),
+    };
+    builder.run(catalog)
+}
+
+struct Builder<'a> {
+    pipeline: &'a Pipeline,
+    flow: &'a Flow<'a>,
+    topics: Topics<'a>,
+    /// The stage in which an operator runs; a topic transform's is the one that reads its topic.
+    stage_of: BTreeMap<&'a str, String>,
+    stages: BTreeMap<String, Stage>,
+    /// Stage ids, each after those whose topics it reads.
+    order: Vec<String>,
+    diagnostics: Diagnostics,
+}
+
+impl<'a> Builder<'a> {
+    fn run(mut self, catalog: &dyn Catalog) -> Result<Job, Diagnostics> {
+        let pipeline = self.pipeline;
+        let dead_letters = self.declared_topics();
+        self.ingest();
+        for id in &self.flow.order {
+            self.transform(&pipeline.transforms[*id]);
+        }
+        self.sinks();
+        self.clashes();
+        // A stage that only passes its topic on to sinks has nothing to run: the sinks read the topic.
+        let idle = |s: &Stage| s.kind == StageKind::Process && s.operators.is_empty() && s.outputs.is_empty();
+        let stages: Vec<Stage> =
+            self.order.iter().filter_map(|id| self.stages.remove(id)).filter(|s| !idle(s)).collect();
+        if self.diagnostics.has_errors() {
+            self.diagnostics.sort();
+            return Err(self.diagnostics);
+        }
+        Ok(Job {
+            pipeline: pipeline.name.value.clone(),
+            commit_interval_ms: pipeline.defaults.commit_interval_ms,
+            workers: (pipeline.scaling.workers_min, pipeline.scaling.workers_max),
+            stages,
+            topics: self.topics.all,
+            dead_letters,
+            paths: self.flow.paths(pipeline, catalog),
+        })
+    }
+
+    /// The topics that the pipeline declares and uses, and its dead letters.
+    fn declared_topics(&mut self) -> Option<String> {
+        let pipeline = self.pipeline;
+        let mut used: BTreeSet<&str> = pipeline.errors.topic.iter().map(|t| t.value.as_str()).collect();
+        for transform in pipeline.transforms.values() {
+            match &transform.op {
+                Op::Topic(op) => {
+                    used.insert(&op.topic.value);
+                }
+                Op::Sql(query) => {
+                    if let Some(LateThen::Topic(Some(topic))) = query.late.as_ref().map(|l| &l.then) {
+                        used.insert(&topic.value);
+                    }
+                }
+                _ => {}
+            }
+        }
+        for topic in pipeline.topics.values().filter(|t| used.contains(t.id.value.as_str())) {
+            self.topics.declared(topic);
+        }
+        match (pipeline.errors.action, &pipeline.errors.topic) {
+            (DataAction::DeadLetter, Some(id)) => {
+                pipeline.topics.get(&id.value).map(|t| t.name.value.clone())
+            }
+            (DataAction::DeadLetter, None) => Some(self.topics.dead_letters()),
+            _ => None,
+        }
+    }
+
+    fn stage(&mut self, id: &str, kind: StageKind) -> &mut Stage {
+        let pipeline = &self.pipeline.name.value;
+        if !self.stages.contains_key(id) {
+            self.order.push(id.to_owned());
+        }
+        self.stages.entry(id.to_owned()).or_insert_with(|| Stage {
+            id: id.to_owned(),
+            kind,
+            group_id: names::group_id(pipeline, id),
+            transactional_id_prefix: names::transactional_id_prefix(pipeline, id),
+            sources: Vec::new(),
+            inputs: Vec::new(),
+            tables: Vec::new(),
+            operators: Vec::new(),
+            outputs: Vec::new(),
+            sink: None,
+            key_groups: SPLIT_PARTITIONS,
+            key: Vec::new(),
+            broker_transaction: kind != StageKind::Sink,
+        })
+    }
+
+    fn ingest(&mut self) {
+        let pipeline = self.pipeline;
+        let (_, splits) = self.topics.positions_and_splits();
+        let stage = self.stage(names::INGEST, StageKind::Ingest);
+        stage.sources = pipeline.sources.keys().cloned().collect();
+        stage.inputs.push(TopicInput {
+            topic: splits,
+            stream: names::INGEST.to_owned(),
+            encoding: Encoding::Internal,
+            watermark: None,
+        });
+        self.stage_of.extend(pipeline.sources.keys().map(|id| (id.as_str(), names::INGEST.to_owned())));
+    }
+
+    /// How an operator of stage `stage` reads `id`.
+    fn input(&self, id: &str, stage: &str) -> OperatorInput {
+        match section_of(self.pipeline, id) {
+            Some(Section::Sources) => OperatorInput::Source(id.to_owned()),
+            Some(Section::Tables) => OperatorInput::Table(id.to_owned()),
+            _ if id == stage => OperatorInput::Topic(id.to_owned()),
+            _ => OperatorInput::Operator(id.to_owned()),
+        }
+    }
+
+    fn transform(&mut self, transform: &'a Transform) {
+        let pipeline = self.pipeline;
+        let id = transform.id.value.as_str();
+        if let Op::Topic(op) = &transform.op {
+            let topic = &pipeline.topics[&op.topic.value];
+            let key: Vec<String> = topic.key.iter().map(|k| k.value.clone()).collect();
+            for input in &transform.inputs {
+                let Some(stage_id) = self.stage_of.get(input.value.as_str()).cloned() else { continue };
+                let from = self.input(&input.value, &stage_id);
+                let partitioner =
+                    if key.is_empty() { Partitioner::Sticky } else { Partitioner::Key(key.clone()) };
+                let output =
+                    Output { from, topic: topic.name.value.clone(), encoding: Encoding::Json, partitioner };
+                self.stage(&stage_id, StageKind::Process).outputs.push(output);
+            }
+            let stage = self.stage(id, StageKind::Process);
+            stage.inputs.push(TopicInput {
+                topic: topic.name.value.clone(),
+                stream: id.to_owned(),
+                encoding: Encoding::Json,
+                watermark: op.watermark.clone(),
+            });
+            stage.key_groups = topic.partitions.value;
+            stage.key = key;
+            self.stage_of.insert(id, id.to_owned());
+            return;
+        }
+        let streams = transform.inputs.iter().filter(|i| !pipeline.tables.contains_key(&i.value));
+        let mut stages: Vec<(&str, &str)> = streams
+            .filter_map(|i| Some((self.stage_of.get(i.value.as_str())?.as_str(), i.value.as_str())))
+            .collect();
+        stages.dedup_by_key(|(stage, _)| *stage);
+        let Some((stage_id, _)) = stages.first().map(|(s, i)| ((*s).to_owned(), *i)) else { return };
+        if let Some((_, other)) = stages.iter().find(|(s, _)| *s != stage_id) {
+            let message =
+                format!("{id:?} reads {other:?} and another stream, which come by different topics");
+            self.diagnostics.push(Diagnostic::new(&code::STAGE_INPUTS, transform.id.span, message));
+        }
+        let state = self.state(transform, &stage_id);
+        let inputs: Vec<OperatorInput> =
+            transform.inputs.iter().map(|i| self.input(&i.value, &stage_id)).collect();
+        let mut tables: Vec<String> = inputs
+            .iter()
+            .filter_map(|i| match i {
+                OperatorInput::Table(id) => Some(id.clone()),
+                _ => None,
+            })
+            .collect();
+        if let Op::Wasm(wasm) = &transform.op {
+            tables.extend(wasm.lookup.iter().map(|t| t.value.clone()));
+        }
+        let operator = Operator {
+            id: OperatorId::new(id, &definition(self.flow, transform)),
+            type_name: transform.type_name.value.clone(),
+            inputs,
+            state,
+        };
+        let stage = self.stage(&stage_id, StageKind::Process);
+        stage.operators.push(operator);
+        stage.tables.extend(tables);
+        stage.tables.sort();
+        stage.tables.dedup();
+        self.stage_of.insert(id, stage_id);
+    }
+
+    /// An operator's state, where it has some; refused where its rows would not meet (PL-3).
+    fn state(&mut self, transform: &'a Transform, stage_id: &str) -> Option<State> {
+        let id = transform.id.value.as_str();
+        let key: Vec<String> = match &transform.op {
+            Op::Dedupe(dedupe) => dedupe.key.iter().map(|k| k.value.clone()).collect(),
+            Op::Sql(query) if !query.windows.is_empty() => sql::group_by(&query.sql.text)
+                .unwrap_or_default()
+                .into_iter()
+                .filter(|c| c != "window_start" && c != "window_end")
+                .collect(),
+            _ => return None,
+        };
+        if stage_id == names::INGEST {
+            let message = format!("{id:?} keeps state, and reads sources that no topic has divided");
+            let help = "put a transform of type topic before it, keyed by one of its key columns";
+            self.diagnostics
+                .push(Diagnostic::new(&code::STATE_WITHOUT_TOPIC, transform.id.span, message).help(help));
+            return None;
+        }
+        let (stage_key, key_groups) = match self.stages.get(stage_id) {
+            Some(stage) => (stage.key.clone(), stage.key_groups),
+            None => return None,
+        };
+        let decided = !stage_key.is_empty() && stage_key.iter().all(|column| key.contains(column));
+        let changed = self.changes_rows_before(transform, stage_id);
+        if key_groups > 1 && (!decided || changed.is_some()) {
+            let by = if key.is_empty() { "no column".to_owned() } else { key.join(", ") };
+            let how = match (&changed, stage_key.is_empty()) {
+                (Some(function), _) => format!("and {function:?} before it may change that column"),
+                (None, true) => "which has no key".to_owned(),
+                (None, false) => format!("which is keyed by {}", stage_key.join(", ")),
+            };
+            let message = format!("{id:?} keeps state by {by}, and reads the topic of {stage_id:?}, {how}");
+            let help = "key the topic by one of those columns, or give it one partition";
+            self.diagnostics
+                .push(Diagnostic::new(&code::EXCHANGE_NEEDED, transform.id.span, message).help(help));
+        }
+        let partitions = key_groups.min(CHANGELOG_PARTITIONS_MAX);
+        let changelog = self.topics.changelog(id, partitions);
+        Some(State { key, changelog, changelog_partitions: partitions })
+    }
+
+    /// A function between the stage's topic and an operator: after it, the topic's key says nothing.
+    fn changes_rows_before(&self, transform: &Transform, stage_id: &str) -> Option<String> {
+        self.flow
+            .upstream(&transform.id.value)
+            .filter(|id| self.stage_of.get(id).is_some_and(|s| s == stage_id))
+            .find(|id| {
+                matches!(self.pipeline.transforms.get(*id).map(|t| &t.op), Some(Op::Wasm(_) | Op::Map(_)))
+            })
+            .map(str::to_owned)
+    }
+
+    fn sinks(&mut self) {
+        let pipeline = self.pipeline;
+        // Sinks that read one stream share its topic, which has the partitions of the one with the most writers.
+        let mut writers: BTreeMap<&str, u32> = BTreeMap::new();
+        for sink in pipeline.sinks.values() {
+            for input in &sink.inputs {
+                let most = writers.entry(&input.value).or_insert(0);
+                *most = (*most).max(sink.writers);
+            }
+        }
+        for sink in pipeline.sinks.values() {
+            let mut inputs = Vec::new();
+            for input in &sink.inputs {
+                let stream = input.value.as_str();
+                let Some(stage_id) = self.stage_of.get(stream).cloned() else { continue };
+                if let Some(Op::Topic(op)) = pipeline.transforms.get(stream).map(|t| &t.op) {
+                    let topic = pipeline.topics[&op.topic.value].name.value.clone();
+                    let (encoding, watermark) = (Encoding::Json, op.watermark.clone());
+                    inputs.push(TopicInput { topic, stream: stream.to_owned(), encoding, watermark });
+                    continue;
+                }
+                let stage = self.stages.get(&stage_id).map(|s| (s.kind, s.key_groups));
+                let (kind, key_groups) = stage.unwrap_or((StageKind::Ingest, SPLIT_PARTITIONS));
+                let partitions = match kind {
+                    StageKind::Process => writers[stream].min(key_groups),
+                    _ => writers[stream],
+                };
+                let topic = self.topics.sink(stream, partitions);
+                let from = self.input(stream, &stage_id);
+                let partitioner = match kind {
+                    StageKind::Process => Partitioner::KeyGroup,
+                    _ => Partitioner::Sticky,
+                };
+                let stage = self.stage(&stage_id, StageKind::Process);
+                if !stage.outputs.iter().any(|o| o.topic == topic) {
+                    stage.outputs.push(Output {
+                        from,
+                        topic: topic.clone(),
+                        encoding: Encoding::Arrow,
+                        partitioner,
+                    });
+                }
+                let watermark = match self.flow.time(stream) {
+                    Time::Watermark(watermark) => Some(watermark.clone()),
+                    _ => None,
+                };
+                inputs.push(TopicInput {
+                    topic,
+                    stream: stream.to_owned(),
+                    encoding: Encoding::Arrow,
+                    watermark,
+                });
+            }
+            let partitions =
+                inputs.iter().filter_map(|i| self.topics.all.get(&i.topic)).map(|t| t.partitions).max();
+            let stage = self.stage(&sink.id.value, StageKind::Sink);
+            stage.inputs = inputs;
+            stage.sink = Some(sink.id.value.clone());
+            stage.key_groups = partitions.unwrap_or(1);
+        }
+    }
+
+    /// A declared topic under a name that the plan gives to another.
+    fn clashes(&mut self) {
+        for topic in self.pipeline.topics.values() {
+            let Some(plan) = self.topics.all.get(&topic.name.value) else { continue };
+            let ours = [
+                names::positions_topic(&self.pipeline.name),
+                names::splits_topic(&self.pipeline.name),
+                names::dead_letter_topic(&self.pipeline.name),
+            ];
+            let of_operator = self.pipeline.transforms.keys().chain(self.pipeline.sources.keys()).any(|id| {
+                names::sink_topic(&self.pipeline.name, id) == plan.name
+                    || names::changelog_topic(&self.pipeline.name, id) == plan.name
+            });
+            if of_operator || ours.contains(&plan.name) || plan.role != TopicRole::Declared {
+                let message =
+                    format!("the topic is named {:?}, as one that the pipeline makes itself", plan.name);
+                let help = "give it another name with `name:`";
+                self.diagnostics
+                    .push(Diagnostic::new(&code::NAME_CLASH, topic.name.span, message).help(help));
+            }
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Old against new: which operators keep their state, which are rebuilt and why, and what happens to topics. Shown by
+//! `millstream plan` before anything is done.
+//!
+//! Invariant PL-6: state is kept only where the operator's definition and the cut into key groups are the same.
+
+use std::fmt;
+
+use crate::graph::Job;
+use crate::lock::Lock;
+
+/// One consequence of an edit.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Change {
+    /// The operator keeps its state.
+    Kept(String),
+    /// The operator's state is built anew, for this reason.
+    Rebuilt(String, String),
+    /// A new operator with state.
+    AddedState(String),
+    /// Its state is not used any more.
+    RemovedState(String),
+    /// A topic that will be made.
+    AddedTopic(String),
+    /// A topic that is not used any more; it is left as it is.
+    UnusedTopic(String),
+    /// A topic gets more partitions: from, to.
+    GrownTopic(String, u32, u32),
+    /// A topic would get fewer partitions, which Kafka cannot do: from, to. The edit is refused.
+    ShrunkTopic(String, u32, u32),
+}
+
+impl Change {
+    /// Whether the edit cannot be done.
+    pub fn is_refused(&self) -> bool {
+        matches!(self, Change::ShrunkTopic(..))
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Change::Kept(id) => write!(f, "= {id} keeps its state"),
+            Change::Rebuilt(id, why) => write!(f, "~ {id} is rebuilt: {why}"),
+            Change::AddedState(id) => write!(f, "+ {id} starts with no state"),
+            Change::RemovedState(id) => write!(f, "- {id} goes, and its state with it"),
+            Change::AddedTopic(name) => write!(f, "+ topic {name}"),
+            Change::UnusedTopic(name) => {
+                write!(f, "- topic {name} is not used any more and is left as it is")
+            }
+            Change::GrownTopic(name, from, to) => {
+                write!(f, "~ topic {name} grows from {from} to {to} partitions")
+            }
+            Change::ShrunkTopic(name, from, to) => write!(
+                f,
+                "! topic {name} cannot shrink from {from} to {to} partitions: give the new one another name"
+            ),
+        }
+    }
+}
+
+/// What becomes of what `old` left behind when `new` runs.
+pub fn diff(old: &Lock, new: &Job) -> Vec<Change> {
+    let next = Lock::of(new);
+    let mut changes = Vec::new();
+    for (id, operator) in &next.operators {
+        changes.push(match old.operators.get(id) {
+            None => Change::AddedState(id.clone()),
+            Some(before) if before.id != operator.id => {
+                Change::Rebuilt(id.clone(), "its definition has changed".to_owned())
+            }
+            Some(before) if before.stage_key != operator.stage_key => {
+                Change::Rebuilt(id.clone(), "the key of the topic that it reads has changed".to_owned())
+            }
+            Some(before) if before.key_groups != operator.key_groups => Change::Rebuilt(
+                id.clone(),
+                format!(
+                    "the topic that it reads goes from {} to {} partitions, which moves keys",
+                    before.key_groups, operator.key_groups
+                ),
+            ),
+            Some(_) => Change::Kept(id.clone()),
+        });
+    }
+    let gone = old.operators.keys().filter(|id| !next.operators.contains_key(*id));
+    changes.extend(gone.map(|id| Change::RemovedState(id.clone())));
+    for (name, (partitions, _)) in &next.topics {
+        match old.topics.get(name) {
+            None => changes.push(Change::AddedTopic(name.clone())),
+            Some((before, _)) if before < partitions => {
+                changes.push(Change::GrownTopic(name.clone(), *before, *partitions));
+            }
+            Some((before, _)) if before > partitions => {
+                changes.push(Change::ShrunkTopic(name.clone(), *before, *partitions));
+            }
+            Some(_) => {}
+        }
+    }
+    let unused = old.topics.keys().filter(|name| !next.topics.contains_key(*name));
+    changes.extend(unused.map(|name| Change::UnusedTopic(name.clone())));
+    changes
+}

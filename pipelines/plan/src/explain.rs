@@ -1,0 +1,140 @@
+//! A job as people read it: what `millstream plan` and `millstream explain` print.
+
+use std::fmt::Write;
+
+use millstream_spec::scalar::format_duration;
+
+use crate::graph::{Encoding, Job, OperatorInput, Partitioner, Stage, StageKind};
+
+/// The job as text.
+pub fn explain(job: &Job) -> String {
+    let mut out = String::new();
+    let workers = match job.workers {
+        (low, high) if low == high => format!("{low}"),
+        (low, high) => format!("{low} to {high}"),
+    };
+    let _ = writeln!(
+        out,
+        "pipeline {}: {} stages, {} topics, {workers} workers, a commit at least every {}",
+        job.pipeline,
+        job.stages.len(),
+        job.topics.len(),
+        format_duration(job.commit_interval_ms)
+    );
+    for stage in &job.stages {
+        explain_stage(&mut out, stage);
+    }
+    out.push_str("\ntopics\n");
+    let width = job.topics.keys().map(String::len).max().unwrap_or(0);
+    for topic in job.topics.values() {
+        let configs: Vec<String> = topic.configs.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        let _ = writeln!(
+            out,
+            "  {:width$}  {:>4} partitions  {:12}  {}",
+            topic.name,
+            topic.partitions,
+            topic.role.word(),
+            configs.join(" ")
+        );
+    }
+    if let Some(topic) = &job.dead_letters {
+        let _ = writeln!(out, "  dead letters go to {topic}");
+    }
+    if !job.paths.is_empty() {
+        out.push_str("\ndelivery\n");
+    }
+    for path in &job.paths {
+        let mut steps = vec![path.source.as_str()];
+        steps.extend(path.via.iter().map(String::as_str));
+        steps.push(&path.sink);
+        let promise = path.wanted.min(path.kept);
+        let why = match &path.limited_by {
+            Some((component, why)) if !why.is_empty() => format!(" ({component}: {why})"),
+            Some((component, _)) => format!(" ({component})"),
+            None => String::new(),
+        };
+        let _ = writeln!(out, "  {}: {}{why}", steps.join(" -> "), promise.word());
+    }
+    out
+}
+
+fn explain_stage(out: &mut String, stage: &Stage) {
+    let kind = match stage.kind {
+        StageKind::Ingest => "reads sources",
+        StageKind::Process => "processes",
+        StageKind::Sink => "writes",
+    };
+    let _ = writeln!(out, "\nstage {} ({kind})", stage.id);
+    let commit =
+        if stage.broker_transaction { "one broker transaction" } else { "the target's own transaction" };
+    let _ = writeln!(out, "  group {}, each commit {commit}", stage.group_id);
+    for source in &stage.sources {
+        let _ = writeln!(out, "  reads source {source}");
+    }
+    for input in &stage.inputs {
+        let watermark = input.watermark.as_ref().map_or_else(String::new, |w| {
+            format!(
+                ", watermark {} - {}, idle after {}",
+                w.column.value,
+                format_duration(w.delay_ms),
+                format_duration(w.idle_ms)
+            )
+        });
+        let _ = writeln!(out, "  reads topic {} ({}){watermark}", input.topic, encoding(input.encoding));
+    }
+    if !stage.tables.is_empty() {
+        let _ = writeln!(out, "  reads tables {}, whole, on each worker", stage.tables.join(", "));
+    }
+    if stage.kind == StageKind::Process {
+        let by =
+            if stage.key.is_empty() { "no key".to_owned() } else { format!("by {}", stage.key.join(", ")) };
+        let _ = writeln!(out, "  {} key groups, {by}", stage.key_groups);
+    }
+    for operator in &stage.operators {
+        let inputs: Vec<&str> = operator.inputs.iter().map(name).collect();
+        let _ = writeln!(out, "  {} {} <- {}", operator.type_name, operator.id, inputs.join(", "));
+        if let Some(state) = &operator.state {
+            let _ = writeln!(
+                out,
+                "    state by {}, changelog {} ({} partitions)",
+                if state.key.is_empty() { "nothing".to_owned() } else { state.key.join(", ") },
+                state.changelog,
+                state.changelog_partitions
+            );
+        }
+    }
+    for output in &stage.outputs {
+        let how = match &output.partitioner {
+            Partitioner::Key(columns) => format!("keyed by {}", columns.join(", ")),
+            Partitioner::KeyGroup => "by key group".to_owned(),
+            Partitioner::Sticky => "any partition".to_owned(),
+        };
+        let _ = writeln!(
+            out,
+            "  writes {} to topic {} ({}, {how})",
+            name(&output.from),
+            output.topic,
+            encoding(output.encoding)
+        );
+    }
+    if let Some(sink) = &stage.sink {
+        let _ = writeln!(out, "  writes sink {sink}, with at most {} writers", stage.key_groups);
+    }
+}
+
+fn name(input: &OperatorInput) -> &str {
+    match input {
+        OperatorInput::Source(id)
+        | OperatorInput::Topic(id)
+        | OperatorInput::Operator(id)
+        | OperatorInput::Table(id) => id,
+    }
+}
+
+fn encoding(encoding: Encoding) -> &'static str {
+    match encoding {
+        Encoding::Json => "JSON",
+        Encoding::Arrow => "Arrow",
+        Encoding::Internal => "internal",
+    }
+}

@@ -1,0 +1,121 @@
+//! What a running job left behind, as far as an edit must know it: operators with state, and topics. Written where the
+//! pipeline runs and read at the next plan; the text is a contract.
+//!
+//! Form: a first line `millstream plan 1 <pipeline>`, then `state <operator id> <key groups> <key columns or ->` and
+//! `topic <name> <partitions> <role>` lines, sorted.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::graph::Job;
+use crate::stable_id::OperatorId;
+
+/// The most lines of a lock: far above what [`millstream_spec::flow::COMPONENTS_MAX`] components make.
+const LINES_MAX: usize = 10_000;
+
+/// What a job left behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lock {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// Operators with state, by their id in the file.
+    pub operators: BTreeMap<String, LockedOperator>,
+    /// Topics by name: partitions and role.
+    pub topics: BTreeMap<String, (u32, String)>,
+}
+
+/// An operator with state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockedOperator {
+    /// Its id.
+    pub id: OperatorId,
+    /// The key groups of its stage.
+    pub key_groups: u32,
+    /// The columns that the key groups are cut by.
+    pub stage_key: Vec<String>,
+}
+
+/// A lock that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockError {
+    /// The line, from 1.
+    pub line: usize,
+}
+
+impl fmt::Display for LockError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "line {} of the plan that is kept with the pipeline cannot be read; was it written by a newer version?",
+            self.line
+        )
+    }
+}
+
+impl std::error::Error for LockError {}
+
+impl Lock {
+    /// What `job` will leave behind.
+    pub fn of(job: &Job) -> Lock {
+        let mut operators = BTreeMap::new();
+        for stage in &job.stages {
+            for operator in stage.operators.iter().filter(|o| o.state.is_some()) {
+                let locked = LockedOperator {
+                    id: operator.id.clone(),
+                    key_groups: stage.key_groups,
+                    stage_key: stage.key.clone(),
+                };
+                operators.insert(operator.id.name.clone(), locked);
+            }
+        }
+        let topics = job
+            .topics
+            .values()
+            .map(|t| (t.name.clone(), (t.partitions, t.role.word().replace(' ', "_"))))
+            .collect();
+        Lock { pipeline: job.pipeline.clone(), operators, topics }
+    }
+
+    /// Reads what `Display` writes.
+    pub fn parse(text: &str) -> Result<Lock, LockError> {
+        let mut lock = Lock { pipeline: String::new(), operators: BTreeMap::new(), topics: BTreeMap::new() };
+        for (i, line) in text.lines().enumerate() {
+            let words: Vec<&str> = line.split(' ').collect();
+            let good = match (i, words.as_slice()) {
+                (0, ["millstream", "plan", "1", name]) => {
+                    (*name).clone_into(&mut lock.pipeline);
+                    Some(())
+                }
+                (1..LINES_MAX, ["state", id, key_groups, key]) => (|| {
+                    let id = OperatorId::parse(id)?;
+                    let stage_key =
+                        if *key == "-" { Vec::new() } else { key.split(',').map(str::to_owned).collect() };
+                    let locked = LockedOperator { key_groups: key_groups.parse().ok()?, stage_key, id };
+                    lock.operators.insert(locked.id.name.clone(), locked).is_none().then_some(())
+                })(),
+                (1..LINES_MAX, ["topic", name, partitions, role]) => (|| {
+                    let value = (partitions.parse().ok()?, (*role).to_owned());
+                    lock.topics.insert((*name).to_owned(), value).is_none().then_some(())
+                })(),
+                _ => None,
+            };
+            good.ok_or(LockError { line: i + 1 })?;
+        }
+        if lock.pipeline.is_empty() { Err(LockError { line: 1 }) } else { Ok(lock) }
+    }
+}
+
+impl fmt::Display for Lock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "millstream plan 1 {}", self.pipeline)?;
+        for operator in self.operators.values() {
+            let key =
+                if operator.stage_key.is_empty() { "-".to_owned() } else { operator.stage_key.join(",") };
+            writeln!(f, "state {} {} {key}", operator.id, operator.key_groups)?;
+        }
+        for (name, (partitions, role)) in &self.topics {
+            writeln!(f, "topic {name} {partitions} {role}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,99 @@
+//! The topics of a job with their partitions and configs.
+//!
+//! Retention counts from the append, never from a record's own time: Kafka's rule would delete input whose event time
+//! lies in the past under its reader. Our broker says so with `retention.time.source=append`, Apache Kafka with
+//! `message.timestamp.type=LogAppendTime`; event time stays in its column.
+
+use std::collections::BTreeMap;
+
+use millstream_spec::ast::{Broker, Pipeline, Topic};
+
+use crate::graph::{TopicPlan, TopicRole};
+use crate::names;
+
+/// The most partitions of a changelog: records carry their key group and a restore filters.
+pub const CHANGELOG_PARTITIONS_MAX: u32 = 16;
+/// The partitions of the splits and positions topics: how many workers can read sources at once.
+pub const SPLIT_PARTITIONS: u32 = 16;
+/// The partitions of a dead-letter topic that is not declared.
+const DEAD_LETTER_PARTITIONS: u32 = 12;
+/// How long such a topic keeps its records.
+const DEAD_LETTER_RETENTION_MS: u64 = 90 * 86_400_000;
+
+pub(crate) struct Topics<'a> {
+    pipeline: &'a Pipeline,
+    pub all: BTreeMap<String, TopicPlan>,
+}
+
+impl<'a> Topics<'a> {
+    pub fn new(pipeline: &'a Pipeline) -> Topics<'a> {
+        Topics { pipeline, all: BTreeMap::new() }
+    }
+
+    fn add(
+        &mut self,
+        name: String,
+        role: TopicRole,
+        partitions: u32,
+        replication: Option<u16>,
+        own: &[(&str, String)],
+    ) {
+        let mut configs: BTreeMap<String, String> =
+            own.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect();
+        let (key, value) = match self.pipeline.broker {
+            Broker::Embedded => ("retention.time.source", "append"),
+            Broker::Cluster(_) => ("message.timestamp.type", "LogAppendTime"),
+        };
+        configs.insert(key.to_owned(), value.to_owned());
+        let plan = TopicPlan { name: name.clone(), role, partitions, replication, configs };
+        let topic = self.all.entry(name).or_insert(plan);
+        topic.partitions = topic.partitions.max(partitions);
+    }
+
+    /// A declared topic.
+    pub fn declared(&mut self, topic: &Topic) -> String {
+        let retention = topic.retention_ms.map_or_else(|| "-1".to_owned(), |ms| ms.to_string());
+        let mut own = vec![("cleanup.policy", "delete".to_owned()), ("retention.ms", retention)];
+        own.extend(topic.retention_bytes.map(|b| ("retention.bytes", b.to_string())));
+        let name = topic.name.value.clone();
+        self.add(name.clone(), TopicRole::Declared, topic.partitions.value, topic.replication, &own);
+        name
+    }
+
+    /// Rows to sinks. Kept until DeleteRecords below the sinks' committed offsets.
+    pub fn sink(&mut self, operator: &str, partitions: u32) -> String {
+        let name = names::sink_topic(&self.pipeline.name, operator);
+        self.add(name.clone(), TopicRole::Sink, partitions, None, &kept());
+        name
+    }
+
+    /// An operator's changelog. Not compacted: a record is a delta, and Kafka refuses DeleteRecords on compacted topics.
+    pub fn changelog(&mut self, operator: &str, partitions: u32) -> String {
+        let name = names::changelog_topic(&self.pipeline.name, operator);
+        self.add(name.clone(), TopicRole::Changelog, partitions, None, &kept());
+        name
+    }
+
+    /// Positions and splits of the sources.
+    pub fn positions_and_splits(&mut self) -> (String, String) {
+        let positions = names::positions_topic(&self.pipeline.name);
+        let compact = [("cleanup.policy", "compact".to_owned())];
+        self.add(positions.clone(), TopicRole::Positions, SPLIT_PARTITIONS, None, &compact);
+        let splits = names::splits_topic(&self.pipeline.name);
+        self.add(splits.clone(), TopicRole::Splits, SPLIT_PARTITIONS, None, &kept());
+        (positions, splits)
+    }
+
+    /// The dead letters of a pipeline that declares no topic for them.
+    pub fn dead_letters(&mut self) -> String {
+        let name = names::dead_letter_topic(&self.pipeline.name);
+        let own =
+            [("cleanup.policy", "delete".to_owned()), ("retention.ms", DEAD_LETTER_RETENTION_MS.to_string())];
+        self.add(name.clone(), TopicRole::DeadLetters, DEAD_LETTER_PARTITIONS, None, &own);
+        name
+    }
+}
+
+fn kept() -> [(&'static str, String); 2] {
+    [("cleanup.policy", "delete".to_owned()), ("retention.ms", "-1".to_owned())]
+}

@@ -1,0 +1,89 @@
+//! Edits of the main job, each as a replacement of text, and what the diff says about it.
+
+use millstream_plan::{Lock, diff};
+
+const ALL_KEPT: &str = "= revenue keeps its state\n= unique keeps its state\n";
+
+/// The main job, with `from` replaced by `to`, against the main job.
+fn check(from: &str, to: &str, wanted: &str) {
+    let text = crate::main_job();
+    assert!(text.contains(from), "the example has {from:?}");
+    let before = Lock::of(&crate::job(&text));
+    let before = Lock::parse(&before.to_string()).expect("a lock reads what it writes");
+    let after = crate::job(&text.replacen(from, to, 1));
+    let shown: String = diff(&before, &after).iter().map(|c| format!("{c}\n")).collect();
+    assert_eq!(shown, wanted, "{from} -> {to}");
+}
+
+#[test]
+fn edits_keep_what_they_can() {
+    let rebuilt = "~ revenue is rebuilt: its definition has changed\n= unique keeps its state\n";
+    for (from, to, wanted) in [
+        ("version: 1", "version: 1 # no edit", ALL_KEPT),
+        // Formatting, rules and settings that state does not depend on.
+        ("SELECT i.store_id", "select   i.store_id /* the store */", ALL_KEPT),
+        ("allow: 10m", "allow: 20m", ALL_KEPT),
+        ("delay: 2m, idle: 30s", "delay: 5m, idle: 1m", ALL_KEPT),
+        ("within: 48h", "within: 72h", ALL_KEPT),
+        ("fuel: 100000000", "fuel: 200000000", ALL_KEPT),
+        ("roll: { size: 128MiB", "roll: { size: 64MiB", ALL_KEPT),
+        ("currency:       { type: string", "currency:       { type: bytes", ALL_KEPT),
+        // The query, its window, the types of its columns, the key.
+        ("COUNT(*) AS invoices", "COUNT(*) AS n", rebuilt),
+        ("INTERVAL '5 minutes'", "INTERVAL '10 minutes'", rebuilt),
+        (
+            "total:          { type: decimal, precision: 18, scale: 2",
+            "total:          { type: decimal, precision: 20, scale: 2",
+            rebuilt,
+        ),
+        (
+            "key: [store_id, invoice_id]",
+            "key: [store_id, invoice_id, counter_id]",
+            "= revenue keeps its state\n~ unique is rebuilt: its definition has changed\n",
+        ),
+        // Partitions: growing moves keys, shrinking cannot be.
+        (
+            "partitions: 600",
+            "partitions: 700",
+            "~ revenue is rebuilt: the topic that it reads goes from 600 to 700 partitions, which moves keys\n\
+             ~ unique is rebuilt: the topic that it reads goes from 600 to 700 partitions, which moves keys\n\
+             ~ topic invoices grows from 600 to 700 partitions\n",
+        ),
+        (
+            "partitions: 12",
+            "partitions: 6",
+            "= revenue keeps its state\n= unique keeps its state\n\
+             ! topic dead_letter cannot shrink from 12 to 6 partitions: give the new one another name\n",
+        ),
+        (
+            "name: store-invoices",
+            "name: other",
+            "= revenue keeps its state\n= unique keeps its state\n\
+             + topic other-positions\n+ topic other-revenue\n+ topic other-revenue-state\n+ topic other-splits\n\
+             + topic other-unique\n+ topic other-unique-state\n\
+             - topic store-invoices-positions is not used any more and is left as it is\n\
+             - topic store-invoices-revenue is not used any more and is left as it is\n\
+             - topic store-invoices-revenue-state is not used any more and is left as it is\n\
+             - topic store-invoices-splits is not used any more and is left as it is\n\
+             - topic store-invoices-unique is not used any more and is left as it is\n\
+             - topic store-invoices-unique-state is not used any more and is left as it is\n",
+        ),
+    ] {
+        check(from, to, wanted);
+    }
+}
+
+#[test]
+fn a_lock_that_is_not_ours_is_refused() {
+    let good = Lock::of(&crate::job(&crate::main_job())).to_string();
+    assert_eq!(Lock::parse(&good).unwrap().to_string(), good);
+    for (text, line) in [
+        (String::new(), 1),
+        ("millstream plan 2 x\n".to_owned(), 1),
+        (format!("{good}state x 1 -\n"), good.lines().count() + 1),
+        (format!("{good}topic invoices 600 declared\n"), good.lines().count() + 1),
+        (format!("{good}topic t many declared\n"), good.lines().count() + 1),
+    ] {
+        assert_eq!(Lock::parse(&text).unwrap_err().line, line, "{text}");
+    }
+}

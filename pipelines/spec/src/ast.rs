@@ -1,0 +1,559 @@
+//! The typed spec: what a pipeline file says, with positions, defaults filled in, secrets hidden. Made by `lower/`,
+//! checked by `check/`, read by the plan and the worker.
+//!
+//! Never enters: what follows from it (stages, internal topics: `millstream-plan`).
+
+use std::collections::BTreeMap;
+
+use millstream_types::Secret;
+use serde::de::DeserializeOwned;
+
+use crate::catalog::{Delivery, Scheme};
+use crate::diagnostic::Diagnostic;
+use crate::load;
+use crate::node::{Data, Node, Origin, Text};
+use crate::scalar::Rate;
+use crate::span::{Span, Spanned};
+use crate::sql::{SqlText, WindowCall};
+use crate::value::Value;
+
+/// A pipeline.
+#[derive(Clone, Debug)]
+pub struct Pipeline {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// Where its topics are.
+    pub broker: Broker,
+    /// What holds where a component says nothing.
+    pub defaults: Defaults,
+    /// Secrets by name.
+    pub secrets: BTreeMap<String, Spanned<Secret>>,
+    /// Hosts that may be dialled although they come from a variable or a record.
+    pub egress_allow: Vec<Spanned<String>>,
+    /// Schemas by id.
+    pub schemas: BTreeMap<String, Schema>,
+    /// Topics by id.
+    pub topics: BTreeMap<String, Topic>,
+    /// Sources by id.
+    pub sources: BTreeMap<String, Source>,
+    /// Tables by id.
+    pub tables: BTreeMap<String, Table>,
+    /// Transforms by id.
+    pub transforms: BTreeMap<String, Transform>,
+    /// Sinks by id.
+    pub sinks: BTreeMap<String, Sink>,
+    /// What happens to bad records and to failures that pass.
+    pub errors: Errors,
+    /// How many workers.
+    pub scaling: Scaling,
+    /// Tests in the order written.
+    pub tests: Vec<TestCase>,
+}
+
+/// Where topics are.
+#[derive(Clone, Debug)]
+pub enum Broker {
+    /// In this process.
+    Embedded,
+    /// A Kafka cluster.
+    Cluster(Cluster),
+}
+
+/// A Kafka cluster.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    /// Brokers as host:port.
+    pub bootstrap: Vec<Spanned<String>>,
+    /// TLS, where it is used.
+    pub tls: Option<Tls>,
+    /// Who we are, where the cluster asks.
+    pub sasl: Option<Sasl>,
+}
+
+/// TLS to a cluster: PEM files.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// Certificates to trust; the system's without.
+    pub ca: Option<String>,
+    /// Our certificate.
+    pub cert: Option<String>,
+    /// The file of our key.
+    pub key: Option<String>,
+}
+
+/// SASL to a cluster.
+#[derive(Clone, Debug)]
+pub struct Sasl {
+    /// `plain`, `scram-sha-256` or `scram-sha-512`.
+    pub mechanism: String,
+    /// The user's name.
+    pub username: Secret,
+    /// The password.
+    pub password: Secret,
+}
+
+/// What holds where a component says nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Defaults {
+    /// The promise of every path.
+    pub delivery: Delivery,
+    /// The longest time between two commits of a worker, in milliseconds.
+    pub commit_interval_ms: u64,
+    /// The parts of a keyed stage's state behind an exchange.
+    pub key_groups: u32,
+}
+
+/// What happens to data that does not fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fit {
+    /// The schema grows.
+    Evolve,
+    /// The record is refused to the dead letters.
+    Freeze,
+    /// The record is dropped and counted.
+    DiscardRow,
+}
+
+/// The columns of what flows somewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schema {
+    /// Its id.
+    pub id: Spanned<String>,
+    /// What happens to unknown columns.
+    pub columns: Fit,
+    /// What happens to values of another type.
+    pub data_type: Fit,
+    /// The columns in the order written.
+    pub fields: Vec<SchemaField>,
+}
+
+impl Schema {
+    /// The column of a name.
+    pub fn field(&self, name: &str) -> Option<&SchemaField> {
+        self.fields.iter().find(|f| f.name.value == name)
+    }
+}
+
+/// A column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SchemaField {
+    /// Its name.
+    pub name: Spanned<String>,
+    /// Its type.
+    pub data_type: FieldType,
+    /// Whether it is always there.
+    pub required: bool,
+}
+
+/// A column's type. All timestamps are UTC.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FieldType {
+    /// UTF-8.
+    String,
+    /// True or false.
+    Bool,
+    /// A signed integer of this many bits.
+    Int(u8),
+    /// A float of this many bits.
+    Float(u8),
+    /// An exact number.
+    Decimal {
+        /// Digits in all, 1 to 38.
+        precision: u8,
+        /// Digits after the point.
+        scale: u8,
+    },
+    /// Milliseconds since 1970.
+    TimestampMs,
+    /// Microseconds since 1970.
+    TimestampUs,
+    /// Days since 1970.
+    Date,
+    /// Bytes.
+    Bytes,
+    /// A list.
+    List(Box<SchemaField>),
+    /// A struct.
+    Struct(Vec<SchemaField>),
+}
+
+impl FieldType {
+    /// In one line, for fingerprints and `explain`.
+    pub fn describe(&self) -> String {
+        match self {
+            FieldType::String => "string".to_owned(),
+            FieldType::Bool => "bool".to_owned(),
+            FieldType::Int(bits) => format!("int{bits}"),
+            FieldType::Float(bits) => format!("float{bits}"),
+            FieldType::Decimal { precision, scale } => format!("decimal({precision},{scale})"),
+            FieldType::TimestampMs => "timestamp_ms".to_owned(),
+            FieldType::TimestampUs => "timestamp_us".to_owned(),
+            FieldType::Date => "date".to_owned(),
+            FieldType::Bytes => "bytes".to_owned(),
+            FieldType::List(item) => format!("list({})", item.data_type.describe()),
+            FieldType::Struct(fields) => {
+                let parts: Vec<String> =
+                    fields.iter().map(|f| format!("{} {}", f.name.value, f.data_type.describe())).collect();
+                format!("struct({})", parts.join(", "))
+            }
+        }
+    }
+}
+
+/// A topic that the pipeline declares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topic {
+    /// Its id.
+    pub id: Spanned<String>,
+    /// Its name on the broker.
+    pub name: Spanned<String>,
+    /// How many partitions.
+    pub partitions: Spanned<u32>,
+    /// How many replicas; nothing for the broker's default.
+    pub replication: Option<u16>,
+    /// The columns that choose the partition; empty for none.
+    pub key: Vec<Spanned<String>>,
+    /// How long records are kept, in milliseconds from their append; nothing for ever.
+    pub retention_ms: Option<u64>,
+    /// How many bytes a partition keeps.
+    pub retention_bytes: Option<u64>,
+}
+
+/// A component's own settings: checked against its schema, `${…}` filled in. Durations and sizes are
+/// text in their written form, which the connector's own types parse.
+#[derive(Clone, Debug)]
+pub struct Config {
+    node: Node,
+}
+
+impl Config {
+    pub(crate) fn new(node: Node) -> Config {
+        Config { node }
+    }
+
+    /// The settings as the connector that a scheme chose reads them: the DSN under its key, without the scheme if it
+    /// wants only the rest.
+    pub(crate) fn for_scheme(mut self, field: &str, scheme: &Scheme) -> Config {
+        let Data::Map(entries) = &mut self.node.data else { return self };
+        for entry in entries.iter_mut().filter(|e| e.key.value == field) {
+            scheme.field.clone_into(&mut entry.key.value);
+            if let (true, Data::Scalar(scalar)) = (scheme.rest, &mut entry.value.data) {
+                let rest = scalar.expose().split_once(':').map_or("", |(_, rest)| rest);
+                let rest = rest.strip_prefix("//").unwrap_or(rest).to_owned();
+                scalar.text = Text::Hidden(Secret::new(rest));
+            }
+        }
+        self
+    }
+
+    /// Reads the settings into the component's own struct. A refusal points at the setting.
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T, Box<Diagnostic>> {
+        load::decode(&self.node)
+    }
+
+    /// A setting's text, where it is one and no secret.
+    pub fn text(&self, key: &str) -> Option<Spanned<String>> {
+        let node = self.node.get(key)?;
+        Some(Spanned::new(node.scalar()?.clear()?.to_owned(), node.span))
+    }
+
+    /// A setting's text, secret or not.
+    pub fn secret(&self, key: &str) -> Option<Spanned<Secret>> {
+        let node = self.node.get(key)?;
+        Some(Spanned::new(Secret::new(node.scalar()?.expose()), node.span))
+    }
+
+    /// The texts of a setting that is a list.
+    pub fn texts(&self, key: &str) -> Vec<Spanned<String>> {
+        let items = self.node.get(key).map_or(&[][..], Node::items);
+        items.iter().filter_map(|n| Some(Spanned::new(n.scalar()?.clear()?.to_owned(), n.span))).collect()
+    }
+
+    /// Where a setting's value came from: a host that is not [`Origin::Literal`] needs `egress`.
+    pub fn origin(&self, key: &str) -> Option<Origin> {
+        Some(self.node.get(key)?.scalar()?.origin)
+    }
+
+    /// Where a setting is; the component's own place where it is not set.
+    pub fn span(&self, key: &str) -> Span {
+        self.node.get(key).map_or(self.node.span, |n| n.span)
+    }
+
+    /// The settings in one line each, secrets as `***`, for `explain` and `diff`.
+    pub fn describe(&self) -> String {
+        crate::value::describe(&self.node)
+    }
+}
+
+/// What the pipeline reads.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Its id.
+    pub id: Spanned<String>,
+    /// The connector.
+    pub type_name: Spanned<String>,
+    /// The columns of its records.
+    pub schema: Option<Spanned<String>>,
+    /// The promise of paths from here, where it says one.
+    pub delivery: Option<Spanned<Delivery>>,
+    /// The connector's settings.
+    pub config: Config,
+}
+
+/// What it joins and looks up.
+#[derive(Clone, Debug)]
+pub struct Table {
+    /// Its id.
+    pub id: Spanned<String>,
+    /// The connector.
+    pub type_name: Spanned<String>,
+    /// The columns that name a row.
+    pub key: Vec<Spanned<String>>,
+    /// The columns of its rows.
+    pub schema: Option<Spanned<String>>,
+    /// The connector's settings.
+    pub config: Config,
+}
+
+/// What it does.
+#[derive(Clone, Debug)]
+pub struct Transform {
+    /// Its id.
+    pub id: Spanned<String>,
+    /// The word after `type:`.
+    pub type_name: Spanned<String>,
+    /// What it reads: streams, and tables where it joins.
+    pub inputs: Vec<Spanned<String>>,
+    /// What it does with them.
+    pub op: Operator,
+}
+
+/// An operator.
+#[derive(Clone, Debug)]
+pub enum Operator {
+    /// A query.
+    Sql(Sql),
+    /// A function.
+    Wasm(Wasm),
+    /// A topic, written here and read by what follows.
+    Topic(TopicOp),
+    /// Repeats dropped.
+    Dedupe(Dedupe),
+    /// Rows for which a condition holds.
+    Filter(SqlText),
+    /// Columns by expression, in the order written.
+    Map(Vec<(Spanned<String>, SqlText)>),
+    /// Outputs by condition, and the one for the rest.
+    Route(Vec<(Spanned<String>, SqlText)>, Option<Spanned<String>>),
+    /// All inputs as one.
+    Union,
+}
+
+/// A query.
+#[derive(Clone, Debug)]
+pub struct Sql {
+    /// The text, with its places in the file.
+    pub sql: SqlText,
+    /// Its window functions.
+    pub windows: Vec<WindowCall>,
+    /// When a window's row is sent, where the file says so.
+    pub emit: Option<Spanned<Emit>>,
+    /// Late rows, where the file says so; [`Late::default_rule`] otherwise.
+    pub late: Option<Spanned<Late>>,
+}
+
+/// When a window's row is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Emit {
+    /// Once, when the watermark has passed the window's end and the allowance.
+    OnClose,
+    /// Before that too, at most this often in milliseconds.
+    OnUpdate(u64),
+}
+
+/// Late rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Late {
+    /// How long after its end a window stays open, in milliseconds.
+    pub allow_ms: u64,
+    /// What happens to rows that come later.
+    pub then: LateThen,
+}
+
+impl Late {
+    /// What holds where the file says nothing: no allowance, to the dead letters, since a silent loss is the worst.
+    pub fn default_rule() -> Late {
+        Late { allow_ms: 0, then: LateThen::DeadLetter }
+    }
+}
+
+/// What happens to a late row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LateThen {
+    /// Dropped and counted.
+    Drop,
+    /// To the dead letters.
+    DeadLetter,
+    /// To a topic, by its id.
+    Topic(Option<Spanned<String>>),
+    /// The window's row is sent again.
+    Update,
+}
+
+/// A function.
+#[derive(Clone, Debug)]
+pub struct Wasm {
+    /// The component's file, relative to the pipeline's, or a digest.
+    pub module: Spanned<String>,
+    /// Tables that it looks up.
+    pub lookup: Vec<Spanned<String>>,
+    /// The schema of what it returns.
+    pub output: Option<Spanned<String>>,
+    /// Memory of one instance, in bytes.
+    pub memory_bytes: u64,
+    /// Instructions of one call.
+    pub fuel: u64,
+    /// Values that it may ask for.
+    pub config: BTreeMap<String, String>,
+}
+
+/// A topic in the middle of a pipeline.
+#[derive(Clone, Debug)]
+pub struct TopicOp {
+    /// The topic's id.
+    pub topic: Spanned<String>,
+    /// Event time for what follows.
+    pub watermark: Option<Watermark>,
+}
+
+/// How far event time has come, from the records of a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watermark {
+    /// The column.
+    pub column: Spanned<String>,
+    /// How far records may be out of order, in milliseconds.
+    pub delay_ms: u64,
+    /// After how long a partition read to its end holds nothing back, in milliseconds.
+    pub idle_ms: u64,
+}
+
+/// Repeats dropped.
+#[derive(Clone, Debug)]
+pub struct Dedupe {
+    /// The columns that make two records the same.
+    pub key: Vec<Spanned<String>>,
+    /// How far apart in event time, in milliseconds.
+    pub within_ms: u64,
+}
+
+/// What the pipeline writes.
+#[derive(Clone, Debug)]
+pub struct Sink {
+    /// Its id.
+    pub id: Spanned<String>,
+    /// The word after `type:`.
+    pub type_name: Spanned<String>,
+    /// The connector: the type, or what the scheme of its DSN chose.
+    pub connector: String,
+    /// What it writes.
+    pub inputs: Vec<Spanned<String>>,
+    /// Which rows.
+    pub condition: Option<SqlText>,
+    /// The promise of paths that end here, where it says one.
+    pub delivery: Option<Spanned<Delivery>>,
+    /// How many writers at most.
+    pub writers: u32,
+    /// Whether a row takes the place of the one with its key (`mode: upsert`).
+    pub upserts: bool,
+    /// The connector's settings.
+    pub config: Config,
+}
+
+/// What happens to bad records and to failures that pass.
+#[derive(Clone, Debug)]
+pub struct Errors {
+    /// What happens to a bad record.
+    pub action: DataAction,
+    /// The dead-letter topic's id; `<pipeline>-dead_letters` is made without one.
+    pub topic: Option<Spanned<String>>,
+    /// Above this share `on_exceed` happens.
+    pub max_rate: Rate,
+    /// What happens above `max_rate`.
+    pub on_exceed: OnExceed,
+    /// The first pause between tries, in milliseconds.
+    pub backoff_initial_ms: u64,
+    /// The longest pause, in milliseconds.
+    pub backoff_max_ms: u64,
+}
+
+/// What happens to a bad record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DataAction {
+    /// To the dead letters.
+    DeadLetter,
+    /// Dropped and counted.
+    Drop,
+    /// The pipeline stops.
+    Stop,
+}
+
+/// What happens when too many records are bad.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnExceed {
+    /// The pipeline waits for a person.
+    Pause,
+    /// It ends with an error.
+    Stop,
+    /// Nothing.
+    Continue,
+}
+
+/// How many workers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scaling {
+    /// The fewest.
+    pub workers_min: u32,
+    /// The most.
+    pub workers_max: u32,
+    /// The lag above which more are asked for, in milliseconds.
+    pub target_lag_ms: u64,
+}
+
+/// A test of the pipeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TestCase {
+    /// What it shows.
+    pub name: Spanned<String>,
+    /// Rows by source and table.
+    pub inputs: Vec<(Spanned<String>, Vec<Spanned<Value>>)>,
+    /// Where event time stands after the inputs, in milliseconds; the end of time without.
+    pub advance_watermark_ms: Option<i64>,
+    /// What goes wrong.
+    pub scenario: Option<Scenario>,
+    /// Rows by transform, sink or topic.
+    pub expect: Vec<(Spanned<String>, Expect)>,
+}
+
+/// What goes wrong in a test.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scenario {
+    /// The component.
+    pub component: Spanned<String>,
+    /// The point, one of [`crate::shape::core::FAIL_POINTS`].
+    pub point: String,
+    /// Whether the worker comes back.
+    pub restart: bool,
+}
+
+/// What a test wants of a component.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expect {
+    /// Rows in any order.
+    pub rows: Option<Vec<Spanned<Value>>>,
+    /// Whether other rows and columns may be there.
+    pub subset: bool,
+    /// How many rows.
+    pub count: Option<u64>,
+    /// Columns in which no two rows are the same.
+    pub unique_by: Vec<Spanned<String>>,
+}

@@ -1,0 +1,302 @@
+//! The connectors that come with Millstream, as a pipeline file names them, for those who lint without linking them. The
+//! owner of each setting is the connector's own config struct; a test of the worker, which knows both, holds them
+//! together.
+//!
+//! Never enters: connectors of others; a caller adds theirs to the list.
+
+use super::{ByScheme, ComponentSchema, Delivery, ListCatalog, Scheme};
+use crate::shape::{DURATION, Field, Kind, Section, Shape};
+
+static PARQUET: Shape = Shape {
+    what: "a file format",
+    fields: &[
+        Field::optional("type", Kind::Word(&["parquet"]), "parquet", "The format of the files."),
+        Field::optional(
+            "compression",
+            Kind::Word(&["zstd", "snappy", "none"]),
+            "zstd",
+            "How pages are compressed.",
+        ),
+        Field::optional(
+            "row_group_rows",
+            Kind::Int(1_024, 16_777_216),
+            "1048576",
+            "Rows of a row group at most.",
+        ),
+    ],
+};
+
+static ROLL: Shape = Shape {
+    what: "when a file is closed",
+    fields: &[
+        Field::optional("size", Kind::Size(1_024, 5 << 30), "128MiB", "At this size."),
+        Field::optional("interval", Kind::Duration(100, 86_400_000), "10m", "At this age."),
+        Field::optional(
+            "idle",
+            Kind::Duration(100, 86_400_000),
+            "2m",
+            "When nothing has come for this long.",
+        ),
+    ],
+};
+
+static S3: Shape = Shape {
+    what: "access to an S3 store",
+    fields: &[
+        Field::optional("region", Kind::Text, "us-east-1", "The region."),
+        Field::optional("endpoint", Kind::Text, "", "The server, for stores that are not Amazon's."),
+        Field::optional(
+            "access_key_id",
+            Kind::Secret,
+            "",
+            "The access key's id; without, the machine's own role.",
+        ),
+        Field::optional("secret_access_key", Kind::Secret, "", "The access key."),
+        Field::optional("session_token", Kind::Secret, "", "The session's token, for temporary keys."),
+        Field::optional(
+            "allow_http",
+            Kind::Bool,
+            "false",
+            "Whether the endpoint may be spoken to without TLS.",
+        ),
+    ],
+};
+
+static FILE_SOURCE: &[Field] = &[
+    Field::required(
+        "path",
+        Kind::Text,
+        "Which files: a path with *, ?, [a-z] and **, from the pipeline's folder.",
+    ),
+    Field::optional(
+        "watch",
+        Kind::Bool,
+        "false",
+        "Whether to wait for more lines and files; else the input ends.",
+    ),
+    Field::optional(
+        "max_line",
+        Kind::Size(64, 64 << 20),
+        "1MiB",
+        "The longest line; a longer one is a bad record.",
+    ),
+    Field::optional(
+        "read_size",
+        Kind::Size(64, 64 << 20),
+        "1MiB",
+        "How many bytes are read from a file at once.",
+    ),
+    Field::optional("poll_interval", Kind::Duration(10, 3_600_000), "1s", "How often to look for changes."),
+    Field::optional(
+        "max_open_files",
+        Kind::Int(1, 65_536),
+        "256",
+        "How many files are kept open between reads.",
+    ),
+    Field::optional(
+        "on_rewrite",
+        Kind::Word(&["restart", "stop"]),
+        "restart",
+        "When a file was rewritten under its reader.",
+    ),
+];
+
+static HTTP_SOURCE: &[Field] = &[
+    Field::required("listen", Kind::Text, "The address, as 0.0.0.0:8085."),
+    Field::required("path", Kind::Text, "The path that records are posted to."),
+    Field::optional("ack", Kind::Word(&["on_commit"]), "on_commit", "When a request is answered."),
+    Field::optional("remember", DURATION, "48h", "How long idempotency keys are remembered."),
+    Field::optional(
+        "idempotency_field",
+        Kind::Text,
+        "",
+        "The field that stands for the key without an Idempotency-Key header.",
+    ),
+    Field::optional("max_body", Kind::Size(1, 64 << 20), "1MiB", "The longest body."),
+];
+
+static FILE_TABLE: &[Field] = &[
+    Field::required("path", Kind::Text, "The CSV file, from the pipeline's folder; it has a header line."),
+    Field::required("key", Kind::List(&Kind::Name, 1), "The columns that tell rows apart."),
+    Field::optional("delimiter", Kind::Text, ",", "What stands between columns."),
+    Field::optional("max_size", Kind::Size(1, 4 << 30), "256MiB", "The greatest file that is taken."),
+    Field::optional(
+        "poll_interval",
+        Kind::Duration(10, 3_600_000),
+        "5s",
+        "How often to look whether it has changed.",
+    ),
+];
+
+static OBJECT_STORE: &[Field] = &[
+    Field::required(
+        "url",
+        Kind::Text,
+        "Where: s3://bucket/folder, file:///folder, or a folder from the pipeline's own.",
+    ),
+    Field::optional("format", Kind::Struct(&PARQUET), "", "How files are written."),
+    Field::optional(
+        "partition_by",
+        Kind::List(&Kind::Text, 0),
+        "[]",
+        "Folders: a column, or year, month, day, hour of a time column.",
+    ),
+    Field::optional("roll", Kind::Struct(&ROLL), "", "When files are closed and committed."),
+    Field::optional("max_open_files", Kind::Int(1, 4_096), "64", "How many files are being encoded at once."),
+    Field::optional(
+        "encode_memory",
+        Kind::Size(1 << 20, 64 << 30),
+        "256MiB",
+        "How much memory encoding may take.",
+    ),
+    Field::optional("part_size", Kind::Size(5 << 20, 512 << 20), "8MiB", "The size of uploaded parts."),
+    Field::optional("s3", Kind::Struct(&S3), "", "Access to an S3 store."),
+];
+
+const TABLE: Field = Field::required("table", Kind::Text, "The table; made where it is not there.");
+const MODE: Field = Field::optional(
+    "mode",
+    Kind::Word(&["upsert", "insert"]),
+    "upsert",
+    "Whether a row takes the place of the one with its key, or is added.",
+);
+const KEY: Field =
+    Field::optional("key", Kind::List(&Kind::Name, 0), "[]", "The columns that tell rows apart.");
+const CREATE: Field =
+    Field::optional("create", Kind::Bool, "true", "Whether to make the table when it is not there.");
+const COMMIT_INTERVAL: Field =
+    Field::optional("commit_interval", Kind::Duration(10, 600_000), "1s", "How often rows are committed.");
+const MAX_STAGED: Field = Field::optional(
+    "max_staged",
+    Kind::Size(1 << 16, 4 << 30),
+    "64MiB",
+    "A commit comes early when this much is waiting.",
+);
+
+static SQLITE: &[Field] = &[
+    Field::required("path", Kind::Text, "The database file; made when it is not there."),
+    TABLE,
+    MODE,
+    KEY,
+    CREATE,
+    Field::optional(
+        "decimals",
+        Kind::Word(&["text", "scaled_integer"]),
+        "text",
+        "How exact decimals are kept.",
+    ),
+    COMMIT_INTERVAL,
+    MAX_STAGED,
+    Field::optional(
+        "busy_timeout",
+        Kind::Duration(0, 600_000),
+        "5s",
+        "How long to wait for another program's lock.",
+    ),
+    Field::optional(
+        "synchronous",
+        Kind::Word(&["full", "normal"]),
+        "full",
+        "Whether each commit is flushed.",
+    ),
+];
+
+static POSTGRES: &[Field] = &[
+    Field::required("dsn", Kind::Secret, "postgres://user:password@host/database."),
+    TABLE,
+    MODE,
+    KEY,
+    CREATE,
+    COMMIT_INTERVAL,
+    MAX_STAGED,
+];
+
+/// What every database sink has; settings of one alone are set under its own type.
+static SQL_DATABASE: &[Field] = &[
+    Field::required(
+        "dsn",
+        Kind::Secret,
+        "sqlite:path or postgres://user:password@host/database; the scheme chooses.",
+    ),
+    TABLE,
+    MODE,
+    KEY,
+    CREATE,
+    COMMIT_INTERVAL,
+    MAX_STAGED,
+];
+
+static HTTP_SINK: &[Field] = &[
+    Field::required("url", Kind::Text, "Where each row is posted."),
+    Field::optional("method", Kind::Word(&["POST", "PUT"]), "POST", "The method."),
+    Field::optional("headers", Kind::Map(&Kind::Secret), "", "Headers of every request."),
+    Field::optional("timeout", DURATION, "10s", "How long an answer may take."),
+];
+
+const fn exactly_once(
+    section: Section,
+    type_name: &'static str,
+    doc: &'static str,
+    fields: &'static [Field],
+) -> ComponentSchema {
+    ComponentSchema {
+        section,
+        type_name,
+        doc,
+        fields,
+        delivery: (Delivery::ExactlyOnce, ""),
+        writers: 4,
+        by_scheme: None,
+    }
+}
+
+/// `type: sql_database`: the DSN's scheme chooses among the database sinks (docs/adr/0021).
+pub const SQL_DATABASE_SINK: ComponentSchema = ComponentSchema {
+    by_scheme: Some(ByScheme {
+        field: "dsn",
+        schemes: &[
+            Scheme { scheme: "sqlite", connector: "sqlite", field: "path", rest: true },
+            Scheme { scheme: "postgres", connector: "postgres", field: "dsn", rest: false },
+            Scheme { scheme: "postgresql", connector: "postgres", field: "dsn", rest: false },
+        ],
+    }),
+    ..exactly_once(
+        Section::Sinks,
+        "sql_database",
+        "A table of whichever database the DSN names.",
+        SQL_DATABASE,
+    )
+};
+
+/// The list.
+pub static CONNECTORS: &[ComponentSchema] = &[
+    exactly_once(Section::Sources, "file", "Lines of files, watched if wanted.", FILE_SOURCE),
+    exactly_once(
+        Section::Sources,
+        "http_server",
+        "Records posted over HTTP, answered when committed.",
+        HTTP_SOURCE,
+    ),
+    exactly_once(
+        Section::Tables,
+        "file",
+        "A table in a CSV file, read at start and again when it changes.",
+        FILE_TABLE,
+    ),
+    ComponentSchema {
+        writers: 16,
+        ..exactly_once(Section::Sinks, "object_store", "Parquet files in a folder or a bucket.", OBJECT_STORE)
+    },
+    SQL_DATABASE_SINK,
+    exactly_once(Section::Sinks, "sqlite", "A table in a SQLite file.", SQLITE),
+    exactly_once(Section::Sinks, "postgres", "A table in PostgreSQL.", POSTGRES),
+    ComponentSchema {
+        delivery: (Delivery::AtLeastOnce, "an HTTP server may have taken a request whose answer was lost"),
+        ..exactly_once(Section::Sinks, "http", "Rows posted to a URL, with an idempotency key.", HTTP_SINK)
+    },
+];
+
+/// The catalog of the connectors that come with Millstream.
+pub fn catalog() -> ListCatalog {
+    ListCatalog(CONNECTORS.to_vec())
+}

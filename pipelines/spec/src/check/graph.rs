@@ -1,0 +1,282 @@
+//! Who reads whom: unknown inputs, circles, tables where streams belong, lookups, schemas and topics by name, what
+//! nobody reads, and the promise of each path.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Check;
+use crate::ast::{Broker, DataAction, LateThen, Operator, Transform};
+use crate::capability::Feature;
+use crate::catalog::Delivery;
+use crate::code;
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::flow::{INPUTS_MAX, section_of};
+use crate::shape::Section;
+use crate::span::{Span, Spanned};
+use crate::sql;
+use crate::suggest::nearest;
+
+pub(super) fn check(check: &Check<'_>, out: &mut Diagnostics) {
+    for transform in check.pipeline.transforms.values() {
+        transform_inputs(check, transform, out);
+    }
+    for sink in check.pipeline.sinks.values() {
+        inputs(check, &sink.inputs, false, "a sink", out);
+        if let Some(condition) = &sink.condition {
+            check.needs(Feature::SinkWhere, condition.span, out);
+        }
+    }
+    cycles(check, out);
+    references(check, out);
+    unused(check, out);
+    delivery(check, out);
+    if let Broker::Cluster(cluster) = &check.pipeline.broker {
+        let span = cluster.bootstrap.first().map_or(check.pipeline.name.span, |b| b.span);
+        if cluster.tls.is_some() {
+            check.needs(Feature::BrokerTls, span, out);
+        }
+        if cluster.sasl.is_some() {
+            check.needs(Feature::BrokerSasl, span, out);
+        }
+    }
+}
+
+fn inputs(check: &Check<'_>, inputs: &[Spanned<String>], tables: bool, what: &str, out: &mut Diagnostics) {
+    let pipeline = check.pipeline;
+    if let Some(input) = inputs.get(INPUTS_MAX) {
+        let message = format!("{what} has {} inputs; one has at most {INPUTS_MAX}", inputs.len());
+        out.push(Diagnostic::new(&code::OUT_OF_BOUNDS, input.span, message));
+    }
+    let mut seen: BTreeMap<&str, Span> = BTreeMap::new();
+    for input in inputs.iter().take(INPUTS_MAX) {
+        if let Some(first) = seen.insert(&input.value, input.span) {
+            let message = format!("the input {:?} is named twice", input.value);
+            out.push(
+                Diagnostic::new(&code::DUPLICATE_INPUT, input.span, message)
+                    .related(first, "first named here"),
+            );
+            continue;
+        }
+        match section_of(pipeline, &input.value) {
+            Some(Section::Sources | Section::Transforms) => {}
+            Some(Section::Tables) if tables => {}
+            Some(Section::Tables) => {
+                let message = format!("{:?} is a table; {what} reads streams", input.value);
+                let help = "a function looks tables up with `lookup`; sql joins them";
+                out.push(Diagnostic::new(&code::WRONG_KIND_OF_INPUT, input.span, message).help(help));
+            }
+            Some(Section::Sinks) => {
+                let message = format!("{:?} is a sink, which nothing can read", input.value);
+                let read = pipeline.sinks.get(&input.value).map(|s| &s.inputs);
+                let instead = read.and_then(|i| i.first()).map(|i| i.value.clone());
+                out.push(Diagnostic::new(&code::WRONG_KIND_OF_INPUT, input.span, message).suggest(instead));
+            }
+            None => unknown_input(check, input, tables, out),
+        }
+    }
+}
+
+fn unknown_input(check: &Check<'_>, input: &Spanned<String>, tables: bool, out: &mut Diagnostics) {
+    let pipeline = check.pipeline;
+    // A component that lint could not read is there all the same, by its id; only its type was at fault.
+    if check.unread.contains(input.value.as_str()) {
+        return;
+    }
+    if pipeline.topics.contains_key(&input.value) {
+        let writer = pipeline
+            .transforms
+            .values()
+            .find(|t| matches!(&t.op, Operator::Topic(topic) if topic.topic.value == input.value));
+        let message = format!("{:?} is a topic, not a component", input.value);
+        let diagnostic = Diagnostic::new(&code::WRONG_KIND_OF_INPUT, input.span, message);
+        out.push(match writer {
+            Some(writer) => diagnostic.suggest(Some(writer.id.value.clone())),
+            None => diagnostic.help("a transform of type topic writes it, and is what others read"),
+        });
+        return;
+    }
+    let names = pipeline.sources.keys().chain(pipeline.transforms.keys());
+    let names = names.chain(pipeline.tables.keys().filter(|_| tables)).map(String::as_str);
+    let near = nearest(&input.value, names);
+    let message = format!("there is no source, table or transform {:?}", input.value);
+    out.push(Diagnostic::new(&code::UNKNOWN_INPUT, input.span, message).suggest(near));
+}
+
+fn transform_inputs(check: &Check<'_>, transform: &Transform, out: &mut Diagnostics) {
+    let what = format!("a {} transform", transform.type_name.value);
+    inputs(check, &transform.inputs, matches!(transform.op, Operator::Sql(_)), &what, out);
+    let Some(last) = transform.inputs.last() else { return };
+    let streams = transform.inputs.iter().filter(|i| !check.pipeline.tables.contains_key(&i.value)).count();
+    match &transform.op {
+        Operator::Dedupe(_) if transform.inputs.len() > 1 => {
+            let message = "dedupe reads one stream";
+            let help = "write the streams into one topic first";
+            out.push(Diagnostic::new(&code::NUMBER_OF_INPUTS, last.span, message).help(help));
+        }
+        Operator::Sql(_) if streams == 0 => {
+            let message = "a query needs at least one stream among its inputs";
+            out.push(Diagnostic::new(&code::NUMBER_OF_INPUTS, last.span, message));
+        }
+        Operator::Sql(_) if streams > 1 => check.needs(Feature::StreamJoin, last.span, out),
+        _ => {}
+    }
+    if let Operator::Sql(query) = &transform.op {
+        let names = sql::names(&query.sql.text);
+        for input in transform.inputs.iter().filter(|i| !names.contains(&i.value)) {
+            let message = format!("the query does not read its input {:?}", input.value);
+            out.push(Diagnostic::new(&code::UNUSED, input.span, message));
+        }
+    }
+}
+
+fn cycles(check: &Check<'_>, out: &mut Diagnostics) {
+    for cycle in &check.flow.cycles {
+        let mut names: Vec<&str> = cycle.clone();
+        let first = names.iter().enumerate().min_by_key(|(_, n)| **n).map_or(0, |(i, _)| i);
+        names.rotate_left(first);
+        let first = &check.pipeline.transforms[names[0]];
+        let circle: Vec<&str> = names.iter().copied().chain([names[0]]).collect();
+        let message = format!("these read each other in a circle: {}", circle.join(" <- "));
+        out.push(Diagnostic::new(&code::CYCLE, first.id.span, message));
+    }
+}
+
+/// `lookup`, `output`, `schema`, `topic`: names of other sections.
+fn references(check: &Check<'_>, out: &mut Diagnostics) {
+    let pipeline = check.pipeline;
+    let schema = |name: &Option<Spanned<String>>, out: &mut Diagnostics| {
+        if let Some(name) = name.as_ref().filter(|n| !pipeline.schemas.contains_key(&n.value)) {
+            let near = nearest(&name.value, pipeline.schemas.keys().map(String::as_str));
+            let message = format!("there is no schema {:?}", name.value);
+            out.push(Diagnostic::new(&code::UNKNOWN_SCHEMA, name.span, message).suggest(near));
+        }
+    };
+    let topic = |name: &Spanned<String>, out: &mut Diagnostics| {
+        if !name.value.is_empty() && !pipeline.topics.contains_key(&name.value) {
+            let near = nearest(&name.value, pipeline.topics.keys().map(String::as_str));
+            let message = format!("there is no topic {:?}", name.value);
+            out.push(Diagnostic::new(&code::UNKNOWN_TOPIC, name.span, message).suggest(near));
+        }
+    };
+    pipeline.sources.values().for_each(|s| schema(&s.schema, out));
+    pipeline.tables.values().for_each(|t| schema(&t.schema, out));
+    let dead_letters = pipeline.errors.topic.as_ref();
+    dead_letters.iter().for_each(|t| topic(t, out));
+    let mut writers: BTreeMap<&str, Span> = BTreeMap::new();
+    for transform in pipeline.transforms.values() {
+        match &transform.op {
+            Operator::Wasm(wasm) => {
+                schema(&wasm.output, out);
+                for table in wasm.lookup.iter().filter(|t| !pipeline.tables.contains_key(&t.value)) {
+                    let near = nearest(&table.value, pipeline.tables.keys().map(String::as_str));
+                    let message = format!("there is no table {:?}", table.value);
+                    out.push(Diagnostic::new(&code::UNKNOWN_LOOKUP, table.span, message).suggest(near));
+                }
+            }
+            Operator::Topic(op) => {
+                topic(&op.topic, out);
+                let other = writers.insert(&op.topic.value, op.topic.span);
+                let dead = dead_letters.filter(|d| d.value == op.topic.value).map(|d| d.span);
+                if let Some(other) = other.or(dead) {
+                    let message = format!("the topic {:?} has another writer", op.topic.value);
+                    let (first, last) = (other.min(op.topic.span), other.max(op.topic.span));
+                    out.push(
+                        Diagnostic::new(&code::TOPIC_WRITTEN_TWICE, last, message)
+                            .related(first, "the other is named here"),
+                    );
+                }
+            }
+            Operator::Sql(query) => {
+                if let Some(late) = &query.late
+                    && let LateThen::Topic(Some(name)) = &late.then
+                {
+                    topic(name, out);
+                }
+            }
+            _ => {}
+        }
+    }
+    let errors = &pipeline.errors;
+    if let (DataAction::Drop | DataAction::Stop, Some(topic)) = (&errors.action, &errors.topic) {
+        let message = "`topic` is only for `action: dead_letter`";
+        out.push(Diagnostic::new(&code::CONTRADICTION, topic.span, message));
+    }
+    for sink in pipeline.sinks.values() {
+        if sink.upserts && sink.config.texts("key").is_empty() {
+            let message =
+                "`mode: upsert` needs `key`, the columns that name a row; `mode: insert` adds each row";
+            let span = sink.config.text("mode").map_or(sink.type_name.span, |m| m.span);
+            out.push(Diagnostic::new(&code::CONTRADICTION, span, message));
+        }
+    }
+}
+
+fn unused(check: &Check<'_>, out: &mut Diagnostics) {
+    let pipeline = check.pipeline;
+    // After an error, what nobody reads may be read by what is at fault.
+    if out.has_errors() {
+        return;
+    }
+    let mut read: BTreeSet<&str> = BTreeSet::new();
+    let (mut schemas, mut topics): (BTreeSet<&str>, BTreeSet<&str>) = (BTreeSet::new(), BTreeSet::new());
+    for transform in pipeline.transforms.values() {
+        read.extend(transform.inputs.iter().map(|i| i.value.as_str()));
+        match &transform.op {
+            Operator::Wasm(wasm) => {
+                read.extend(wasm.lookup.iter().map(|i| i.value.as_str()));
+                schemas.extend(wasm.output.iter().map(|s| s.value.as_str()));
+            }
+            Operator::Topic(op) => {
+                topics.insert(&op.topic.value);
+            }
+            Operator::Sql(query) => {
+                if let Some(LateThen::Topic(Some(topic))) = query.late.as_ref().map(|l| &l.then) {
+                    topics.insert(&topic.value);
+                }
+            }
+            _ => {}
+        }
+    }
+    pipeline.sinks.values().for_each(|s| read.extend(s.inputs.iter().map(|i| i.value.as_str())));
+    schemas.extend(pipeline.sources.values().filter_map(|s| Some(s.schema.as_ref()?.value.as_str())));
+    schemas.extend(pipeline.tables.values().filter_map(|s| Some(s.schema.as_ref()?.value.as_str())));
+    topics.extend(pipeline.errors.topic.iter().map(|t| t.value.as_str()));
+    let warn = |what: &str, id: &Spanned<String>, out: &mut Diagnostics| {
+        let message = format!("nothing uses the {what} {:?}", id.value);
+        out.push(Diagnostic::new(&code::UNUSED, id.span, message));
+    };
+    for source in pipeline.sources.values().filter(|s| !read.contains(s.id.value.as_str())) {
+        warn("source", &source.id, out);
+    }
+    for table in pipeline.tables.values().filter(|t| !read.contains(t.id.value.as_str())) {
+        warn("table", &table.id, out);
+    }
+    for transform in pipeline.transforms.values() {
+        // A topic is an output of its own.
+        if !read.contains(transform.id.value.as_str()) && !matches!(transform.op, Operator::Topic(_)) {
+            warn("transform", &transform.id, out);
+        }
+    }
+    for schema in pipeline.schemas.values().filter(|s| !schemas.contains(s.id.value.as_str())) {
+        warn("schema", &schema.id, out);
+    }
+    for topic in pipeline.topics.values().filter(|t| !topics.contains(t.id.value.as_str())) {
+        warn("topic", &topic.id, out);
+    }
+}
+
+fn delivery(check: &Check<'_>, out: &mut Diagnostics) {
+    for path in check.flow.paths(check.pipeline, check.catalog) {
+        if path.wanted == Delivery::ExactlyOnce && path.kept < path.wanted {
+            let Some((component, why)) = &path.limited_by else { continue };
+            let sink = &check.pipeline.sinks[&path.sink];
+            let span = sink.delivery.as_ref().map_or(sink.type_name.span, |d| d.span);
+            let why = if why.is_empty() { String::new() } else { format!(": {why}") };
+            let message = format!(
+                "the path {} -> {} cannot be exactly once, since {component} keeps at least once{why}",
+                path.source, path.sink
+            );
+            let help = format!("write `delivery: at_least_once` on the sink {}", path.sink);
+            out.push(Diagnostic::new(&code::DELIVERY, span, message).help(help));
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Sources, tables, transforms and sinks.
+//!
+//! Never enters: their relations (`check/`).
+
+use super::{Lower, duration, integer, name, names, size, span_of, text, text_of, word};
+use crate::ast::{
+    Config, Dedupe, Emit, Late, LateThen, Operator, Sink, Source, Sql, Table, TopicOp, Transform, Wasm,
+    Watermark,
+};
+use crate::catalog::{ByScheme, Delivery, Scheme};
+use crate::code;
+use crate::diagnostic::Diagnostic;
+use crate::node::{Data, Node, Origin};
+use crate::shape::Section;
+use crate::shape::walk::{normalised_fields, type_fields};
+use crate::span::Spanned;
+use crate::sql;
+
+/// What an operator has where the file says nothing; `shape/core.rs` shows the same values.
+const FUNCTION_MEMORY_BYTES: u64 = 64 << 20;
+const FUNCTION_FUEL: u64 = 100_000_000;
+const WATERMARK_IDLE_MS: u64 = 60_000;
+
+impl Lower<'_> {
+    pub(super) fn source(&mut self, id: &Spanned<String>, node: &Node) -> Source {
+        Source {
+            id: id.clone(),
+            type_name: type_name(node),
+            schema: name(node, "schema"),
+            delivery: delivery(node),
+            config: self.config(Section::Sources, node),
+        }
+    }
+
+    pub(super) fn table(&mut self, id: &Spanned<String>, node: &Node) -> Table {
+        Table {
+            id: id.clone(),
+            type_name: type_name(node),
+            key: names(node, "key"),
+            schema: name(node, "schema"),
+            config: self.config(Section::Tables, node),
+        }
+    }
+
+    pub(super) fn sink(&mut self, id: &Spanned<String>, node: &Node) -> Sink {
+        let type_name = type_name(node);
+        let schema = self.catalog.component(Section::Sinks, &type_name).copied();
+        let mut config = self.config(Section::Sinks, node);
+        let connector = match schema.and_then(|s| s.by_scheme) {
+            Some(by_scheme) => match self.by_scheme(node, &by_scheme) {
+                Some(scheme) => {
+                    config = config.for_scheme(by_scheme.field, scheme);
+                    scheme.connector.to_owned()
+                }
+                None => String::new(),
+            },
+            None => type_name.value.clone(),
+        };
+        let upserts = config
+            .text("mode")
+            .map(|t| t.value)
+            .or_else(|| schema.and_then(|s| s.default_of("mode")).map(str::to_owned))
+            .is_some_and(|mode| mode == "upsert");
+        Sink {
+            id: id.clone(),
+            connector,
+            inputs: names(node, "inputs"),
+            condition: node.get("where").filter(|n| n.scalar().is_some()).map(|n| self.sql(n)),
+            delivery: delivery(node),
+            writers: integer(Some(node), "writers")
+                .and_then(|n| u32::try_from(n).ok())
+                .unwrap_or_else(|| schema.map_or(1, |s| s.writers))
+                .max(1),
+            upserts,
+            config,
+            type_name,
+        }
+    }
+
+    fn config(&mut self, section: Section, node: &Node) -> Config {
+        let fields = type_fields(section, &type_name(node), self.catalog).unwrap_or(&[]);
+        let data = normalised_fields(node, fields.iter());
+        Config::new(Node { span: node.span, data })
+    }
+
+    /// The connector that a DSN's scheme chooses. The DSN is a secret: a message shows its scheme alone.
+    fn by_scheme(&mut self, node: &Node, choice: &ByScheme) -> Option<&'static Scheme> {
+        let value = node.get(choice.field)?;
+        let scalar = value.scalar()?;
+        let text = scalar.expose();
+        if text.is_empty() && scalar.interpolated {
+            return None;
+        }
+        let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
+        if let Some(found) = choice.schemes.iter().find(|s| s.scheme == scheme) {
+            return Some(found);
+        }
+        let known = choice.schemes.iter().map(|s| format!("{}:", s.scheme)).collect::<Vec<_>>().join(", ");
+        // What does not come from the file is shown only where it surely is a scheme.
+        let shown = scalar.origin == Origin::Literal || text[scheme.len()..].starts_with("://");
+        let harmless = shown
+            && !scheme.is_empty()
+            && scheme.len() <= 16
+            && scheme.bytes().all(|b| b.is_ascii_alphanumeric());
+        let message = if harmless {
+            format!("`{}` starts with {scheme:?}, which chooses no connector; known: {known}", choice.field)
+        } else {
+            format!("`{}` starts with no scheme that chooses a connector; known: {known}", choice.field)
+        };
+        let near = harmless
+            .then(|| crate::suggest::nearest(scheme, choice.schemes.iter().map(|s| s.scheme)))
+            .flatten();
+        self.diagnostics.push(Diagnostic::new(&code::UNKNOWN_SCHEME, value.span, message).suggest(near));
+        None
+    }
+
+    pub(super) fn transform(&mut self, id: &Spanned<String>, node: &Node) -> Option<Transform> {
+        let type_name = name(node, "type")?;
+        let op = match type_name.as_str() {
+            "sql" => Operator::Sql(self.query(node)),
+            "wasm" => Operator::Wasm(function(node)),
+            "topic" => Operator::Topic(TopicOp { topic: named(node, "topic"), watermark: watermark(node) }),
+            "dedupe" => Operator::Dedupe(Dedupe {
+                key: names(node, "key"),
+                within_ms: duration(Some(node), "within").unwrap_or(0),
+            }),
+            "filter" => Operator::Filter(self.sql(node.get("where")?)),
+            "map" => Operator::Map(self.expressions(node, "columns")),
+            "route" => Operator::Route(self.expressions(node, "routes"), name(node, "otherwise")),
+            "union" => Operator::Union,
+            _ => return None,
+        };
+        Some(Transform { id: id.clone(), type_name, inputs: names(node, "inputs"), op })
+    }
+
+    fn query(&mut self, node: &Node) -> Sql {
+        let missing = Node { span: node.span, data: Data::Null };
+        let sql = self.sql(node.get("sql").unwrap_or(&missing));
+        let emit = node.get("emit").and_then(|emit| {
+            let value = match emit.scalar() {
+                Some(scalar) => (scalar.clear() == Some("on_close")).then_some(Emit::OnClose),
+                None => duration(Some(emit), "on_update").map(Emit::OnUpdate),
+            };
+            Some(Spanned::new(value?, emit.span))
+        });
+        let late = node.get("late").and_then(|late| {
+            let topic = name(late, "topic");
+            let then = match word(late, "then")?.as_str() {
+                "drop" => LateThen::Drop,
+                "dead_letter" => LateThen::DeadLetter,
+                "topic" => LateThen::Topic(topic.clone()),
+                "update" => LateThen::Update,
+                _ => return None,
+            };
+            let allow_ms = duration(Some(late), "allow").unwrap_or(0);
+            if let (Some(topic), false) = (&topic, matches!(then, LateThen::Topic(_))) {
+                let message = "`topic` is only for `then: topic`";
+                self.diagnostics.push(Diagnostic::new(&code::LATE_TOPIC, topic.span, message));
+            }
+            Some(Spanned::new(Late { allow_ms, then }, late.span))
+        });
+        Sql { windows: sql::windows(&sql), sql, emit, late }
+    }
+
+    fn expressions(&self, node: &Node, key: &str) -> Vec<(Spanned<String>, sql::SqlText)> {
+        let entries = node.get(key).map_or(&[][..], Node::entries);
+        entries.iter().map(|e| (e.key.clone(), self.sql(&e.value))).collect()
+    }
+}
+
+fn type_name(node: &Node) -> Spanned<String> {
+    named(node, "type")
+}
+
+/// A name that lint has asked for; empty where it has reported it.
+fn named(node: &Node, key: &str) -> Spanned<String> {
+    name(node, key).unwrap_or_else(|| Spanned::new(String::new(), span_of(node, key)))
+}
+
+/// A text that lint has asked for; empty where it has reported it as missing.
+fn required(node: &Node, key: &str) -> Spanned<String> {
+    text(node, key).unwrap_or_else(|| Spanned::new(String::new(), span_of(node, key)))
+}
+
+fn delivery(node: &Node) -> Option<Spanned<Delivery>> {
+    let written = text(node, "delivery")?;
+    super::settings::delivery(&written).map(|d| Spanned::new(d, written.span))
+}
+
+fn watermark(node: &Node) -> Option<Watermark> {
+    let node = node.get("watermark")?;
+    Some(Watermark {
+        column: named(node, "column"),
+        delay_ms: duration(Some(node), "delay").unwrap_or(0),
+        idle_ms: duration(Some(node), "idle").unwrap_or(WATERMARK_IDLE_MS),
+    })
+}
+
+fn function(node: &Node) -> Wasm {
+    let limits = node.get("limits");
+    let config = node.get("config").map_or(&[][..], Node::entries);
+    Wasm {
+        module: required(node, "module"),
+        lookup: names(node, "lookup"),
+        output: name(node, "output"),
+        memory_bytes: size(limits, "memory").unwrap_or(FUNCTION_MEMORY_BYTES),
+        fuel: integer(limits, "fuel").and_then(|n| u64::try_from(n).ok()).unwrap_or(FUNCTION_FUEL),
+        config: config.iter().filter_map(|e| Some((e.key.value.clone(), text_of(&e.value)?.value))).collect(),
+    }
+}

@@ -1,0 +1,234 @@
+//! Everything of a file that is not a component: broker, defaults, schemas, topics, errors, scaling, tests.
+//!
+//! Never enters: components (`lower/component.rs`).
+
+use super::{Lower, duration, integer, name, names, parsed, secret, size, span_of, text, texts, word};
+use crate::ast::{
+    Broker, Cluster, DataAction, Defaults, Errors, Expect, FieldType, Fit, OnExceed, Sasl, Scaling, Scenario,
+    Schema, SchemaField, TestCase, Tls, Topic,
+};
+use crate::catalog::Delivery;
+use crate::code;
+use crate::diagnostic::Diagnostic;
+use crate::node::Node;
+use crate::scalar::{self, Rate};
+use crate::span::Spanned;
+use crate::value::Value;
+
+/// Defaults that `shape/core.rs` shows in YAML.
+const COMMIT_INTERVAL_MS: u64 = 1_000;
+const KEY_GROUPS: u32 = 64;
+const RETENTION_MS: u64 = 7 * 86_400_000;
+const MAX_RATE: Rate = Rate { basis_points: 500, per_ms: 60_000 };
+const BACKOFF_INITIAL_MS: u64 = 200;
+const BACKOFF_MAX_MS: u64 = 30_000;
+const TARGET_LAG_MS: u64 = 30_000;
+
+pub(super) fn delivery(word: &str) -> Option<Delivery> {
+    [Delivery::AtLeastOnce, Delivery::ExactlyOnce].into_iter().find(|d| d.word() == word)
+}
+
+impl Lower<'_> {
+    pub(super) fn broker(&mut self, node: Option<&Node>) -> Broker {
+        let Some(node) = node.filter(|n| n.get("bootstrap").is_some()) else { return Broker::Embedded };
+        let path = |node: &Node, key: &str| word(node, key);
+        Broker::Cluster(Cluster {
+            bootstrap: texts(node, "bootstrap"),
+            tls: node.get("tls").map(|n| Tls {
+                ca: path(n, "ca"),
+                cert: path(n, "cert"),
+                key: path(n, "key"),
+            }),
+            sasl: node.get("sasl").map(|n| Sasl {
+                mechanism: word(n, "mechanism").unwrap_or_default(),
+                username: secret(n, "username").unwrap_or_default(),
+                password: secret(n, "password").unwrap_or_default(),
+            }),
+        })
+    }
+
+    pub(super) fn defaults(&mut self, node: Option<&Node>) -> Defaults {
+        Defaults {
+            delivery: node
+                .and_then(|n| word(n, "delivery"))
+                .and_then(|w| delivery(&w))
+                .unwrap_or(Delivery::ExactlyOnce),
+            commit_interval_ms: duration(node, "commit_interval").unwrap_or(COMMIT_INTERVAL_MS),
+            key_groups: integer(node, "key_groups").and_then(|n| u32::try_from(n).ok()).unwrap_or(KEY_GROUPS),
+        }
+    }
+
+    pub(super) fn schema(&mut self, id: &Spanned<String>, node: &Node) -> Schema {
+        let contract = node.get("contract");
+        let fit = |key: &str| match contract.and_then(|n| word(n, key)).as_deref() {
+            Some("evolve") => Fit::Evolve,
+            Some("discard_row") => Fit::DiscardRow,
+            _ => Fit::Freeze,
+        };
+        let (columns, data_type) = (fit("columns"), fit("data_type"));
+        Schema { id: id.clone(), columns, data_type, fields: self.schema_fields(node) }
+    }
+
+    fn schema_fields(&mut self, node: &Node) -> Vec<SchemaField> {
+        let entries = node.get("fields").map_or(&[][..], Node::entries);
+        entries.iter().filter_map(|e| self.schema_field(&e.key, &e.value)).collect()
+    }
+
+    fn schema_field(&mut self, name: &Spanned<String>, node: &Node) -> Option<SchemaField> {
+        let type_name = text(node, "type")?;
+        let mut takes: &[&str] = &[];
+        let data_type = match type_name.as_str() {
+            "string" => FieldType::String,
+            "bool" => FieldType::Bool,
+            "int8" => FieldType::Int(8),
+            "int16" => FieldType::Int(16),
+            "int32" => FieldType::Int(32),
+            "int64" => FieldType::Int(64),
+            "float32" => FieldType::Float(32),
+            "float64" => FieldType::Float(64),
+            "timestamp_ms" => FieldType::TimestampMs,
+            "timestamp_us" => FieldType::TimestampUs,
+            "date" => FieldType::Date,
+            "bytes" => FieldType::Bytes,
+            "decimal" => {
+                takes = &["precision", "scale"];
+                let digits = |key| integer(Some(node), key).and_then(|n| u8::try_from(n).ok());
+                let (precision, scale) = (digits("precision"), digits("scale").unwrap_or(0));
+                if precision.is_none() && node.get("precision").is_none() {
+                    self.attributes(
+                        type_name.span,
+                        "a decimal needs `precision`, the number of its digits in all",
+                    );
+                } else if precision.is_some_and(|p| scale > p) {
+                    let message =
+                        format!("`scale` is {scale}, more than the precision {}", precision.unwrap_or(0));
+                    self.attributes(span_of(node, "scale"), &message);
+                }
+                FieldType::Decimal { precision: precision.unwrap_or(38), scale }
+            }
+            "list" => {
+                takes = &["items"];
+                match node.entry("items") {
+                    Some(e) => FieldType::List(Box::new(self.schema_field(&e.key, &e.value)?)),
+                    None => {
+                        self.attributes(type_name.span, "a list needs `items`, what it holds");
+                        return None;
+                    }
+                }
+            }
+            "struct" => {
+                takes = &["fields"];
+                if node.get("fields").is_none() {
+                    self.attributes(type_name.span, "a struct needs `fields`, what it holds");
+                }
+                FieldType::Struct(self.schema_fields(node))
+            }
+            _ => return None,
+        };
+        for entry in node.entries() {
+            let key = entry.key.value.as_str();
+            if ["precision", "scale", "items", "fields"].contains(&key) && !takes.contains(&key) {
+                self.attributes(
+                    entry.key.span,
+                    &format!("a field of type {} takes no `{key}`", type_name.value),
+                );
+            }
+        }
+        let required = word(node, "required").as_deref() == Some("true");
+        Some(SchemaField { name: name.clone(), data_type, required })
+    }
+
+    fn attributes(&mut self, span: crate::span::Span, message: &str) {
+        self.diagnostics.push(Diagnostic::new(&code::FIELD_ATTRIBUTES, span, message));
+    }
+
+    pub(super) fn topic(&mut self, id: &Spanned<String>, node: &Node) -> Topic {
+        let forever = word(node, "retention").as_deref() == Some("forever");
+        Topic {
+            id: id.clone(),
+            name: name(node, "name").unwrap_or_else(|| id.clone()),
+            partitions: Spanned::new(
+                integer(Some(node), "partitions").and_then(|n| u32::try_from(n).ok()).unwrap_or(1).max(1),
+                span_of(node, "partitions"),
+            ),
+            replication: integer(Some(node), "replication").and_then(|n| u16::try_from(n).ok()),
+            key: names(node, "key"),
+            retention_ms: (!forever).then(|| duration(Some(node), "retention").unwrap_or(RETENTION_MS)),
+            retention_bytes: size(Some(node), "retention_size"),
+        }
+    }
+
+    pub(super) fn errors(&mut self, node: Option<&Node>) -> Errors {
+        let data = node.and_then(|n| n.get("data"));
+        let backoff = node.and_then(|n| n.get("transient")).and_then(|n| n.get("backoff"));
+        let errors = Errors {
+            action: match data.and_then(|n| word(n, "action")).as_deref() {
+                Some("drop") => DataAction::Drop,
+                Some("stop") => DataAction::Stop,
+                _ => DataAction::DeadLetter,
+            },
+            topic: data.and_then(|n| name(n, "topic")),
+            max_rate: parsed(data, "max_rate", scalar::rate).unwrap_or(MAX_RATE),
+            on_exceed: match data.and_then(|n| word(n, "on_exceed")).as_deref() {
+                Some("stop") => OnExceed::Stop,
+                Some("continue") => OnExceed::Continue,
+                _ => OnExceed::Pause,
+            },
+            backoff_initial_ms: duration(backoff, "initial").unwrap_or(BACKOFF_INITIAL_MS),
+            backoff_max_ms: duration(backoff, "max").unwrap_or(BACKOFF_MAX_MS),
+        };
+        if errors.backoff_initial_ms > errors.backoff_max_ms
+            && let Some(backoff) = backoff
+        {
+            let message = format!(
+                "`initial` is {}, longer than `max`, {}",
+                scalar::format_duration(errors.backoff_initial_ms),
+                scalar::format_duration(errors.backoff_max_ms)
+            );
+            let span = span_of(backoff, "initial");
+            self.diagnostics.push(Diagnostic::new(&code::CONTRADICTION, span, message));
+        }
+        errors
+    }
+
+    pub(super) fn scaling(&mut self, node: Option<&Node>) -> Scaling {
+        let (workers_min, workers_max) = parsed(node, "workers", scalar::range).unwrap_or((1, 1));
+        Scaling {
+            workers_min,
+            workers_max,
+            target_lag_ms: duration(node, "target_lag").unwrap_or(TARGET_LAG_MS),
+        }
+    }
+
+    pub(super) fn test(&mut self, node: &Node) -> TestCase {
+        let rows =
+            |node: &Node| node.items().iter().map(|n| Spanned::new(Value::of(n), n.span)).collect::<Vec<_>>();
+        let entries = |key: &str| node.get(key).map_or(&[][..], Node::entries);
+        TestCase {
+            name: text(node, "name").unwrap_or_else(|| Spanned::new(String::new(), node.span)),
+            inputs: entries("inputs").iter().map(|e| (e.key.clone(), rows(&e.value))).collect(),
+            advance_watermark_ms: parsed(Some(node), "advance_watermark", scalar::timestamp_ms),
+            scenario: node.get("scenario").and_then(|scenario| {
+                let fail_at = text(scenario, "fail_at")?;
+                let (component, point) = fail_at.value.split_once('.').unwrap_or((&fail_at.value, ""));
+                Some(Scenario {
+                    component: Spanned::new(component.to_owned(), fail_at.span),
+                    point: point.to_owned(),
+                    restart: word(scenario, "restart").as_deref() != Some("false"),
+                })
+            }),
+            expect: entries("expect")
+                .iter()
+                .map(|e| {
+                    let expect = Expect {
+                        rows: e.value.get("rows").map(rows),
+                        subset: word(&e.value, "match").as_deref() == Some("subset"),
+                        count: integer(Some(&e.value), "count").and_then(|n| u64::try_from(n).ok()),
+                        unique_by: texts(&e.value, "unique_by"),
+                    };
+                    (e.key.clone(), expect)
+                })
+                .collect(),
+        }
+    }
+}

@@ -1,0 +1,530 @@
+//! Millstream's own tables: the top of the file, topics, schemas, operators, errors, scaling, tests.
+//!
+//! Never enters: a connector's settings, which are its own (`catalog.rs`).
+
+use super::{DURATION, DURATION_OR_ZERO, Field, Kind, Section, Shape};
+
+const GUARANTEES: Kind = Kind::Word(&["exactly_once", "at_least_once"]);
+const NAMES: Kind = Kind::List(&Kind::Name, 1);
+const PARTITIONS: Kind = Kind::Int(1, 100_000);
+const REPLICATION: Kind = Kind::Either(&[Kind::Int(1, 32), Kind::Word(&["auto"])]);
+
+/// The whole file.
+pub static PIPELINE: Shape = Shape {
+    what: "a pipeline",
+    fields: &[
+        Field::required("version", Kind::Int(0, i64::MAX), "The version of this file's format: 1."),
+        Field::required(
+            "name",
+            Kind::Name,
+            "The pipeline's name; groups, transactions and internal topics start with it.",
+        ),
+        Field::optional(
+            "broker",
+            Kind::Either(&[Kind::Word(&["embedded"]), Kind::Struct(&BROKER)]),
+            "embedded",
+            "The embedded broker, or an existing Kafka cluster.",
+        ),
+        Field::optional(
+            "defaults",
+            Kind::Struct(&DEFAULTS),
+            "",
+            "What holds where a component says nothing.",
+        ),
+        Field::optional(
+            "secrets",
+            Kind::Map(&Kind::Secret),
+            "",
+            "Named secrets, used as ${secret:name}; never printed.",
+        ),
+        Field::optional(
+            "egress",
+            Kind::Struct(&EGRESS),
+            "",
+            "Hosts that may be dialled although they come from a variable or a record.",
+        ),
+        Field::optional(
+            "schemas",
+            Kind::Ids(&Kind::Struct(&SCHEMA)),
+            "",
+            "The columns of what flows through.",
+        ),
+        Field::optional(
+            "topics",
+            Kind::Ids(&Kind::Struct(&TOPIC)),
+            "",
+            "Topics that the pipeline creates or uses.",
+        ),
+        Field::required("sources", Kind::Ids(&Kind::Component(Section::Sources)), "What the pipeline reads."),
+        Field::optional(
+            "tables",
+            Kind::Ids(&Kind::Component(Section::Tables)),
+            "",
+            "What it joins and looks up.",
+        ),
+        Field::optional("transforms", Kind::Ids(&Kind::Component(Section::Transforms)), "", "What it does."),
+        Field::optional("sinks", Kind::Ids(&Kind::Component(Section::Sinks)), "", "What it writes."),
+        Field::optional(
+            "errors",
+            Kind::Struct(&ERRORS),
+            "",
+            "What happens to bad records and to failures that pass.",
+        ),
+        Field::optional("scaling", Kind::Struct(&SCALING), "", "How many workers."),
+        Field::optional(
+            "tests",
+            Kind::List(&Kind::Struct(&TEST), 0),
+            "",
+            "Inputs and what they must become; run by `millstream test`.",
+        ),
+    ],
+};
+
+static BROKER: Shape = Shape {
+    what: "a Kafka cluster",
+    fields: &[
+        Field::required("bootstrap", Kind::List(&Kind::Text, 1), "Brokers as host:port."),
+        Field::optional("tls", Kind::Struct(&TLS), "", "TLS to the brokers."),
+        Field::optional("sasl", Kind::Struct(&SASL), "", "Who we are."),
+    ],
+};
+
+static TLS: Shape = Shape {
+    what: "TLS settings",
+    fields: &[
+        Field::optional("ca", Kind::Text, "the system's", "A file of certificates to trust, in PEM."),
+        Field::optional("cert", Kind::Text, "", "Our certificate, in PEM."),
+        Field::optional("key", Kind::Text, "", "The file of our private key, in PEM."),
+    ],
+};
+
+static SASL: Shape = Shape {
+    what: "SASL settings",
+    fields: &[
+        Field::required(
+            "mechanism",
+            Kind::Word(&["plain", "scram-sha-256", "scram-sha-512"]),
+            "How to prove it.",
+        ),
+        Field::required("username", Kind::Secret, "The user's name."),
+        Field::required("password", Kind::Secret, "The password."),
+    ],
+};
+
+static DEFAULTS: Shape = Shape {
+    what: "defaults",
+    fields: &[
+        Field::optional(
+            "delivery",
+            GUARANTEES,
+            "exactly_once",
+            "The promise of every path from a source to a sink.",
+        ),
+        Field::optional(
+            "commit_interval",
+            Kind::Duration(10, 60_000),
+            "1s",
+            "The longest time between two commits of a worker under load; early when idle.",
+        ),
+        Field::optional(
+            "key_groups",
+            Kind::Int(1, 4_096),
+            "64",
+            "How many parts the state of a keyed stage behind an exchange has, for the pipeline's life.",
+        ),
+    ],
+};
+
+static EGRESS: Shape = Shape {
+    what: "egress rules",
+    fields: &[Field::required(
+        "allow",
+        Kind::List(&Kind::Text, 1),
+        "Hosts, as name, name:port, or a network as 10.0.0.0/8.",
+    )],
+};
+
+static SCHEMA: Shape = Shape {
+    what: "a schema",
+    fields: &[
+        Field::optional("contract", Kind::Struct(&CONTRACT), "", "What happens to data that does not fit."),
+        Field::required("fields", Kind::Map(&Kind::SchemaField), "The columns."),
+    ],
+};
+
+static CONTRACT: Shape = Shape {
+    what: "a schema's contract",
+    fields: &[
+        Field::optional(
+            "columns",
+            Kind::Word(&["evolve", "freeze", "discard_row"]),
+            "freeze",
+            "A column that the schema does not have: added, refused to the dead letters, or its row dropped and counted.",
+        ),
+        Field::optional(
+            "data_type",
+            Kind::Word(&["evolve", "freeze", "discard_row"]),
+            "freeze",
+            "A value of another type than its column's.",
+        ),
+    ],
+};
+
+/// The names of field types.
+pub const FIELD_TYPES: &[&str] = &[
+    "string",
+    "bool",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "float32",
+    "float64",
+    "decimal",
+    "timestamp_ms",
+    "timestamp_us",
+    "date",
+    "bytes",
+    "list",
+    "struct",
+];
+
+/// A field of a schema.
+pub static SCHEMA_FIELD: Shape = Shape {
+    what: "a field of a schema",
+    fields: &[
+        Field::required("type", Kind::Word(FIELD_TYPES), "The type."),
+        Field::optional("required", Kind::Bool, "false", "Whether it is always there."),
+        Field::optional("precision", Kind::Int(1, 38), "", "Digits of a decimal in all."),
+        Field::optional("scale", Kind::Int(0, 38), "0", "Digits of a decimal after the point."),
+        Field::optional("items", Kind::SchemaField, "", "What a list holds."),
+        Field::optional("fields", Kind::Map(&Kind::SchemaField), "", "What a struct holds."),
+        Field::optional("doc", Kind::Text, "", "What it means."),
+    ],
+};
+
+static TOPIC: Shape = Shape {
+    what: "a topic",
+    fields: &[
+        Field::optional("name", Kind::Name, "the id", "Its name on the broker, where that is not the id."),
+        Field::required("partitions", PARTITIONS, "How many partitions."),
+        Field::optional(
+            "replication",
+            REPLICATION,
+            "auto",
+            "How many replicas; auto is the broker's default.",
+        ),
+        Field::optional(
+            "key",
+            Kind::Either(&[Kind::Name, NAMES]),
+            "",
+            "The columns that choose the partition, by murmur2 as Java's client.",
+        ),
+        Field::optional(
+            "retention",
+            Kind::Either(&[DURATION, Kind::Word(&["forever"])]),
+            "7d",
+            "How long records are kept, from when they are appended.",
+        ),
+        Field::optional("retention_size", super::SIZE, "", "How many bytes a partition keeps."),
+    ],
+};
+
+static WATERMARK: Shape = Shape {
+    what: "a watermark",
+    fields: &[
+        Field::required("column", Kind::Name, "The column of event time."),
+        Field::optional(
+            "delay",
+            DURATION_OR_ZERO,
+            "0s",
+            "How far records may be out of order within a partition.",
+        ),
+        Field::optional(
+            "idle",
+            DURATION,
+            "1m",
+            "After how long a partition that is read to its end holds nothing back.",
+        ),
+    ],
+};
+
+/// Keys of every source.
+pub static SOURCE: Shape = Shape {
+    what: "a source",
+    fields: &[
+        Field::required("type", Kind::Name, "The connector."),
+        Field::optional("schema", Kind::Name, "", "The columns of its records."),
+        Field::optional("delivery", GUARANTEES, "defaults.delivery", "The promise of the paths from here."),
+    ],
+};
+
+/// Keys of every table.
+pub static TABLE: Shape = Shape {
+    what: "a table",
+    fields: &[
+        Field::required("type", Kind::Name, "The connector."),
+        Field::required("key", NAMES, "The columns that name a row."),
+        Field::optional("schema", Kind::Name, "", "The columns of its rows."),
+    ],
+};
+
+/// Keys of every transform.
+pub static TRANSFORM: Shape = Shape {
+    what: "a transform",
+    fields: &[
+        Field::required("type", Kind::Name, "The operator."),
+        Field::required("inputs", NAMES, "What it reads."),
+    ],
+};
+
+/// Keys of every sink.
+pub static SINK: Shape = Shape {
+    what: "a sink",
+    fields: &[
+        Field::required("type", Kind::Name, "The connector."),
+        Field::required("inputs", NAMES, "What it writes."),
+        Field::optional("where", Kind::Sql, "", "Which rows, as an SQL condition."),
+        Field::optional(
+            "delivery",
+            GUARANTEES,
+            "defaults.delivery",
+            "The promise of the paths that end here.",
+        ),
+        Field::optional(
+            "writers",
+            Kind::Int(1, 256),
+            "the connector's",
+            "How many writers at most: the partitions of the topic that it reads.",
+        ),
+    ],
+};
+
+static FUNCTION_LIMITS: Shape = Shape {
+    what: "a function's limits",
+    fields: &[
+        Field::optional("memory", Kind::Size(1 << 16, 4 << 30), "64MiB", "The memory of one instance."),
+        Field::optional(
+            "fuel",
+            Kind::Int(10_000, i64::MAX),
+            "100000000",
+            "Instructions for one call; a record that spends it alone is a bad record.",
+        ),
+    ],
+};
+
+static LATE: Shape = Shape {
+    what: "a rule for late rows",
+    fields: &[
+        Field::optional("allow", DURATION_OR_ZERO, "0s", "How long after its end a window stays open."),
+        Field::required(
+            "then",
+            Kind::Word(&["drop", "dead_letter", "topic", "update"]),
+            "What happens to rows that come later still.",
+        ),
+        Field::optional("topic", Kind::Name, "", "Where `then: topic` puts them."),
+    ],
+};
+
+static ON_UPDATE: Shape = Shape {
+    what: "when a window's row is sent",
+    fields: &[Field::required("on_update", DURATION, "Also before the window closes, at most this often.")],
+};
+
+/// An operator: its name and its keys beside those of every transform.
+pub static OPERATORS: &[(&str, Shape)] = &[
+    (
+        "sql",
+        Shape {
+            what: "a sql transform",
+            fields: &[
+                Field::required("sql", Kind::Sql, "One SELECT over the inputs, by their ids."),
+                Field::optional(
+                    "emit",
+                    Kind::Either(&[Kind::Word(&["on_close"]), Kind::Struct(&ON_UPDATE)]),
+                    "on_close",
+                    "When a window's row is sent.",
+                ),
+                Field::optional(
+                    "late",
+                    Kind::Struct(&LATE),
+                    "{ allow: 0s, then: dead_letter }",
+                    "Rows that come after their window.",
+                ),
+            ],
+        },
+    ),
+    (
+        "wasm",
+        Shape {
+            what: "a wasm transform",
+            fields: &[
+                Field::required(
+                    "module",
+                    Kind::Text,
+                    "The component's file, relative to this one, or a digest.",
+                ),
+                Field::optional("lookup", NAMES, "", "Tables that the function may look up."),
+                Field::optional("output", Kind::Name, "", "The schema of what it returns."),
+                Field::optional("limits", Kind::Struct(&FUNCTION_LIMITS), "", "Memory and fuel."),
+                Field::optional(
+                    "config",
+                    Kind::Map(&Kind::Text),
+                    "",
+                    "Values that the function may ask for.",
+                ),
+            ],
+        },
+    ),
+    (
+        "topic",
+        Shape {
+            what: "a topic transform",
+            fields: &[
+                Field::required("topic", Kind::Name, "The topic that is written, and read by what follows."),
+                Field::optional("watermark", Kind::Struct(&WATERMARK), "", "Event time for what follows."),
+            ],
+        },
+    ),
+    (
+        "dedupe",
+        Shape {
+            what: "a dedupe transform",
+            fields: &[
+                Field::required("key", NAMES, "The columns that make two records the same."),
+                Field::required("within", DURATION, "How far apart in event time repeats are known."),
+            ],
+        },
+    ),
+    (
+        "filter",
+        Shape {
+            what: "a filter transform",
+            fields: &[Field::required("where", Kind::Sql, "Which rows go on.")],
+        },
+    ),
+    (
+        "map",
+        Shape {
+            what: "a map transform",
+            fields: &[Field::required(
+                "columns",
+                Kind::Map(&Kind::Sql),
+                "The columns of the result, each an expression.",
+            )],
+        },
+    ),
+    (
+        "route",
+        Shape {
+            what: "a route transform",
+            fields: &[
+                Field::required(
+                    "routes",
+                    Kind::Ids(&Kind::Sql),
+                    "Outputs by name, each with its condition; the first that holds.",
+                ),
+                Field::optional("otherwise", Kind::Name, "", "The output of rows for which none holds."),
+            ],
+        },
+    ),
+    ("union", Shape { what: "a union transform", fields: &[] }),
+];
+
+static ERRORS: Shape = Shape {
+    what: "error rules",
+    fields: &[
+        Field::optional("data", Kind::Struct(&DATA_ERRORS), "", "Records that cannot be processed."),
+        Field::optional("transient", Kind::Struct(&TRANSIENT_ERRORS), "", "Failures that pass."),
+    ],
+};
+
+static DATA_ERRORS: Shape = Shape {
+    what: "the rule for bad records",
+    fields: &[
+        Field::required(
+            "action",
+            Kind::Word(&["dead_letter", "drop", "stop"]),
+            "What happens to a bad record; drop counts it.",
+        ),
+        Field::optional("topic", Kind::Name, "", "Where dead letters go."),
+        Field::optional("max_rate", Kind::Rate, "5%/1m", "Above this share the pipeline does `on_exceed`."),
+        Field::optional(
+            "on_exceed",
+            Kind::Word(&["pause", "stop", "continue"]),
+            "pause",
+            "What happens above `max_rate`.",
+        ),
+    ],
+};
+
+static TRANSIENT_ERRORS: Shape = Shape {
+    what: "the rule for failures that pass",
+    fields: &[
+        Field::optional(
+            "action",
+            Kind::Word(&["retry"]),
+            "retry",
+            "Retried with back-pressure for as long as it takes.",
+        ),
+        Field::optional("backoff", Kind::Struct(&BACKOFF), "", "The pauses between tries."),
+    ],
+};
+
+static BACKOFF: Shape = Shape {
+    what: "a backoff",
+    fields: &[
+        Field::optional("initial", Kind::Duration(1, 3_600_000), "200ms", "The first pause."),
+        Field::optional("max", Kind::Duration(1, 86_400_000), "30s", "The longest."),
+    ],
+};
+
+static SCALING: Shape = Shape {
+    what: "scaling",
+    fields: &[
+        Field::optional("workers", Kind::Range, "1", "Fewest and most workers."),
+        Field::optional("target_lag", DURATION, "30s", "The lag above which more workers are asked for."),
+    ],
+};
+
+static TEST: Shape = Shape {
+    what: "a test",
+    fields: &[
+        Field::required("name", Kind::Text, "What it shows."),
+        Field::required("inputs", Kind::Map(&Kind::List(&Kind::Any, 0)), "Rows by source and table."),
+        Field::optional(
+            "advance_watermark",
+            Kind::Instant,
+            "the end of time",
+            "Where event time stands after the inputs.",
+        ),
+        Field::optional("scenario", Kind::Struct(&SCENARIO), "", "What goes wrong on the way."),
+        Field::required("expect", Kind::Map(&Kind::Struct(&EXPECT)), "Rows by transform, sink or topic."),
+    ],
+};
+
+static SCENARIO: Shape = Shape {
+    what: "a scenario",
+    fields: &[
+        Field::required("fail_at", Kind::Name, "Where the worker dies, as lake.before_commit."),
+        Field::optional("restart", Kind::Bool, "true", "Whether it comes back."),
+    ],
+};
+
+static EXPECT: Shape = Shape {
+    what: "an expectation",
+    fields: &[
+        Field::optional("rows", Kind::List(&Kind::Any, 0), "", "Rows, in any order."),
+        Field::optional(
+            "match",
+            Kind::Word(&["exact", "subset"]),
+            "exact",
+            "Whether other rows and columns may be there.",
+        ),
+        Field::optional("count", Kind::Int(0, i64::MAX), "", "How many rows."),
+        Field::optional("unique_by", NAMES, "", "Columns in which no two rows are the same."),
+    ],
+};
+
+/// Points at which `fail_at` can stop a component.
+pub const FAIL_POINTS: &[&str] = &["before_stage", "after_stage", "before_commit", "after_commit"];

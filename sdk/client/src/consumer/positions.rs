@@ -1,0 +1,259 @@
+//! The partitions that a consumer has, where it stands in each, and what is fetched and waits to be polled. Owns:
+//! - CL-3: a position only ever moves to what the application was given, was told to seek to, or was committed.
+//! - CL-4: what was fetched before a seek, a reset or a new assignment is dropped: every such change has a new number.
+//!
+//! Never enters: requests.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
+
+use millstream_types::TopicPartition;
+
+use super::records::{ConsumerRecords, FetchedBatch, PartitionRecords};
+use crate::error::ClientError;
+
+/// How a partition gets its position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// From the group's committed offset, or else from the reset rule.
+    Committed,
+    /// From the reset rule: nothing is committed.
+    Reset,
+    /// From the closer end: this offset was outside of the log.
+    OutOfRange(i64),
+    /// From the first or last offset, since the application said so.
+    Earliest,
+    /// See `Earliest`.
+    Latest,
+}
+
+#[derive(Debug)]
+pub(crate) struct PartitionState {
+    /// The next offset to give to the application; `None` until it is known.
+    pub(crate) position: Option<i64>,
+    pub(crate) leader_epoch: i32,
+    pub(crate) start: Start,
+    fetch_from: i64,
+    pub(crate) paused: bool,
+    buffered: VecDeque<FetchedBatch>,
+    buffered_bytes: usize,
+    /// Rises with each change that makes earlier fetches worthless (CL-4).
+    number: u64,
+    pub(crate) in_fetch: bool,
+    /// Whether its position is being looked up.
+    pub(crate) in_lookup: bool,
+    pub(crate) retry_at: Option<Instant>,
+    pub(crate) high_watermark: i64,
+    pub(crate) last_stable_offset: i64,
+    pub(crate) log_start_offset: i64,
+    /// What was committed last.
+    pub(crate) committed: Option<i64>,
+}
+
+/// A partition to be fetched, and from where.
+#[derive(Clone, Debug)]
+pub(crate) struct FetchTarget {
+    pub(crate) partition: TopicPartition,
+    pub(crate) number: u64,
+    pub(crate) offset: i64,
+}
+
+/// What a fetch brought for a partition.
+#[derive(Debug)]
+pub(crate) struct Fetched {
+    pub(crate) batches: Vec<FetchedBatch>,
+    pub(crate) next_fetch: i64,
+    pub(crate) high_watermark: i64,
+    pub(crate) last_stable_offset: i64,
+    pub(crate) log_start_offset: i64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Positions {
+    pub(crate) partitions: BTreeMap<TopicPartition, PartitionState>,
+    pub(crate) buffered_bytes: usize,
+    next_number: u64,
+    /// What the next poll fails with.
+    pub(crate) error: Option<ClientError>,
+    /// The partition that the last poll ended with: the next one begins behind it.
+    last_polled: Option<TopicPartition>,
+}
+
+impl Positions {
+    /// Takes a partition in.
+    pub(crate) fn add(&mut self, partition: TopicPartition, start: Start) {
+        self.next_number += 1;
+        let state = PartitionState {
+            position: None,
+            leader_epoch: -1,
+            start,
+            fetch_from: 0,
+            paused: false,
+            buffered: VecDeque::new(),
+            buffered_bytes: 0,
+            number: self.next_number,
+            in_fetch: false,
+            in_lookup: false,
+            retry_at: None,
+            high_watermark: -1,
+            last_stable_offset: -1,
+            log_start_offset: -1,
+            committed: None,
+        };
+        if let Some(old) = self.partitions.insert(partition, state) {
+            self.buffered_bytes -= old.buffered_bytes;
+        }
+    }
+
+    pub(crate) fn remove(&mut self, partition: &TopicPartition) {
+        if let Some(old) = self.partitions.remove(partition) {
+            self.buffered_bytes -= old.buffered_bytes;
+        }
+    }
+
+    /// Drops what is buffered and makes fetches under way worthless (CL-4).
+    fn renew(&mut self, partition: &TopicPartition) -> Option<&mut PartitionState> {
+        self.next_number += 1;
+        let state = self.partitions.get_mut(partition)?;
+        self.buffered_bytes -= state.buffered_bytes;
+        state.buffered.clear();
+        state.buffered_bytes = 0;
+        state.number = self.next_number;
+        state.in_fetch = false;
+        state.in_lookup = false;
+        state.retry_at = None;
+        Some(state)
+    }
+
+    /// Moves a position.
+    pub(crate) fn seek(&mut self, partition: &TopicPartition, offset: i64, leader_epoch: i32) -> bool {
+        let Some(state) = self.renew(partition) else { return false };
+        state.position = Some(offset);
+        state.fetch_from = offset;
+        state.leader_epoch = leader_epoch;
+        true
+    }
+
+    /// Asks for a position to be looked up.
+    pub(crate) fn restart(&mut self, partition: &TopicPartition, start: Start) -> bool {
+        let Some(state) = self.renew(partition) else { return false };
+        state.position = None;
+        state.start = start;
+        true
+    }
+
+    /// Whether a lookup or fetch that was begun under `number` still counts.
+    pub(crate) fn is_current(&self, partition: &TopicPartition, number: u64) -> bool {
+        self.partitions.get(partition).is_some_and(|state| state.number == number)
+    }
+
+    pub(crate) fn number(&self, partition: &TopicPartition) -> u64 {
+        self.partitions.get(partition).map_or(0, |state| state.number)
+    }
+
+    /// The partitions that want to be fetched.
+    pub(crate) fn fetchable(
+        &self,
+        now: Instant,
+        partition_bytes: usize,
+        all_bytes: usize,
+    ) -> Vec<FetchTarget> {
+        let full = self.buffered_bytes >= all_bytes;
+        self.partitions
+            .iter()
+            .filter(|(_, state)| {
+                state.position.is_some()
+                    && !state.paused
+                    && !state.in_fetch
+                    && state.retry_at.is_none_or(|at| at <= now)
+                    && state.buffered_bytes < partition_bytes
+                    // When all is full, those that have nothing still go on: none starves.
+                    && (!full || state.buffered.is_empty())
+            })
+            .map(|(partition, state)| FetchTarget {
+                partition: partition.clone(),
+                number: state.number,
+                offset: state.fetch_from,
+            })
+            .collect()
+    }
+
+    /// Takes in what a fetch brought. Returns whether there is something to poll.
+    pub(crate) fn fetched(&mut self, target: &FetchTarget, fetched: Fetched) -> bool {
+        if !self.is_current(&target.partition, target.number) {
+            return false;
+        }
+        let Some(state) = self.partitions.get_mut(&target.partition) else { return false };
+        state.in_fetch = false;
+        state.retry_at = None;
+        state.fetch_from = fetched.next_fetch;
+        state.high_watermark = fetched.high_watermark;
+        state.last_stable_offset = fetched.last_stable_offset;
+        state.log_start_offset = fetched.log_start_offset;
+        let bytes: usize = fetched.batches.iter().map(|batch| batch.payload.len()).sum();
+        state.buffered_bytes += bytes;
+        self.buffered_bytes += bytes;
+        state.buffered.extend(fetched.batches);
+        !state.buffered.is_empty()
+    }
+
+    /// A fetch of the partition failed and is to be tried again at `at`.
+    pub(crate) fn fetch_failed(&mut self, target: &FetchTarget, at: Instant) {
+        if self.is_current(&target.partition, target.number)
+            && let Some(state) = self.partitions.get_mut(&target.partition)
+        {
+            state.in_fetch = false;
+            state.retry_at = Some(at);
+        }
+    }
+
+    /// Takes out about `bytes_max` bytes, each partition in its turn, and moves the positions behind them (CL-3).
+    pub(crate) fn take(&mut self, bytes_max: usize) -> ConsumerRecords {
+        let mut records = ConsumerRecords::default();
+        let mut left = bytes_max;
+        let order: Vec<TopicPartition> = match &self.last_polled {
+            None => self.partitions.keys().cloned().collect(),
+            Some(last) => {
+                let behind = self.partitions.keys().filter(|p| *p > last);
+                behind.chain(self.partitions.keys().filter(|p| *p <= last)).cloned().collect()
+            }
+        };
+        for partition in order {
+            let Some(state) = self.partitions.get_mut(&partition) else { continue };
+            if state.paused || state.buffered.is_empty() {
+                continue;
+            }
+            let Some(mut next_offset) = state.position else { continue };
+            let mut batches = Vec::new();
+            while let Some(batch) = state.buffered.front() {
+                let bytes = batch.payload.len();
+                if batch.visible && bytes > left && (!batches.is_empty() || !records.partitions.is_empty()) {
+                    break;
+                }
+                let Some(batch) = state.buffered.pop_front() else { break };
+                left = left.saturating_sub(bytes);
+                state.buffered_bytes -= bytes;
+                self.buffered_bytes -= bytes;
+                next_offset = batch.next_offset().max(next_offset);
+                state.leader_epoch = batch.header.partition_leader_epoch;
+                if batch.visible {
+                    batches.push(batch);
+                }
+            }
+            state.position = Some(next_offset);
+            self.last_polled = Some(partition.clone());
+            records.partitions.push(PartitionRecords {
+                partition,
+                batches,
+                next_offset,
+                leader_epoch: state.leader_epoch,
+                high_watermark: state.high_watermark,
+                last_stable_offset: state.last_stable_offset,
+            });
+            if left == 0 {
+                break;
+            }
+        }
+        records
+    }
+}

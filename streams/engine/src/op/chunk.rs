@@ -1,0 +1,70 @@
+//! A chunk: rows on their way through operators, with what is known of each row besides its columns.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::compute::{FilterBuilder, prep_null_mask_filter, take, take_record_batch};
+use arrow::datatypes::{Int64Type, UInt32Type};
+
+use crate::error::StageError;
+
+/// Rows of any number of partitions, in the order in which each partition has them.
+#[derive(Clone, Debug)]
+pub(crate) struct Chunk {
+    pub(crate) batch: RecordBatch,
+    /// Each row's key group.
+    pub(crate) groups: UInt32Array,
+    /// The watermark of the row's partition just before the row: what its lateness is judged by (SM-3).
+    pub(crate) watermarks: Int64Array,
+    /// The row's place in the stage's input of this turn.
+    pub(crate) origin: UInt32Array,
+}
+
+impl Chunk {
+    pub(crate) fn rows(&self) -> usize {
+        self.batch.num_rows()
+    }
+
+    /// The rows for which `keep` is true.
+    pub(crate) fn filter(self, keep: &BooleanArray) -> Result<Chunk, StageError> {
+        let keep = if keep.null_count() > 0 { &prep_null_mask_filter(keep) } else { keep };
+        if keep.true_count() == self.rows() {
+            return Ok(self);
+        }
+        let filter = FilterBuilder::new(keep).optimize().build();
+        let part = |column: &dyn Array| filter.filter(column);
+        Ok(Chunk {
+            batch: filter.filter_record_batch(&self.batch)?,
+            groups: part(&self.groups)?.as_primitive::<UInt32Type>().clone(),
+            watermarks: part(&self.watermarks)?.as_primitive::<Int64Type>().clone(),
+            origin: part(&self.origin)?.as_primitive::<UInt32Type>().clone(),
+        })
+    }
+
+    /// The rows at these places, in this order.
+    pub(crate) fn take(&self, rows: &UInt32Array) -> Result<Chunk, StageError> {
+        let part = |column: &dyn Array| -> Result<ArrayRef, StageError> { Ok(take(column, rows, None)?) };
+        Ok(Chunk {
+            batch: take_record_batch(&self.batch, rows)?,
+            groups: part(&self.groups)?.as_primitive::<UInt32Type>().clone(),
+            watermarks: part(&self.watermarks)?.as_primitive::<Int64Type>().clone(),
+            origin: part(&self.origin)?.as_primitive::<UInt32Type>().clone(),
+        })
+    }
+
+    /// Rows that an operator made itself, out of no single row of the input.
+    pub(crate) fn made(batch: RecordBatch, groups: UInt32Array) -> Chunk {
+        let rows = batch.num_rows();
+        Chunk {
+            batch,
+            groups,
+            watermarks: Int64Array::from(vec![0; rows]),
+            origin: UInt32Array::from(vec![0; rows]),
+        }
+    }
+}
+
+/// A column of equal values.
+pub(crate) fn constant_i64(value: i64, rows: usize) -> ArrayRef {
+    Arc::new(Int64Array::from(vec![value; rows]))
+}

@@ -1,0 +1,227 @@
+//! One window's groups, of every key group together, in three layers: a live table that rows are added to, state rows
+//! that left the live table and are not committed yet, and state rows that are. A state row is a group's key and its
+//! accumulators' state; state rows of the same group are merged. The layers make a commit cost what changed since the
+//! last one, and let a key group leave without the others being touched.
+
+use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array};
+use arrow::compute::{concat_batches, filter_record_batch};
+use arrow::datatypes::UInt32Type;
+use datafusion_expr::{EmitTo, GroupsAccumulator};
+use datafusion_physical_plan::aggregates::group_values::{GroupValues, new_group_values};
+use datafusion_physical_plan::aggregates::order::GroupOrdering;
+
+use super::aggregate::{AggregatePlan, KEY_COLUMNS};
+use super::chunk::constant_i64;
+use crate::error::StageError;
+
+/// Groups and their accumulators.
+struct Table {
+    groups: Box<dyn GroupValues>,
+    accumulators: Vec<Box<dyn GroupsAccumulator>>,
+    indices: Vec<usize>,
+}
+
+impl Table {
+    fn new(plan: &AggregatePlan) -> Result<Table, StageError> {
+        let groups = new_group_values(plan.group_schema.clone(), &GroupOrdering::None)?;
+        let accumulators: Result<_, _> = plan.aggregates.iter().map(|a| a.accumulator()).collect();
+        Ok(Table { groups, accumulators: accumulators?, indices: Vec::new() })
+    }
+
+    /// Merges state rows in; their columns are those of the state schema.
+    fn merge(&mut self, plan: &AggregatePlan, rows: &RecordBatch) -> Result<(), StageError> {
+        if rows.num_rows() == 0 {
+            return Ok(());
+        }
+        self.groups.intern(&plan.group_columns(rows), &mut self.indices)?;
+        let mut at = KEY_COLUMNS + plan.keys.len();
+        for (accumulator, aggregate) in self.accumulators.iter_mut().zip(&plan.aggregates) {
+            let state = &rows.columns()[at..at + aggregate.state_columns];
+            accumulator.merge_batch(state, &self.indices, self.groups.len())?;
+            at += aggregate.state_columns;
+        }
+        Ok(())
+    }
+
+    /// Takes everything out as state rows of the window that starts at `start`.
+    fn state(&mut self, plan: &AggregatePlan, start: i64) -> Result<RecordBatch, StageError> {
+        let rows = self.groups.len();
+        let mut groups = self.groups.emit(EmitTo::All)?.into_iter();
+        // Emitting leaves some tables' index behind.
+        self.groups.clear_shrink(rows);
+        let mut columns: Vec<ArrayRef> = groups.next().into_iter().collect();
+        columns.push(constant_i64(start, rows));
+        columns.extend(groups);
+        for accumulator in &mut self.accumulators {
+            columns.extend(accumulator.state(EmitTo::All)?);
+        }
+        Ok(RecordBatch::try_new(plan.state_schema.clone(), columns)?)
+    }
+
+    /// Takes everything out as results: the group columns, then a column for each aggregate.
+    fn results(&mut self) -> Result<(Vec<ArrayRef>, Vec<ArrayRef>), StageError> {
+        let groups = self.groups.emit(EmitTo::All)?;
+        self.groups.clear_shrink(0);
+        let values: Result<Vec<ArrayRef>, _> =
+            self.accumulators.iter_mut().map(|a| a.evaluate(EmitTo::All)).collect();
+        Ok((groups, values?))
+    }
+
+    fn size(&self) -> usize {
+        self.groups.size() + self.accumulators.iter().map(|a| a.size()).sum::<usize>()
+    }
+}
+
+pub(crate) struct Pane {
+    start: i64,
+    live: Table,
+    pending: Vec<RecordBatch>,
+    committed: Vec<RecordBatch>,
+    /// A bit for each key group that has rows here.
+    members: Vec<u64>,
+}
+
+/// The results of a window that has fired.
+pub(crate) struct Fired {
+    pub(crate) groups: UInt32Array,
+    pub(crate) keys: Vec<ArrayRef>,
+    pub(crate) values: Vec<ArrayRef>,
+}
+
+/// How many committed batches a pane keeps before it merges them into one.
+const COMMITTED_BATCHES_MAX: usize = 8;
+
+impl Pane {
+    pub(crate) fn new(plan: &AggregatePlan, start: i64) -> Result<Pane, StageError> {
+        let members = vec![0; plan.key_groups.div_ceil(64) as usize];
+        Ok(Pane { start, live: Table::new(plan)?, pending: Vec::new(), committed: Vec::new(), members })
+    }
+
+    /// Adds rows: the key group and keys of each, and each aggregate's arguments and filter.
+    pub(crate) fn update(
+        &mut self,
+        groups: &[ArrayRef],
+        arguments: &[(Vec<ArrayRef>, Option<BooleanArray>)],
+    ) -> Result<(), StageError> {
+        self.add_members(groups[0].as_primitive::<UInt32Type>());
+        let live = &mut self.live;
+        live.groups.intern(groups, &mut live.indices)?;
+        for (accumulator, (values, filter)) in live.accumulators.iter_mut().zip(arguments) {
+            accumulator.update_batch(values, &live.indices, filter.as_ref(), live.groups.len())?;
+        }
+        Ok(())
+    }
+
+    fn add_members(&mut self, groups: &UInt32Array) {
+        for group in groups.values() {
+            self.members[*group as usize / 64] |= 1 << (group % 64);
+        }
+    }
+
+    /// The key groups that have rows here.
+    pub(crate) fn members(&self) -> impl Iterator<Item = u32> + '_ {
+        self.members.iter().enumerate().flat_map(|(i, word)| {
+            (0..64).filter(move |bit| word & (1 << bit) != 0).map(move |bit| i as u32 * 64 + bit)
+        })
+    }
+
+    /// Moves the live table's groups to the pending state rows.
+    fn settle(&mut self, plan: &AggregatePlan) -> Result<(), StageError> {
+        if !self.live.groups.is_empty() {
+            let rows = self.live.state(plan, self.start)?;
+            self.pending.push(rows);
+        }
+        Ok(())
+    }
+
+    /// Takes up committed state rows of this window.
+    pub(crate) fn restore(&mut self, rows: RecordBatch) {
+        self.add_members(rows.column(0).as_primitive::<UInt32Type>());
+        self.committed.push(rows);
+    }
+
+    /// The results of these key groups, which leave the pane.
+    pub(crate) fn fire(&mut self, plan: &AggregatePlan, due: &[u32]) -> Result<Fired, StageError> {
+        let all = self.members().eq(due.iter().copied());
+        let (groups, values) = if all && self.pending.is_empty() && self.committed.is_empty() {
+            self.members.fill(0);
+            self.live.results()?
+        } else {
+            self.settle(plan)?;
+            let mut merged = Table::new(plan)?;
+            for rows in self.committed.iter().chain(&self.pending) {
+                merged.merge(plan, &part(rows, |group| due.binary_search(&group).is_ok())?)?;
+            }
+            let results = merged.results()?;
+            self.forget(plan, due)?;
+            results
+        };
+        let mut groups = groups.into_iter();
+        let key_groups = groups.next().expect("the key group is the first group column");
+        Ok(Fired { groups: key_groups.as_primitive::<UInt32Type>().clone(), keys: groups.collect(), values })
+    }
+
+    /// Lets go of key groups.
+    pub(crate) fn forget(&mut self, plan: &AggregatePlan, gone: &[u32]) -> Result<(), StageError> {
+        self.settle(plan)?;
+        for layer in [&mut self.pending, &mut self.committed] {
+            let kept: Result<Vec<RecordBatch>, StageError> =
+                layer.iter().map(|rows| part(rows, |group| gone.binary_search(&group).is_err())).collect();
+            *layer = kept?.into_iter().filter(|rows| rows.num_rows() > 0).collect();
+        }
+        for group in gone {
+            self.members[*group as usize / 64] &= !(1 << (group % 64));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.members.iter().all(|word| *word == 0)
+    }
+
+    /// What changed since the last call, as state rows; from now on they count as committed.
+    pub(crate) fn delta(&mut self, plan: &AggregatePlan) -> Result<Vec<RecordBatch>, StageError> {
+        self.settle(plan)?;
+        let fresh = std::mem::take(&mut self.pending);
+        self.committed.extend(fresh.iter().cloned());
+        if self.committed.len() > COMMITTED_BATCHES_MAX {
+            self.compact(plan)?;
+        }
+        Ok(fresh)
+    }
+
+    /// Merges committed batches that are not much larger than those behind them, so that each row is merged a number
+    /// of times that is logarithmic in the number of commits.
+    fn compact(&mut self, plan: &AggregatePlan) -> Result<(), StageError> {
+        let mut from = self.committed.len() - 1;
+        let mut rows = self.committed[from].num_rows();
+        while from > 0 && (self.committed[from - 1].num_rows() <= 2 * rows || from >= COMMITTED_BATCHES_MAX) {
+            from -= 1;
+            rows += self.committed[from].num_rows();
+        }
+        let mut merged = Table::new(plan)?;
+        for rows in self.committed.drain(from..) {
+            merged.merge(plan, &rows)?;
+        }
+        self.committed.push(merged.state(plan, self.start)?);
+        Ok(())
+    }
+
+    /// Everything, as state rows; from now on all of it counts as committed.
+    pub(crate) fn all(&mut self, plan: &AggregatePlan) -> Result<RecordBatch, StageError> {
+        self.delta(plan)?;
+        Ok(concat_batches(&plan.state_schema, &self.committed)?)
+    }
+
+    pub(crate) fn size(&self) -> usize {
+        let settled = self.pending.iter().chain(&self.committed).map(|b| b.get_array_memory_size());
+        self.live.size() + settled.sum::<usize>()
+    }
+}
+
+/// The state rows whose key group is wanted.
+fn part(rows: &RecordBatch, wanted: impl Fn(u32) -> bool) -> Result<RecordBatch, StageError> {
+    let groups = rows.column(0).as_primitive::<UInt32Type>();
+    let keep: BooleanArray = groups.values().iter().map(|group| Some(wanted(*group))).collect();
+    if keep.true_count() == keep.len() { Ok(rows.clone()) } else { Ok(filter_record_batch(rows, &keep)?) }
+}

@@ -1,0 +1,131 @@
+//! Problems with a query's text: what is wrong, where, and what would do. DataFusion's texts are cut down to what a
+//! person who wrote the SQL can use.
+
+use std::fmt;
+
+use datafusion_common::{DataFusionError, Span};
+use datafusion_sql::sqlparser::dialect::GenericDialect;
+use datafusion_sql::sqlparser::tokenizer::{Token, Tokenizer};
+
+/// A problem in a query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SqlProblem {
+    /// The line inside the query's text, from 1.
+    pub line: u64,
+    /// The column in that line, from 1.
+    pub column: u64,
+    /// What is wrong.
+    pub message: String,
+    /// What to write instead, where something is known.
+    pub help: Option<String>,
+}
+
+impl fmt::Display for SqlProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.line, self.column, self.message)?;
+        match &self.help {
+            Some(help) => write!(f, "; {help}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for SqlProblem {}
+
+impl SqlProblem {
+    /// A problem of the whole text.
+    pub(super) fn at_start(message: String) -> SqlProblem {
+        SqlProblem { line: 1, column: 1, message, help: None }
+    }
+
+    /// A problem at a place that DataFusion knows, else at a word of the text, else at its start.
+    pub(super) fn at(
+        span: Option<Span>,
+        word: Option<&str>,
+        sql: &str,
+        message: String,
+        help: Option<&str>,
+    ) -> SqlProblem {
+        let (line, column) = match span {
+            Some(span) if span.start.line > 0 => (span.start.line, span.start.column),
+            _ => word.and_then(|word| find_word(sql, word)).unwrap_or((1, 1)),
+        };
+        SqlProblem { line, column, message, help: help.map(str::to_owned) }
+    }
+
+    pub(super) fn from_parser(text: &str, sql: &str) -> SqlProblem {
+        let text = text.strip_prefix("sql parser error: ").unwrap_or(text);
+        if text.ends_with("found: EOF") {
+            let line = sql.lines().count().max(1) as u64;
+            let column = sql.lines().last().map_or(1, |l| l.chars().count() as u64 + 1);
+            return SqlProblem { line, column, message: format!("syntax: {text}"), help: None };
+        }
+        let (message, place) = text.split_once(" at Line: ").unwrap_or((text, ""));
+        let mut numbers = place.split(", Column: ").map(|n| n.trim().parse().unwrap_or(1));
+        let (line, column) = (numbers.next().unwrap_or(1), numbers.next().unwrap_or(1));
+        SqlProblem { line, column, message: format!("syntax: {message}"), help: None }
+    }
+
+    pub(super) fn from_datafusion(error: &DataFusionError, sql: &str) -> SqlProblem {
+        if let Some(found) = error.diagnostic() {
+            let help: Vec<&str> = found
+                .helps
+                .iter()
+                .map(|h| &h.message)
+                .chain(found.notes.iter().map(|n| &n.message))
+                .map(String::as_str)
+                .collect();
+            let help = (!help.is_empty()).then(|| help.join("; "));
+            let input =
+                found.message.strip_prefix("table '").and_then(|rest| rest.strip_suffix("' not found"));
+            if let Some(input) = input {
+                let text = match input.rsplit_once('.') {
+                    Some((_, name)) => format!("{input} has a schema name; inputs have none, write {name}"),
+                    None => format!("there is no input {input}"),
+                };
+                return SqlProblem::at(found.span, None, sql, text, help.as_deref());
+            }
+            return SqlProblem::at(found.span, None, sql, found.message.clone(), help.as_deref());
+        }
+        let text = error.strip_backtrace();
+        if text.contains(" at Line: ") {
+            return SqlProblem::from_parser(&text, sql);
+        }
+        // "type_coercion\ncaused by\nError during planning: …": the last line of the chain is the cause.
+        let whole = text.clone();
+        let text = text.lines().rfind(|l| !l.trim().is_empty()).unwrap_or(&text).to_owned();
+        let mut message = text.as_str();
+        for prefix in [
+            "Error during planning: ",
+            "Internal error: ",
+            "This feature is not implemented: ",
+            "Schema error: ",
+        ] {
+            message = message.strip_prefix(prefix).unwrap_or(message);
+        }
+        // A function's signatures fill a screen and say little; its name finds the place.
+        if let Some((_, call)) = whole.split_once("No function matches the given name and argument types '") {
+            let call = call.split('\'').next().unwrap_or(call);
+            let name = call.split('(').next().unwrap_or(call);
+            let text = format!("there is no {call}: {name} does not take these types");
+            return SqlProblem::at(None, Some(name), sql, text, Some("change a type with CAST(… AS …)"));
+        }
+        let message = message.trim_end_matches(|c: char| c == '.' || c.is_whitespace());
+        SqlProblem::at(None, None, sql, message.to_owned(), None)
+    }
+}
+
+/// Where a word of the text first stands, whatever its case; with a bracket before it, where it first stands behind one.
+pub(super) fn find_word(sql: &str, word: &str) -> Option<(u64, u64)> {
+    let (bracketed, word) = word.strip_prefix('(').map_or((false, word), |rest| (true, rest));
+    let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location().ok()?;
+    let mut before = None;
+    for token in tokens.iter().filter(|t| !matches!(t.token, Token::Whitespace(_))) {
+        let here = matches!(&token.token, Token::Word(w) if w.value.eq_ignore_ascii_case(word));
+        if here && (!bracketed || before == Some(&Token::LParen)) {
+            return Some((token.span.start.line, token.span.start.column));
+        }
+        before = Some(&token.token);
+    }
+    None
+}

@@ -1,0 +1,203 @@
+//! Queries as data: what each plans to, or where and why it is refused.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use millstream_model::LateRule;
+
+use super::{Relation, Relations, SqlOptions, compile};
+
+fn relations() -> Relations {
+    let time = || DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
+    let stream = Schema::new(vec![
+        Field::new("invoice_id", DataType::Utf8, false),
+        Field::new("store_id", DataType::Utf8, false),
+        Field::new("issued_at", time(), false),
+        Field::new("paid_at", time(), true),
+        Field::new("total", DataType::Decimal128(18, 2), false),
+        Field::new("qty", DataType::Int32, true),
+        Field::new("weight", DataType::Float64, true),
+    ]);
+    let table = Schema::new(vec![
+        Field::new("store_id", DataType::Utf8, false),
+        Field::new("city", DataType::Utf8, true),
+        Field::new("opened", time(), true),
+    ]);
+    let unique = Relation::Stream {
+        schema: Arc::new(stream),
+        event_time: Some("issued_at".into()),
+        partitioned_by: Some(vec!["store_id".into()]),
+    };
+    Relations::from([
+        ("unique".into(), unique),
+        ("stores".into(), Relation::Table { schema: Arc::new(table) }),
+    ])
+}
+
+fn options() -> SqlOptions {
+    SqlOptions { operator: "revenue-1".into(), late: LateRule::default(), key_groups: 8 }
+}
+
+const REVENUE: &str =
+    "SELECT i.store_id, s.city, i.window_start, i.window_end, COUNT(*) AS invoices, SUM(i.total) AS revenue
+FROM TUMBLE(unique, issued_at, INTERVAL '5 minutes') AS i
+JOIN stores AS s ON s.store_id = i.store_id
+GROUP BY i.store_id, s.city, i.window_start, i.window_end";
+
+#[test]
+fn the_revenue_query_reads_three_columns_and_keeps_money_exact() {
+    let query = compile(REVENUE, &relations(), &options()).expect("the example's query");
+    let columns: Vec<String> =
+        query.schema().fields().iter().map(|f| format!("{} {}", f.name(), f.data_type())).collect();
+    assert_eq!(
+        columns,
+        [
+            "store_id Utf8",
+            "city Utf8",
+            "window_start Timestamp(ms, \"UTC\")",
+            "window_end Timestamp(ms, \"UTC\")",
+            "invoices Int64",
+            "revenue Decimal128(28, 2)"
+        ]
+    );
+    assert_eq!(
+        (query.stream(), query.tables(), query.reads()),
+        ("unique", &["stores".to_owned()][..], &[1, 2, 4][..])
+    );
+    assert!(query.is_windowed());
+}
+
+#[test]
+fn these_run() {
+    for sql in [
+        "SELECT * FROM unique",
+        "SELECT store_id, total * 2 AS twice FROM unique WHERE total > 1.5 AND qty IS NOT NULL",
+        "SELECT upper(u.store_id) AS store, s.city FROM unique u LEFT JOIN stores s ON s.store_id = u.store_id",
+        "SELECT u.store_id, s.city FROM stores s RIGHT JOIN unique u ON s.store_id = u.store_id",
+        "SELECT u.store_id, s.city FROM unique u, stores s WHERE s.store_id = u.store_id AND s.city <> 'Pune'",
+        "SELECT store_id, window_end, count(*) AS n FROM TUMBLE(unique, issued_at, INTERVAL '1 hour') GROUP BY store_id, window_end",
+        "SELECT store_id, window_start, count(DISTINCT qty) AS n FROM TUMBLE(unique, issued_at, INTERVAL '1 day') GROUP BY store_id, window_start HAVING count(*) > 1",
+        "SELECT t.store_id, t.window_start, avg(t.total) FILTER (WHERE t.qty > 1) AS a, min(t.invoice_id) AS first
+         FROM TUMBLE((SELECT store_id, issued_at, total, qty, invoice_id FROM unique WHERE total > 0), issued_at, INTERVAL '10 seconds') AS t
+         GROUP BY t.store_id, t.window_start",
+        "WITH w AS (SELECT * FROM TUMBLE(unique, issued_at, INTERVAL '5 minutes'))
+         SELECT store_id, window_start, first_value(total ORDER BY issued_at) AS first FROM w GROUP BY store_id, window_start",
+        "SELECT DISTINCT store_id, window_start FROM TUMBLE(unique, issued_at, INTERVAL '5 minutes')",
+        "SELECT r.store_id, s.city, r.revenue FROM (SELECT store_id, window_start, sum(total) AS revenue
+         FROM TUMBLE(unique, issued_at, INTERVAL '5 minutes') GROUP BY store_id, window_start) r JOIN stores s ON s.store_id = r.store_id",
+        "SELECT store_id, issued_at FROM unique WHERE issued_at >= '2026-01-01T00:00:00Z'",
+    ] {
+        if let Err(problems) = compile(sql, &relations(), &options()) {
+            let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            panic!("{sql}\n{}", texts.join("\n"));
+        }
+    }
+}
+
+/// Each query's problems, cut to their first words.
+#[test]
+fn these_are_refused_with_place_and_reason() {
+    let cases = [
+        ("SELEC 1", "1:1: syntax: Expected: an SQL statement, found: SELEC"),
+        ("SELECT store_id\nFROM unique\nWHERE", "3:6: syntax: Expected: an expression, found: EOF"),
+        ("SELECT 1; SELECT 2", "1:1: 2 statements; write one SELECT"),
+        ("INSERT INTO unique VALUES (1)", "1:1: the statement is not a query; write one SELECT"),
+        ("SELECT store_id,\n  totl FROM unique", "2:3: column 'totl' not found"),
+        (
+            "SELECT total FROM uniq",
+            "1:19: there is no input uniq; the inputs of this step are: stores, unique",
+        ),
+        ("SELECT total FROM a.unique", "1:19: a.unique has a schema name; inputs have none, write unique"),
+        ("SELECT frobnicate(total) AS x FROM unique", "1:8: Invalid function 'frobnicate'"),
+        ("SELECT total + store_id AS x FROM unique", "1:8: expressions have incompatible types"),
+        (
+            "SELECT sum(store_id) AS x FROM unique",
+            "1:8: there is no sum(Utf8): sum does not take these types",
+        ),
+        (
+            "SELECT sum(total) FROM unique GROUP BY store_id",
+            "1:31: the result of this aggregation is never final",
+        ),
+        ("SELECT DISTINCT store_id FROM unique", "1:8: the result of this aggregation is never final"),
+        ("SELECT total FROM unique ORDER BY total", "1:26: ORDER BY waits for the last row"),
+        ("SELECT total FROM unique LIMIT 5", "1:26: LIMIT ends a result"),
+        ("SELECT total FROM unique UNION ALL SELECT total FROM unique", "1:26: UNION does not run yet"),
+        ("SELECT city FROM stores", "1:1: the query reads tables only"),
+        ("SELECT 1 AS one", "1:1: the query, or a part of it, reads no input"),
+        ("SELECT total FROM unique WHERE 1 = 0", "1:26: the condition is never true"),
+        ("SELECT now() AS t FROM unique", "1:8: now gives another value when the stream is replayed"),
+        ("SELECT random() AS t FROM unique", "1:8: random gives another value"),
+        (
+            "SELECT total FROM unique WHERE store_id IN (SELECT store_id FROM stores)",
+            "1:41: IN and EXISTS over a query",
+        ),
+        ("SELECT (SELECT max(city) FROM stores) AS c FROM unique", "1:9: a subquery as a value"),
+        (
+            "SELECT a.total FROM unique a JOIN unique b ON a.store_id = b.store_id",
+            "1:30: two streams are joined",
+        ),
+        (
+            "SELECT u.total FROM unique u FULL JOIN stores s ON s.store_id = u.store_id",
+            "1:35: Full join of unique with table stores",
+        ),
+        (
+            "SELECT u.total FROM unique u CROSS JOIN stores s",
+            "1:36: the join of unique with table stores has no equality",
+        ),
+        ("SELECT * FROM TUMBLE(unique, issued_at)", "1:15: TUMBLE takes three arguments"),
+        (
+            "SELECT * FROM TUMBLE(unique, total, INTERVAL '5 minutes')",
+            "1:30: column total is of type Decimal128(18, 2)",
+        ),
+        ("SELECT * FROM TUMBLE(unique, paid_at, INTERVAL '5 minutes')", "1:30: column paid_at may be null"),
+        (
+            "SELECT * FROM TUMBLE(unique, issued_at, INTERVAL '1 month')",
+            "1:50: a window's size is not a number of months",
+        ),
+        ("SELECT * FROM TUMBLE(unique, issued_at, 5)", "1:41: a window's size is an interval"),
+        ("SELECT * FROM TUMBLE(unique, issued_at, INTERVAL '0 seconds')", "1:50: a window of 0 ms"),
+        ("SELECT * FROM TUMBLE(nothing, issued_at, INTERVAL '1 hour')", "1:22: there is no input nothing"),
+        ("SELECT * FROM TUMBLE(stores, opened, INTERVAL '1 hour')", "1:30: column opened may be null"),
+        (
+            "SELECT * FROM HOP(unique, issued_at, INTERVAL '1 minute', INTERVAL '1 hour')",
+            "1:15: HOP windows do not run yet",
+        ),
+        ("SELECT * FROM windows(unique)", "1:15: there is no table function windows"),
+        (
+            "SELECT window_start, sum(total) AS r FROM TUMBLE(unique, issued_at, INTERVAL '5 minutes') GROUP BY window_start",
+            "1:91: unique is partitioned by store_id",
+        ),
+        (
+            "SELECT store_id, window_start, sum(total) FROM TUMBLE(unique, issued_at, INTERVAL '5 minutes') GROUP BY store_id, window_start",
+            "1:32: the column sum(unique.total) has no name of its own",
+        ),
+        (
+            "SELECT store_id, window_start, approx_median(total) AS m FROM TUMBLE(unique, issued_at, INTERVAL '5 minutes') GROUP BY store_id, window_start",
+            "1:32: approx_median depends on how rows come in batches",
+        ),
+        (
+            "SELECT store_id, window_start, sum(DISTINCT qty) AS m FROM TUMBLE(unique, issued_at, INTERVAL '5 minutes') GROUP BY store_id, window_start",
+            "1:32: sum(DISTINCT",
+        ),
+        (
+            "SELECT store_id, window_start, last_value(qty) AS m FROM TUMBLE(unique, issued_at, INTERVAL '5 minutes') GROUP BY store_id, window_start",
+            "1:32: last_value without an order",
+        ),
+        (
+            "SELECT store_id, qty, row_number() OVER (PARTITION BY store_id ORDER BY qty) AS n FROM unique",
+            "1:23: Invalid function 'row_number'",
+        ),
+        ("SELECT a-b AS x FROM unique", "1:8: column 'a' not found"),
+    ];
+    let mut wrong = Vec::new();
+    for (sql, want) in cases {
+        let found = match compile(sql, &relations(), &options()) {
+            Ok(query) => format!("it runs: {}", query.explain()),
+            Err(problems) => problems.iter().map(ToString::to_string).collect::<Vec<_>>().join(" | "),
+        };
+        if !found.starts_with(want) {
+            wrong.push(format!("{sql}\n  wanted {want}\n  found  {found}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -1,0 +1,535 @@
+//! From an optimised logical plan to operators: a chain of steps over one stream, with tables joined in and at most one
+//! windowed aggregation.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::array::new_null_array;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion_common::{DFSchema, DataFusionError, JoinType, NullEquality};
+use datafusion_expr::execution_props::ExecutionProps;
+use datafusion_expr::logical_plan::{Aggregate, Join, Projection, TableScan};
+use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion_expr::{Expr, LogicalPlan};
+use datafusion_physical_expr::aggregate::LoweredAggregateBuilder;
+use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
+
+use super::context::Source;
+use super::problem::SqlProblem;
+use super::window_node::StreamWindow;
+use super::{Query, Relation, Relations, SqlOptions};
+use crate::op::Step;
+use crate::op::aggregate::{AggregateColumn, AggregatePlan, OutputColumn, WindowAggregate};
+use crate::op::join::{StreamSide, TableJoin, Unmatched};
+use crate::op::row_key;
+use crate::op::window::WindowStep;
+
+/// What a column is, as far as it matters to windows and to the placement of keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trace {
+    /// This column of the stream, unchanged.
+    Stream(usize),
+    WindowStart,
+    WindowEnd,
+    Other,
+}
+
+/// A relation and what has been done to it so far.
+struct Chain {
+    name: String,
+    relation: Relation,
+    /// The columns that the scan reads.
+    reads: Vec<usize>,
+    steps: Vec<Step>,
+    aggregate: Option<WindowAggregate>,
+    after: Vec<Step>,
+    trace: Vec<Trace>,
+    window: Option<millstream_model::Tumbling>,
+    tables: BTreeSet<String>,
+}
+
+impl Chain {
+    fn is_stream(&self) -> bool {
+        matches!(self.relation, Relation::Stream { .. })
+    }
+
+    fn push(&mut self, step: Step) {
+        if self.aggregate.is_some() { self.after.push(step) } else { self.steps.push(step) }
+    }
+}
+
+struct Translator<'a> {
+    sql: &'a str,
+    options: &'a SqlOptions,
+    props: ExecutionProps,
+    context: PhysicalPlanningContext,
+}
+
+pub(super) fn translate(
+    plan: &LogicalPlan,
+    sql: &str,
+    relations: &Relations,
+    options: &SqlOptions,
+) -> Result<Query, Vec<SqlProblem>> {
+    let translator = Translator {
+        sql,
+        options,
+        props: ExecutionProps::new(),
+        context: PhysicalPlanningContext::default(),
+    };
+    let chain = translator.walk(plan).map_err(|p| vec![p])?;
+    if !chain.is_stream() {
+        let streams: Vec<&str> = relations
+            .iter()
+            .filter(|(_, r)| matches!(r, Relation::Stream { .. }))
+            .map(|(n, _)| n.as_str())
+            .collect();
+        let text = format!(
+            "the query reads tables only and would never give a row; the streams here are: {}",
+            streams.join(", ")
+        );
+        return Err(vec![SqlProblem::at_start(text)]);
+    }
+    let schema = output_schema(plan.schema(), sql)?;
+    let mut reads = chain.reads.clone();
+    reads.sort_unstable();
+    Ok(Query {
+        operator: options.operator.clone(),
+        stream: chain.name,
+        tables: chain.tables.into_iter().collect(),
+        reads,
+        before: chain.steps,
+        aggregate: chain.aggregate,
+        after: chain.after,
+        schema,
+        explain: plan.display_indent().to_string(),
+    })
+}
+
+/// The columns that come out: each has a name that a sink can use, and no two have the same.
+fn output_schema(schema: &DFSchema, sql: &str) -> Result<SchemaRef, Vec<SqlProblem>> {
+    let mut problems = Vec::new();
+    let mut names = BTreeSet::new();
+    for field in schema.fields() {
+        let name = field.name();
+        let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+            && !name.starts_with(|c: char| c.is_ascii_digit());
+        if !plain {
+            let function = name.split('(').next().unwrap_or(name);
+            let text = format!("the column {name} has no name of its own");
+            problems.push(SqlProblem::at(None, Some(function), sql, text, Some("give it one: … AS total")));
+        } else if !names.insert(name.clone()) {
+            let text = format!("two columns are called {name}");
+            problems.push(SqlProblem::at(None, Some(name), sql, text, Some("give one another name with AS")));
+        }
+    }
+    if problems.is_empty() { Ok(Arc::clone(schema.inner())) } else { Err(problems) }
+}
+
+impl Translator<'_> {
+    fn problem(&self, word: &str, message: impl Into<String>, help: Option<&str>) -> SqlProblem {
+        SqlProblem::at(None, Some(word), self.sql, message.into(), help)
+    }
+
+    fn expr(&self, expr: &Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>, SqlProblem> {
+        create_physical_expr(expr, schema, &self.props, &self.context).map_err(|e| self.explained(&e))
+    }
+
+    fn explained(&self, error: &DataFusionError) -> SqlProblem {
+        SqlProblem::from_datafusion(error, self.sql)
+    }
+
+    fn walk(&self, plan: &LogicalPlan) -> Result<Chain, SqlProblem> {
+        match plan {
+            LogicalPlan::TableScan(scan) => self.scan(scan),
+            LogicalPlan::SubqueryAlias(alias) => self.walk(&alias.input),
+            LogicalPlan::Filter(filter) => {
+                let mut chain = self.walk(&filter.input)?;
+                chain.push(Step::Filter(self.expr(&filter.predicate, filter.input.schema())?));
+                Ok(chain)
+            }
+            LogicalPlan::Projection(projection) => self.projection(projection),
+            LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
+            LogicalPlan::Join(join) => self.join(join),
+            LogicalPlan::Extension(extension) => match extension.node.as_any().downcast_ref::<StreamWindow>()
+            {
+                Some(window) => self.window(window),
+                None => {
+                    Err(SqlProblem::at_start(format!("{} does not run on a stream", extension.node.name())))
+                }
+            },
+            other => {
+                let name = other.display().to_string();
+                let name = name.split([':', ' ']).next().unwrap_or("this part of the query").to_owned();
+                Err(SqlProblem::at_start(format!("{name} does not run on a stream")))
+            }
+        }
+    }
+
+    fn scan(&self, scan: &TableScan) -> Result<Chain, SqlProblem> {
+        let source = scan.source.downcast_ref::<Source>().expect("our context gives no other source");
+        let schema = source.relation.schema();
+        let reads: Vec<usize> = match &scan.projection {
+            Some(columns) => columns.clone(),
+            None => (0..schema.fields().len()).collect(),
+        };
+        let mut steps =
+            vec![Step::Scan { columns: reads.clone(), schema: Arc::clone(scan.projected_schema.inner()) }];
+        for filter in &scan.filters {
+            steps.push(Step::Filter(self.expr(filter, &scan.projected_schema)?));
+        }
+        let trace = reads.iter().map(|i| Trace::Stream(*i)).collect();
+        Ok(Chain {
+            name: scan.table_name.table().to_owned(),
+            relation: source.relation.clone(),
+            reads,
+            steps,
+            aggregate: None,
+            after: Vec::new(),
+            trace,
+            window: None,
+            tables: BTreeSet::new(),
+        })
+    }
+
+    fn projection(&self, projection: &Projection) -> Result<Chain, SqlProblem> {
+        let mut chain = self.walk(&projection.input)?;
+        let input = projection.input.schema();
+        let exprs: Result<Vec<_>, _> = projection.expr.iter().map(|e| self.expr(e, input)).collect();
+        chain.trace = projection.expr.iter().map(|e| trace(e, input, &chain.trace)).collect();
+        chain.push(Step::Project { exprs: exprs?, schema: Arc::clone(projection.schema.inner()) });
+        Ok(chain)
+    }
+
+    fn window(&self, window: &StreamWindow) -> Result<Chain, SqlProblem> {
+        use datafusion_expr::UserDefinedLogicalNodeCore;
+        let mut chain = self.walk(&window.input)?;
+        let Relation::Stream { event_time, schema, .. } = &chain.relation else {
+            return Err(self.problem(
+                "tumble",
+                format!("{} is a table and has no windows", chain.name),
+                None,
+            ));
+        };
+        if chain.window.is_some() {
+            return Err(self.problem(
+                "tumble",
+                "windows over windows do not run yet",
+                Some("publish the first result to a topic and aggregate that"),
+            ));
+        }
+        let time = window.time_index().map_err(|e| self.explained(&e))?;
+        let declared = event_time.as_deref();
+        let traced = match chain.trace[time] {
+            Trace::Stream(i) => Some(schema.field(i).name().as_str()),
+            _ => None,
+        };
+        if declared.is_none() || traced != declared {
+            let help =
+                declared.map(|column| format!("use {column}, or declare the watermark on the other column"));
+            let text = format!("no watermark of {} is about column {}", chain.name, window.time.name);
+            return Err(self.problem("tumble", text, help.as_deref()));
+        }
+        chain.trace.extend([Trace::WindowStart, Trace::WindowEnd]);
+        chain.window = Some(window.windows);
+        let schema = Arc::clone(UserDefinedLogicalNodeCore::schema(window).inner());
+        chain.push(Step::Window(WindowStep { time, windows: window.windows, late: None, schema }));
+        Ok(chain)
+    }
+
+    fn join(&self, join: &Join) -> Result<Chain, SqlProblem> {
+        let (left, right) = (self.walk(&join.left)?, self.walk(&join.right)?);
+        let (mut stream, table, side) = match (left.is_stream(), right.is_stream()) {
+            (true, false) => (left, right, StreamSide::Left),
+            (false, true) => (right, left, StreamSide::Right),
+            (true, true) => {
+                return Err(self.problem(
+                    "join",
+                    "two streams are joined; that does not run yet",
+                    Some("join the stream with a table"),
+                ));
+            }
+            (false, false) => {
+                return Err(self.problem(
+                    "join",
+                    "two tables are joined",
+                    Some("join each of them with the stream"),
+                ));
+            }
+        };
+        let unmatched = match (join.join_type, side) {
+            (JoinType::Inner, _) => Unmatched::Drop,
+            (JoinType::Left, StreamSide::Left) | (JoinType::Right, StreamSide::Right) => Unmatched::Keep,
+            (kind, _) => {
+                let text = format!(
+                    "{kind} join of {} with table {}: it would have to know which table rows no row of the stream will ever match",
+                    stream.name, table.name
+                );
+                return Err(self.problem(
+                    "join",
+                    text,
+                    Some("JOIN, or a LEFT JOIN with the stream on the left, run"),
+                ));
+            }
+        };
+        if join.on.is_empty() {
+            let text = format!(
+                "the join of {} with table {} has no equality to look rows up by",
+                stream.name, table.name
+            );
+            return Err(self.problem("join", text, Some("join ON stream.column = table.key")));
+        }
+        if join.null_equality == NullEquality::NullEqualsNull {
+            return Err(self.problem(
+                "join",
+                "a join in which null equals null does not run yet",
+                Some("use ="),
+            ));
+        }
+        if join.filter.is_some() && unmatched == Unmatched::Keep {
+            return Err(self.problem(
+                "join",
+                "an outer join takes equalities only",
+                Some("filter the table in a subquery, or the result with WHERE"),
+            ));
+        }
+        let (mut stream_keys, mut table_keys) = (Vec::new(), Vec::new());
+        for (l, r) in &join.on {
+            let (l, r) = (self.expr(l, join.left.schema())?, self.expr(r, join.right.schema())?);
+            let (s, t) = if side == StreamSide::Left { (l, r) } else { (r, l) };
+            stream_keys.push(s);
+            table_keys.push(t);
+        }
+        let (table_plan, stream_plan) =
+            if side == StreamSide::Left { (&join.right, &join.left) } else { (&join.left, &join.right) };
+        for (keys, plan) in [(&stream_keys, stream_plan), (&table_keys, table_plan)] {
+            self.check_keys(keys, plan.schema().inner(), "join")?;
+        }
+        let table_trace = vec![Trace::Other; table.trace.len()];
+        stream.trace = match side {
+            StreamSide::Left => [stream.trace, table_trace].concat(),
+            StreamSide::Right => [table_trace, stream.trace].concat(),
+        };
+        stream.tables.insert(table.name.clone());
+        stream.push(Step::Join(TableJoin {
+            operator: self.options.operator.clone(),
+            table: table.name,
+            table_schema: Arc::clone(table.relation.schema()),
+            table_steps: table.steps,
+            table_keys,
+            stream_keys,
+            unmatched,
+            side,
+            schema: Arc::clone(join.schema.inner()),
+            loaded: None,
+        }));
+        if let Some(filter) = &join.filter {
+            stream.push(Step::Filter(self.expr(filter, &join.schema)?));
+        }
+        Ok(stream)
+    }
+
+    fn check_keys(
+        &self,
+        keys: &[Arc<dyn PhysicalExpr>],
+        schema: &Schema,
+        word: &str,
+    ) -> Result<(), SqlProblem> {
+        for key in keys {
+            let field = key.return_field(schema).map_err(|e| self.explained(&e))?;
+            row_key::check_type(&field).map_err(|text| self.problem(word, text, None))?;
+        }
+        Ok(())
+    }
+
+    fn aggregate(&self, aggregate: &Aggregate) -> Result<Chain, SqlProblem> {
+        let mut chain = self.walk(&aggregate.input)?;
+        let input = aggregate.input.schema();
+        if !chain.is_stream() {
+            return Err(self.problem(
+                "group",
+                format!("table {} is grouped", chain.name),
+                Some("join it with a stream first"),
+            ));
+        }
+        if chain.aggregate.is_some() {
+            return Err(self.problem(
+                "group",
+                "a second GROUP BY over the first does not run yet",
+                Some("publish the first result to a topic and aggregate that"),
+            ));
+        }
+        let traces: Vec<Trace> = aggregate.group_expr.iter().map(|e| trace(e, input, &chain.trace)).collect();
+        let windowed = traces.iter().any(|t| matches!(t, Trace::WindowStart | Trace::WindowEnd));
+        let (true, Some(windows)) = (windowed, chain.window) else {
+            let text = "the result of this aggregation is never final, since the stream has no end";
+            let help = "read FROM TUMBLE(input, time_column, INTERVAL '5 minutes') and group by window_start, window_end too";
+            let word = if self.sql.to_ascii_lowercase().contains("distinct") && aggregate.aggr_expr.is_empty()
+            {
+                "distinct"
+            } else {
+                "group"
+            };
+            return Err(self.problem(word, text, Some(help)));
+        };
+        self.check_placement(&chain, &traces)?;
+        if aggregate.group_expr.iter().any(|e| matches!(e, Expr::GroupingSet(_))) {
+            return Err(self.problem(
+                "group",
+                "GROUPING SETS, CUBE and ROLLUP do not run yet",
+                Some("write one query for each"),
+            ));
+        }
+        let start = chain.trace.iter().position(|t| *t == Trace::WindowStart);
+        let start = match start {
+            Some(start) => start,
+            None => self.add_window_start(&mut chain)?,
+        };
+        let mut keys = Vec::new();
+        let mut output = Vec::new();
+        for (expr, trace) in aggregate.group_expr.iter().zip(&traces) {
+            output.push(match trace {
+                Trace::WindowStart => OutputColumn::WindowStart,
+                Trace::WindowEnd => OutputColumn::WindowEnd,
+                _ => {
+                    keys.push(self.expr(expr, input)?);
+                    OutputColumn::Key(keys.len() - 1)
+                }
+            });
+        }
+        let mut aggregates = Vec::new();
+        for expr in &aggregate.aggr_expr {
+            output.push(OutputColumn::Aggregate(aggregates.len()));
+            aggregates.push(self.aggregate_column(expr, input)?);
+        }
+        let (group_schema, state_schema) =
+            state_schemas(&keys, &aggregates, input.inner()).map_err(|e| self.explained(&e))?;
+        for step in &mut chain.steps {
+            if let Step::Window(window) = step {
+                window.late = Some(self.options.late.clone());
+            }
+        }
+        chain.trace =
+            traces.iter().map(|t| if matches!(t, Trace::Stream(_)) { *t } else { Trace::Other }).collect();
+        chain.trace.resize(output.len(), Trace::Other);
+        chain.aggregate = Some(WindowAggregate::new(AggregatePlan {
+            windows,
+            late: self.options.late.clone(),
+            start,
+            keys,
+            aggregates,
+            group_schema,
+            state_schema,
+            output,
+            schema: Arc::clone(aggregate.schema.inner()),
+            key_groups: self.options.key_groups,
+        }));
+        Ok(chain)
+    }
+
+    /// A query that groups by `window_end` alone may have lost `window_start` on the way; it is put back beside it.
+    fn add_window_start(&self, chain: &mut Chain) -> Result<usize, SqlProblem> {
+        let lost =
+            "the window's start is lost on the way to GROUP BY; select window_start in the inner query too";
+        let end = chain
+            .trace
+            .iter()
+            .position(|t| *t == Trace::WindowEnd)
+            .ok_or_else(|| self.problem("group", lost, None))?;
+        let windows = chain.window.ok_or_else(|| self.problem("group", lost, None))?;
+        chain.push(Step::StartFromEnd { end, windows });
+        chain.trace.push(Trace::WindowStart);
+        Ok(chain.trace.len() - 1)
+    }
+
+    /// Rows that a group needs must be in one partition, else each partition would give a part of its result.
+    fn check_placement(&self, chain: &Chain, traces: &[Trace]) -> Result<(), SqlProblem> {
+        let Relation::Stream { partitioned_by: Some(columns), schema, .. } = &chain.relation else {
+            return Ok(());
+        };
+        for column in columns {
+            let index = schema.index_of(column).ok();
+            if !traces.iter().any(|t| matches!((t, index), (Trace::Stream(i), Some(j)) if *i == j)) {
+                let text = format!(
+                    "{} is partitioned by {column}, and the query does not group by it, so that each partition would give a part of the result",
+                    chain.name
+                );
+                let help = format!(
+                    "group by {column} too, or publish {} to a topic with the key that is grouped by",
+                    chain.name
+                );
+                return Err(self.problem("group", text, Some(&help)));
+            }
+        }
+        Ok(())
+    }
+
+    fn aggregate_column(&self, expr: &Expr, input: &DFSchema) -> Result<AggregateColumn, SqlProblem> {
+        let lowered = LoweredAggregateBuilder::new(expr, input, input.as_arrow(), &self.props, &self.context)
+            .build()
+            .map_err(|e| self.explained(&e))?;
+        let function = lowered.aggregate;
+        let arguments = function
+            .expressions()
+            .into_iter()
+            .chain(function.order_bys().iter().map(|s| Arc::clone(&s.expr)));
+        let state_columns = function.state_fields().map_err(|e| self.explained(&e))?.len();
+        let column = AggregateColumn {
+            arguments: arguments.collect(),
+            filter: lowered.filter,
+            state_columns,
+            function,
+        };
+        // Some functions are found out only when they are made; and the state that they promise must be what they give.
+        let name = column.function.fun().name().to_owned();
+        let refuse = |text: String| self.problem(&name, text, None);
+        let mut probe = column
+            .accumulator()
+            .map_err(|e| refuse(format!("{name} does not run on these types: {}", e.strip_backtrace())))?;
+        let nulls: Result<Vec<_>, _> =
+            column.arguments.iter().map(|a| Ok(new_null_array(&a.data_type(input.as_arrow())?, 1))).collect();
+        let state = nulls
+            .and_then(|nulls| probe.update_batch(&nulls, &[0], None, 1))
+            .and_then(|()| probe.state(datafusion_expr::EmitTo::All))
+            .map_err(|e: DataFusionError| self.explained(&e))?;
+        let promised = column.function.state_fields().map_err(|e| self.explained(&e))?;
+        let kept = state.len() == promised.len()
+            && state.iter().zip(&promised).all(|(s, p)| s.data_type() == p.data_type());
+        if !kept {
+            return Err(refuse(format!("{name} over these types cannot be kept in a changelog")));
+        }
+        Ok(column)
+    }
+}
+
+/// What a column of a projection is.
+fn trace(expr: &Expr, input: &DFSchema, traces: &[Trace]) -> Trace {
+    match expr {
+        Expr::Column(column) => input.index_of_column(column).map_or(Trace::Other, |i| traces[i]),
+        Expr::Alias(alias) => trace(&alias.expr, input, traces),
+        _ => Trace::Other,
+    }
+}
+
+/// The schemas of groups and of state rows.
+fn state_schemas(
+    keys: &[Arc<dyn PhysicalExpr>],
+    aggregates: &[AggregateColumn],
+    input: &Schema,
+) -> Result<(SchemaRef, SchemaRef), DataFusionError> {
+    let group = Field::new("group", DataType::UInt32, false);
+    let mut key_fields = Vec::new();
+    for (i, key) in keys.iter().enumerate() {
+        key_fields.push(Field::new(format!("key_{i}"), key.data_type(input)?, true));
+    }
+    let group_fields = std::iter::once(group.clone()).chain(key_fields.iter().cloned());
+    let mut fields = vec![group.clone(), Field::new("window", DataType::Int64, false)];
+    fields.extend(key_fields.iter().cloned());
+    for (i, aggregate) in aggregates.iter().enumerate() {
+        for (j, state) in aggregate.function.state_fields()?.iter().enumerate() {
+            let name = format!("{}_{i}_{j}", aggregate.function.fun().name());
+            fields.push(state.as_ref().clone().with_name(name).with_nullable(true));
+        }
+    }
+    Ok((Arc::new(Schema::new(group_fields.collect::<Vec<_>>())), Arc::new(Schema::new(fields))))
+}

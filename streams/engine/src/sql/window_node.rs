@@ -1,0 +1,135 @@
+//! A window in a logical plan: its input's columns, then `window_start` and `window_end`.
+
+use std::cmp::Ordering;
+use std::collections::HashSet;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, TimeUnit};
+use datafusion_common::{Column, DFSchema, DFSchemaRef, Result, plan_datafusion_err};
+use datafusion_expr::{Expr, LogicalPlan, UserDefinedLogicalNodeCore};
+use millstream_model::Tumbling;
+
+/// The columns that a window adds.
+pub(super) const WINDOW_COLUMNS: [&str; 2] = ["window_start", "window_end"];
+
+#[derive(Clone, Debug)]
+pub(super) struct StreamWindow {
+    pub(super) input: LogicalPlan,
+    pub(super) time: Column,
+    pub(super) windows: Tumbling,
+    schema: DFSchemaRef,
+}
+
+impl StreamWindow {
+    /// The error is the text to show, at the time argument.
+    pub(super) fn new(input: LogicalPlan, time: Column, windows: Tumbling) -> Result<StreamWindow, String> {
+        let (_, field) = input
+            .schema()
+            .qualified_field_from_column(&time)
+            .map_err(|_| format!("there is no column {} in the input of TUMBLE", time.name))?;
+        if !super::is_event_time(field.data_type()) {
+            return Err(format!(
+                "column {} is of type {}; TUMBLE wants a timestamp_ms, in UTC",
+                time.name,
+                field.data_type()
+            ));
+        }
+        if field.is_nullable() {
+            return Err(format!(
+                "column {} may be null, and a row without time has no window; declare it required",
+                time.name
+            ));
+        }
+        let schema = window_schema(&input).map_err(|e| e.strip_backtrace())?;
+        Ok(StreamWindow { input, time, windows, schema: Arc::new(schema) })
+    }
+
+    /// The time's place among the input's columns.
+    pub(super) fn time_index(&self) -> Result<usize> {
+        self.input.schema().index_of_column(&self.time)
+    }
+}
+
+/// The added columns have the qualifier of the input's, so that an alias covers them too.
+fn window_schema(input: &LogicalPlan) -> Result<DFSchema> {
+    let input = input.schema();
+    let qualifier = input.iter().next().and_then(|(qualifier, _)| qualifier.cloned());
+    let mut fields: Vec<_> = input.iter().map(|(q, f)| (q.cloned(), Arc::clone(f))).collect();
+    for name in WINDOW_COLUMNS {
+        let kind = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
+        fields.push((qualifier.clone(), Arc::new(Field::new(name, kind, false))));
+    }
+    DFSchema::new_with_metadata(fields, input.metadata().clone())
+}
+
+impl PartialEq for StreamWindow {
+    fn eq(&self, other: &StreamWindow) -> bool {
+        self.input == other.input && self.time == other.time && self.windows == other.windows
+    }
+}
+
+impl Eq for StreamWindow {}
+
+impl PartialOrd for StreamWindow {
+    fn partial_cmp(&self, other: &StreamWindow) -> Option<Ordering> {
+        (&self.input, &self.time, &self.windows).partial_cmp(&(&other.input, &other.time, &other.windows))
+    }
+}
+
+impl Hash for StreamWindow {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.input, &self.time, &self.windows).hash(state);
+    }
+}
+
+impl UserDefinedLogicalNodeCore for StreamWindow {
+    fn name(&self) -> &str {
+        "Tumble"
+    }
+
+    fn inputs(&self) -> Vec<&LogicalPlan> {
+        vec![&self.input]
+    }
+
+    fn schema(&self) -> &DFSchemaRef {
+        &self.schema
+    }
+
+    fn expressions(&self) -> Vec<Expr> {
+        vec![Expr::Column(self.time.clone())]
+    }
+
+    /// A filter on the window's bounds cannot go below it; any other means the same there.
+    fn prevent_predicate_push_down_columns(&self) -> HashSet<String> {
+        WINDOW_COLUMNS.map(str::to_owned).into()
+    }
+
+    fn fmt_for_explain(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "Tumble: time={}, size={} ms", self.time, self.windows.size_ms())
+    }
+
+    fn with_exprs_and_inputs(
+        &self,
+        mut exprs: Vec<Expr>,
+        mut inputs: Vec<LogicalPlan>,
+    ) -> Result<StreamWindow> {
+        match (exprs.pop(), inputs.pop()) {
+            (Some(Expr::Column(time)), Some(input)) if exprs.is_empty() && inputs.is_empty() => {
+                StreamWindow::new(input, time, self.windows).map_err(|text| plan_datafusion_err!("{text}"))
+            }
+            _ => Err(plan_datafusion_err!("a window has one input, and a column for its time")),
+        }
+    }
+
+    /// Without this every column of the input would be decoded.
+    fn necessary_children_exprs(&self, output_columns: &[usize]) -> Option<Vec<Vec<usize>>> {
+        let inputs = self.input.schema().fields().len();
+        let mut needed: Vec<usize> = output_columns.iter().copied().filter(|i| *i < inputs).collect();
+        needed.push(self.time_index().ok()?);
+        needed.sort_unstable();
+        needed.dedup();
+        Some(vec![needed])
+    }
+}

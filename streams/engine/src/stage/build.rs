@@ -1,0 +1,290 @@
+//! From a stage's spec to a stage that runs, with every problem found at once.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::datatypes::{Schema, SchemaRef};
+use millstream_model::key_group::KEY_GROUPS_MAX;
+use millstream_model::time::SPAN_MS_MAX;
+use millstream_model::{LateThen, SourceWatermarks, Watermark};
+
+use super::{Operator, OperatorCounts, OperatorKind, OperatorSpec, Outputs, Running, Stage, StageSpec};
+use crate::decode::json::JsonDecoder;
+use crate::op::dedupe::Dedupe;
+use crate::op::row_key;
+use crate::sql::{self, Relation, Relations, SqlOptions, SqlProblem};
+
+/// A problem with a stage's spec.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StageProblem {
+    /// The operator's name; `None` for the source and the stage itself.
+    pub operator: Option<String>,
+    /// Where in its SQL, if it is there.
+    pub sql: Option<SqlProblem>,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl fmt::Display for StageProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.operator {
+            Some(operator) => write!(f, "{operator}: {}", self.message),
+            None => f.write_str(&self.message),
+        }
+    }
+}
+
+impl std::error::Error for StageProblem {}
+
+/// A stream of the stage while it is built.
+#[derive(Clone)]
+struct Node {
+    name: String,
+    schema: SchemaRef,
+    /// Still the source's rows, so that its event time and partitioning hold.
+    source_rows: bool,
+}
+
+impl Stage {
+    /// Makes a stage. Its tables are loaded and its partitions assigned afterwards.
+    pub fn build(spec: StageSpec) -> Result<Stage, Vec<StageProblem>> {
+        let mut problems = Vec::new();
+        check_stage(&spec, &mut problems);
+        let source = Node {
+            name: spec.source.name.clone(),
+            schema: Arc::clone(&spec.source.schema),
+            source_rows: true,
+        };
+        let mut nodes = vec![source];
+        let mut operators = Vec::new();
+        for operator in &spec.operators {
+            match build_operator(operator, &spec, &nodes) {
+                Ok((built, node)) => {
+                    operators.push(built);
+                    nodes.push(node);
+                }
+                Err(found) => problems.extend(found),
+            }
+        }
+        for output in &spec.outputs {
+            let known = spec.source.name == *output || spec.operators.iter().any(|o| o.name == *output);
+            if !known {
+                problems.push(plain(None, format!("the stage gives no {output}")));
+            }
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let read = columns_read(&spec, &operators);
+        let decoder =
+            JsonDecoder::new(&spec.source.schema, &read).map_err(|e| vec![plain(None, e.to_string())])?;
+        let mut place = vec![None; spec.source.schema.fields().len()];
+        for (at, column) in read.iter().enumerate() {
+            place[*column] = Some(at);
+        }
+        for operator in &mut operators {
+            // Operators that only see the source's rows read them from the decoded columns.
+            let direct = nodes[operator.input].source_rows;
+            match &mut operator.running {
+                Running::Sql { query, .. } if direct => query.read_from(&place),
+                _ => {}
+            }
+        }
+        let time = spec.source.event_time.as_ref().and_then(|name| spec.source.schema.index_of(name).ok());
+        Ok(Stage {
+            source_wanted: spec.outputs.contains(&spec.source.name),
+            source: spec.source.name.into(),
+            schema: decoder.schema(),
+            decoder,
+            time: time.and_then(|i| place[i]),
+            batch_rows: spec.batch_rows,
+            clocks: SourceWatermarks::new(spec.source.watermark),
+            key_groups: spec.key_groups,
+            changelog_partitions: spec.changelog_partitions,
+            operators,
+            declared_tables: spec.tables.into_keys().collect(),
+            groups: Vec::new(),
+            offsets: Vec::new(),
+            waiting: Vec::new(),
+            committed: vec![Watermark::NONE.to_raw(); spec.key_groups as usize],
+            out: Outputs::default(),
+        })
+    }
+}
+
+fn plain(operator: Option<&str>, message: String) -> StageProblem {
+    StageProblem { operator: operator.map(str::to_owned), sql: None, message }
+}
+
+fn check_stage(spec: &StageSpec, problems: &mut Vec<StageProblem>) {
+    let mut problem = |text: String| problems.push(plain(None, text));
+    if !(1..=KEY_GROUPS_MAX).contains(&spec.key_groups) {
+        problem(format!("{} key groups: the bounds are 1 and {KEY_GROUPS_MAX}", spec.key_groups));
+    }
+    if !(1..=spec.key_groups.max(1)).contains(&spec.changelog_partitions) {
+        problem(format!(
+            "{} changelog partitions: the bounds are 1 and the number of key groups",
+            spec.changelog_partitions
+        ));
+    }
+    if !(1..=1_000_000).contains(&spec.batch_rows) {
+        problem(format!("batches of {} rows: the bounds are 1 and 1,000,000", spec.batch_rows));
+    }
+    if let Err(text) = spec.source.watermark.validate() {
+        problem(text);
+    }
+    if let Some(name) = &spec.source.event_time {
+        match spec.source.schema.field_with_name(name) {
+            Ok(field) if sql::is_event_time(field.data_type()) && !field.is_nullable() => {}
+            Ok(field) if field.is_nullable() => {
+                problem(format!("the event time {name} may be null; declare it required"));
+            }
+            Ok(field) => problem(format!(
+                "the event time {name} is of type {}; it is a timestamp_ms, in UTC",
+                field.data_type()
+            )),
+            Err(_) => problem(format!(
+                "the watermark is about column {name}, which {} does not have",
+                spec.source.name
+            )),
+        }
+    }
+    let names = std::iter::once(&spec.source.name)
+        .chain(spec.operators.iter().map(|o| &o.name))
+        .chain(spec.tables.keys());
+    let mut seen = std::collections::BTreeSet::new();
+    for name in names.filter(|name| !seen.insert(name.as_str())) {
+        problem(format!("two parts of the stage are called {name}"));
+    }
+}
+
+fn build_operator(
+    spec: &OperatorSpec,
+    stage: &StageSpec,
+    nodes: &[Node],
+) -> Result<(Operator, Node), Vec<StageProblem>> {
+    let problem = |text: String| vec![plain(Some(&spec.name), text)];
+    let streams: Vec<usize> = (0..nodes.len()).filter(|i| spec.inputs.contains(&nodes[*i].name)).collect();
+    for name in &spec.inputs {
+        if !stage.tables.contains_key(name) && !nodes.iter().any(|n| n.name == *name) {
+            return Err(problem(format!("it reads {name}, which is no table and no step before it")));
+        }
+    }
+    let [input] = streams[..] else {
+        return Err(problem(format!("it reads {} streams of the stage; it can read one", streams.len())));
+    };
+    let node = &nodes[input];
+    let (running, out) = match &spec.kind {
+        OperatorKind::Dedupe { key, within_ms, late_by_ms } => {
+            let dedupe = build_dedupe(key, *within_ms, late_by_ms.unwrap_or(*within_ms), stage, node);
+            (Running::Dedupe(dedupe.map_err(problem)?), Node { name: spec.name.clone(), ..node.clone() })
+        }
+        OperatorKind::Sql { sql, late } => {
+            let mut relations = Relations::new();
+            for name in &spec.inputs {
+                if let Some(schema) = stage.tables.get(name) {
+                    relations.insert(name.clone(), Relation::Table { schema: Arc::clone(schema) });
+                }
+            }
+            let of_source = |value: Option<String>| value.filter(|_| node.source_rows);
+            relations.insert(
+                node.name.clone(),
+                Relation::Stream {
+                    schema: Arc::clone(&node.schema),
+                    event_time: of_source(stage.source.event_time.clone()),
+                    partitioned_by: stage.source.partitioned_by.clone().filter(|_| node.source_rows),
+                },
+            );
+            let options =
+                SqlOptions { operator: spec.id.clone(), late: late.clone(), key_groups: stage.key_groups };
+            let query = sql::compile(sql, &relations, &options).map_err(|found| {
+                let problems = found.into_iter().map(|p| StageProblem {
+                    operator: Some(spec.name.clone()),
+                    message: p.to_string(),
+                    sql: Some(p),
+                });
+                problems.collect::<Vec<_>>()
+            })?;
+            let schema = query.schema();
+            let running = Running::Sql { query: Box::new(query), late: late.then.clone() };
+            (running, Node { name: spec.name.clone(), schema, source_rows: false })
+        }
+    };
+    // What a windowed query gives comes with a commit, not with a row; nothing in the stage can follow it.
+    if let Some(feeder) = input.checked_sub(1).map(|i| &stage.operators[i])
+        && let OperatorKind::Sql { .. } = feeder.kind
+    {
+        return Err(problem(format!(
+            "it reads {}, a query of the same stage; publish that to a topic first",
+            feeder.name
+        )));
+    }
+    let operator = Operator {
+        id: spec.id.clone(),
+        name: spec.name.as_str().into(),
+        input,
+        running,
+        wanted: stage.outputs.contains(&spec.name),
+        counts: OperatorCounts::default(),
+    };
+    Ok((operator, out))
+}
+
+fn build_dedupe(
+    key: &[String],
+    within_ms: i64,
+    late_by_ms: i64,
+    stage: &StageSpec,
+    node: &Node,
+) -> Result<Dedupe, String> {
+    if key.is_empty() {
+        return Err("it has no key; name the columns that make a row the same".to_owned());
+    }
+    for (what, span) in [("within", within_ms), ("late", late_by_ms)] {
+        if !(0..=SPAN_MS_MAX).contains(&span) {
+            return Err(format!("{what}: {span} ms: the bounds are 0 and {SPAN_MS_MAX}"));
+        }
+    }
+    let column = |name: &String| {
+        node.schema.index_of(name).map_err(|_| format!("there is no column {name} in {}", node.name))
+    };
+    let columns: Result<Vec<usize>, String> = key.iter().map(column).collect();
+    let Some(time) = stage.source.event_time.as_ref().filter(|_| node.source_rows) else {
+        return Err(format!("{} has no event time, which says how long a key is kept", node.name));
+    };
+    if let Some(name) = stage.source.partitioned_by.iter().flatten().find(|name| !key.contains(name)) {
+        let text = format!("its key lacks {name}, which the input is partitioned by");
+        return Err(format!("{text}: repeats could lie in two partitions"));
+    }
+    // Contents are compared over all columns.
+    node.schema.fields().iter().try_for_each(|f| row_key::check_type(f))?;
+    Ok(Dedupe::new(columns?, column(time)?, within_ms, late_by_ms, DEDUPE_SEED))
+}
+
+/// The seed of the hashes that dedupe keeps. They are in changelogs: it never changes.
+const DEDUPE_SEED: u64 = 0x6d69_6c6c_7374_7265;
+
+/// The columns to decode, by rising index: all, where rows leave as they are or are compared whole; else those that
+/// queries read, and the event time.
+fn columns_read(spec: &StageSpec, operators: &[Operator]) -> Vec<usize> {
+    let all = 0..spec.source.schema.fields().len();
+    let mut read: Vec<usize> = Vec::new();
+    for operator in operators {
+        match &operator.running {
+            Running::Dedupe(_) => return all.collect(),
+            Running::Sql { late: LateThen::Topic(_), .. } => return all.collect(),
+            Running::Sql { query, .. } => read.extend(query.reads()),
+        }
+    }
+    if spec.outputs.contains(&spec.source.name) {
+        return all.collect();
+    }
+    read.extend(spec.source.event_time.as_ref().and_then(|name| index(&spec.source.schema, name)));
+    read.sort_unstable();
+    read.dedup();
+    read
+}
+
+fn index(schema: &Schema, name: &str) -> Option<usize> {
+    schema.index_of(name).ok()
+}

@@ -1,0 +1,138 @@
+//! A stage's commit: windows that are over fire, and what changed goes into records for the changelog, in time
+//! proportional to what changed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{AsArray, RecordBatch, UInt32Array};
+use arrow::compute::take_record_batch;
+use arrow::datatypes::UInt32Type;
+use millstream_model::{KeyGroup, Watermark};
+use millstream_types::Millis;
+
+use super::{OutputBatch, Running, Stage};
+use crate::batch_ipc;
+use crate::error::StageError;
+use crate::state::{ChangelogEntry, ChangelogRecord, RECORD_BYTES_MAX};
+
+impl Stage {
+    /// Runs what waits, fires every window that is over, and gives the records for the changelog: what changed since
+    /// the last commit. They and [`Stage::take_outputs`] belong to one transaction.
+    pub fn commit(&mut self, now: Millis) -> Result<Vec<ChangelogRecord>, StageError> {
+        self.turn(now)?;
+        let mut watermarks = self.watermarks();
+        self.fire(&mut watermarks)?;
+        let mut records = Vec::new();
+        let changed = |group: &usize| self.committed[*group] != watermarks[*group];
+        let changed: Vec<usize> = (0..watermarks.len()).filter(changed).collect();
+        self.watermark_records(&changed, &watermarks, &mut records);
+        for i in 0..self.operators.len() {
+            let rows = match &mut self.operators[i].running {
+                Running::Dedupe(dedupe) => {
+                    let delta = dedupe.delta();
+                    dedupe.sweep(&watermarks);
+                    Some(delta)
+                }
+                Running::Sql { query, .. } => query.aggregate_mut().map(|a| a.delta()).transpose()?,
+            };
+            if let Some(rows) = rows {
+                self.state_records(&self.operators[i].id, &rows, &mut records)?;
+            }
+        }
+        self.committed = watermarks;
+        Ok(records)
+    }
+
+    /// The whole state, as records that void everything before them in the changelog: to be written in the same
+    /// transaction as the commit just before, after which older records may be deleted.
+    pub fn snapshot(&mut self) -> Result<Vec<ChangelogRecord>, StageError> {
+        let watermarks = self.committed.clone();
+        let mut records = Vec::new();
+        let groups: Vec<usize> = self.clocks.partitions().map(|g| g.0 as usize).collect();
+        for (partition, groups) in self.by_partition(&groups) {
+            let groups = groups.into_iter().map(|g| KeyGroup(g as u32)).collect();
+            records.push(ChangelogRecord { partition, entry: ChangelogEntry::Reset(groups) });
+        }
+        self.watermark_records(&groups, &watermarks, &mut records);
+        for i in 0..self.operators.len() {
+            let rows = match &mut self.operators[i].running {
+                Running::Dedupe(dedupe) => Some(dedupe.all(&watermarks)),
+                Running::Sql { query, .. } => query.aggregate_mut().map(|a| a.all()).transpose()?,
+            };
+            if let Some(rows) = rows {
+                self.state_records(&self.operators[i].id, &rows, &mut records)?;
+            }
+        }
+        Ok(records)
+    }
+
+    /// Fires every window that is over. Where input has ended, the watermark to keep is not the end of time but the
+    /// one at which the last window that fired was over: a later run over more input then finds later windows open,
+    /// and those that fired stay so (SM-2).
+    fn fire(&mut self, watermarks: &mut [i64]) -> Result<(), StageError> {
+        let mut fired_at = vec![Watermark::NONE.to_raw(); watermarks.len()];
+        for operator in &mut self.operators {
+            if let Running::Sql { query, .. } = &mut operator.running {
+                for chunk in query.fire(watermarks, &mut fired_at)? {
+                    operator.counts.rows_out += chunk.rows() as u64;
+                    if operator.wanted {
+                        let output = Arc::clone(&operator.name);
+                        self.out.batches.push(OutputBatch {
+                            output,
+                            batch: chunk.batch,
+                            groups: chunk.groups,
+                            offsets: None,
+                        });
+                    }
+                }
+            }
+        }
+        for group in self.clocks.partitions() {
+            let at = group.0 as usize;
+            if watermarks[at] == Watermark::END.to_raw() {
+                watermarks[at] =
+                    self.clocks.before_end(group).to_raw().max(fired_at[at]).max(self.committed[at]);
+            }
+        }
+        Ok(())
+    }
+
+    /// Key groups by the changelog partition that they write to.
+    fn by_partition(&self, groups: &[usize]) -> BTreeMap<u32, Vec<usize>> {
+        let mut partitions: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+        for group in groups {
+            partitions.entry(*group as u32 % self.changelog_partitions).or_default().push(*group);
+        }
+        partitions
+    }
+
+    fn watermark_records(&self, groups: &[usize], watermarks: &[i64], records: &mut Vec<ChangelogRecord>) {
+        for (partition, groups) in self.by_partition(groups) {
+            let pairs = groups.into_iter().map(|g| (KeyGroup(g as u32), watermarks[g])).collect();
+            records.push(ChangelogRecord { partition, entry: ChangelogEntry::Watermarks(pairs) });
+        }
+    }
+
+    fn state_records(
+        &self,
+        operator: &str,
+        rows: &RecordBatch,
+        records: &mut Vec<ChangelogRecord>,
+    ) -> Result<(), StageError> {
+        if rows.num_rows() == 0 {
+            return Ok(());
+        }
+        let mut places: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        for (row, group) in rows.column(0).as_primitive::<UInt32Type>().values().iter().enumerate() {
+            places.entry(group % self.changelog_partitions).or_default().push(row as u32);
+        }
+        for (partition, places) in places {
+            let part = take_record_batch(rows, &UInt32Array::from(places))?;
+            for rows in batch_ipc::encode(&part, RECORD_BYTES_MAX - 1_024)? {
+                let entry = ChangelogEntry::State { operator: operator.to_owned(), rows };
+                records.push(ChangelogRecord { partition, entry });
+            }
+        }
+        Ok(())
+    }
+}

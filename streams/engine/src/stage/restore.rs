@@ -1,0 +1,94 @@
+//! Taking key groups over: their records of the changelog, read committed and in order, are applied to a stage, which
+//! may be running others meanwhile.
+
+use std::collections::BTreeMap;
+
+use arrow::array::Array;
+use bytes::Bytes;
+use millstream_model::{KeyGroup, Watermark};
+use millstream_types::Millis;
+
+use super::{Running, Stage, same_state};
+use crate::batch_ipc;
+use crate::error::StageError;
+use crate::op::dedupe::Dedupe;
+use crate::state::{ChangelogEntry, Owned};
+
+/// A restore that is under way.
+#[derive(Debug)]
+pub struct Restore {
+    groups: Owned,
+    watermarks: BTreeMap<u32, i64>,
+}
+
+impl Restore {
+    /// Begins to restore these key groups, of which the stage has nothing.
+    pub fn new(groups: impl IntoIterator<Item = KeyGroup>) -> Restore {
+        let mut owned = Owned::default();
+        groups.into_iter().for_each(|group| owned.add(group));
+        Restore { groups: owned, watermarks: BTreeMap::new() }
+    }
+
+    /// Applies the value of one record. Records of a changelog partition come in its order; rows of other key groups
+    /// are passed over.
+    pub fn apply(&mut self, stage: &mut Stage, value: &Bytes) -> Result<(), StageError> {
+        let bad = |operator: &str, what: String| StageError::State { operator: operator.to_owned(), what };
+        match ChangelogEntry::decode(value).map_err(|what| bad("of the stage", what))? {
+            ChangelogEntry::Watermarks(pairs) => {
+                for (group, watermark) in pairs.into_iter().filter(|(group, _)| self.groups.has(group.0)) {
+                    let known = self.watermarks.entry(group.0).or_insert(watermark);
+                    *known = watermark.max(*known);
+                }
+            }
+            ChangelogEntry::Reset(groups) => {
+                for group in groups.into_iter().filter(|group| self.groups.has(group.0)) {
+                    self.watermarks.remove(&group.0);
+                    stage.revoke(group)?;
+                }
+            }
+            ChangelogEntry::State { operator, rows } => {
+                let rows = batch_ipc::decode(&rows).map_err(|e| bad(&operator, e.to_string()))?;
+                let Some(found) = stage.operators.iter_mut().find(|o| o.id == operator) else {
+                    let what =
+                        "the changelog has state for it, but the stage has no such operator".to_owned();
+                    return Err(bad(&operator, what));
+                };
+                let groups_known = rows.num_columns() > 0 && rows.column(0).null_count() == 0;
+                if !groups_known {
+                    return Err(bad(&operator, "rows without key group".to_owned()));
+                }
+                match &mut found.running {
+                    Running::Dedupe(dedupe) => {
+                        same_state(&operator, &Dedupe::state_schema(), &rows.schema())?;
+                        dedupe.restore(&rows, &self.groups);
+                    }
+                    Running::Sql { query, .. } => query.restore(&rows, &self.groups)?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the restore: windows that had fired are dropped, and the key groups are assigned.
+    pub fn finish(self, stage: &mut Stage, now: Millis) -> Result<(), StageError> {
+        for (group, watermark) in &self.watermarks {
+            stage.committed[*group as usize] = *watermark;
+        }
+        let watermarks: Vec<i64> = stage.committed.clone();
+        for operator in &mut stage.operators {
+            match &mut operator.running {
+                Running::Dedupe(_) => {}
+                Running::Sql { query, .. } => {
+                    if let Some(aggregate) = query.aggregate_mut() {
+                        aggregate.drop_fired(&watermarks, &self.groups)?;
+                    }
+                }
+            }
+        }
+        for group in self.groups.iter() {
+            stage.assign(group, now);
+            debug_assert!(stage.watermark(group) >= Watermark::from_raw(stage.committed[group.0 as usize]));
+        }
+        Ok(())
+    }
+}

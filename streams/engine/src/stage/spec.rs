@@ -1,0 +1,76 @@
+//! What a stage is made of, as values: the worker fills these from a pipeline's plan.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow::datatypes::SchemaRef;
+use millstream_model::{LateRule, WatermarkConfig};
+
+/// A stage.
+#[derive(Clone, Debug)]
+pub struct StageSpec {
+    /// What it reads.
+    pub source: SourceSpec,
+    /// How many key groups there are: the partitions of what it reads. 1 to 4,096.
+    pub key_groups: u32,
+    /// How many partitions its changelog has: 1 to the number of key groups.
+    pub changelog_partitions: u32,
+    /// The tables that its queries may join, by name.
+    pub tables: BTreeMap<String, SchemaRef>,
+    /// Its operators, each behind those that feed it.
+    pub operators: Vec<OperatorSpec>,
+    /// The names whose rows leave the stage: the source's or operators'. Rows that operators put aside (`.late`,
+    /// `.conflicting`) always do.
+    pub outputs: BTreeSet<String>,
+    /// How many rows are run together; 8,192 is good, below 1,000 each row costs more.
+    pub batch_rows: usize,
+}
+
+/// What a stage reads.
+#[derive(Clone, Debug)]
+pub struct SourceSpec {
+    /// Its name, which operators read it by.
+    pub name: String,
+    /// The columns of its rows. A column that is not nullable is required.
+    pub schema: SchemaRef,
+    /// The column of the event time that the watermark is about.
+    pub event_time: Option<String>,
+    /// How the watermark of each partition is made.
+    pub watermark: WatermarkConfig,
+    /// The columns whose equality keeps rows in one partition; `None` if there is one partition only.
+    pub partitioned_by: Option<Vec<String>>,
+}
+
+/// An operator.
+#[derive(Clone, Debug)]
+pub struct OperatorSpec {
+    /// Its stable id, which its state is kept under.
+    pub id: String,
+    /// Its name: what operators and sinks behind it read it by.
+    pub name: String,
+    /// What it reads: one stream of the stage, and tables.
+    pub inputs: Vec<String>,
+    /// What it does.
+    pub kind: OperatorKind,
+}
+
+/// What an operator does.
+#[derive(Clone, Debug)]
+pub enum OperatorKind {
+    /// Drops repeats. Puts aside `.conflicting` (same key, other content) and `.late` (too late to be judged).
+    Dedupe {
+        /// The columns of the key. Those that the input is partitioned by are among them.
+        key: Vec<String>,
+        /// How far apart in event time two rows of one key are repeats, in milliseconds.
+        within_ms: i64,
+        /// How late a row may be and still be judged, in milliseconds of event time; `within_ms` where nothing is
+        /// said. State is kept for the sum of both.
+        late_by_ms: Option<i64>,
+    },
+    /// Runs a query. Puts aside `.late`, unless late rows are dropped.
+    Sql {
+        /// The query's text.
+        sql: String,
+        /// The rule for late rows.
+        late: LateRule,
+    },
+}

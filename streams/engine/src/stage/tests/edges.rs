@@ -1,0 +1,208 @@
+//! Single rules of a stage, each on its own: skewed replay, bounded state, a second run, refusals.
+
+use super::*;
+use crate::error::StageError;
+use crate::state::ChangelogRecord;
+
+fn new_stage(partitions: u32, query: &str) -> Stage {
+    let mut stage = Stage::build(spec(partitions, 1, query, 64)).expect("a stage");
+    stage.load_table("stores", &stores()).expect("the table");
+    for group in 0..partitions {
+        stage.assign(KeyGroup(group), 0);
+    }
+    stage
+}
+
+fn invoice(id: usize, store: u32, at: i64) -> Invoice {
+    Invoice { id: id.to_string(), store: format!("S{store}"), at, qty: Some(1), cents: 100 }
+}
+
+fn push(stage: &mut Stage, group: u32, invoice: &Invoice) {
+    stage.push_record(KeyGroup(group), 0, &invoice.json()).expect("an assigned partition");
+}
+
+fn names(outputs: &Outputs) -> BTreeMap<&str, usize> {
+    let mut rows = BTreeMap::new();
+    for batch in &outputs.batches {
+        *rows.entry(batch.output.as_ref()).or_insert(0) += batch.batch.num_rows();
+    }
+    rows
+}
+
+/// Kafka Streams has one stream time for a task and drops most of these; here each partition has its own watermark.
+/// Input that does not end, and partitions that are not caught up while they wait.
+#[test]
+fn a_skewed_replay_drops_no_row() {
+    const ROWS: usize = 500;
+    let mut spec = spec(4, 1, QUERIES[0], 64);
+    spec.source.watermark.bounded = false;
+    let mut stage = Stage::build(spec).expect("a stage");
+    stage.load_table("stores", &stores()).expect("the table");
+    (0..4).for_each(|group| stage.assign(KeyGroup(group), 0));
+    let mut rng = SeededRng::new(3);
+    let mut next = [0usize; 4];
+    let mut now = 0;
+    while next.iter().any(|n| *n < ROWS) {
+        now += 1_000;
+        // The first partition is read ten times as fast as the last.
+        let group = [0, 0, 0, 0, 0, 0, 1, 1, 2, 3][rng.below(10) as usize];
+        for _ in 0..20 {
+            if next[group] < ROWS {
+                let at = 1_000_000 + next[group] as i64 * 1_000;
+                push(&mut stage, group as u32, &invoice(next[group], group as u32, at));
+                next[group] += 1;
+            }
+        }
+        stage.turn(now).expect("a turn");
+        stage.commit(now).expect("a commit");
+    }
+    for group in 0..4 {
+        stage.finish(KeyGroup(group), now).expect("an end");
+    }
+    stage.commit(now).expect("a commit");
+    let outputs = stage.take_outputs();
+    let windows = (1_000_000 + ROWS as i64 * 1_000 - 1) / SIZE_MS - 1_000_000 / SIZE_MS + 1;
+    assert_eq!(names(&outputs), BTreeMap::from([("unique", 4 * ROWS), ("revenue", 4 * windows as usize)]));
+    assert!(stage.counts().iter().all(|(_, counts)| counts.late == 0), "{:?}", stage.counts());
+}
+
+#[test]
+fn an_idle_partition_closes_its_windows_and_a_slow_one_does_not() {
+    let mut spec = spec(2, 1, QUERIES[0], 64);
+    spec.source.watermark =
+        WatermarkConfig { delay_ms: DELAY_MS, idle_after_ms: Some(30_000), bounded: false };
+    let mut stage = Stage::build(spec).expect("a stage");
+    stage.load_table("stores", &stores()).expect("the table");
+    (0..2).for_each(|group| stage.assign(KeyGroup(group), 0));
+    push(&mut stage, 1, &invoice(1, 1, 1_000_000));
+    stage.turn(0).expect("a turn");
+    push(&mut stage, 0, &invoice(2, 0, 1_100_000));
+    stage.commit(60_000).expect("a commit");
+    assert_eq!(names(&stage.take_outputs()), BTreeMap::from([("unique", 2)]), "partition 1 has a lag");
+    stage.caught_up(KeyGroup(1), millstream_model::watermark::CaughtUp::Yes);
+    stage.commit(60_000).expect("a commit");
+    assert_eq!(names(&stage.take_outputs()), BTreeMap::from([("revenue", 1)]));
+}
+
+#[test]
+fn what_no_row_can_meet_any_more_is_forgotten() {
+    let mut stage = new_stage(1, QUERIES[0]);
+    let mut most = 0;
+    for i in 0..5_000usize {
+        push(&mut stage, 0, &invoice(i, 0, i as i64 * 1_000));
+        if i % 50 == 0 {
+            stage.commit(0).expect("a commit");
+            let size = stage.state_sizes()[0].1;
+            most = most.max(size.entries);
+            if i > 1_000 {
+                // Kept for the span and the lateness allowed: 120 rows, and what comes between two sweeps.
+                assert!((120..200).contains(&size.entries) && size.bytes < 40_000, "{size:?} after {i} rows");
+            }
+        }
+    }
+    assert!(most >= 120);
+}
+
+fn restored(query: &str, changelog: &[ChangelogRecord]) -> Result<Stage, StageError> {
+    let mut stage = Stage::build(spec(1, 1, query, 64)).expect("a stage");
+    stage.load_table("stores", &stores())?;
+    let mut restore = Restore::new([KeyGroup(0)]);
+    for record in changelog {
+        restore.apply(&mut stage, &record.entry.encode())?;
+    }
+    restore.finish(&mut stage, 0)?;
+    Ok(stage)
+}
+
+/// A run over files ends, its windows fire; later a run over more files goes on from there.
+#[test]
+fn a_second_run_over_more_input_finds_later_windows_open() {
+    let mut stage = new_stage(1, QUERIES[0]);
+    push(&mut stage, 0, &invoice(1, 0, 1_000_000));
+    stage.finish(KeyGroup(0), 0).expect("an end");
+    let changelog = stage.commit(0).expect("a commit");
+    assert_eq!(names(&stage.take_outputs()), BTreeMap::from([("unique", 1), ("revenue", 1)]));
+    let mut stage = restored(QUERIES[0], &changelog).expect("a restore");
+    push(&mut stage, 0, &invoice(1, 0, 1_000_000));
+    push(&mut stage, 0, &invoice(2, 0, 1_000_100));
+    push(&mut stage, 0, &invoice(3, 0, 1_010_000));
+    stage.finish(KeyGroup(0), 0).expect("an end");
+    stage.commit(0).expect("a commit");
+    let wanted = BTreeMap::from([("unique", 2), ("revenue.late", 1), ("revenue", 1)]);
+    assert_eq!(
+        names(&stage.take_outputs()),
+        wanted,
+        "a repeat is known, a fired window stays so, a later one is open"
+    );
+}
+
+#[test]
+fn state_of_another_query_is_refused() {
+    let mut stage = new_stage(1, QUERIES[0]);
+    push(&mut stage, 0, &invoice(1, 0, 1_000_000));
+    let changelog = stage.commit(0).expect("a commit");
+    let error = restored(QUERIES[1], &changelog).err().expect("a refusal").to_string();
+    assert!(error.starts_with("restoring operator revenue-1: the changelog has the columns"), "{error}");
+    let mut cut = spec(1, 1, QUERIES[0], 64);
+    cut.operators[0].id = "unique-2".into();
+    let mut stage = Stage::build(cut).expect("a stage");
+    let mut restore = Restore::new([KeyGroup(0)]);
+    let refused = changelog.iter().find_map(|r| restore.apply(&mut stage, &r.entry.encode()).err());
+    assert!(matches!(refused, Some(StageError::State { operator, .. }) if operator == "unique-1"));
+}
+
+#[test]
+fn misuse_is_an_error_not_a_wrong_result() {
+    let mut stage = Stage::build(spec(2, 1, QUERIES[0], 64)).expect("a stage");
+    let value = invoice(1, 0, 1_000_000).json();
+    assert!(matches!(stage.push_record(KeyGroup(0), 0, &value), Err(StageError::NotAssigned(KeyGroup(0)))));
+    stage.assign(KeyGroup(0), 0);
+    stage.push_record(KeyGroup(0), 0, &value).expect("an assigned partition");
+    assert!(matches!(stage.turn(0), Err(StageError::TableMissing { .. })));
+    assert!(matches!(stage.load_table("shops", &stores()), Err(StageError::Unknown { .. })));
+    let other = stores().project(&[1]).expect("a column");
+    assert!(matches!(stage.load_table("stores", &other), Err(StageError::Schema { .. })));
+}
+
+#[test]
+fn a_spec_is_refused_with_all_its_problems() {
+    let mut bad = spec(2, 3, "SELECT * FROM unique ORDER BY total", 0);
+    bad.outputs.insert("nothing".into());
+    bad.source.event_time = Some("total".into());
+    if let OperatorKind::Dedupe { key, .. } = &mut bad.operators[0].kind {
+        *key = vec!["invoice_id".into()];
+    }
+    let problems = Stage::build(bad).err().expect("problems");
+    let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    for part in [
+        "3 changelog partitions",
+        "batches of 0 rows",
+        "the event time total is of type Decimal128(18, 2)",
+        "unique: its key lacks store_id",
+        "the stage gives no nothing",
+    ] {
+        assert!(texts.iter().any(|t| t.contains(part)), "{part} is not in {texts:#?}");
+    }
+}
+
+/// Rows of a topic of Arrow batches, and watermarks from control records instead of from the rows.
+#[test]
+fn columns_and_control_records_do_what_json_does() {
+    let mut decoder = JsonDecoder::new(&schema(), &[0, 1, 2, 3, 4]).expect("a schema");
+    for (i, at) in [1_000_000, 1_004_999, 1_005_000].into_iter().enumerate() {
+        decoder.push(&invoice(i, 0, at).json()).expect("a good record");
+    }
+    let batch = decoder.finish();
+    let mut stage = new_stage(1, QUERIES[0]);
+    stage.push_batch(KeyGroup(0), 7, &batch).expect("an assigned partition");
+    stage
+        .raise_watermark(KeyGroup(0), millstream_model::Watermark::at(1_008_000), 0)
+        .expect("a control record");
+    stage.commit(0).expect("a commit");
+    assert_eq!(names(&stage.take_outputs()), BTreeMap::from([("unique", 3), ("revenue", 1)]));
+    stage.push_batch(KeyGroup(0), 8, &batch.slice(0, 1)).expect("an assigned partition");
+    push(&mut stage, 0, &invoice(9, 0, 1_000_000));
+    stage.commit(0).expect("a commit");
+    assert_eq!(names(&stage.take_outputs()), BTreeMap::from([("unique", 1), ("revenue.late", 1)]));
+    assert_eq!((stage.counts()[0].1.repeated, stage.counts()[1].1.late), (1, 1));
+}

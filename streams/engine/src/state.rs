@@ -1,0 +1,165 @@
+//! State outside of operators: the records of a stage's changelog, and which key groups are owned.
+//!
+//! A changelog record holds state rows of one operator and many key groups, each row tagged with its group, so that a
+//! commit writes a record for each operator and changelog partition that changed, not for each key group. A key group
+//! writes to the changelog partition of its number modulo their count. Within a partition, order is the order of
+//! writing; that order, and committed reads, are all that a restore needs:
+//! - `State`: rows to add to an operator's;
+//! - `Watermarks`: the key groups' watermarks as of the commit; every window over by then has fired in it;
+//! - `Reset`: what came before for these key groups is void; the full state follows in the same transaction.
+//!
+//! This serves the `changelog` mode. A crate of its own for state (snapshots in an object store, spilling) has no use
+//! before those exist.
+
+use bytes::Bytes;
+use millstream_model::KeyGroup;
+use millstream_model::key_group::KEY_GROUPS_MAX;
+
+/// The most bytes that one record of a changelog or of an exchange may have: Kafka's default `message.max.bytes` is
+/// 1 MiB, and a batch has headers.
+pub const RECORD_BYTES_MAX: usize = 900 << 10;
+
+/// The version of the record's frame; the first byte of each.
+const VERSION: u8 = 1;
+
+/// What a changelog record says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChangelogEntry {
+    /// State rows of an operator, as an Arrow IPC stream.
+    State {
+        /// The operator's stable id.
+        operator: String,
+        /// The rows.
+        rows: Bytes,
+    },
+    /// Watermarks of key groups, raw.
+    Watermarks(Vec<(KeyGroup, i64)>),
+    /// The state of these key groups starts anew behind this record.
+    Reset(Vec<KeyGroup>),
+}
+
+/// A record for a stage's changelog topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangelogRecord {
+    /// The changelog partition that it goes to.
+    pub partition: u32,
+    /// What it says.
+    pub entry: ChangelogEntry,
+}
+
+impl ChangelogEntry {
+    /// The record's value. Layout, little endian: version, kind (0 state, 1 watermarks, 2 reset); then for state the
+    /// id's length (u16), the id, the rows; for watermarks pairs of u32 and i64; for a reset u32s.
+    pub fn encode(&self) -> Bytes {
+        let mut out = vec![VERSION];
+        match self {
+            ChangelogEntry::State { operator, rows } => {
+                out.push(0);
+                let len = u16::try_from(operator.len()).expect("an operator id is at most 65,535 bytes");
+                out.extend_from_slice(&len.to_le_bytes());
+                out.extend_from_slice(operator.as_bytes());
+                out.extend_from_slice(rows);
+            }
+            ChangelogEntry::Watermarks(watermarks) => {
+                out.push(1);
+                for (group, watermark) in watermarks {
+                    out.extend_from_slice(&group.0.to_le_bytes());
+                    out.extend_from_slice(&watermark.to_le_bytes());
+                }
+            }
+            ChangelogEntry::Reset(groups) => {
+                out.push(2);
+                for group in groups {
+                    out.extend_from_slice(&group.0.to_le_bytes());
+                }
+            }
+        }
+        out.into()
+    }
+
+    /// Reads a record's value. The error says what is wrong with it.
+    pub fn decode(value: &Bytes) -> Result<ChangelogEntry, String> {
+        let [version, kind, rest @ ..] = value.as_ref() else {
+            return Err(format!("a changelog record of {} bytes is too short", value.len()));
+        };
+        if *version != VERSION {
+            return Err(format!("a changelog record of version {version}; this build reads {VERSION}"));
+        }
+        let number = |bytes: &[u8]| u32::from_le_bytes(bytes[..4].try_into().expect("four bytes"));
+        match kind {
+            0 => {
+                let (len, rest) =
+                    rest.split_first_chunk::<2>().ok_or("a changelog record without operator id")?;
+                let len = usize::from(u16::from_le_bytes(*len));
+                let id = rest.get(..len).ok_or("a changelog record whose operator id is cut off")?;
+                let operator =
+                    std::str::from_utf8(id).map_err(|_| "an operator id that is not UTF-8")?.to_owned();
+                Ok(ChangelogEntry::State { operator, rows: value.slice(4 + len..) })
+            }
+            1 if rest.len() % 12 == 0 => {
+                let pair = |c: &[u8]| {
+                    let watermark = i64::from_le_bytes(c[4..].try_into().expect("eight bytes"));
+                    (KeyGroup(number(c)), watermark)
+                };
+                Ok(ChangelogEntry::Watermarks(rest.chunks_exact(12).map(pair).collect()))
+            }
+            2 if rest.len() % 4 == 0 => {
+                Ok(ChangelogEntry::Reset(rest.chunks_exact(4).map(|c| KeyGroup(number(c))).collect()))
+            }
+            kind => Err(format!("a changelog record of kind {kind} and {} bytes", value.len())),
+        }
+    }
+}
+
+/// A set of key groups.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Owned(Vec<bool>);
+
+impl Owned {
+    pub(crate) fn add(&mut self, group: KeyGroup) {
+        assert!(group.0 < KEY_GROUPS_MAX, "key group {group}: the bound is {KEY_GROUPS_MAX}");
+        if self.0.len() <= group.0 as usize {
+            self.0.resize(group.0 as usize + 1, false);
+        }
+        self.0[group.0 as usize] = true;
+    }
+
+    pub(crate) fn has(&self, group: u32) -> bool {
+        self.0.get(group as usize).copied().unwrap_or(false)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = KeyGroup> + '_ {
+        self.0.iter().enumerate().filter(|(_, owned)| **owned).map(|(group, _)| KeyGroup(group as u32))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_come_back_from_their_bytes() {
+        for entry in [
+            ChangelogEntry::State { operator: "unique-1".into(), rows: Bytes::from_static(b"rows") },
+            ChangelogEntry::Watermarks(vec![(KeyGroup(3), i64::MIN), (KeyGroup(599), 17)]),
+            ChangelogEntry::Reset(vec![KeyGroup(0), KeyGroup(16)]),
+        ] {
+            assert_eq!(ChangelogEntry::decode(&entry.encode()), Ok(entry));
+        }
+    }
+
+    #[test]
+    fn damaged_records_are_refused() {
+        for bad in [
+            &b""[..],
+            b"\x01",
+            b"\x02\x00",
+            b"\x01\x09",
+            b"\x01\x00\x05\x00abc",
+            b"\x01\x01abc",
+            b"\x01\x02abc",
+        ] {
+            assert!(ChangelogEntry::decode(&Bytes::copy_from_slice(bad)).is_err(), "{bad:?}");
+        }
+    }
+}
