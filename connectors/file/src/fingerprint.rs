@@ -11,12 +11,7 @@ pub const HEAD_BYTES_MAX: usize = 1_024;
 /// How many bytes before a place count.
 pub const TAIL_BYTES_MAX: u64 = 256;
 
-/// FNV-1a over 128 bits: stable in every version, and not meant to withstand a forger, who could write the whole file.
-pub fn hash(bytes: &[u8]) -> u128 {
-    const BASIS: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
-    const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
-    bytes.iter().fold(BASIS, |hash, byte| (hash ^ u128::from(*byte)).wrapping_mul(PRIME))
-}
+pub use millstream_connector::hash::fnv128 as hash;
 
 /// Fills `buffer` from `offset` as far as the file goes; the number of bytes read.
 pub fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {

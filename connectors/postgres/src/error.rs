@@ -27,9 +27,18 @@ pub fn classify(code: Option<&str>) -> Class {
     }
 }
 
-/// The class of a driver's error.
+/// The class of a driver's error. A certificate that is not trusted stays so until a person does something.
 pub fn class_of(error: &tokio_postgres::Error) -> Class {
+    if certificate_fault(error) {
+        return Class::Setup;
+    }
     classify(error.code().map(tokio_postgres::error::SqlState::code))
+}
+
+fn certificate_fault(error: &tokio_postgres::Error) -> bool {
+    let io = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
+    let tls = io.and_then(std::io::Error::get_ref).and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    matches!(tls, Some(rustls::Error::InvalidCertificate(_)))
 }
 
 /// The server's own words, where it said any; the driver's Display hides them. A constraint's detail shows the row's

@@ -10,6 +10,7 @@ pub mod config;
 pub mod context;
 pub mod egress;
 pub mod error;
+pub mod hash;
 pub mod position;
 pub mod scalar;
 pub mod schema;

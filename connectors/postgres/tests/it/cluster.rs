@@ -8,6 +8,7 @@ pub struct Cluster {
     bin: PathBuf,
     folder: tempfile::TempDir,
     child: Option<Child>,
+    tls: bool,
     pub port: u16,
 }
 
@@ -43,6 +44,50 @@ fn command(program: &Path) -> Command {
 impl Cluster {
     /// Starts one; `None`, said aloud, where PostgreSQL is not installed.
     pub fn start() -> Option<Cluster> {
+        let mut cluster = Cluster::made()?;
+        cluster.up();
+        Some(cluster)
+    }
+
+    /// Starts one that speaks TLS as `localhost`, by a certificate of an authority of its own ([`Cluster::ca_file`]).
+    pub fn start_with_tls() -> Option<Cluster> {
+        let mut cluster = Cluster::made()?;
+        let folder = cluster.folder.path().to_owned();
+        for line in [
+            "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -subj /CN=authority -days 2",
+            "req -newkey rsa:2048 -nodes -keyout server.key -out server.csr -subj /CN=localhost -addext subjectAltName=DNS:localhost",
+            "x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out server.crt -days 2 -copy_extensions copy",
+        ] {
+            let made = Command::new("openssl").args(line.split(' ')).current_dir(&folder).output();
+            let made = match made {
+                Ok(made) => made,
+                Err(error) => {
+                    assert!(
+                        std::env::var_os("REQUIRE_ALL").is_none(),
+                        "openssl is missing and REQUIRE_ALL is set"
+                    );
+                    eprintln!("SKIPPED: openssl is not installed: {error}");
+                    return None;
+                }
+            };
+            assert!(made.status.success(), "openssl {line}: {}", String::from_utf8_lossy(&made.stderr));
+        }
+        if root() {
+            let owned =
+                Command::new("chown").arg("postgres").arg(folder.join("server.key")).status().unwrap();
+            assert!(owned.success(), "giving the key to the user postgres");
+        }
+        cluster.tls = true;
+        cluster.up();
+        Some(cluster)
+    }
+
+    /// The authority's certificate.
+    pub fn ca_file(&self) -> PathBuf {
+        self.folder.path().join("ca.crt")
+    }
+
+    fn made() -> Option<Cluster> {
         let Some(bin) = bin() else {
             assert!(
                 std::env::var_os("REQUIRE_ALL").is_none(),
@@ -66,18 +111,30 @@ impl Cluster {
             .unwrap();
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut cluster = Cluster { bin, folder, child: None, port };
-        cluster.up();
-        Some(cluster)
+        Some(Cluster { bin, folder, child: None, tls: false, port })
     }
 
     /// Starts the server over its folder, and waits until it answers.
     pub fn up(&mut self) {
+        let tls = if self.tls {
+            let file = |name: &str| self.folder.path().join(name).display().to_string();
+            vec![
+                "-c".to_owned(),
+                "ssl=on".to_owned(),
+                "-c".to_owned(),
+                format!("ssl_cert_file={}", file("server.crt")),
+                "-c".to_owned(),
+                format!("ssl_key_file={}", file("server.key")),
+            ]
+        } else {
+            Vec::new()
+        };
         let child = command(&self.bin.join("postgres"))
             .arg("-D")
             .arg(self.folder.path().join("data"))
             .args(["-p", &self.port.to_string(), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"])
             .args(["-c", "unix_socket_directories="])
+            .args(tls)
             .current_dir(self.folder.path())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -161,3 +161,33 @@ async fn an_outage_is_waited_out(cluster: &mut Cluster) {
     let rows: i64 = client.query_one("SELECT count(*) FROM revenue", &[]).await.unwrap().get(0);
     assert_eq!(rows, 3);
 }
+
+#[tokio::test]
+async fn tls_is_spoken_to_the_right_server_only() {
+    let Some(cluster) = Cluster::start_with_tls() else { return };
+    let dsn = |host: &str, mode: &str| {
+        format!("postgres://postgres@{host}:{}/postgres?sslmode={mode}", cluster.port)
+    };
+    let ca = format!(r#","ca_file":{:?}"#, cluster.ca_file());
+    let client = cluster.client().await;
+    let encrypted = async || {
+        let sql = "SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE ssl AND usename = 'postgres'";
+        client.query_one(sql, &[]).await.unwrap().get::<_, i64>(0)
+    };
+    for mode in ["require", "prefer"] {
+        let mut sink = sink(&dsn("localhost", mode), &ca);
+        sink.open(&[tp()]).await.unwrap();
+        assert!(encrypted().await >= 1, "{mode}");
+        for (host, more) in [("localhost", ""), ("127.0.0.1", ca.as_str())] {
+            let mut other = self::sink(&dsn(host, mode), more);
+            match other.open(&[tp()]).await {
+                Err(SinkError::Setup(what)) => assert!(what.contains("certificate"), "{what}"),
+                other => panic!("{host} {mode}: {other:?}"),
+            }
+        }
+    }
+    let mut plain = sink(&dsn("localhost", "disable"), "");
+    plain.open(&[tp()]).await.unwrap();
+    let mut missing = sink(&dsn("localhost", "require"), r#","ca_file":"/nowhere/ca.crt""#);
+    assert!(matches!(missing.open(&[tp()]).await, Err(SinkError::Setup(_))));
+}

@@ -1,5 +1,5 @@
 //! The scripts for sources. Steps: `put SPLIT N` (N new records), `start` (make the source, open what it finds),
-//! `read N` (at least N more), `drain` (all that were put), `commit` (delta, durable, ack), `commit-no-ack` (durable,
+//! `read N` (at least N more, as far as so many were put), `drain` (all that were put), `commit` (delta, durable, ack), `commit-no-ack` (durable,
 //! then dies), `abort` (the transaction failed: reopen at the committed position), `crash` (dies), `drop-read` (a read
 //! that is dropped while it waits), `expect` (each record that was read to here committed once, in order), `expect-all`
 //! (each record that was put).
