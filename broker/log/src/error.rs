@@ -10,9 +10,9 @@ pub enum LogError {
     /// The disk refused.
     #[error(transparent)]
     Disk(#[from] DiskError),
-    /// A flush failed before, or a cut was not finished: what was written since the one before it may be lost, so nothing is acknowledged.
+    /// A flush failed before, or a change was not finished: what was written since the one before it may be lost, so nothing is acknowledged.
     #[error(
-        "using the log {dir}: a flush or a cut failed ({cause}); the log is offline until the broker restarts on a good disk"
+        "using the log {dir}: an earlier change failed ({cause}); the log is offline until the broker restarts on a good disk"
     )]
     FlushFailed {
         /// The log's directory.

@@ -20,7 +20,8 @@
 //!   [`log_dir::checkpoint_offsets`] writes the recovery points now and then, [`LogDir::delete_log`] renames for deletion,
 //!   [`LogDir::close`] stops cleanly. The high watermarks' checkpoint is read and written by
 //!   [`LogDir::checkpoints`] and [`LogDir::write_checkpoint`].
-//! - **Look after**: [`Log::apply_retention`], [`Log::delete_due_files`], [`Log::roll_now`], [`Log::expire_producers`].
+//! - **Look after**: [`Log::apply_retention`], [`Log::delete_due_files`], [`Log::roll_now`], [`Log::expire_producers`]; compaction in
+//!   three steps: [`Log::plan_compaction`] under the lock, [`CompactionPlan::run`] without, [`Log::install_compaction`].
 //!
 //! # Guarantees
 //! LG-1 offsets rise. LG-2 no batch is appended, or kept by recovery, whose checksum is wrong. LG-3 recovery yields a
@@ -30,6 +31,7 @@
 //! Bits that rot in sealed segments below the recovery point are found by readers (CRC), not here. Nothing is fetched
 //! from elsewhere. Truncation is for whoever knows the epochs.
 
+pub mod compaction;
 pub mod config;
 pub mod epoch_file;
 pub mod error;
@@ -45,6 +47,7 @@ mod sidecar;
 pub mod time_index;
 pub mod txn_index;
 
+pub use compaction::{CompactionOutput, CompactionPlan, CompactionResult};
 pub use config::{ConfigError, FlushMode, LogConfig};
 pub use error::LogError;
 pub use flush::flush_all;

@@ -7,6 +7,7 @@
 //! Never enters: the high watermark's rules (`millstream-replica`; bounds come in as arguments), requests, threads.
 
 mod append;
+mod compact;
 mod files;
 mod flush;
 mod offsets;

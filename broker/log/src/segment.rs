@@ -178,7 +178,9 @@ impl Segment {
             (RetentionTimeSource::Record, Some(first)) => timestamp - first,
             (RetentionTimeSource::Record, None) => now - self.created_ms,
         };
-        waited > config.segment_ms - self.jitter(config)
+        // A record of a compacted topic must be sealed before it can be compacted.
+        let lag = if config.cleanup_policy.compact { config.max_compaction_lag_ms } else { i64::MAX };
+        waited > config.segment_ms.min(lag) - self.jitter(config)
     }
 
     /// A number below `segment.jitter.ms`, fixed by the directory and the base offset: spread as well as chance would,
@@ -267,6 +269,15 @@ impl Segment {
 
     /// Writes the index files of a segment that is no longer active, or is closed; returns the files to flush.
     pub fn write_indexes(&mut self, disk: &dyn Disk) -> Result<Vec<Arc<dyn DiskFile>>, DiskError> {
+        self.write_indexes_as(disk, "")
+    }
+
+    /// As [`Segment::write_indexes`], with `suffix` behind the names.
+    pub fn write_indexes_as(
+        &mut self,
+        disk: &dyn Disk,
+        suffix: &str,
+    ) -> Result<Vec<Arc<dyn DiskFile>>, DiskError> {
         let Indexes::Active { offsets, times } = &mut self.indexes else { return Ok(Vec::new()) };
         if self.size > 0 {
             time_index::maybe_append(times, self.max_timestamp, self.max_timestamp_offset, self.base);
@@ -293,13 +304,14 @@ impl Segment {
         }
         if self.gaps || self.compacted {
             // That offsets have gaps is known from here alone: a crash must leave the old file or the new one.
-            millstream_disk::durable::write_aside(disk, &self.path(names::APPEND_TIMES), &sidecar.encode())?;
+            let path = names::with_suffix(&self.path(names::APPEND_TIMES), suffix);
+            millstream_disk::durable::write_aside(disk, &path, &sidecar.encode())?;
         } else {
             contents.push((names::APPEND_TIMES, sidecar.encode()));
         }
         let mut files = Vec::with_capacity(contents.len());
         for (extension, bytes) in contents {
-            let file = disk.open(&self.path(extension), Open::Truncate)?;
+            let file = disk.open(&names::with_suffix(&self.path(extension), suffix), Open::Truncate)?;
             file.write_all_at(&bytes, 0)?;
             files.push(file);
         }

@@ -107,6 +107,23 @@ impl Log {
         Ok(())
     }
 
+    /// Renames a segment's files from one suffix to another, durably. The `.log` comes last and alone: where its name is
+    /// changed, the others are there, the note above all that its offsets have gaps.
+    pub(super) fn rename_segment(&self, base: Offset, from: &str, to: &str) -> Result<(), DiskError> {
+        let (log, others) = EXTENSIONS.split_first().expect("a segment has a `.log`");
+        for some in [others, &[*log]] {
+            for extension in some {
+                let path = names::segment_file(&self.dir, base, extension);
+                match self.disk.rename(&names::with_suffix(&path, from), &names::with_suffix(&path, to)) {
+                    Err(e) if e.is_not_found() => {}
+                    done => done?,
+                }
+            }
+            self.disk.sync_dir(&self.dir)?;
+        }
+        Ok(())
+    }
+
     /// Renames a segment's files for deletion after `file.delete.delay.ms`, so that readers may finish. The `.log` goes
     /// first: without it the others mean nothing.
     pub(super) fn doom_segment(&mut self, base: Offset, now: Millis) -> Result<(), DiskError> {

@@ -109,7 +109,8 @@ impl Log {
         Ok(())
     }
 
-    /// Puts compaction's output in place: its durable name says that it is whole. Segments that it replaces go first.
+    /// Puts compaction's output in place: its durable name says that it is whole. Segments that it replaces
+    /// go first; those of its own name are replaced by the renames, which may have been begun before.
     fn finish_swap(&mut self, base: Offset, len: u64) -> Result<(), LogError> {
         let log = names::segment_file(&self.dir, base, names::LOG);
         let swap = names::with_suffix(&log, names::SWAP);
@@ -121,21 +122,14 @@ impl Log {
         }
         for entry in self.disk.list(&self.dir)? {
             if let Some((other, extension)) = names::parse_segment_file(&entry.name)
-                && (base..=last).contains(&other)
+                && (base + 1..=last).contains(&other)
                 && crate::segment::EXTENSIONS.contains(&extension)
             {
                 self.disk.remove(&self.dir.join(&entry.name))?;
                 self.disk.sync_dir(&self.dir)?;
             }
         }
-        for extension in crate::segment::EXTENSIONS.iter().rev() {
-            let to = names::segment_file(&self.dir, base, extension);
-            match self.disk.rename(&names::with_suffix(&to, names::SWAP), &to) {
-                Err(e) if e.is_not_found() => {}
-                done => done?,
-            }
-        }
-        Ok(self.disk.sync_dir(&self.dir)?)
+        Ok(self.rename_segment(base, names::SWAP, "")?)
     }
 
     fn load_segments(&mut self, clean: bool, now: Millis) -> Result<(), LogError> {

@@ -25,14 +25,14 @@ impl Log {
             return Ok(true);
         }
         let cut = self.cut_end(offset, now);
-        self.fail_unless_done(&cut);
+        self.fail_unless_done("cutting the log", &cut);
         cut.map(|()| true)
     }
 
-    /// A cut that stopped half way leaves files that memory does not match.
-    fn fail_unless_done(&mut self, cut: &Result<(), LogError>) {
-        if let Err(error) = cut {
-            self.failed.get_or_insert_with(|| format!("cutting the log was not finished: {error}"));
+    /// What stopped half way leaves files that memory does not match.
+    pub(super) fn fail_unless_done(&mut self, what: &str, done: &Result<(), LogError>) {
+        if let Err(error) = done {
+            self.failed.get_or_insert_with(|| format!("{what} was not finished: {error}"));
         }
     }
 
@@ -81,7 +81,7 @@ impl Log {
     pub fn truncate_fully(&mut self, offset: Offset, now: Millis) -> Result<(), LogError> {
         self.check_usable()?;
         let cut = self.cut_all(offset, now);
-        self.fail_unless_done(&cut);
+        self.fail_unless_done("cutting the log", &cut);
         cut
     }
 

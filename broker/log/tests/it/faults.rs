@@ -45,7 +45,9 @@ fn config() -> LogConfig {
 }
 
 /// What every site is passed by: creation, appends, rolls, an epoch, flushes, a cut, retention, a clean stop.
-const STEPS: &[fn(&mut Bench) -> Result<(), LogError>] = &[
+type BenchStep = fn(&mut Bench) -> Result<(), LogError>;
+
+const STEPS: &[BenchStep] = &[
     |b| b.put(0),
     |b| b.log.flush(),
     |b| fill(b, 10, 0),
@@ -155,6 +157,6 @@ fn a_failed_ticket_closes_its_log() {
     let ticket = b.log.begin_flush().unwrap().unwrap();
     let result: Result<(), DiskError> = Err(DiskError::malformed(&parent(), "as if"));
     b.log.complete_flush(ticket, &result);
-    assert!(b.put(0).unwrap_err().to_string().contains("a flush or a cut failed"));
+    assert!(b.put(0).unwrap_err().to_string().contains("an earlier change failed"));
     assert!(b.log.begin_flush().is_err());
 }
