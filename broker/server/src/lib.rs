@@ -5,6 +5,7 @@
 //! waiting; that is in the crates it drives.
 
 pub mod broker;
+pub mod cleaner;
 pub mod clock;
 pub mod command;
 pub mod config;

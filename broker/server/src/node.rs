@@ -368,6 +368,9 @@ impl Started {
         )?);
         let housekeeping_stop = Arc::new(AtomicBool::new(false));
         threads.push(crate::housekeeping::start(Arc::clone(&broker), Arc::clone(&housekeeping_stop))?);
+        if config.flag("log.cleaner.enable") {
+            threads.push(crate::cleaner::start(Arc::clone(&broker), Arc::clone(&housekeeping_stop))?);
+        }
         active(&broker).await?;
         let (stop, stopping) = watch::channel(false);
         if let Some(listener) = listener {
