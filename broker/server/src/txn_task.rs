@@ -60,7 +60,7 @@ impl Transactions {
         inbox: TransactionsInbox,
     ) -> std::io::Result<std::thread::JoinHandle<()>> {
         let sender = self.sender.clone();
-        std::thread::Builder::new().name("transactions".to_owned()).spawn(move || {
+        crate::critical::spawn("transactions", move || {
             let own = sender.clone();
             let notify = move |shard| _ = sender.send(Message::Committed(shard));
             let tick = broker.config.number("transaction.abort.timed.out.transaction.cleanup.interval.ms");
