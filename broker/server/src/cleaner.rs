@@ -19,7 +19,7 @@ const LOOK: Duration = Duration::from_millis(500);
 /// # Errors
 /// No thread can be started.
 pub fn start(broker: Arc<Broker>, stop: Arc<AtomicBool>) -> std::io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name("cleaner".to_owned()).spawn(move || {
+    crate::critical::spawn("cleaner", move || {
         let backoff = broker.config.number("log.cleaner.backoff.ms");
         let map_bytes = broker.config.number("log.cleaner.dedupe.buffer.size") as usize;
         let mut next = broker.clock.monotonic_ms() + backoff;
@@ -29,8 +29,9 @@ pub fn start(broker: Arc<Broker>, stop: Arc<AtomicBool>) -> std::io::Result<Join
                 continue;
             }
             match dirtiest(&broker) {
-                Some((partition, plan)) => clean(&broker, &partition, &plan, map_bytes),
-                None => next = broker.clock.monotonic_ms() + backoff,
+                // One that did not get on is not tried again at once.
+                Some((partition, plan)) if clean(&broker, &partition, &plan, map_bytes) => {}
+                _ => next = broker.clock.monotonic_ms() + backoff,
             }
         }
     })
@@ -56,23 +57,28 @@ fn dirtiest(broker: &Broker) -> Option<(Arc<Partition>, CompactionPlan)> {
     best
 }
 
-fn clean(broker: &Broker, partition: &Arc<Partition>, plan: &CompactionPlan, map_bytes: usize) {
+/// Compacts one log; whether anything came of it.
+fn clean(broker: &Broker, partition: &Arc<Partition>, plan: &CompactionPlan, map_bytes: usize) -> bool {
     let wall = broker.clock.wall_ms();
     let result = plan.run(wall, map_bytes).and_then(|output| {
         partition.change(broker.clock.monotonic_ms(), |log, _| log.install_compaction(output, wall))
     });
     match result {
-        Ok(Some(done)) => tracing::info!(
-            partition = %partition.name,
-            bytes_before = done.bytes_before,
-            bytes_after = done.bytes_after,
-            records_before = done.records_before,
-            records_after = done.records_after,
-            "compacted"
-        ),
-        Ok(None) => {}
+        Ok(Some(done)) => {
+            tracing::info!(
+                partition = %partition.name,
+                bytes_before = done.bytes_before,
+                bytes_after = done.bytes_after,
+                records_before = done.records_before,
+                records_after = done.records_after,
+                "compacted"
+            );
+            true
+        }
+        Ok(None) => false,
         Err(error) => {
-            tracing::warn!(partition = %partition.name, %error, "a compaction failed; the log is as it was")
+            tracing::warn!(partition = %partition.name, %error, "a compaction failed; the log is as it was");
+            false
         }
     }
 }

@@ -11,6 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use millstream_net::send::send;
 use millstream_net::{BytePermit, FrameError, FrameReader, OutSegment, Stream};
 use millstream_types::limits::PRE_AUTH_REQUEST_BYTES_MAX;
@@ -21,6 +22,8 @@ use crate::metrics::Metrics;
 
 /// Requests of one connection that may be under way.
 const PIPELINE_MAX: usize = 64;
+/// Requests up to this size are not counted in the budget: counting costs more than they hold.
+const UNCOUNTED_BYTES_MAX: usize = 4096;
 /// Bytes of answers that are gathered before they are written.
 const WRITE_BYTES: usize = 256 * 1024;
 
@@ -73,6 +76,21 @@ enum Ended {
     Malformed,
 }
 
+/// A request that waits for the broker's budget: its frame, and the permit to come.
+type Held = (Bytes, Pin<Box<dyn Future<Output = BytePermit> + Send>>);
+
+struct Connection<'a> {
+    broker: &'a Arc<Broker>,
+    client: Client,
+    reader: FrameReader,
+    request_max: usize,
+    pending: VecDeque<Pending>,
+    blocking: Option<(Beginning, Option<BytePermit>)>,
+    held: Option<Held>,
+    out: VecDeque<OutSegment>,
+    ended: bool,
+}
+
 async fn run(
     broker: &Arc<Broker>,
     stream: &mut Stream,
@@ -81,78 +99,112 @@ async fn run(
 ) -> Result<(), Ended> {
     let idle = Duration::from_millis(broker.config.number("connections.max.idle.ms") as u64);
     let request_max = broker.config.number("socket.request.max.bytes") as usize;
-    let mut client = Client::new(peer);
-    // The first request names a client; until then its bytes are bounded as a stranger's.
-    let mut reader = FrameReader::new(PRE_AUTH_REQUEST_BYTES_MAX.min(request_max));
-    let mut known = false;
-    let mut pending: VecDeque<Pending> = VecDeque::new();
-    let mut blocking: Option<(Beginning, Option<BytePermit>)> = None;
-    let mut out: VecDeque<OutSegment> = VecDeque::new();
-    let mut ended = false;
+    let mut c = Connection {
+        broker,
+        client: Client::new(peer),
+        // Until the first request has named a client its bytes are bounded as a stranger's.
+        reader: FrameReader::new(PRE_AUTH_REQUEST_BYTES_MAX.min(request_max)),
+        request_max,
+        pending: VecDeque::new(),
+        blocking: None,
+        held: None,
+        out: VecDeque::new(),
+        ended: false,
+    };
     loop {
-        // Begin what has been read.
-        while blocking.is_none() && pending.len() < PIPELINE_MAX && !ended {
-            let Some(frame) = reader.take_buffered()? else { break };
-            if !known {
-                known = true;
-                reader.set_bound(request_max);
-            }
-            // Small requests cost the budget less than they would to count.
-            let permit = if frame.len() > 4096 { Some(broker.budget.take(frame.len()).await) } else { None };
-            match dispatch(broker, &mut client, frame) {
-                Begun::Ready(segments) => {
-                    pending.push_back(Pending { slot: Slot::Ready(segments), _permit: permit })
-                }
-                Begun::Later(answer) => {
-                    pending.push_back(Pending { slot: Slot::Later(answer), _permit: permit })
-                }
-                Begun::Blocking(future) => blocking = Some((future, permit)),
-                Begun::Close => return Err(Ended::Malformed),
-            }
+        c.begin_buffered()?;
+        if c.write_ready(stream).await? {
+            // There is room for requests that stand in the buffer.
+            continue;
         }
-        // Write what is ready, in order.
-        let mut bytes = 0;
-        while let Some(Pending { slot: Slot::Ready(_), .. }) = pending.front() {
-            if let Some(Pending { slot: Slot::Ready(segments), .. }) = pending.pop_front() {
-                bytes += segments.iter().map(OutSegment::len).sum::<usize>();
-                out.extend(segments);
-            }
-            if bytes >= WRITE_BYTES {
-                send(stream, &mut out).await?;
-                bytes = 0;
-            }
-        }
-        if !out.is_empty() {
-            send(stream, &mut out).await?;
-            // More requests may stand in the buffer that there was no room for.
-            if blocking.is_none() && !ended {
-                continue;
-            }
-        }
-        if pending.is_empty() && blocking.is_none() && ended {
+        if c.ended && c.pending.is_empty() && c.blocking.is_none() {
             return Ok(());
         }
-        let may_read = blocking.is_none() && pending.len() < PIPELINE_MAX && !ended;
+        let may_read = c.may_begin();
+        let is_idle = may_read && c.pending.is_empty();
         tokio::select! {
             biased;
-            segments = front(&mut pending) => {
-                if let Some(first) = pending.front_mut() {
+            segments = front(&mut c.pending) => {
+                if let Some(first) = c.pending.front_mut() {
                     first.slot = Slot::Ready(segments);
                 }
             }
-            (begun, permit) = begin(&mut blocking) => {
-                blocking = None;
-                match begun {
-                    Begun::Ready(segments) => pending.push_back(Pending { slot: Slot::Ready(segments), _permit: permit }),
-                    Begun::Later(answer) => pending.push_back(Pending { slot: Slot::Later(answer), _permit: permit }),
-                    Begun::Blocking(future) => blocking = Some((future, permit)),
-                    Begun::Close => return Err(Ended::Malformed),
+            (begun, permit) = begin(&mut c.blocking) => {
+                c.blocking = None;
+                c.take(begun, permit)?;
+            }
+            (frame, permit) = admitted(&mut c.held) => {
+                c.held = None;
+                let begun = dispatch(c.broker, &mut c.client, frame);
+                c.take(begun, Some(permit))?;
+            }
+            more = c.reader.fill(stream), if may_read => c.ended = !more?,
+            _ = stop.changed() => c.ended = true,
+            () = tokio::time::sleep(idle), if is_idle => return Ok(()),
+        }
+    }
+}
+
+impl Connection<'_> {
+    fn may_begin(&self) -> bool {
+        self.blocking.is_none() && self.held.is_none() && self.pending.len() < PIPELINE_MAX && !self.ended
+    }
+
+    /// Begins what has been read.
+    fn begin_buffered(&mut self) -> Result<(), Ended> {
+        while self.may_begin() {
+            let Some(frame) = self.reader.take_buffered()? else { return Ok(()) };
+            self.reader.set_bound(self.request_max);
+            let mut permit = None;
+            if frame.len() > UNCOUNTED_BYTES_MAX {
+                permit = self.broker.budget.try_take(frame.len());
+                if permit.is_none() {
+                    // Others, and this connection's own requests, give bytes back; they go on meanwhile.
+                    let budget = self.broker.budget.clone();
+                    let len = frame.len();
+                    self.held = Some((frame, Box::pin(async move { budget.take(len).await })));
+                    return Ok(());
                 }
             }
-            more = reader.fill(stream), if may_read => ended = !more?,
-            _ = stop.changed() => ended = true,
-            () = tokio::time::sleep(idle), if may_read && pending.is_empty() => return Ok(()),
+            let begun = dispatch(self.broker, &mut self.client, frame);
+            self.take(begun, permit)?;
         }
+        Ok(())
+    }
+
+    fn take(&mut self, begun: Begun, permit: Option<BytePermit>) -> Result<(), Ended> {
+        match begun {
+            Begun::Ready(segments) => {
+                self.pending.push_back(Pending { slot: Slot::Ready(segments), _permit: permit });
+            }
+            Begun::Later(answer) => {
+                self.pending.push_back(Pending { slot: Slot::Later(answer), _permit: permit })
+            }
+            Begun::Blocking(future) => self.blocking = Some((future, permit)),
+            Begun::Close => return Err(Ended::Malformed),
+        }
+        Ok(())
+    }
+
+    /// Writes the answers that are due and ready, in order; whether there were any.
+    async fn write_ready(&mut self, stream: &mut Stream) -> Result<bool, Ended> {
+        let mut any = false;
+        let mut bytes = 0;
+        while self.pending.front().is_some_and(|p| matches!(p.slot, Slot::Ready(_))) {
+            if let Some(Pending { slot: Slot::Ready(segments), .. }) = self.pending.pop_front() {
+                any = true;
+                bytes += segments.iter().map(OutSegment::len).sum::<usize>();
+                self.out.extend(segments);
+            }
+            if bytes >= WRITE_BYTES {
+                send(stream, &mut self.out).await?;
+                bytes = 0;
+            }
+        }
+        if !self.out.is_empty() {
+            send(stream, &mut self.out).await?;
+        }
+        Ok(any)
     }
 }
 
@@ -167,6 +219,16 @@ async fn front(pending: &mut VecDeque<Pending>) -> Vec<OutSegment> {
 async fn begin(blocking: &mut Option<(Beginning, Option<BytePermit>)>) -> (Begun, Option<BytePermit>) {
     match blocking {
         Some((future, permit)) => (future.as_mut().await, permit.take()),
+        None => std::future::pending().await,
+    }
+}
+
+async fn admitted(held: &mut Option<Held>) -> (Bytes, BytePermit) {
+    match held {
+        Some((frame, permit)) => {
+            let permit = permit.as_mut().await;
+            (frame.clone(), permit)
+        }
         None => std::future::pending().await,
     }
 }

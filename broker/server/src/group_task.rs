@@ -55,7 +55,7 @@ impl Groups {
         inbox: GroupsInbox,
     ) -> std::io::Result<std::thread::JoinHandle<()>> {
         let sender = self.sender.clone();
-        std::thread::Builder::new().name("groups".to_owned()).spawn(move || {
+        crate::critical::spawn("groups", move || {
             let notify = move |shard| _ = sender.send(Message::Committed(shard));
             let task = Task {
                 core: Coordinator::new(config),

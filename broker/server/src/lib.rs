@@ -12,6 +12,7 @@ pub mod config;
 pub mod connection;
 pub mod controller;
 pub mod coordinator_log;
+pub mod critical;
 pub mod dispatch;
 pub mod fetch_session;
 pub mod flusher;

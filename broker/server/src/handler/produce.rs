@@ -112,6 +112,7 @@ fn append_all(
     let image = broker.image();
     let mut answer = ProduceResponse::default();
     let mut awaited: Vec<Awaited> = Vec::new();
+    let mut named = std::collections::HashSet::new();
     for (t, topic) in request.topic_data.iter().enumerate() {
         let mut responses = Vec::with_capacity(topic.partition_data.len());
         for (p, data) in topic.partition_data.iter().enumerate() {
@@ -120,6 +121,10 @@ fn append_all(
                 PartitionProduceResponse { index: data.index, base_offset: -1, ..Default::default() };
             let found = replica(broker, &image, &topic.name, topic.topic_id, data.index);
             let result = found.and_then(|found| {
+                // Two batches for one partition in a request have no order that a client could know.
+                if !named.insert((found.topic_id, data.index)) {
+                    return Err(ErrorCode::InvalidRequest);
+                }
                 if refused.get(&*found.name.topic).is_some_and(|ps| ps.contains(&data.index)) {
                     return Err(ErrorCode::TransactionAbortable);
                 }
