@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use millstream_batch::{Codec, RecordView};
-use millstream_checker::history::Sent;
+use millstream_checker::history::{Polled, Sent};
 use millstream_client::{
     ClientConfig, ClientError, Cluster, ConsumerRecords, Delivery, Producer, ProducerConfig, ProducerRecord,
     Result,
@@ -151,7 +151,7 @@ impl Workload {
     }
 
     /// What a poll returned, as the history tells it.
-    pub fn polled<'a>(&'a self, records: &ConsumerRecords) -> Result<Vec<(&'a str, Vec<(i64, u64)>)>> {
+    pub fn polled<'a>(&'a self, records: &ConsumerRecords) -> Result<Vec<Polled<'a>>> {
         let mut polls = Vec::new();
         for part in &records.partitions {
             let found = part.records().map(|record| record.map(|r| (r.offset, value_of(&r))));

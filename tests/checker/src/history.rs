@@ -55,6 +55,9 @@ pub enum Function {
 /// acknowledged where the operation as a whole was not: absent means no, -1 means yes but at an unknown offset.
 pub type Sent<'a> = (&'a str, u64, Option<i64>);
 
+/// What came back of one partition: offset and value of each record, in the order in which they came.
+pub type Polled<'a> = (&'a str, Vec<(i64, u64)>);
+
 /// A stretch of a partition's log. Every offset in `from..next` is a record or a control record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -90,9 +93,9 @@ pub struct Line<'a> {
     /// Whether the transaction is to be committed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<bool>,
-    /// Records that came back: partition, then offset and value of each, in the order in which they came.
+    /// Records that came back.
     #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
-    pub polls: Vec<(&'a str, Vec<(i64, u64)>)>,
+    pub polls: Vec<Polled<'a>>,
     /// Partition and offset.
     #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
     pub offsets: Vec<(&'a str, i64)>,
