@@ -13,7 +13,7 @@ use millstream_types::{Rng, SeededRng};
 use tokio::task::JoinSet;
 
 use crate::broker::{BrokerCommand, BrokerProcess};
-use crate::faults::{self, FaultReport};
+use crate::faults::{self, FaultPlan, FaultReport};
 use crate::recorder::Recorder;
 use crate::workload::Workload;
 use crate::{draining, group, readers, transactions, writers};
@@ -34,10 +34,8 @@ pub struct RunOptions {
     pub target: Target,
     /// How long the load runs at least.
     pub seconds: u64,
-    /// How often the broker is killed and started.
-    pub kills: u32,
-    /// How often it is paused.
-    pub pauses: u32,
+    /// What is done to the broker.
+    pub faults: FaultPlan,
     /// What chance starts from. It fixes what is sent and done to the broker, not how the processes are scheduled.
     pub seed: u64,
     /// Where the history goes.
@@ -137,7 +135,7 @@ pub async fn run(options: &RunOptions) -> Result<Outcome, RunError> {
     let faults = match &mut broker {
         Some(broker) => {
             let rng = SeededRng::new(rng.next_u64());
-            faults::play(broker, &recorder, rng, options.kills, options.pauses).await?
+            faults::play(broker, &recorder, rng, options.faults).await?
         }
         None => FaultReport::default(),
     };
