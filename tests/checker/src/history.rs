@@ -28,6 +28,8 @@ pub enum Function {
     /// Sends records outside of a transaction: `sends`. In an answer each has its own outcome, see [`Sent`].
     Send,
     /// A whole transaction: `sends`, and `commit` with what is intended. `ok`: committed; `fail`: aborted; `info`: unknown.
+    /// One that copies says at its `invoke` of which values its sends are `copies`, and the `offsets` of `group` that it
+    /// commits with them.
     Txn,
     /// The commit of the open transaction is about to be asked for (`invoke` only). Who reads its records above this
     /// line reads too early.
@@ -93,6 +95,9 @@ pub struct Line<'a> {
     /// Whether the transaction is to be committed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<bool>,
+    /// Which of `sends` are copies: value, and the value that was read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copies: Vec<(u64, u64)>,
     /// Records that came back.
     #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
     pub polls: Vec<Polled<'a>>,
@@ -123,6 +128,7 @@ impl Line<'_> {
             stage,
             sends: Vec::new(),
             commit: None,
+            copies: Vec::new(),
             polls: Vec::new(),
             offsets: Vec::new(),
             group: None,
