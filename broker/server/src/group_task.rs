@@ -187,6 +187,9 @@ impl Task {
                 self.step(Input::Marker { shard, producer_id, commit });
             }
             Message::Committed(shard) => {
+                if let Some((epoch, partition)) = self.log.lead_again(shard) {
+                    self.lead(shard, epoch, partition);
+                }
                 for answers in self.log.committed(shard) {
                     self.send(answers);
                 }
@@ -197,6 +200,9 @@ impl Task {
     }
 
     fn lead(&mut self, shard: i32, epoch: LeaderEpoch, partition: Arc<Partition>) {
+        if !self.log.may_lead(shard, epoch, &partition) {
+            return;
+        }
         let mut entries = Vec::new();
         let read = replay(&partition, |replayed| {
             entries.push(match replayed {

@@ -208,6 +208,9 @@ impl Task {
                 self.ask_again = Some(Instant::now() + RETRY);
             }
             Message::Committed(shard) => {
+                if let Some((epoch, partition)) = self.log.lead_again(shard) {
+                    self.lead(shard, epoch, partition);
+                }
                 for then in self.log.committed(shard) {
                     self.carry_on(then);
                 }
@@ -218,6 +221,9 @@ impl Task {
     }
 
     fn lead(&mut self, shard: i32, epoch: LeaderEpoch, partition: Arc<Partition>) {
+        if !self.log.may_lead(shard, epoch, &partition) {
+            return;
+        }
         let mut records = Vec::new();
         let mut unread = 0;
         let read = replay(&partition, |replayed| {

@@ -14,6 +14,9 @@ use tokio::process::{Child, ChildStdout, Command};
 /// How long a start may take, recovery included.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
+/// How long a clean stop may take.
+const STOPPED_WITHIN: Duration = Duration::from_secs(30);
+
 /// What to start: `program [arguments] --listen ADDRESS --data DIR [--set …]`, which prints `ready` once it serves.
 #[derive(Clone, Debug)]
 pub struct BrokerCommand {
@@ -51,9 +54,7 @@ impl BrokerProcess {
         &self.address
     }
 
-    /// Starts it on the port and folder that it had. Returns how long it took until it was ready.
-    pub async fn start_again(&mut self) -> io::Result<Duration> {
-        let begun = Instant::now();
+    fn spawn(&self) -> io::Result<(Child, Lines<BufReader<ChildStdout>>)> {
         let log = OpenOptions::new().create(true).append(true).open(&self.command.log)?;
         let mut command = Command::new(&self.command.program);
         command.args(&self.command.arguments).args(["--listen", &self.address]);
@@ -65,7 +66,20 @@ impl BrokerProcess {
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true).spawn();
         let mut child = child?;
         let stdout = child.stdout.take().ok_or_else(|| io::Error::other("the broker has no stdout"))?;
-        let mut lines = BufReader::new(stdout).lines();
+        Ok((child, BufReader::new(stdout).lines()))
+    }
+
+    /// Starts it and kills it before, or shortly after, it is ready: a crash within recovery.
+    pub async fn start_and_kill(&mut self, after: Duration) -> io::Result<()> {
+        let (mut child, _lines) = self.spawn()?;
+        tokio::time::sleep(after).await;
+        child.kill().await
+    }
+
+    /// Starts it on the port and folder that it had. Returns how long it took until it was ready.
+    pub async fn start_again(&mut self) -> io::Result<Duration> {
+        let begun = Instant::now();
+        let (child, mut lines) = self.spawn()?;
         let ready = async {
             while let Some(line) = lines.next_line().await? {
                 if line.starts_with("ready ") {
@@ -89,7 +103,19 @@ impl BrokerProcess {
         }
     }
 
-    /// SIGSTOP, or SIGCONT.
+    /// SIGTERM, and waits until the process has ended.
+    pub async fn stop(&mut self) -> io::Result<()> {
+        self.signal(Signal::TERM)?;
+        if let Some((mut child, _)) = self.running.take() {
+            let ended = tokio::time::timeout(STOPPED_WITHIN, child.wait()).await;
+            ended.map_err(|_| {
+                io::Error::other(format!("the broker runs on {STOPPED_WITHIN:?} after SIGTERM"))
+            })??;
+        }
+        Ok(())
+    }
+
+    /// SIGSTOP, SIGCONT, SIGTERM.
     fn signal(&self, signal: Signal) -> io::Result<()> {
         let id = self.running.as_ref().and_then(|(child, _)| child.id());
         let pid = id.and_then(|id| Pid::from_raw(id as i32));

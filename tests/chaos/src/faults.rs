@@ -15,8 +15,10 @@ const PROGRESS_WITHIN: Duration = Duration::from_secs(30);
 /// What happened.
 #[derive(Clone, Debug, Default)]
 pub struct FaultReport {
-    /// kill -9 and start.
+    /// kill -9 and start, kills within a start included.
     pub kills: u32,
+    /// SIGTERM and start.
+    pub stops: u32,
     /// SIGSTOP and SIGCONT.
     pub pauses: u32,
     /// From exec to `ready`, each time.
@@ -39,29 +41,56 @@ async fn progress(recorder: &Recorder) -> io::Result<Duration> {
     Ok(begun.elapsed())
 }
 
-/// Kills `kills` times and pauses `pauses` times, mixed.
+/// How often each fault comes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FaultPlan {
+    /// kill -9.
+    pub kills: u32,
+    /// SIGTERM.
+    pub stops: u32,
+    /// SIGSTOP.
+    pub pauses: u32,
+}
+
+/// Plays the plan in a random order.
 pub async fn play(
     broker: &mut BrokerProcess,
     recorder: &Recorder,
     mut rng: SeededRng,
-    kills: u32,
-    pauses: u32,
+    plan: FaultPlan,
 ) -> io::Result<FaultReport> {
     let mut report = FaultReport::default();
     progress(recorder).await?;
-    while report.kills < kills || report.pauses < pauses {
+    loop {
+        let kills = plan.kills.saturating_sub(report.kills);
+        let (stops, pauses) = (plan.stops - report.stops, plan.pauses - report.pauses);
+        if kills + stops + pauses == 0 {
+            return Ok(report);
+        }
         tokio::time::sleep(Duration::from_millis(rng.below(3_000))).await;
-        let left = u64::from(kills - report.kills);
-        if rng.below(left + u64::from(pauses - report.pauses)) < left {
-            recorder.fault("kill -9");
-            broker.kill().await?;
+        let at = rng.below(u64::from(kills + stops + pauses)) as u32;
+        if at < kills + stops {
+            if at < kills {
+                recorder.fault("kill -9");
+                broker.kill().await?;
+                report.kills += 1;
+            } else {
+                recorder.fault("SIGTERM");
+                broker.stop().await?;
+                report.stops += 1;
+            }
             tokio::time::sleep(Duration::from_millis(rng.below(1_000))).await;
+            while report.kills < plan.kills && rng.below(4) == 0 {
+                let after = Duration::from_millis(rng.below(400));
+                recorder.fault(&format!("start, and kill -9 after {after:?}"));
+                broker.start_and_kill(after).await?;
+                report.kills += 1;
+            }
             recorder.fault("start");
             report.ready.push(broker.start_again().await?);
             recorder.fault("ready");
-            report.kills += 1;
         } else {
-            // Beyond the request time-out, the session time-out and, rarely, the transactions'.
+            // Now and then beyond the requests' time-out and the members' session.
             let ms = if rng.below(3) == 0 { 4_000 + rng.below(8_000) } else { 100 + rng.below(2_000) };
             recorder.fault(&format!("SIGSTOP for {ms} ms"));
             broker.pause()?;
@@ -72,5 +101,4 @@ pub async fn play(
         }
         report.progress.push(progress(recorder).await?);
     }
-    Ok(report)
 }

@@ -16,13 +16,14 @@ use parking_lot::Mutex;
 
 use crate::workload::Workload;
 
-type Positions = Arc<Mutex<BTreeMap<TopicPartition, OffsetAndMetadata>>>;
+/// What was polled and is not committed.
+pub(crate) type Positions = Arc<Mutex<BTreeMap<TopicPartition, OffsetAndMetadata>>>;
 
 /// Writes down what comes and goes.
-struct Told {
-    load: Arc<Workload>,
-    process: u32,
-    positions: Positions,
+pub(crate) struct Told {
+    pub load: Arc<Workload>,
+    pub process: u32,
+    pub positions: Positions,
 }
 
 impl Told {

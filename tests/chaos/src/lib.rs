@@ -6,6 +6,7 @@
 //! insides. Not here yet: several brokers, cut and slow networks, full and failing disks.
 
 pub mod broker;
+mod copies;
 mod draining;
 pub mod faults;
 mod group;

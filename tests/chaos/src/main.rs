@@ -7,11 +7,12 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use millstream_chaos::broker::BrokerCommand;
+use millstream_chaos::faults::FaultPlan;
 use millstream_chaos::run::Target;
 use millstream_chaos::{Outcome, RunOptions, run};
 
 const USAGE: &str = "usage: millstream-chaos [--bootstrap HOST:PORT | --broker PROGRAM] [--dir DIR] [--seconds N] [--kills N]
-       [--pauses N] [--seed N] [--partitions N] [--writers N] [--transactional N] [--pace-ms N] [--groups yes|no] [--set KEY=VALUE …]
+       [--stops N] [--pauses N] [--seed N] [--partitions N] [--writers N] [--transactional N] [--pace-ms N] [--groups yes|no] [--set KEY=VALUE …]
 DIR takes the history (history.jsonl), the broker's data and its log; without --bootstrap a broker is started there.";
 
 fn broker(arguments: &[String]) -> ExitCode {
@@ -37,8 +38,7 @@ fn parse(arguments: &[String]) -> Result<RunOptions, String> {
     let mut options = RunOptions {
         target: Target::Cluster(String::new()),
         seconds: 30,
-        kills: 0,
-        pauses: 0,
+        faults: FaultPlan::default(),
         seed,
         history: PathBuf::new(),
         partitions: 6,
@@ -56,8 +56,9 @@ fn parse(arguments: &[String]) -> Result<RunOptions, String> {
             "--broker" => program = Some(PathBuf::from(value)),
             "--dir" => dir = PathBuf::from(value),
             "--seconds" => options.seconds = number()?,
-            "--kills" => options.kills = number()? as u32,
-            "--pauses" => options.pauses = number()? as u32,
+            "--kills" => options.faults.kills = number()? as u32,
+            "--stops" => options.faults.stops = number()? as u32,
+            "--pauses" => options.faults.pauses = number()? as u32,
             "--seed" => options.seed = number()?,
             "--partitions" => options.partitions = number()?.clamp(1, 1_000) as usize,
             "--writers" => options.writers = number()? as u32,
@@ -74,9 +75,11 @@ fn parse(arguments: &[String]) -> Result<RunOptions, String> {
     options.target = match (bootstrap, program) {
         (Some(_), Some(_)) => return Err("--bootstrap and --broker exclude each other".to_owned()),
         (Some(bootstrap), None) => {
-            if options.kills + options.pauses > 0 {
+            let faults = options.faults;
+            if faults.kills + faults.stops + faults.pauses > 0 {
                 return Err(
-                    "a cluster that runs already is not killed or paused; leave --bootstrap out".to_owned()
+                    "a cluster that runs already is not killed, stopped or paused; leave --bootstrap out"
+                        .to_owned(),
                 );
             }
             Target::Cluster(bootstrap)
@@ -103,9 +106,10 @@ fn show(outcome: &Outcome) {
     let faults = &outcome.faults;
     let worst = |times: &[Duration]| times.iter().max().map_or(0, |time| time.as_millis());
     println!(
-        "load for {:.1} s, {} kills, {} pauses; at worst {} ms from exec to ready, {} ms from there to the next acknowledged record",
+        "load for {:.1} s, {} kills, {} stops, {} pauses; at worst {} ms from exec to ready, {} ms from there to the next acknowledged record",
         outcome.load.as_secs_f64(),
         faults.kills,
+        faults.stops,
         faults.pauses,
         worst(&faults.ready),
         worst(&faults.progress)

@@ -49,7 +49,7 @@ pub(crate) async fn watcher(load: Arc<Workload>, isolation: Isolation, mut rng: 
                 };
                 let polls = load.polled(&records)?;
                 for part in &records.partitions {
-                    let known = &mut known[part.partition.partition as usize];
+                    let known = &mut known[load.index(&part.partition)];
                     *known = (*known).max(part.next_offset.max(0) as u64);
                 }
                 if !polls.is_empty() {

@@ -1,4 +1,4 @@
-//! A whole run: a topic, the workers, the faults, the last reading, the verdict. Never enters: what each of them does.
+//! A whole run: topics, the workers, the faults, the last reading, the verdict. Never enters: what each of them does.
 
 use std::fs::File;
 use std::io::{self, BufReader};
@@ -13,10 +13,10 @@ use millstream_types::{Rng, SeededRng};
 use tokio::task::JoinSet;
 
 use crate::broker::{BrokerCommand, BrokerProcess};
-use crate::faults::{self, FaultReport};
+use crate::faults::{self, FaultPlan, FaultReport};
 use crate::recorder::Recorder;
 use crate::workload::Workload;
-use crate::{draining, group, readers, transactions, writers};
+use crate::{copies, draining, group, readers, transactions, writers};
 
 /// Against what a run goes.
 #[derive(Clone, Debug)]
@@ -34,15 +34,13 @@ pub struct RunOptions {
     pub target: Target,
     /// How long the load runs at least.
     pub seconds: u64,
-    /// How often the broker is killed and started.
-    pub kills: u32,
-    /// How often it is paused.
-    pub pauses: u32,
+    /// What is done to the broker.
+    pub faults: FaultPlan,
     /// What chance starts from. It fixes what is sent and done to the broker, not how the processes are scheduled.
     pub seed: u64,
     /// Where the history goes.
     pub history: PathBuf,
-    /// Partitions of the topic.
+    /// Partitions of each topic.
     pub partitions: usize,
     /// Idempotent producers.
     pub writers: u32,
@@ -50,7 +48,7 @@ pub struct RunOptions {
     pub transactional: u32,
     /// The longest pause of a producer between two operations.
     pub pace_max: Duration,
-    /// Whether both group protocols are used; where not, neither.
+    /// Whether groups read, by both protocols, and copiers copy.
     pub groups: bool,
 }
 
@@ -113,8 +111,9 @@ pub async fn run(options: &RunOptions) -> Result<Outcome, RunError> {
         options.pace_max,
     ));
     let cluster = load.cluster(&mut rng).map_err(during("reaching the cluster"))?;
-    let new = NewTopic::new(&topic, options.partitions as i32).config("retention.ms", "-1");
-    Admin::new(&cluster).create_topics(&[new]).await.map_err(during("creating the topic"))?;
+    let new = [&load.topic, &load.copies]
+        .map(|topic| NewTopic::new(topic, options.partitions as i32).config("retention.ms", "-1"));
+    Admin::new(&cluster).create_topics(&new).await.map_err(during("creating the topics"))?;
 
     let begun = Instant::now();
     let mut workers = JoinSet::new();
@@ -134,10 +133,14 @@ pub async fn run(options: &RunOptions) -> Result<Outcome, RunError> {
             workers.spawn(group::member(load.clone(), name, protocol, SeededRng::new(rng.next_u64())));
         }
     }
+    for i in 0..if options.groups { 2 } else { 0 } {
+        let (group, id) = (format!("{topic}-copiers"), format!("{topic}-copier-{i}"));
+        workers.spawn(copies::copier(load.clone(), group, id, SeededRng::new(rng.next_u64())));
+    }
     let faults = match &mut broker {
         Some(broker) => {
             let rng = SeededRng::new(rng.next_u64());
-            faults::play(broker, &recorder, rng, options.kills, options.pauses).await?
+            faults::play(broker, &recorder, rng, options.faults).await?
         }
         None => FaultReport::default(),
     };

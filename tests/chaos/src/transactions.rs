@@ -44,7 +44,8 @@ pub(crate) async fn transactional(load: Arc<Workload>, id: String, mut rng: Seed
     }
 }
 
-async fn init(producer: &Producer) -> Result<()> {
+/// Gets the producer's id, however often that takes.
+pub(crate) async fn init(producer: &Producer) -> Result<()> {
     let mut attempt = 1;
     loop {
         match producer.init_transactions().await {

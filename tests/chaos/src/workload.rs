@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use millstream_batch::{Codec, RecordView};
-use millstream_checker::history::Sent;
+use millstream_checker::history::{Polled, Sent};
 use millstream_client::{
     ClientConfig, ClientError, Cluster, ConsumerRecords, Delivery, Producer, ProducerConfig, ProducerRecord,
     Result,
@@ -23,8 +23,13 @@ const PADDING: &[u8] = &[b'.'; 200];
 pub(crate) struct Workload {
     pub recorder: Arc<Recorder>,
     pub bootstrap: String,
+    /// What writers write and groups read.
     pub topic: Arc<str>,
-    /// The partitions as the history calls them.
+    /// Where copies of it go.
+    pub copies: Arc<str>,
+    /// How many partitions each of them has.
+    pub partitions_in: usize,
+    /// The partitions of both, as the history calls them.
     pub names: Vec<String>,
     /// The longest pause of a writer between two operations.
     pub pace_max: Duration,
@@ -46,8 +51,13 @@ impl Workload {
         partitions: usize,
         pace_max: Duration,
     ) -> Workload {
-        let names = (0..partitions).map(|partition| format!("{topic}-{partition}")).collect();
-        Workload { recorder, bootstrap, topic, names, pace_max, stop: AtomicBool::new(false) }
+        let copies: Arc<str> = format!("{topic}-copies").into();
+        let names = [&topic, &copies]
+            .into_iter()
+            .flat_map(|topic| (0..partitions).map(move |partition| format!("{topic}-{partition}")))
+            .collect();
+        let stop = AtomicBool::new(false);
+        Workload { recorder, bootstrap, topic, copies, partitions_in: partitions, names, pace_max, stop }
     }
 
     pub fn stop(&self) {
@@ -83,21 +93,30 @@ impl Workload {
     }
 
     pub fn partition(&self, partition: usize) -> TopicPartition {
-        TopicPartition::new(self.topic.clone(), partition as i32)
+        match partition.checked_sub(self.partitions_in) {
+            Some(partition) => TopicPartition::new(self.copies.clone(), partition as i32),
+            None => TopicPartition::new(self.topic.clone(), partition as i32),
+        }
     }
 
     pub fn partitions(&self) -> Vec<TopicPartition> {
         (0..self.names.len()).map(|partition| self.partition(partition)).collect()
     }
 
+    /// Which of [`Workload::partitions`] it is.
+    pub fn index(&self, partition: &TopicPartition) -> usize {
+        let before = if partition.topic == self.copies { self.partitions_in } else { 0 };
+        before + partition.partition as usize
+    }
+
     /// A partition as the history calls it.
     pub fn name(&self, partition: &TopicPartition) -> &str {
-        &self.names[partition.partition as usize]
+        &self.names[self.index(partition)]
     }
 
     /// Up to `most` records for up to `spread` partitions.
     pub fn plan(&self, rng: &mut SeededRng, most: u64, spread: u64) -> Vec<Planned> {
-        let partitions = self.names.len() as u64;
+        let partitions = self.partitions_in as u64;
         let chosen: Vec<usize> = (0..1 + rng.below(spread)).map(|_| rng.below(partitions) as usize).collect();
         (0..1 + rng.below(most))
             .map(|_| Planned {
@@ -116,8 +135,9 @@ impl Workload {
     pub async fn send(&self, producer: &Producer, planned: Planned) -> Result<Delivery> {
         let mut value = planned.value.to_be_bytes().to_vec();
         value.extend_from_slice(&PADDING[..(planned.value % PADDING.len() as u64) as usize]);
-        let record = ProducerRecord::new(self.topic.clone(), None, Some(Bytes::from(value)));
-        producer.send(ProducerRecord { partition: Some(planned.partition as i32), ..record }).await
+        let partition = self.partition(planned.partition);
+        let record = ProducerRecord::new(partition.topic, None, Some(Bytes::from(value)));
+        producer.send(ProducerRecord { partition: Some(partition.partition), ..record }).await
     }
 
     /// What became of each: its offset, -1 where it is there at an unknown one, or the first error.
@@ -151,7 +171,7 @@ impl Workload {
     }
 
     /// What a poll returned, as the history tells it.
-    pub fn polled<'a>(&'a self, records: &ConsumerRecords) -> Result<Vec<(&'a str, Vec<(i64, u64)>)>> {
+    pub fn polled<'a>(&'a self, records: &ConsumerRecords) -> Result<Vec<Polled<'a>>> {
         let mut polls = Vec::new();
         for part in &records.partitions {
             let found = part.records().map(|record| record.map(|r| (r.offset, value_of(&r))));

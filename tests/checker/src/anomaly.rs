@@ -34,13 +34,17 @@ pub enum Kind {
     OffsetGap,
     /// A group committed a position behind a record that none of its members was given (GR-2).
     GroupSkip,
+    /// Two copies of one record are there, though each was committed with its position.
+    DuplicateCopy,
+    /// Positions were committed with copies, and the copy of a record before them is not there.
+    LostCopy,
     /// A value was read that nobody sent, that was not sent yet, or that was sent to another partition.
     PhantomRead,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 15] = [
+    pub const ALL: [Kind; 17] = [
         Kind::LostWrite,
         Kind::Unseen,
         Kind::Duplicate,
@@ -55,6 +59,8 @@ impl Kind {
         Kind::NonmonotonicSend,
         Kind::OffsetGap,
         Kind::GroupSkip,
+        Kind::DuplicateCopy,
+        Kind::LostCopy,
         Kind::PhantomRead,
     ];
 
@@ -75,6 +81,8 @@ impl Kind {
             Kind::NonmonotonicSend => "nonmonotonic-send",
             Kind::OffsetGap => "offset-gap",
             Kind::GroupSkip => "group-skip",
+            Kind::DuplicateCopy => "duplicate-copy",
+            Kind::LostCopy => "lost-copy",
             Kind::PhantomRead => "phantom-read",
         }
     }
@@ -128,6 +136,8 @@ pub struct Verdict {
     pub indefinite_transactions: u64,
     /// Records that polls returned, each as often as it was returned.
     pub polled: u64,
+    /// Copies that were read at read_committed.
+    pub copied: u64,
     /// Different records that were read at read_committed.
     pub visible: u64,
     /// Things done to the cluster.
@@ -158,7 +168,7 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{} lines, {} operations, {} faults; {} records sent: {} acknowledged, {} indefinite; transactions: {} committed, {} aborted, {} indefinite; {} records polled, {} visible",
+            "{} lines, {} operations, {} faults; {} records sent: {} acknowledged, {} indefinite; transactions: {} committed, {} aborted, {} indefinite; {} records polled, {} visible, {} of them copies",
             self.lines,
             self.operations,
             self.faults,
@@ -169,7 +179,8 @@ impl fmt::Display for Verdict {
             self.aborted,
             self.indefinite_transactions,
             self.polled,
-            self.visible
+            self.visible,
+            self.copied
         )?;
         for (kind, found) in &self.anomalies {
             writeln!(f, "{kind}: {}", found.count)?;

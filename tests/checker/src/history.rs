@@ -28,6 +28,8 @@ pub enum Function {
     /// Sends records outside of a transaction: `sends`. In an answer each has its own outcome, see [`Sent`].
     Send,
     /// A whole transaction: `sends`, and `commit` with what is intended. `ok`: committed; `fail`: aborted; `info`: unknown.
+    /// One that copies says at its `invoke` of which values its sends are `copies`, and the `offsets` of `group` that it
+    /// commits with them.
     Txn,
     /// The commit of the open transaction is about to be asked for (`invoke` only). Who reads its records above this
     /// line reads too early.
@@ -54,6 +56,9 @@ pub enum Function {
 /// A record that is sent: partition (`topic-number`), value, offset. In an answer the offset says whether this record was
 /// acknowledged where the operation as a whole was not: absent means no, -1 means yes but at an unknown offset.
 pub type Sent<'a> = (&'a str, u64, Option<i64>);
+
+/// What came back of one partition: offset and value of each record, in the order in which they came.
+pub type Polled<'a> = (&'a str, Vec<(i64, u64)>);
 
 /// A stretch of a partition's log. Every offset in `from..next` is a record or a control record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,9 +95,12 @@ pub struct Line<'a> {
     /// Whether the transaction is to be committed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<bool>,
-    /// Records that came back: partition, then offset and value of each, in the order in which they came.
+    /// Which of `sends` are copies: value, and the value that was read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copies: Vec<(u64, u64)>,
+    /// Records that came back.
     #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
-    pub polls: Vec<(&'a str, Vec<(i64, u64)>)>,
+    pub polls: Vec<Polled<'a>>,
     /// Partition and offset.
     #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
     pub offsets: Vec<(&'a str, i64)>,
@@ -120,6 +128,7 @@ impl Line<'_> {
             stage,
             sends: Vec::new(),
             commit: None,
+            copies: Vec::new(),
             polls: Vec::new(),
             offsets: Vec::new(),
             group: None,

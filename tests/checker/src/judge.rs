@@ -1,7 +1,7 @@
 //! What several processes were told, held against each other. Works on the whole history at once: an observation of the
 //! last line may convict an answer of the first. Never enters: parsing, a reader's own order (`ledger`).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::BufRead;
 
 use crate::anomaly::{Kind, Verdict};
@@ -34,12 +34,13 @@ pub fn judge(mut input: impl BufRead) -> Result<Verdict, HistoryError> {
     operations(&mut ledger);
     skips(&mut ledger, &visible);
     groups(&mut ledger, &visible);
+    copies(&mut ledger, &visible);
     Ok(ledger.verdict)
 }
 
 /// RP-1, and values at more than one place. Returns the offsets of each partition that hold what somebody read at
-/// read_committed, sorted.
-fn offsets_and_values(ledger: &mut Ledger) -> Vec<Vec<i64>> {
+/// read_committed, sorted, with their values.
+fn offsets_and_values(ledger: &mut Ledger) -> Vec<Vec<(i64, u64)>> {
     let mut observations = std::mem::take(&mut ledger.observations);
     observations.sort_unstable();
     observations.dedup_by_key(|seen| (seen.partition, seen.offset, seen.value));
@@ -71,7 +72,7 @@ fn offsets_and_values(ledger: &mut Ledger) -> Vec<Vec<i64>> {
             first_line.insert(seen.value, (seen.line, seen.partition));
         }
         if write.seen != NO_LINE {
-            visible[seen.partition as usize].push(seen.offset);
+            visible[seen.partition as usize].push((seen.offset, seen.value));
         }
     }
     visible
@@ -139,13 +140,13 @@ fn operations(ledger: &mut Ledger) {
 }
 
 /// The first of `sorted` that lies between two offsets, both left out.
-fn first_between(sorted: &[i64], after: i64, before: i64) -> Option<i64> {
-    let next = sorted.partition_point(|offset| *offset <= after);
-    sorted.get(next).copied().filter(|offset| *offset < before)
+fn first_between(sorted: &[(i64, u64)], after: i64, before: i64) -> Option<i64> {
+    let next = sorted.partition_point(|(offset, _)| *offset <= after);
+    sorted.get(next).map(|(offset, _)| *offset).filter(|offset| *offset < before)
 }
 
 /// Records that a reader was not given though it came past them.
-fn skips(ledger: &mut Ledger, visible: &[Vec<i64>]) {
+fn skips(ledger: &mut Ledger, visible: &[Vec<(i64, u64)>]) {
     for gap in &ledger.gaps {
         let Some(left_out) = first_between(&visible[gap.partition as usize], gap.after, gap.before) else {
             continue;
@@ -162,19 +163,62 @@ fn skips(ledger: &mut Ledger, visible: &[Vec<i64>]) {
 }
 
 /// GR-2: below a group's committed position everything was given to one of its members.
-fn groups(ledger: &mut Ledger, visible: &[Vec<i64>]) {
+fn groups(ledger: &mut Ledger, visible: &[Vec<(i64, u64)>]) {
     let mut keys: Vec<(u32, u32)> = ledger.of_group.keys().copied().collect();
     keys.sort_unstable();
     for key in keys {
         let Some(of_group) = ledger.of_group.get_mut(&key) else { continue };
         of_group.delivered.sort_unstable();
         let (group, name) = (&ledger.groups[key.0 as usize], &ledger.partitions[key.1 as usize]);
-        for offset in &visible[key.1 as usize] {
+        for (offset, _) in &visible[key.1 as usize] {
             if *offset < of_group.committed && of_group.delivered.binary_search(offset).is_err() {
                 ledger.verdict.add(Kind::GroupSkip, &[of_group.commit_line], || {
                     format!(
                         "group {group} committed {} of {name}, and none of its members was given {offset}",
                         of_group.committed
+                    )
+                });
+            }
+        }
+    }
+}
+
+/// TX-2 for positions: copies and the positions committed with them count once, or not at all.
+fn copies(ledger: &mut Ledger, visible: &[Vec<(i64, u64)>]) {
+    let mut copy_of: HashMap<(u32, u64), u32> = HashMap::new();
+    let mut committed: BTreeMap<(u32, u32), (i64, u32)> = BTreeMap::new();
+    for copying in &ledger.copying {
+        let op = &ledger.ops[copying.op as usize];
+        let seen = |write: u32| ledger.writes[write as usize].seen != NO_LINE;
+        for (write, of) in copying.copies.iter().filter(|(write, _)| seen(*write)) {
+            ledger.verdict.copied += 1;
+            if let Some(first) = copy_of.insert((copying.group, *of), *write) {
+                let (first, second) = (&ledger.writes[first as usize], &ledger.writes[*write as usize]);
+                let more = [ledger.ops[first.op as usize].invoked, first.seen, second.seen];
+                ledger.verdict.add(Kind::DuplicateCopy, &lines(op, more), || {
+                    format!(
+                        "values {} and {} are copies of {of}, and both are there",
+                        first.value, second.value
+                    )
+                });
+            }
+        }
+        if op.outcome == Outcome::Ok || copying.copies.iter().any(|(write, _)| seen(*write)) {
+            for (partition, at) in &copying.positions {
+                let last = committed.entry((copying.group, *partition)).or_default();
+                if *at > last.0 {
+                    *last = (*at, op.invoked);
+                }
+            }
+        }
+    }
+    for ((group, partition), (end, line)) in committed {
+        for (offset, value) in visible[partition as usize].iter().take_while(|(offset, _)| *offset < end) {
+            if !copy_of.contains_key(&(group, *value)) {
+                let name = &ledger.partitions[partition as usize];
+                ledger.verdict.add(Kind::LostCopy, &[line], || {
+                    format!(
+                        "{end} was committed for {name}, and no copy of value {value} at {offset} is there"
                     )
                 });
             }

@@ -45,6 +45,16 @@ pub(crate) struct Write {
     pub seen: u32,
 }
 
+/// A transaction that copies what a group reads.
+pub(crate) struct Copying {
+    pub op: u32,
+    pub group: u32,
+    /// Which write is the copy of which value.
+    pub copies: Vec<(u32, u64)>,
+    /// Partition and the position that is committed.
+    pub positions: Vec<(u32, i64)>,
+}
+
 /// A value at an offset, as somebody was told.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Observation {
@@ -94,6 +104,7 @@ pub(crate) struct Ledger {
     pub read_to: HashMap<u32, i64>,
     /// Where a final reader ended, by partition.
     pub drained: HashMap<u32, (i64, u32)>,
+    pub copying: Vec<Copying>,
     pub of_group: HashMap<(u32, u32), GroupPartition>,
     pub verdict: Verdict,
     partition_ids: HashMap<String, u32>,
@@ -195,6 +206,13 @@ impl Ledger {
             wants_commit: line.commit != Some(false),
             writes: first..self.writes.len(),
         });
+        if let Some(group) = line.group {
+            let group = intern(&mut self.group_ids, &mut self.groups, group);
+            let write = |(value, of): &(u64, u64)| self.by_value.get(value).map(|write| (*write, *of));
+            let copies: Vec<(u32, u64)> = line.copies.iter().filter_map(write).collect();
+            let positions = line.offsets.iter().map(|(name, at)| (self.partition(name), *at)).collect();
+            self.copying.push(Copying { op, group, copies, positions });
+        }
         match self.open.insert(line.process, op) {
             Some(_) => Err(format!("process {} begins before its last operation ended", line.process)),
             None => Ok(()),

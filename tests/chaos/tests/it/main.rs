@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use millstream_chaos::broker::BrokerCommand;
+use millstream_chaos::faults::FaultPlan;
 use millstream_chaos::run::Target;
 use millstream_chaos::{RunOptions, run};
 
 #[test]
-fn five_kills_and_two_pauses_lose_nothing() {
+fn kills_stops_and_pauses_lose_nothing() {
     let seed = std::env::var("MILLSTREAM_CHAOS_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
     println!("seed={seed}");
@@ -23,8 +24,7 @@ fn five_kills_and_two_pauses_lose_nothing() {
             log: dir.path().join("broker.log"),
         }),
         seconds: 20,
-        kills: 5,
-        pauses: 2,
+        faults: FaultPlan { kills: 5, stops: 1, pauses: 2 },
         seed,
         history: dir.path().join("history.jsonl"),
         partitions: 4,

@@ -168,7 +168,7 @@ fn good(seed: u64) -> World {
     world.poll(90, &mut [0; 3], usize::MAX / 2);
     let ends = (0..3).map(|at| (NAMES[at], world.logs[at].len() as i64)).collect();
     world.line(90, Function::Drain, Stage::Ok).offsets = ends;
-    for at in 0..3 {
+    for (at, name) in NAMES.into_iter().enumerate() {
         let log = world.logs[at].clone();
         let of = |control: bool| {
             log.iter()
@@ -177,7 +177,7 @@ fn good(seed: u64) -> World {
                 .map(|(i, e)| (i as i64, e.value))
         };
         let stretch = Stretch {
-            partition: NAMES[at],
+            partition: name,
             from: 0,
             next: log.len() as i64,
             records: of(false).filter_map(|(offset, value)| Some((offset, value?))).collect(),
