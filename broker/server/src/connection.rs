@@ -9,8 +9,9 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use millstream_net::send::send;
 use millstream_net::{BytePermit, FrameError, FrameReader, OutSegment, Stream};
 use millstream_types::limits::PRE_AUTH_REQUEST_BYTES_MAX;
@@ -21,6 +22,16 @@ use crate::metrics::Metrics;
 
 /// Requests of one connection that may be under way.
 const PIPELINE_MAX: usize = 64;
+/// Requests up to this many bytes are not counted in the budget.
+const UNCOUNTED_BYTES: usize = 4096;
+/// A frame above this many bytes is counted in the budget before it is read.
+const LARGE_BYTES: usize = 64 * 1024;
+/// How long a large frame may take, beyond what its size allows it.
+const LARGE_TIME: Duration = Duration::from_secs(30);
+/// The slowest that a large frame may come.
+const LARGE_BYTES_PER_SECOND: usize = 256 * 1024;
+/// How long a stop waits for answers that are under way.
+const STOP_TIME: Duration = Duration::from_millis(500);
 /// Bytes of answers that are gathered before they are written.
 const WRITE_BYTES: usize = 256 * 1024;
 
@@ -53,7 +64,9 @@ struct Pending {
 }
 
 /// Serves a connection until it ends. Errors of the peer end it quietly; `stop` ends it after what was begun.
-pub async fn serve(broker: Arc<Broker>, mut stream: Stream, mut stop: tokio::sync::watch::Receiver<bool>) {
+///
+/// `stop` comes first, since it is dropped last: when the stop's last receiver is gone, so is what held the broker.
+pub async fn serve(mut stop: tokio::sync::watch::Receiver<bool>, broker: Arc<Broker>, mut stream: Stream) {
     Metrics::add(&broker.metrics.connections, 1);
     let peer = stream.peer();
     if let Err(error) = run(&broker, &mut stream, &peer, &mut stop).await {
@@ -71,6 +84,8 @@ enum Ended {
     Write(#[from] std::io::Error),
     #[error("a request could not be read")]
     Malformed,
+    #[error("a large request came too slowly")]
+    Slow,
 }
 
 async fn run(
@@ -89,16 +104,36 @@ async fn run(
     let mut blocking: Option<(Beginning, Option<BytePermit>)> = None;
     let mut out: VecDeque<OutSegment> = VecDeque::new();
     let mut ended = false;
+    let mut stop_by = Instant::now();
+    // A frame that the budget had no room for, and the room of the large one that is being read.
+    let mut refused: Option<Bytes> = None;
+    let mut large: Option<Counted> = None;
     loop {
         // Begin what has been read.
         while blocking.is_none() && pending.len() < PIPELINE_MAX && !ended {
-            let Some(frame) = reader.take_buffered()? else { break };
+            let next = match refused.take() {
+                Some(frame) => Some(frame),
+                None => reader.take_buffered()?,
+            };
+            let Some(frame) = next else { break };
             if !known {
                 known = true;
                 reader.set_bound(request_max);
             }
-            // Small requests cost the budget less than they would to count.
-            let permit = if frame.len() > 4096 { Some(broker.budget.take(frame.len()).await) } else { None };
+            let permit = match large.take() {
+                Some(counted) => Some(counted.permit),
+                // Small requests cost the budget less than they would to count.
+                None if frame.len() <= UNCOUNTED_BYTES => None,
+                None => match broker.budget.try_take(frame.len()) {
+                    Some(permit) => Some(permit),
+                    None if pending.is_empty() => Some(broker.budget.take(frame.len()).await),
+                    // Answers that are ready hold bytes of the budget too: they are written first.
+                    None => {
+                        refused = Some(frame);
+                        break;
+                    }
+                },
+            };
             match dispatch(broker, &mut client, frame) {
                 Begun::Ready(segments) => {
                     pending.push_back(Pending { slot: Slot::Ready(segments), _permit: permit })
@@ -132,7 +167,7 @@ async fn run(
         if pending.is_empty() && blocking.is_none() && ended {
             return Ok(());
         }
-        let may_read = blocking.is_none() && pending.len() < PIPELINE_MAX && !ended;
+        let may_read = blocking.is_none() && refused.is_none() && pending.len() < PIPELINE_MAX && !ended;
         tokio::select! {
             biased;
             segments = front(&mut pending) => {
@@ -149,9 +184,49 @@ async fn run(
                     Begun::Close => return Err(Ended::Malformed),
                 }
             }
-            more = reader.fill(stream), if may_read => ended = !more?,
-            _ = stop.changed() => ended = true,
+            more = read_more(&mut reader, stream, broker, &mut large), if may_read => {
+                if !more? {
+                    // Everything that was sent has begun; nobody is there to be answered.
+                    return Ok(());
+                }
+            }
+            _ = stop.changed(), if !ended => {
+                ended = true;
+                stop_by = Instant::now() + STOP_TIME;
+            }
+            // A fetch may wait for hours: it is not answered.
+            () = tokio::time::sleep_until(stop_by.into()), if ended => return Ok(()),
             () = tokio::time::sleep(idle), if may_read && pending.is_empty() => return Ok(()),
+        }
+    }
+}
+
+/// The budget's bytes for a large frame that is being read, and until when it has to be whole.
+struct Counted {
+    permit: BytePermit,
+    deadline: Instant,
+}
+
+/// Reads more; `false` at the end of the stream. A large frame has its bytes taken from the budget before they are
+/// read, and is given up where it comes too slowly: others wait for those bytes.
+async fn read_more(
+    reader: &mut FrameReader,
+    stream: &mut Stream,
+    broker: &Broker,
+    large: &mut Option<Counted>,
+) -> Result<bool, Ended> {
+    if large.is_none()
+        && let Some(bytes) = reader.unfinished()?.filter(|bytes| *bytes > LARGE_BYTES)
+    {
+        let permit = broker.budget.take(bytes).await;
+        let time = LARGE_TIME + Duration::from_secs((bytes / LARGE_BYTES_PER_SECOND) as u64);
+        *large = Some(Counted { permit, deadline: Instant::now() + time });
+    }
+    match large {
+        None => Ok(reader.fill(stream).await?),
+        Some(counted) => {
+            let filled = tokio::time::timeout_at(counted.deadline.into(), reader.fill(stream));
+            Ok(filled.await.map_err(|_| Ended::Slow)??)
         }
     }
 }
