@@ -85,6 +85,11 @@ impl FrameReader {
         }
     }
 
+    /// Bytes of the frame at the front, prefix included, where it has begun and is not whole yet.
+    pub fn unfinished(&self) -> Result<Option<usize>, FrameError> {
+        Ok(self.wanted()?.filter(|want| self.buffer.len() < *want))
+    }
+
     /// Reads what is there, waiting for at least one byte. `false` at the end of the stream. A caller that drops
     /// this future loses nothing: bytes that were read are in the buffer.
     pub async fn fill<S: AsyncRead + Unpin>(&mut self, stream: &mut S) -> Result<bool, FrameError> {
