@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use millstream_net::send::send;
@@ -24,6 +24,14 @@ use crate::metrics::Metrics;
 const PIPELINE_MAX: usize = 64;
 /// Requests up to this size are not counted in the budget: counting costs more than they hold.
 const UNCOUNTED_BYTES_MAX: usize = 4096;
+/// A frame above this many bytes is counted in the budget before it is read.
+const LARGE_BYTES: usize = 64 * 1024;
+/// How long a large frame may take, beyond what its size allows it.
+const LARGE_TIME: Duration = Duration::from_secs(30);
+/// The slowest that a large frame may come.
+const LARGE_BYTES_PER_SECOND: usize = 256 * 1024;
+/// How long a stop waits for answers that are under way.
+const STOP_TIME: Duration = Duration::from_millis(500);
 /// Bytes of answers that are gathered before they are written.
 const WRITE_BYTES: usize = 256 * 1024;
 
@@ -56,7 +64,9 @@ struct Pending {
 }
 
 /// Serves a connection until it ends. Errors of the peer end it quietly; `stop` ends it after what was begun.
-pub async fn serve(broker: Arc<Broker>, mut stream: Stream, mut stop: tokio::sync::watch::Receiver<bool>) {
+///
+/// `stop` comes first, since it is dropped last: when the stop's last receiver is gone, so is what held the broker.
+pub async fn serve(mut stop: tokio::sync::watch::Receiver<bool>, broker: Arc<Broker>, mut stream: Stream) {
     Metrics::add(&broker.metrics.connections, 1);
     let peer = stream.peer();
     if let Err(error) = run(&broker, &mut stream, &peer, &mut stop).await {
@@ -74,6 +84,8 @@ enum Ended {
     Write(#[from] std::io::Error),
     #[error("a request could not be read")]
     Malformed,
+    #[error("a large request came too slowly")]
+    Slow,
 }
 
 /// A request that waits for the broker's budget: its frame, and the permit to come.
@@ -87,6 +99,7 @@ struct Connection<'a> {
     pending: VecDeque<Pending>,
     blocking: Option<(Beginning, Option<BytePermit>)>,
     held: Option<Held>,
+    large: Option<Counted>,
     out: VecDeque<OutSegment>,
     ended: bool,
 }
@@ -108,9 +121,11 @@ async fn run(
         pending: VecDeque::new(),
         blocking: None,
         held: None,
+        large: None,
         out: VecDeque::new(),
         ended: false,
     };
+    let mut stop_by = Instant::now();
     loop {
         c.begin_buffered()?;
         if c.write_ready(stream).await? {
@@ -138,8 +153,18 @@ async fn run(
                 let begun = dispatch(c.broker, &mut c.client, frame);
                 c.take(begun, Some(permit))?;
             }
-            more = c.reader.fill(stream), if may_read => c.ended = !more?,
-            _ = stop.changed() => c.ended = true,
+            more = read_more(&mut c.reader, stream, c.broker, &mut c.large), if may_read => {
+                if !more? {
+                    // Everything that was sent has begun; nobody is there to be answered.
+                    return Ok(());
+                }
+            }
+            _ = stop.changed(), if !c.ended => {
+                c.ended = true;
+                stop_by = Instant::now() + STOP_TIME;
+            }
+            // A fetch may wait for hours: it is not answered.
+            () = tokio::time::sleep_until(stop_by.into()), if c.ended => return Ok(()),
             () = tokio::time::sleep(idle), if is_idle => return Ok(()),
         }
     }
@@ -155,8 +180,8 @@ impl Connection<'_> {
         while self.may_begin() {
             let Some(frame) = self.reader.take_buffered()? else { return Ok(()) };
             self.reader.set_bound(self.request_max);
-            let mut permit = None;
-            if frame.len() > UNCOUNTED_BYTES_MAX {
+            let mut permit = self.large.take().map(|counted| counted.permit);
+            if permit.is_none() && frame.len() > UNCOUNTED_BYTES_MAX {
                 permit = self.broker.budget.try_take(frame.len());
                 if permit.is_none() {
                     // Others, and this connection's own requests, give bytes back; they go on meanwhile.
@@ -205,6 +230,36 @@ impl Connection<'_> {
             send(stream, &mut self.out).await?;
         }
         Ok(any)
+    }
+}
+
+/// The budget's bytes for a large frame that is being read, and until when it has to be whole.
+struct Counted {
+    permit: BytePermit,
+    deadline: Instant,
+}
+
+/// Reads more; `false` at the end of the stream. A large frame has its bytes taken from the budget before they are
+/// read, and is given up where it comes too slowly: others wait for those bytes.
+async fn read_more(
+    reader: &mut FrameReader,
+    stream: &mut Stream,
+    broker: &Broker,
+    large: &mut Option<Counted>,
+) -> Result<bool, Ended> {
+    if large.is_none()
+        && let Some(bytes) = reader.unfinished()?.filter(|bytes| *bytes > LARGE_BYTES)
+    {
+        let permit = broker.budget.take(bytes).await;
+        let time = LARGE_TIME + Duration::from_secs((bytes / LARGE_BYTES_PER_SECOND) as u64);
+        *large = Some(Counted { permit, deadline: Instant::now() + time });
+    }
+    match large {
+        None => Ok(reader.fill(stream).await?),
+        Some(counted) => {
+            let filled = tokio::time::timeout_at(counted.deadline.into(), reader.fill(stream));
+            Ok(filled.await.map_err(|_| Ended::Slow)??)
+        }
     }
 }
 
