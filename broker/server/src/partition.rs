@@ -85,11 +85,14 @@ impl Partition {
         (me, broker_epoch): (NodeId, i64),
         name: TopicPartition,
         dir: usize,
-        log: Log,
+        mut log: Log,
         config: ReplicaConfig,
         checkpoint: Offset,
         flusher: Arc<Flusher>,
     ) -> Partition {
+        // What recovery replayed, the log holds for unstable until it hears of a high watermark; where nothing lies above
+        // the checkpoint, it will not hear of another before the next append (TX-4).
+        log.on_high_watermark(checkpoint.clamp(log.log_start_offset(), log.log_end_offset()));
         let replica = millstream_replica::Partition::new(me, broker_epoch, config, ends(&log), checkpoint);
         let purgatory = Purgatory::new(replica.bounds());
         let state = State {

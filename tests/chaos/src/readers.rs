@@ -24,7 +24,10 @@ pub(crate) async fn watcher(load: Arc<Workload>, isolation: Isolation, mut rng: 
             ..ConsumerConfig::default()
         };
         let mut consumer = Consumer::new(&cluster, config)?;
-        consumer.assign(partitions.clone()).await?;
+        if let Err(error) = consumer.assign(partitions.clone()).await {
+            tracing::debug!(%error, "assigning failed");
+            continue;
+        }
         let process = load.recorder.process();
         for _ in 0..1 + rng.below(4) {
             // From not far behind the end: a reader that always reads everything comes too late to see anything change.
