@@ -85,11 +85,14 @@ impl Partition {
         (me, broker_epoch): (NodeId, i64),
         name: TopicPartition,
         dir: usize,
-        log: Log,
+        mut log: Log,
         config: ReplicaConfig,
         checkpoint: Offset,
         flusher: Arc<Flusher>,
     ) -> Partition {
+        // Recovery cannot know which ended transactions lie below the high watermark, and it may not rise again before
+        // the next append: until told they would hold the last stable offset back.
+        log.on_high_watermark(checkpoint);
         let replica = millstream_replica::Partition::new(me, broker_epoch, config, ends(&log), checkpoint);
         let purgatory = Purgatory::new(replica.bounds());
         let state = State {

@@ -163,6 +163,10 @@ impl Replicas {
                 }
             }
         }
+        if !changes.topics_deleted.is_empty() {
+            // Else a topic made anew under the name would be recovered by what the old one had flushed.
+            self.checkpoint();
+        }
         let mut settings_of: HashMap<Uuid, Arc<LogConfig>> = HashMap::new();
         for place in &changes.partitions {
             let Some(topic) = image.topics.by_id(place.topic_id) else { continue };
