@@ -55,12 +55,8 @@ impl Groups {
         inbox: GroupsInbox,
     ) -> std::io::Result<std::thread::JoinHandle<()>> {
         let sender = self.sender.clone();
-<<<<<<< HEAD
         crate::critical::spawn("groups", move || {
-=======
-        std::thread::Builder::new().name("groups".to_owned()).spawn(move || {
             let own = sender.clone();
->>>>>>> sim
             let notify = move |shard| _ = sender.send(Message::Committed(shard));
             let task = Task {
                 core: Coordinator::new(config),

@@ -90,15 +90,9 @@ impl Partition {
         checkpoint: Offset,
         flusher: Arc<Flusher>,
     ) -> Partition {
-<<<<<<< HEAD
         // What recovery replayed, the log holds for unstable until it hears of a high watermark; where nothing lies above
         // the checkpoint, it will not hear of another before the next append (TX-4).
         log.on_high_watermark(checkpoint.clamp(log.log_start_offset(), log.log_end_offset()));
-=======
-        // Recovery cannot know which ended transactions lie below the high watermark, and it may not rise again before
-        // the next append: until told they would hold the last stable offset back.
-        log.on_high_watermark(checkpoint);
->>>>>>> sim
         let replica = millstream_replica::Partition::new(me, broker_epoch, config, ends(&log), checkpoint);
         let purgatory = Purgatory::new(replica.bounds());
         let state = State {
