@@ -17,6 +17,20 @@ pub enum Command {
     /// Make input to try a pipeline on
     #[command(subcommand)]
     Generate(Generate),
+    /// Run a broker that Kafka's clients talk to
+    Broker(crate::cmd::broker::Broker),
+    /// Create, list, describe, alter and delete topics
+    #[command(subcommand)]
+    Topic(crate::cmd::topic::Topic),
+    /// List, describe, reset and delete consumer groups
+    #[command(subcommand)]
+    Group(crate::cmd::group::Group),
+    /// Write lines to a topic
+    Produce(crate::cmd::produce::Produce),
+    /// Read records of a topic
+    Consume(crate::cmd::consume::Consume),
+    /// Print a shell's completion of this command
+    Completion(crate::cmd::completion::Completion),
 }
 
 /// What can be made.

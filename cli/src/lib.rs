@@ -2,8 +2,10 @@
 //! in the crate that does it. Never enters: anything that a program would want to call without a person before it.
 
 pub mod args;
+pub mod cmd;
 pub mod exit;
 pub mod generate;
+pub mod render;
 
 use clap::Parser;
 use std::ffi::OsString;
@@ -21,6 +23,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let outcome = match parsed.command {
         args::Command::Generate(args::Generate::Invoices(options)) => generate::command(&options),
+        args::Command::Broker(options) => return cmd::broker::command(options),
+        args::Command::Topic(verb) => cmd::topic::command(verb),
+        args::Command::Group(verb) => cmd::group::command(verb),
+        args::Command::Produce(options) => cmd::produce::command(options),
+        args::Command::Consume(options) => cmd::consume::command(options),
+        args::Command::Completion(options) => cmd::completion::command(&options),
     };
     match outcome {
         Ok(()) => exit::Exit::Done.into(),

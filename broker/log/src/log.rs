@@ -99,6 +99,8 @@ pub struct Log {
     torn: Option<u64>,
     failed: Option<String>,
     closed: bool,
+    /// Whether the files of a clean stop are written, and nothing was appended since.
+    prepared: bool,
     /// Paths that wait for `file.delete.delay.ms`, with the time from which they may go.
     doomed: Vec<(Millis, Vec<PathBuf>)>,
 }
@@ -132,6 +134,7 @@ impl Log {
                 torn: None,
                 failed: None,
                 closed: false,
+                prepared: false,
                 doomed: Vec::new(),
                 disk: params.disk,
                 parent: params.parent,

@@ -237,7 +237,20 @@ impl LogDir {
         let mut recovery_points = OffsetCheckpoint::default();
         let mut log_starts = OffsetCheckpoint::default();
         let mut cleaner_offsets = self.checkpoints.cleaner_offsets.clone();
+        let mut logs: Vec<&mut Log> = logs.into_iter().collect();
+        let mut tickets = Vec::new();
         let mut result = Ok(());
+        for (at, log) in logs.iter_mut().enumerate() {
+            match log.begin_close() {
+                Ok(ticket) => tickets.extend(ticket.map(|ticket| (at, ticket))),
+                Err(error) => result = result.and(Err(error)),
+            }
+        }
+        let (places, tickets): (Vec<usize>, Vec<_>) = tickets.into_iter().unzip();
+        let flushed = crate::flush::flush_all(&*self.disk, &tickets);
+        for (at, ticket) in places.into_iter().zip(tickets) {
+            logs[at].complete_flush(ticket, &flushed);
+        }
         for log in logs {
             let partition = log.partition().clone();
             log_starts.set_if_positive(&partition, log.log_start_offset());

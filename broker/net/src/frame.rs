@@ -1,11 +1,16 @@
 //! Reading size-prefixed frames: the size is checked against its bound before a byte of room is made for it, and a
-//! frame leaves as a slice of the read buffer, uncopied. Never enters: what is in a frame.
+//! frame leaves uncopied: small ones as slices of the read buffer, a large one as the only owner of its bytes, so that
+//! whoever takes it may change them in place. Never enters: what is in a frame.
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// Room that is made for each read, in bytes.
 const READ_BYTES: usize = 64 * 1024;
+/// Frames above this many bytes get an allocation of their own.
+const SHARED_BYTES_MAX: usize = 16 * 1024;
+/// Room that a prefix alone makes for its frame; more comes as the frame does.
+const TRUSTED_BYTES: usize = 1024 * 1024;
 
 /// Why no further frame can be read from a connection.
 #[derive(Debug, thiserror::Error)]
@@ -38,12 +43,15 @@ pub enum FrameError {
 pub struct FrameReader {
     buffer: BytesMut,
     bound: usize,
+    /// Bytes of the last frame, where it was large: the next is likely to be of its size, and then ends where its
+    /// allocation does.
+    expected: usize,
 }
 
 impl FrameReader {
     /// A reader of frames of at most `bound` bytes, the prefix not counted.
     pub fn new(bound: usize) -> FrameReader {
-        FrameReader { buffer: BytesMut::new(), bound }
+        FrameReader { buffer: BytesMut::new(), bound, expected: 0 }
     }
 
     /// Changes the bound, once the peer is known.
@@ -57,7 +65,12 @@ impl FrameReader {
         if self.buffer.len() < want {
             return Ok(None);
         }
-        let mut frame = self.buffer.split_to(want);
+        let mut frame = if self.buffer.len() == want {
+            std::mem::take(&mut self.buffer)
+        } else {
+            self.buffer.split_to(want)
+        };
+        self.expected = if want > SHARED_BYTES_MAX { want } else { 0 };
         bytes::Buf::advance(&mut frame, 4);
         Ok(Some(frame.freeze()))
     }
@@ -72,13 +85,21 @@ impl FrameReader {
         }
     }
 
+    /// Bytes of the frame at the front, prefix included, where it has begun and is not whole yet.
+    pub fn unfinished(&self) -> Result<Option<usize>, FrameError> {
+        Ok(self.wanted()?.filter(|want| self.buffer.len() < *want))
+    }
+
     /// Reads what is there, waiting for at least one byte. `false` at the end of the stream. A caller that drops
     /// this future loses nothing: bytes that were read are in the buffer.
     pub async fn fill<S: AsyncRead + Unpin>(&mut self, stream: &mut S) -> Result<bool, FrameError> {
-        let missing = self.wanted()?.map_or(0, |want| want.saturating_sub(self.buffer.len()));
-        // Room grows with what has come, so that a prefix alone does not make a peer's megabytes ours.
-        let room = missing.min(self.buffer.len().max(READ_BYTES)).max(READ_BYTES);
-        self.buffer.reserve(room);
+        match self.wanted()? {
+            Some(want) if want > SHARED_BYTES_MAX && self.buffer.len() < want => self.make_room_for(want),
+            None if self.buffer.is_empty() && self.expected > 0 => {
+                self.buffer = BytesMut::with_capacity(self.expected.min(TRUSTED_BYTES));
+            }
+            _ => self.buffer.reserve(READ_BYTES),
+        }
         if stream.read_buf(&mut self.buffer).await? > 0 {
             return Ok(true);
         }
@@ -86,6 +107,17 @@ impl FrameReader {
             return Ok(false);
         }
         Err(FrameError::Cut { have: self.buffer.len(), want: self.wanted()?.unwrap_or(4) })
+    }
+
+    /// Room for one large frame and no byte more, so that it ends where its allocation does.
+    fn make_room_for(&mut self, want: usize) {
+        let have = self.buffer.len();
+        let room = want.min(TRUSTED_BYTES.max(2 * have));
+        if self.buffer.capacity() < room || self.buffer.capacity() > want {
+            let mut own = BytesMut::with_capacity(room);
+            own.extend_from_slice(&self.buffer);
+            self.buffer = own;
+        }
     }
 
     /// The next frame without its prefix, waiting for it; `None` at the end of the stream.
@@ -127,6 +159,24 @@ mod tests {
     fn a_size_out_of_bounds_is_refused_before_room_is_made() {
         for prefix in [[0xff, 0xff, 0xff, 0xff], [0x7f, 0xff, 0xff, 0xff], [0, 0, 0, 11]] {
             assert!(matches!(frames(&prefix, 10), Err(FrameError::Size { bound: 10, .. })), "{prefix:?}");
+        }
+    }
+
+    #[test]
+    fn a_large_frame_is_the_only_owner_of_its_bytes() {
+        for size in [65_600, TRUSTED_BYTES - 4, 3 * TRUSTED_BYTES] {
+            let content: Vec<u8> = (0..size).map(|i| (i % 251) as u8).collect();
+            let mut input = Vec::new();
+            for part in [&content[..], &content, &content, &[7]] {
+                input.extend_from_slice(&(part.len() as i32).to_be_bytes());
+                input.extend_from_slice(part);
+            }
+            let found = frames(&input, 4 * TRUSTED_BYTES).unwrap();
+            assert_eq!(found.len(), 4);
+            for frame in found.into_iter().take(3) {
+                let own = frame.try_into_mut();
+                assert!(own.is_ok_and(|own| own == content), "{size}");
+            }
         }
     }
 

@@ -114,6 +114,12 @@ pub const SETTINGS: &[Setting] = &[
         "15000",
         "How long the cleaner waits when nothing is to be cleaned.",
     ),
+    setting(
+        "log.cleaner.dedupe.buffer.size",
+        Kind::Number(1 << 20, i64::MAX),
+        "134217728",
+        "Bytes of the map of keys of one compaction; what does not fit waits for the next.",
+    ),
     setting("log.cleaner.enable", Kind::Flag, "true", "Whether compacted topics are compacted."),
     setting(
         "log.dirs",

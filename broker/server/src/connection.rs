@@ -9,8 +9,9 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use millstream_net::send::send;
 use millstream_net::{BytePermit, FrameError, FrameReader, OutSegment, Stream};
 use millstream_types::limits::PRE_AUTH_REQUEST_BYTES_MAX;
@@ -21,6 +22,16 @@ use crate::metrics::Metrics;
 
 /// Requests of one connection that may be under way.
 const PIPELINE_MAX: usize = 64;
+/// Requests up to this size are not counted in the budget: counting costs more than they hold.
+const UNCOUNTED_BYTES_MAX: usize = 4096;
+/// A frame above this many bytes is counted in the budget before it is read.
+const LARGE_BYTES: usize = 64 * 1024;
+/// How long a large frame may take, beyond what its size allows it.
+const LARGE_TIME: Duration = Duration::from_secs(30);
+/// The slowest that a large frame may come.
+const LARGE_BYTES_PER_SECOND: usize = 256 * 1024;
+/// How long a stop waits for answers that are under way.
+const STOP_TIME: Duration = Duration::from_millis(500);
 /// Bytes of answers that are gathered before they are written.
 const WRITE_BYTES: usize = 256 * 1024;
 
@@ -53,7 +64,9 @@ struct Pending {
 }
 
 /// Serves a connection until it ends. Errors of the peer end it quietly; `stop` ends it after what was begun.
-pub async fn serve(broker: Arc<Broker>, mut stream: Stream, mut stop: tokio::sync::watch::Receiver<bool>) {
+///
+/// `stop` comes first, since it is dropped last: when the stop's last receiver is gone, so is what held the broker.
+pub async fn serve(mut stop: tokio::sync::watch::Receiver<bool>, broker: Arc<Broker>, mut stream: Stream) {
     Metrics::add(&broker.metrics.connections, 1);
     let peer = stream.peer();
     if let Err(error) = run(&broker, &mut stream, &peer, &mut stop).await {
@@ -71,6 +84,24 @@ enum Ended {
     Write(#[from] std::io::Error),
     #[error("a request could not be read")]
     Malformed,
+    #[error("a large request came too slowly")]
+    Slow,
+}
+
+/// A request that waits for the broker's budget: its frame, and the permit to come.
+type Held = (Bytes, Pin<Box<dyn Future<Output = BytePermit> + Send>>);
+
+struct Connection<'a> {
+    broker: &'a Arc<Broker>,
+    client: Client,
+    reader: FrameReader,
+    request_max: usize,
+    pending: VecDeque<Pending>,
+    blocking: Option<(Beginning, Option<BytePermit>)>,
+    held: Option<Held>,
+    large: Option<Counted>,
+    out: VecDeque<OutSegment>,
+    ended: bool,
 }
 
 async fn run(
@@ -81,77 +112,153 @@ async fn run(
 ) -> Result<(), Ended> {
     let idle = Duration::from_millis(broker.config.number("connections.max.idle.ms") as u64);
     let request_max = broker.config.number("socket.request.max.bytes") as usize;
-    let mut client = Client::new(peer);
-    // The first request names a client; until then its bytes are bounded as a stranger's.
-    let mut reader = FrameReader::new(PRE_AUTH_REQUEST_BYTES_MAX.min(request_max));
-    let mut known = false;
-    let mut pending: VecDeque<Pending> = VecDeque::new();
-    let mut blocking: Option<(Beginning, Option<BytePermit>)> = None;
-    let mut out: VecDeque<OutSegment> = VecDeque::new();
-    let mut ended = false;
+    let mut c = Connection {
+        broker,
+        client: Client::new(peer),
+        // Until the first request has named a client its bytes are bounded as a stranger's.
+        reader: FrameReader::new(PRE_AUTH_REQUEST_BYTES_MAX.min(request_max)),
+        request_max,
+        pending: VecDeque::new(),
+        blocking: None,
+        held: None,
+        large: None,
+        out: VecDeque::new(),
+        ended: false,
+    };
+    let mut stop_by = Instant::now();
     loop {
-        // Begin what has been read.
-        while blocking.is_none() && pending.len() < PIPELINE_MAX && !ended {
-            let Some(frame) = reader.take_buffered()? else { break };
-            if !known {
-                known = true;
-                reader.set_bound(request_max);
-            }
-            // Small requests cost the budget less than they would to count.
-            let permit = if frame.len() > 4096 { Some(broker.budget.take(frame.len()).await) } else { None };
-            match dispatch(broker, &mut client, frame) {
-                Begun::Ready(segments) => {
-                    pending.push_back(Pending { slot: Slot::Ready(segments), _permit: permit })
-                }
-                Begun::Later(answer) => {
-                    pending.push_back(Pending { slot: Slot::Later(answer), _permit: permit })
-                }
-                Begun::Blocking(future) => blocking = Some((future, permit)),
-                Begun::Close => return Err(Ended::Malformed),
-            }
+        c.begin_buffered()?;
+        if c.write_ready(stream).await? {
+            // There is room for requests that stand in the buffer.
+            continue;
         }
-        // Write what is ready, in order.
-        let mut bytes = 0;
-        while let Some(Pending { slot: Slot::Ready(_), .. }) = pending.front() {
-            if let Some(Pending { slot: Slot::Ready(segments), .. }) = pending.pop_front() {
-                bytes += segments.iter().map(OutSegment::len).sum::<usize>();
-                out.extend(segments);
-            }
-            if bytes >= WRITE_BYTES {
-                send(stream, &mut out).await?;
-                bytes = 0;
-            }
-        }
-        if !out.is_empty() {
-            send(stream, &mut out).await?;
-            // More requests may stand in the buffer that there was no room for.
-            if blocking.is_none() && !ended {
-                continue;
-            }
-        }
-        if pending.is_empty() && blocking.is_none() && ended {
+        if c.ended && c.pending.is_empty() && c.blocking.is_none() {
             return Ok(());
         }
-        let may_read = blocking.is_none() && pending.len() < PIPELINE_MAX && !ended;
+        let may_read = c.may_begin();
+        let is_idle = may_read && c.pending.is_empty();
         tokio::select! {
             biased;
-            segments = front(&mut pending) => {
-                if let Some(first) = pending.front_mut() {
+            segments = front(&mut c.pending) => {
+                if let Some(first) = c.pending.front_mut() {
                     first.slot = Slot::Ready(segments);
                 }
             }
-            (begun, permit) = begin(&mut blocking) => {
-                blocking = None;
-                match begun {
-                    Begun::Ready(segments) => pending.push_back(Pending { slot: Slot::Ready(segments), _permit: permit }),
-                    Begun::Later(answer) => pending.push_back(Pending { slot: Slot::Later(answer), _permit: permit }),
-                    Begun::Blocking(future) => blocking = Some((future, permit)),
-                    Begun::Close => return Err(Ended::Malformed),
+            (begun, permit) = begin(&mut c.blocking) => {
+                c.blocking = None;
+                c.take(begun, permit)?;
+            }
+            (frame, permit) = admitted(&mut c.held) => {
+                c.held = None;
+                let begun = dispatch(c.broker, &mut c.client, frame);
+                c.take(begun, Some(permit))?;
+            }
+            more = read_more(&mut c.reader, stream, c.broker, &mut c.large), if may_read => {
+                if !more? {
+                    // Everything that was sent has begun; nobody is there to be answered.
+                    return Ok(());
                 }
             }
-            more = reader.fill(stream), if may_read => ended = !more?,
-            _ = stop.changed() => ended = true,
-            () = tokio::time::sleep(idle), if may_read && pending.is_empty() => return Ok(()),
+            _ = stop.changed(), if !c.ended => {
+                c.ended = true;
+                stop_by = Instant::now() + STOP_TIME;
+            }
+            // A fetch may wait for hours: it is not answered.
+            () = tokio::time::sleep_until(stop_by.into()), if c.ended => return Ok(()),
+            () = tokio::time::sleep(idle), if is_idle => return Ok(()),
+        }
+    }
+}
+
+impl Connection<'_> {
+    fn may_begin(&self) -> bool {
+        self.blocking.is_none() && self.held.is_none() && self.pending.len() < PIPELINE_MAX && !self.ended
+    }
+
+    /// Begins what has been read.
+    fn begin_buffered(&mut self) -> Result<(), Ended> {
+        while self.may_begin() {
+            let Some(frame) = self.reader.take_buffered()? else { return Ok(()) };
+            self.reader.set_bound(self.request_max);
+            let mut permit = self.large.take().map(|counted| counted.permit);
+            if permit.is_none() && frame.len() > UNCOUNTED_BYTES_MAX {
+                permit = self.broker.budget.try_take(frame.len());
+                if permit.is_none() {
+                    // Others, and this connection's own requests, give bytes back; they go on meanwhile.
+                    let budget = self.broker.budget.clone();
+                    let len = frame.len();
+                    self.held = Some((frame, Box::pin(async move { budget.take(len).await })));
+                    return Ok(());
+                }
+            }
+            let begun = dispatch(self.broker, &mut self.client, frame);
+            self.take(begun, permit)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, begun: Begun, permit: Option<BytePermit>) -> Result<(), Ended> {
+        match begun {
+            Begun::Ready(segments) => {
+                self.pending.push_back(Pending { slot: Slot::Ready(segments), _permit: permit });
+            }
+            Begun::Later(answer) => {
+                self.pending.push_back(Pending { slot: Slot::Later(answer), _permit: permit })
+            }
+            Begun::Blocking(future) => self.blocking = Some((future, permit)),
+            Begun::Close => return Err(Ended::Malformed),
+        }
+        Ok(())
+    }
+
+    /// Writes the answers that are due and ready, in order; whether there were any.
+    async fn write_ready(&mut self, stream: &mut Stream) -> Result<bool, Ended> {
+        let mut any = false;
+        let mut bytes = 0;
+        while self.pending.front().is_some_and(|p| matches!(p.slot, Slot::Ready(_))) {
+            if let Some(Pending { slot: Slot::Ready(segments), .. }) = self.pending.pop_front() {
+                any = true;
+                bytes += segments.iter().map(OutSegment::len).sum::<usize>();
+                self.out.extend(segments);
+            }
+            if bytes >= WRITE_BYTES {
+                send(stream, &mut self.out).await?;
+                bytes = 0;
+            }
+        }
+        if !self.out.is_empty() {
+            send(stream, &mut self.out).await?;
+        }
+        Ok(any)
+    }
+}
+
+/// The budget's bytes for a large frame that is being read, and until when it has to be whole.
+struct Counted {
+    permit: BytePermit,
+    deadline: Instant,
+}
+
+/// Reads more; `false` at the end of the stream. A large frame has its bytes taken from the budget before they are
+/// read, and is given up where it comes too slowly: others wait for those bytes.
+async fn read_more(
+    reader: &mut FrameReader,
+    stream: &mut Stream,
+    broker: &Broker,
+    large: &mut Option<Counted>,
+) -> Result<bool, Ended> {
+    if large.is_none()
+        && let Some(bytes) = reader.unfinished()?.filter(|bytes| *bytes > LARGE_BYTES)
+    {
+        let permit = broker.budget.take(bytes).await;
+        let time = LARGE_TIME + Duration::from_secs((bytes / LARGE_BYTES_PER_SECOND) as u64);
+        *large = Some(Counted { permit, deadline: Instant::now() + time });
+    }
+    match large {
+        None => Ok(reader.fill(stream).await?),
+        Some(counted) => {
+            let filled = tokio::time::timeout_at(counted.deadline.into(), reader.fill(stream));
+            Ok(filled.await.map_err(|_| Ended::Slow)??)
         }
     }
 }
@@ -167,6 +274,16 @@ async fn front(pending: &mut VecDeque<Pending>) -> Vec<OutSegment> {
 async fn begin(blocking: &mut Option<(Beginning, Option<BytePermit>)>) -> (Begun, Option<BytePermit>) {
     match blocking {
         Some((future, permit)) => (future.as_mut().await, permit.take()),
+        None => std::future::pending().await,
+    }
+}
+
+async fn admitted(held: &mut Option<Held>) -> (Bytes, BytePermit) {
+    match held {
+        Some((frame, permit)) => {
+            let permit = permit.as_mut().await;
+            (frame.clone(), permit)
+        }
         None => std::future::pending().await,
     }
 }

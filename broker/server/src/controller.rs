@@ -214,7 +214,7 @@ pub fn start(
     registration: BrokerRegistrationRequest,
     inbox: ControllerInbox,
 ) -> std::io::Result<std::thread::JoinHandle<()>> {
-    std::thread::Builder::new().name("controller".to_owned()).spawn(move || {
+    crate::critical::spawn("controller", move || {
         let mut task = Task {
             log: boot.log,
             loader: boot.loader,

@@ -11,7 +11,7 @@ use millstream_batch::{BatchBuilder, BatchConfig, BatchError, Decompressor, Reco
 use millstream_log::{AppendOrigin, CheckedBatch};
 use millstream_replica::{Acks, ReadAs};
 use millstream_types::limits::BATCH_UNCOMPRESSED_BYTES_MAX;
-use millstream_types::{ErrorCode, Millis, Offset, ProducerEpoch, ProducerId};
+use millstream_types::{ErrorCode, LeaderEpoch, Millis, Offset, ProducerEpoch, ProducerId};
 
 use crate::partition::{AppendError, Partition};
 use crate::waiter::Waiter;
@@ -31,6 +31,8 @@ struct Shard<T> {
 /// The shards that this broker leads; `T` is what is done once records are committed.
 pub struct CoordinatorLog<T> {
     shards: BTreeMap<i32, Shard<T>>,
+    /// Shards whose log does not serve yet.
+    to_lead: BTreeMap<i32, (LeaderEpoch, Arc<Partition>)>,
     /// Makes the waker that tells the coordinator's thread of a shard's commits.
     notify: Arc<dyn Fn(i32) + Send + Sync>,
 }
@@ -52,7 +54,28 @@ impl Wake for ShardWaker {
 impl<T> CoordinatorLog<T> {
     /// No shards yet; `notify` is called, from any thread, when a shard's high watermark has moved.
     pub fn new(notify: Arc<dyn Fn(i32) + Send + Sync>) -> CoordinatorLog<T> {
-        CoordinatorLog { shards: BTreeMap::new(), notify }
+        CoordinatorLog { shards: BTreeMap::new(), to_lead: BTreeMap::new(), notify }
+    }
+
+    /// Whether a shard can be loaded now. Where what recovery kept is not committed yet (RP-4), the shard is kept for
+    /// [`CoordinatorLog::lead_again`], and its commit is told as any other.
+    pub fn may_lead(&mut self, shard: i32, epoch: LeaderEpoch, partition: &Arc<Partition>) -> bool {
+        let (serving, end) =
+            partition.look(|log, replica| (replica.check_serving(Some(epoch)), log.log_end_offset()));
+        if serving != Err(ErrorCode::OffsetNotAvailable) {
+            return true;
+        }
+        self.to_lead.insert(shard, (epoch, Arc::clone(partition)));
+        let waker = Waker::from(Arc::new(ShardWaker { shard, notify: Arc::clone(&self.notify) }));
+        if !partition.wait_for_commit(&Waiter::with_waker(waker), end) {
+            (self.notify)(shard);
+        }
+        false
+    }
+
+    /// A shard that waited to be loaded and is to be tried again.
+    pub fn lead_again(&mut self, shard: i32) -> Option<(LeaderEpoch, Arc<Partition>)> {
+        self.to_lead.remove(&shard)
     }
 
     /// Begins to lead a shard.
@@ -63,6 +86,7 @@ impl<T> CoordinatorLog<T> {
 
     /// Ends it; what waited is given back.
     pub fn resign(&mut self, shard: i32) -> Vec<T> {
+        self.to_lead.remove(&shard);
         self.shards
             .remove(&shard)
             .map(|s| s.waiting.into_iter().map(|(_, t)| t).collect())

@@ -172,6 +172,8 @@ pub fn dispatch(broker: &Arc<Broker>, client: &mut Client, frame: Bytes) -> Begu
 fn read<M: Message>(reader: &mut Reader, version: i16) -> Result<M, Begun> {
     let request = M::decode(reader, version).map_err(|_| Begun::Close)?;
     reader.expect_end(M::NAME).map_err(|_| Begun::Close)?;
+    // The request alone holds the frame from here on: a produce may change its bytes in place.
+    *reader = Reader::new(Bytes::new());
     Ok(request)
 }
 

@@ -44,7 +44,7 @@ impl Flusher {
         let flusher =
             Arc::new(Flusher { disk, clock, interval, queue: Mutex::default(), changed: Condvar::new() });
         let own = Arc::clone(&flusher);
-        let thread = std::thread::Builder::new().name(format!("flush-{name}")).spawn(move || own.run())?;
+        let thread = crate::critical::spawn(&format!("flush-{name}"), move || own.run())?;
         Ok((flusher, thread))
     }
 

@@ -55,7 +55,7 @@ impl Groups {
         inbox: GroupsInbox,
     ) -> std::io::Result<std::thread::JoinHandle<()>> {
         let sender = self.sender.clone();
-        std::thread::Builder::new().name("groups".to_owned()).spawn(move || {
+        crate::critical::spawn("groups", move || {
             let own = sender.clone();
             let notify = move |shard| _ = sender.send(Message::Committed(shard));
             let task = Task {
@@ -190,6 +190,9 @@ impl Task {
                 self.step(Input::Marker { shard, producer_id, commit });
             }
             Message::Committed(shard) => {
+                if let Some((epoch, partition)) = self.log.lead_again(shard) {
+                    self.lead(shard, epoch, partition);
+                }
                 for answers in self.log.committed(shard) {
                     self.send(answers);
                 }
@@ -200,6 +203,9 @@ impl Task {
     }
 
     fn lead(&mut self, shard: i32, epoch: LeaderEpoch, partition: Arc<Partition>) {
+        if !self.log.may_lead(shard, epoch, &partition) {
+            return;
+        }
         let mut entries = Vec::new();
         let read = replay(&partition, |replayed| {
             entries.push(match replayed {

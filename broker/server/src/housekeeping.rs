@@ -16,7 +16,7 @@ const LOOK: Duration = Duration::from_millis(500);
 /// # Errors
 /// No thread can be started.
 pub fn start(broker: Arc<Broker>, stop: Arc<AtomicBool>) -> std::io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name("housekeeping".to_owned()).spawn(move || {
+    crate::critical::spawn("housekeeping", move || {
         let now = broker.clock.monotonic_ms();
         let (mut retention, mut checkpoint, mut producers) = (now, now, now);
         while !stop.load(Ordering::Acquire) {

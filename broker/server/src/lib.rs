@@ -5,12 +5,14 @@
 //! waiting; that is in the crates it drives.
 
 pub mod broker;
+pub mod cleaner;
 pub mod clock;
 pub mod command;
 pub mod config;
 pub mod connection;
 pub mod controller;
 pub mod coordinator_log;
+pub mod critical;
 pub mod dispatch;
 pub mod fetch_session;
 pub mod flusher;

@@ -35,6 +35,11 @@ use crate::replicas::{Dir, Replicas};
 use crate::timer::Timer;
 use crate::txn_task::Transactions;
 
+/// The longest that a start waits for partitions that cannot be served.
+const SERVING_MAX: Duration = Duration::from_secs(5);
+/// How long a stop waits for its connections to end.
+const STOP_MAX: Duration = Duration::from_secs(2);
+
 /// Why a broker did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -152,13 +157,16 @@ impl Node {
     /// A connection from inside the process; it behaves as one by TCP.
     pub fn connect(&self) -> Stream {
         let (theirs, ours) = Stream::pair();
-        tokio::spawn(serve(Arc::clone(&self.broker), ours, self.stop.subscribe()));
+        tokio::spawn(serve(self.stop.subscribe(), Arc::clone(&self.broker), ours));
         theirs
     }
 
     /// Stops: no more connections, coordinators ended, everything flushed, the directories marked as clean.
     pub async fn stop(self) {
         let _ = self.stop.send(true);
+        if tokio::time::timeout(STOP_MAX, self.stop.closed()).await.is_err() {
+            tracing::warn!("connections are still open after {STOP_MAX:?}; the broker stops all the same");
+        }
         self.broker.groups.stop();
         self.broker.transactions.stop();
         self.housekeeping_stop.store(true, Ordering::Release);
@@ -370,12 +378,34 @@ impl Started {
         )?);
         let housekeeping_stop = Arc::new(AtomicBool::new(false));
         threads.push(crate::housekeeping::start(Arc::clone(&broker), Arc::clone(&housekeeping_stop))?);
+        if config.flag("log.cleaner.enable") {
+            threads.push(crate::cleaner::start(Arc::clone(&broker), Arc::clone(&housekeeping_stop))?);
+        }
         active(&broker).await?;
+        serving(&broker).await;
         let (stop, stopping) = watch::channel(false);
         if let Some(listener) = listener {
-            tokio::spawn(accept_all(Arc::clone(&broker), listener, stopping));
+            tokio::spawn(accept_all(stopping, Arc::clone(&broker), listener));
         }
         Ok(Node { broker, address, stop, flushers: self.flushers, threads, housekeeping_stop })
+    }
+}
+
+/// Waits until this broker serves every partition that it leads: a client that connects at once is not sent away. One
+/// that cannot be served (its disk is offline) does not hold up the others for ever.
+async fn serving(broker: &Arc<Broker>) {
+    let until = tokio::time::Instant::now() + SERVING_MAX;
+    let serves = |image: &MetadataImage| {
+        image.topics.iter().all(|topic| {
+            topic.partitions.iter().enumerate().all(|(i, state)| {
+                let Some(replica) = broker.partition(topic.id, i as i32) else { return true };
+                state.leader.is_some_and(|l| l != broker.me)
+                    || replica.look(|_, r| r.check_serving(None)).is_ok()
+            })
+        })
+    };
+    while !serves(&broker.image()) && tokio::time::Instant::now() < until {
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 
@@ -396,12 +426,13 @@ async fn active(broker: &Arc<Broker>) -> Result<(), StartError> {
     }
 }
 
-async fn accept_all(broker: Arc<Broker>, listener: TcpListener, mut stopping: watch::Receiver<bool>) {
+// The receiver comes first, since it is dropped last: when the stop's last receiver is gone, so is what held the broker.
+async fn accept_all(mut stopping: watch::Receiver<bool>, broker: Arc<Broker>, listener: TcpListener) {
     let connections = stopping.clone();
     loop {
         tokio::select! {
             (socket, _) = accept(&listener) => {
-                tokio::spawn(serve(Arc::clone(&broker), Stream::Tcp(socket), connections.clone()));
+                tokio::spawn(serve(connections.clone(), Arc::clone(&broker), Stream::Tcp(socket)));
             }
             _ = stopping.changed() => return,
         }

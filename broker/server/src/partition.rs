@@ -382,7 +382,8 @@ impl State {
     }
 
     fn wait(&mut self, waiter: &Arc<Waiter>, wait: WaitFor) -> bool {
-        if self.deleted {
+        // A request that names a partition twice waits here once.
+        if self.deleted || self.waiters.contains_key(&waiter.token) {
             return false;
         }
         if self.purgatory.wait(waiter.token, wait).is_some() {

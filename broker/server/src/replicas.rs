@@ -309,21 +309,24 @@ impl Replicas {
             let mut recovery_points = OffsetCheckpoint::default();
             let mut log_starts = OffsetCheckpoint::default();
             let mut high_watermarks = OffsetCheckpoint::default();
+            let mut cleaner_offsets = OffsetCheckpoint::default();
             let mut seen: Vec<(Arc<Partition>, Offset)> = Vec::new();
             for replica in self.all().into_iter().filter(|r| r.dir == i) {
-                let (start, flushed, high_watermark) = replica.look(|log, state| {
-                    (log.log_start_offset(), log.flushed_end_offset(), state.checkpoint())
+                let (start, flushed, high_watermark, cleaned) = replica.look(|log, state| {
+                    (log.log_start_offset(), log.flushed_end_offset(), state.checkpoint(), log.cleaned_to())
                 });
                 recovery_points.set(&replica.name, flushed);
                 log_starts.set_if_positive(&replica.name, start);
                 high_watermarks.set(&replica.name, high_watermark);
+                cleaner_offsets.set_if_positive(&replica.name, cleaned);
                 seen.push((replica, flushed));
             }
             let written = dir
                 .dir
                 .write_checkpoint(log_dir::RECOVERY_POINTS, &recovery_points)
                 .and_then(|()| dir.dir.write_checkpoint(log_dir::LOG_STARTS, &log_starts))
-                .and_then(|()| dir.dir.write_checkpoint(log_dir::HIGH_WATERMARKS, &high_watermarks));
+                .and_then(|()| dir.dir.write_checkpoint(log_dir::HIGH_WATERMARKS, &high_watermarks))
+                .and_then(|()| dir.dir.write_checkpoint(log_dir::CLEANER_OFFSETS, &cleaner_offsets));
             match written {
                 Ok(()) => {
                     for (replica, flushed) in seen {

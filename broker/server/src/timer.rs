@@ -218,7 +218,7 @@ impl Timer {
             changed: Condvar::new(),
         });
         let driver = Arc::clone(&timer);
-        std::thread::Builder::new().name("timer".to_owned()).spawn(move || driver.drive())?;
+        crate::critical::spawn("timer", move || driver.drive())?;
         Ok(timer)
     }
 

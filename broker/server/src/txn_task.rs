@@ -21,6 +21,10 @@ use crate::coordinator_log::{CoordinatorLog, KeyValue, Replayed, replay, when_se
 use crate::partition::Partition;
 use crate::waiter::Waiter;
 
+/// How long the answer to EndTxn waits for its markers. Kafka does not wait at all; here a client that has heard of its
+/// commit also reads it, and its next transaction begins without asking twice. A partition that cannot be reached
+/// holds it up no longer than this: the outcome is decided and stored.
+const MARKERS_WAIT: Duration = Duration::from_secs(2);
 /// How long a marker that could not be written waits before it is tried again.
 const RETRY: Duration = Duration::from_millis(100);
 
@@ -60,7 +64,7 @@ impl Transactions {
         inbox: TransactionsInbox,
     ) -> std::io::Result<std::thread::JoinHandle<()>> {
         let sender = self.sender.clone();
-        std::thread::Builder::new().name("transactions".to_owned()).spawn(move || {
+        crate::critical::spawn("transactions", move || {
             let own = sender.clone();
             let notify = move |shard| _ = sender.send(Message::Committed(shard));
             let tick = broker.config.number("transaction.abort.timed.out.transaction.cleanup.interval.ms");
@@ -71,6 +75,7 @@ impl Transactions {
                 next_token: 0,
                 retries: Vec::new(),
                 ask_again: None,
+                ending: Vec::new(),
                 tick: Duration::from_millis(tick as u64),
                 sender: own,
                 broker,
@@ -144,6 +149,8 @@ struct Task {
     /// Markers to try again, with the time.
     retries: Vec<(Instant, WrittenMarker)>,
     ask_again: Option<Instant>,
+    /// Answers to EndTxn that wait for the markers of their transactional id, with the time at which they leave anyway.
+    ending: Vec<(Instant, String, Token, Answer)>,
     tick: Duration,
     sender: Sender<Message>,
 }
@@ -152,7 +159,8 @@ impl Task {
     fn run(mut self, inbox: &Receiver<Message>) {
         let mut next_tick = Instant::now() + self.tick;
         loop {
-            let retry = self.retries.iter().map(|(at, _)| *at).chain(self.ask_again).min();
+            let ending = self.ending.iter().map(|(at, ..)| *at);
+            let retry = self.retries.iter().map(|(at, _)| *at).chain(self.ask_again).chain(ending).min();
             let until = retry.map_or(next_tick, |at| at.min(next_tick));
             match inbox.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
@@ -168,6 +176,7 @@ impl Task {
                 self.ask_again = None;
                 self.allocate();
             }
+            self.answer_ended(|at, _| at <= now);
             let due: Vec<WrittenMarker> = {
                 let (due, later) =
                     std::mem::take(&mut self.retries).into_iter().partition(|(at, _)| *at <= now);
@@ -199,6 +208,9 @@ impl Task {
                 self.ask_again = Some(Instant::now() + RETRY);
             }
             Message::Committed(shard) => {
+                if let Some((epoch, partition)) = self.log.lead_again(shard) {
+                    self.lead(shard, epoch, partition);
+                }
                 for then in self.log.committed(shard) {
                     self.carry_on(then);
                 }
@@ -209,6 +221,9 @@ impl Task {
     }
 
     fn lead(&mut self, shard: i32, epoch: LeaderEpoch, partition: Arc<Partition>) {
+        if !self.log.may_lead(shard, epoch, &partition) {
+            return;
+        }
         let mut records = Vec::new();
         let mut unread = 0;
         let read = replay(&partition, |replayed| {
@@ -254,6 +269,11 @@ impl Task {
 
     fn resign(&mut self, shard: i32, error: ErrorCode) {
         self.step(Input::Unload { shard });
+        // What was decided is stored; whoever waits for markers hears of it, and asks the next coordinator.
+        let shard_of = |id: &str| self.core.shard_of(id);
+        let gone: Vec<String> =
+            self.ending.iter().map(|(_, id, ..)| id.clone()).filter(|id| shard_of(id) == shard).collect();
+        self.answer_ended(|_, id| gone.iter().any(|g| g == id));
         for then in self.log.resign(shard) {
             self.refuse(then, error);
         }
@@ -295,14 +315,33 @@ impl Task {
         }
     }
 
+    /// Sends the answers to EndTxn that `is_due` takes.
+    fn answer_ended(&mut self, is_due: impl Fn(Instant, &str) -> bool) {
+        let (due, later): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.ending).into_iter().partition(|(at, id, ..)| is_due(*at, id));
+        self.ending = later;
+        for (_, _, token, answer) in due {
+            if let Some(reply) = self.replies.remove(&token) {
+                let _ = reply.send(answer);
+            }
+        }
+    }
+
     fn carry_on(&mut self, then: Vec<Then>) {
+        let marked = then.iter().find_map(|t| match t {
+            Then::WriteMarkers(order) => Some(order.transactional_id.clone()),
+            _ => None,
+        });
         for then in then {
             match then {
-                Then::Answer(token, answer) => {
-                    if let Some(reply) = self.replies.remove(&token) {
-                        let _ = reply.send(answer);
+                Then::Answer(token, answer) => match &marked {
+                    Some(id) => self.ending.push((Instant::now() + MARKERS_WAIT, id.clone(), token, answer)),
+                    None => {
+                        if let Some(reply) = self.replies.remove(&token) {
+                            let _ = reply.send(answer);
+                        }
                     }
-                }
+                },
                 Then::WriteMarkers(order) => {
                     let places: Vec<(String, i32)> = order
                         .partitions
@@ -389,6 +428,10 @@ impl Task {
             topic: marker.topic.clone(),
             partition: marker.partition,
         });
+        let id = &marker.order.transactional_id;
+        if !self.core.describe(id).is_ok_and(|d| d.state.is_preparing()) {
+            self.answer_ended(|_, ended| ended == id);
+        }
     }
 }
 

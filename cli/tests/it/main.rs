@@ -1,3 +1,4 @@
 //! The command from the outside: its exit codes, and files that are what `expected.json` says.
 
 mod generate;
+mod verbs;

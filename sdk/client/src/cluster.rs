@@ -210,6 +210,22 @@ impl Cluster {
         Ok(state.metadata.clone())
     }
 
+    /// [`Cluster::refresh`], again and again until `api_timeout` where nobody can be reached: for calls that their
+    /// caller makes once.
+    pub(crate) async fn refresh_in_time(&self) -> Result<Arc<Metadata>> {
+        let start = Instant::now();
+        let mut failures = 0;
+        loop {
+            match self.refresh().await {
+                Err(error) if error.is_retriable() && start.elapsed() < self.config.api_timeout => {
+                    failures += 1
+                }
+                result => return result,
+            }
+            self.pause(failures).await;
+        }
+    }
+
     /// Asks for all topics, whether in use or not.
     pub async fn refresh_all(&self) -> Result<Arc<Metadata>> {
         let request = MetadataRequest { topics: None, ..MetadataRequest::default() };

@@ -142,7 +142,7 @@ impl Consumer {
         let core = self.handle.core.clone();
         core.cluster.use_topics(&topics);
         // What is there now is not new: see OffsetReset::Latest.
-        let metadata = core.cluster.refresh().await?;
+        let metadata = core.cluster.refresh_in_time().await?;
         {
             let mut baseline = core.baseline.lock();
             for topic in &topics {
@@ -234,7 +234,7 @@ impl Consumer {
         }
         let wanted: BTreeSet<TopicPartition> = partitions.into_iter().collect();
         core.cluster.use_topics(wanted.iter().map(|partition| &partition.topic));
-        core.cluster.refresh().await?;
+        core.cluster.refresh_in_time().await?;
         let mut positions = core.positions.lock();
         let gone: Vec<TopicPartition> =
             positions.partitions.keys().filter(|partition| !wanted.contains(*partition)).cloned().collect();

@@ -384,6 +384,15 @@ impl Stage {
         std::mem::take(&mut self.out)
     }
 
+    /// What each operator runs, by name, for people.
+    pub fn explain(&self) -> Vec<(&str, String)> {
+        let text = |o: &Operator| match &o.running {
+            Running::Dedupe(dedupe) => dedupe.explain(&self.node_schema(o.input)),
+            Running::Sql { query, .. } => query.explain().to_owned(),
+        };
+        self.operators.iter().map(|o| (o.name.as_ref(), text(o))).collect()
+    }
+
     /// Each operator's counts, by name.
     pub fn counts(&self) -> Vec<(&str, OperatorCounts)> {
         self.operators.iter().map(|o| (o.name.as_ref(), o.counts)).collect()

@@ -240,6 +240,7 @@ impl Log {
         if views.len() == 1 && bytes > size_max {
             return Err(LogError::LargerThanSegment { size: first.bytes().len(), max: size_max });
         }
+        self.prepared = false;
         self.ensure_created(now)?;
         self.cut_torn()?;
         let timestamp = views.iter().map(|v| v.header().max_timestamp).max().unwrap_or(-1);

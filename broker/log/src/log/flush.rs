@@ -117,20 +117,34 @@ impl Log {
     /// # Errors
     /// The disk's; then the next open recovers.
     pub fn close(&mut self, _now: Millis) -> Result<(), LogError> {
+        if let Some(ticket) = self.begin_close()? {
+            let result = ticket.run(&*self.disk);
+            self.complete_flush(ticket, &result);
+            result?;
+        }
+        self.closed = true;
+        Ok(())
+    }
+
+    /// The first half of [`Log::close`], so that one flush closes many logs: report it with [`Log::complete_flush`], then
+    /// call [`Log::close`], which has nothing left to flush.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn begin_close(&mut self) -> Result<Option<FlushTicket>, LogError> {
         if self.closed {
-            return Ok(());
+            return Ok(None);
         }
         self.check_usable()?;
-        if self.created {
+        if self.created && !self.prepared {
             self.cut_torn()?;
             let disk = self.disk.clone();
             let files = self.active_mut().write_indexes(&*disk)?;
             self.unflushed.files.extend(files);
             self.unflushed.dirs.push(self.dir.clone());
             self.write_snapshot(self.log_end)?;
+            self.prepared = true;
         }
-        self.flush()?;
-        self.closed = true;
-        Ok(())
+        self.begin_flush()
     }
 }

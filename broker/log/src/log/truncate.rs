@@ -38,6 +38,7 @@ impl Log {
 
     fn cut_end(&mut self, offset: Offset, now: Millis) -> Result<(), LogError> {
         self.generation += 1;
+        self.prepared = false;
         self.named_to = None;
         self.remove_segments(|base| base > offset)?;
         let disk = self.disk.clone();
@@ -87,6 +88,7 @@ impl Log {
 
     fn cut_all(&mut self, offset: Offset, now: Millis) -> Result<(), LogError> {
         self.generation += 1;
+        self.prepared = false;
         self.named_to = None;
         self.torn = None;
         self.epochs.clear();

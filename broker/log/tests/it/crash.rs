@@ -210,8 +210,9 @@ impl Run {
         self.log.close(NOW)?;
         let placeholder = Run { told: self.told.clone(), counter: self.counter, ..Run::placeholder() };
         let mut old = std::mem::replace(self, placeholder);
-        // The lock goes with the old directory.
         old.dir.close([&mut old.log], 1, NOW)?;
+        // The lock goes with the old directory.
+        drop(old.dir);
         *self = Run { told: old.told, counter: old.counter, ..Run::start(disk)? };
         self.told.flushed = self.log.flushed_end_offset();
         Ok(())

@@ -2,7 +2,7 @@
 //! the answer waits for more, at most as long as the client allows.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use millstream_net::{FileRange, OutSegment};
@@ -21,7 +21,7 @@ use crate::fetch_session::{Place, SessionFetch, Told, Wanted};
 use crate::handler::replica;
 use crate::metrics::Metrics;
 use crate::partition::{Fetched, Partition, SegmentFile};
-use crate::waiter::{Wait, Waiter};
+use crate::waiter::{Wait, Waited, Waiter};
 
 /// A request with all that it needs to be read again.
 struct Fetch {
@@ -87,28 +87,51 @@ pub fn begin(broker: &Arc<Broker>, cx: Context, request: FetchRequest) -> Begun 
     if at_once || bytes >= fetch.bytes_min || fetch.wait.is_zero() {
         return fetch.ready(broker, reads);
     }
-    // Enter the wait first and read again: what was appended in between is seen by one of the two.
-    let waiter = Waiter::new((fetch.bytes_min - bytes) as u64);
-    let partitions = fetch.partitions(broker);
-    for partition in &partitions {
-        partition.wait_for_bytes(&waiter, fetch.as_);
-    }
-    let wait = Wait::new(waiter, partitions, Arc::clone(&broker.timer), fetch.wait);
-    let (reads, bytes, at_once) = fetch.read(broker);
+    let deadline = Instant::now() + fetch.wait;
+    let (wait, (reads, bytes, at_once)) = fetch.enter_wait(broker, bytes, deadline);
     if at_once || bytes >= fetch.bytes_min {
         return fetch.ready(broker, reads);
     }
     let broker = Arc::clone(broker);
     Begun::Later(Box::pin(async move {
         Metrics::add(&broker.metrics.purgatory_fetch, 1);
-        wait.await;
+        let (mut wait, mut bytes) = (wait, bytes);
+        // One wait is over at the first bytes of its partition; the fetch is when there are enough of them.
+        let reads = loop {
+            let waited = wait.await;
+            let (reads, now, at_once) = fetch.read(&broker);
+            if at_once || now >= fetch.bytes_min || waited == Waited::TimedOut {
+                break reads;
+            }
+            bytes = bytes.max(now);
+            let (next, (reads, now, at_once)) = fetch.enter_wait(&broker, bytes, deadline);
+            if at_once || now >= fetch.bytes_min {
+                break reads;
+            }
+            wait = next;
+        };
         Metrics::sub(&broker.metrics.purgatory_fetch, 1);
-        let (reads, _, _) = fetch.read(&broker);
         fetch.answer(&broker, reads)
     }))
 }
 
+/// Partitions as they were read, their bytes, and whether the answer may not wait.
+type Found = (Vec<Read>, usize, bool);
+
 impl Fetch {
+    /// Enters a wait for what is missing of `bytes_min`, and reads again: what was appended in between is seen by one
+    /// of the two.
+    fn enter_wait(&self, broker: &Arc<Broker>, bytes: usize, deadline: Instant) -> (Wait, Found) {
+        let waiter = Waiter::new(self.bytes_min.saturating_sub(bytes).max(1) as u64);
+        let partitions = self.partitions(broker);
+        for partition in &partitions {
+            partition.wait_for_bytes(&waiter, self.as_);
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        let wait = Wait::new(waiter, partitions, Arc::clone(&broker.timer), left);
+        (wait, self.read(broker))
+    }
+
     fn ready(&self, broker: &Broker, reads: Vec<Read>) -> Begun {
         let segments = self.answer(broker, reads);
         if segments.is_empty() { Begun::Close } else { Begun::Ready(segments) }
@@ -121,7 +144,7 @@ impl Fetch {
     }
 
     /// Reads every partition; also how many bytes there are, and whether the answer may not wait (an error).
-    fn read(&self, broker: &Broker) -> (Vec<Read>, usize, bool) {
+    fn read(&self, broker: &Broker) -> Found {
         let image = broker.image();
         let mut left = self.bytes_max;
         let mut total = 0;

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use millstream_batch::{BatchHeader, Decompressor, Origin};
 use millstream_log::{AppendInfo, AppendOrigin, CheckedBatch};
 use millstream_replica::Acks;
@@ -12,6 +13,7 @@ use millstream_txn::{Answer, Input, Partitions, Version};
 use millstream_types::ErrorCode;
 use millstream_types::limits::BATCH_UNCOMPRESSED_BYTES_MAX;
 use millstream_types::topic::is_internal;
+use millstream_wire::Records;
 use millstream_wire::message::ProduceRequest;
 use millstream_wire::message::produce_request::PartitionProduceData;
 use millstream_wire::message::produce_response::{
@@ -36,7 +38,7 @@ thread_local! {
 }
 
 /// Serves Produce.
-pub fn begin(broker: &Arc<Broker>, cx: Context, request: ProduceRequest) -> Begun {
+pub fn begin(broker: &Arc<Broker>, cx: Context, mut request: ProduceRequest) -> Begun {
     let Ok(acks) = Acks::from_wire(request.acks) else {
         return cx.ready(&refuse_all(&request, ErrorCode::InvalidRequiredAcks));
     };
@@ -58,14 +60,14 @@ pub fn begin(broker: &Arc<Broker>, cx: Context, request: ProduceRequest) -> Begu
             });
             match ask.await {
                 Some(Answer::Partitions { error: ErrorCode::None, refused }) => {
-                    append_all(&broker, cx, &request, acks, &refused)
+                    append_all(&broker, cx, &mut request, acks, &refused)
                 }
                 Some(Answer::Partitions { error, .. }) => cx.ready(&refuse_all(&request, for_produce(error))),
                 _ => cx.ready(&refuse_all(&request, ErrorCode::NotEnoughReplicas)),
             }
         }));
     }
-    append_all(broker, cx, &request, acks, &Partitions::new())
+    append_all(broker, cx, &mut request, acks, &Partitions::new())
 }
 
 /// What a producer is told when its transaction's coordinator refuses: codes that a produce knows.
@@ -105,25 +107,31 @@ fn new_to_transaction(broker: &Broker, request: &ProduceRequest) -> Option<((i64
 fn append_all(
     broker: &Arc<Broker>,
     cx: Context,
-    request: &ProduceRequest,
+    request: &mut ProduceRequest,
     acks: Acks,
     refused: &Partitions,
 ) -> Begun {
     let image = broker.image();
     let mut answer = ProduceResponse::default();
     let mut awaited: Vec<Awaited> = Vec::new();
-    for (t, topic) in request.topic_data.iter().enumerate() {
+    let mut named = std::collections::HashSet::new();
+    let in_transaction = request.transactional_id.is_some();
+    for (t, topic) in request.topic_data.iter_mut().enumerate() {
         let mut responses = Vec::with_capacity(topic.partition_data.len());
-        for (p, data) in topic.partition_data.iter().enumerate() {
+        for (p, data) in topic.partition_data.iter_mut().enumerate() {
             Metrics::add(&broker.metrics.produce_requests, 1);
             let mut response =
                 PartitionProduceResponse { index: data.index, base_offset: -1, ..Default::default() };
             let found = replica(broker, &image, &topic.name, topic.topic_id, data.index);
             let result = found.and_then(|found| {
+                // Two batches for one partition in a request have no order that a client could know.
+                if !named.insert((found.topic_id, data.index)) {
+                    return Err(ErrorCode::InvalidRequest);
+                }
                 if refused.get(&*found.name.topic).is_some_and(|ps| ps.contains(&data.index)) {
                     return Err(ErrorCode::TransactionAbortable);
                 }
-                let (info, end) = append(broker, &found, data, request.transactional_id.is_some(), acks)?;
+                let (info, end) = append(broker, &found, data, in_transaction, acks)?;
                 Ok((found, info, end))
             });
             match result {
@@ -189,18 +197,18 @@ fn acknowledge(answer: &mut ProduceResponse, awaited: &[Awaited], acks: Acks) {
 fn append(
     broker: &Broker,
     partition: &Arc<Partition>,
-    data: &PartitionProduceData,
+    data: &mut PartitionProduceData,
     in_transaction: bool,
     acks: Acks,
 ) -> Result<(AppendInfo, i64), ErrorCode> {
     if is_internal(&partition.name.topic) {
         return Err(ErrorCode::InvalidTopicException);
     }
-    let bytes = data.records.as_ref().and_then(|r| r.as_bytes()).ok_or(ErrorCode::InvalidRecord)?;
+    let Some(Records::Bytes(bytes)) = data.records.take() else { return Err(ErrorCode::InvalidRecord) };
     let now = (broker.clock.wall_ms(), broker.clock.monotonic_ms());
     let limits = partition.look(|log, _| log.config().limits(now.0, Origin::Client));
-    // Offsets and the epoch are patched into the batch, and the request's bytes are shared with its read buffer.
-    let mut own = bytes.to_vec();
+    // Offsets and the epoch are patched into the batch: in place, where it is alone in a frame of its own.
+    let mut own = bytes.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
     let size = own.len() as u64;
     SCRATCH.with(|scratch| {
         let mut scratch = scratch.lock();

@@ -78,7 +78,7 @@ impl Dedupe {
         let mut unique = vec![false; chunk.rows()];
         let (mut conflicting, mut late, mut repeated) = (Vec::new(), Vec::new(), 0);
         let mut current: Option<(u32, &mut Group)> = None;
-        for row in 0..chunk.rows() {
+        for (row, is_unique) in unique.iter_mut().enumerate() {
             let (group, time) = (chunk.groups.value(row), times.value(row));
             let watermark = Watermark::from_raw(chunk.watermarks.value(row));
             if watermark.has_reached(time.saturating_add(self.late_by_ms).saturating_add(1)) {
@@ -99,7 +99,7 @@ impl Dedupe {
                 Some(first) if first.content == content => repeated += 1,
                 Some(_) => conflicting.push(chunk.origin.value(row)),
                 None => {
-                    unique[row] = true;
+                    *is_unique = true;
                     table.seen.insert_unique(seen.key[0], seen, |s| s.key[0]);
                     table.fresh.push(seen);
                 }
@@ -175,6 +175,13 @@ impl Dedupe {
     /// Lets go of a key group.
     pub(crate) fn forget(&mut self, group: u32) {
         self.groups.remove(&group);
+    }
+
+    pub(crate) fn explain(&self, input: &Schema) -> String {
+        let key: Vec<&str> = self.key.iter().map(|i| input.field(*i).name().as_str()).collect();
+        let (key, time) = (key.join(", "), input.field(self.time).name());
+        let kept_ms = self.within_ms + self.late_by_ms;
+        format!("Dedupe: key={key}, time={time}, within={} ms, kept for {kept_ms} ms", self.within_ms)
     }
 
     pub(crate) fn size(&self) -> usize {

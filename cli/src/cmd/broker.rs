@@ -1,0 +1,31 @@
+//! `millstream broker`: options for `millstream_server::command::run`. Never enters: what a setting means.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Options of `broker`.
+///
+/// Prints `ready HOST:PORT` on standard output when clients may connect. SIGTERM and SIGINT stop it cleanly. It logs to
+/// standard error; MILLSTREAM_LOG sets the level (error, warn, info, debug, trace). Ends with 0 after a clean stop,
+/// 1 where it cannot start, 2 where a setting is not taken.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example: millstream broker --listen 127.0.0.1:9092 --data /var/lib/millstream --set num.partitions=12"
+)]
+pub struct Broker {
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, value_name = "HOST:PORT")]
+    pub listen: String,
+    /// The folder of all data; made where it is missing
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// A setting by Kafka's name; may be given many times
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// Runs a broker until it is told to stop.
+pub fn command(options: Broker) -> ExitCode {
+    super::log_from("info");
+    millstream_server::command::run(&options.listen, options.data, &options.set)
+}
