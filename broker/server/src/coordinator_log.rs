@@ -189,6 +189,33 @@ pub enum Replayed<'a> {
     },
 }
 
+struct Again<F>(F);
+
+impl<F: Fn() + Send + Sync + 'static> Wake for Again<F> {
+    fn wake(self: Arc<Self>) {
+        (self.0)();
+    }
+}
+
+/// Whether a shard could not be read only because its leader does not serve yet (RP-4: its epoch's start is not
+/// committed); `again` is called once it does.
+pub fn again_when_serving(
+    partition: &Arc<Partition>,
+    error: ErrorCode,
+    again: impl Fn() + Send + Sync + 'static,
+) -> bool {
+    if error != ErrorCode::OffsetNotAvailable {
+        return false;
+    }
+    let again = Arc::new(Again(again));
+    let waiter = Waiter::with_waker(Waker::from(Arc::clone(&again)));
+    let end = partition.look(|log, _| log.log_end_offset());
+    if !partition.wait_for_commit(&waiter, end) {
+        again.wake();
+    }
+    true
+}
+
 /// Reads a shard's committed log from its start.
 ///
 /// # Errors

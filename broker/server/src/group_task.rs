@@ -14,7 +14,7 @@ use millstream_types::{ErrorCode, LeaderEpoch, Millis, ProducerId, Uuid};
 use tokio::sync::oneshot;
 
 use crate::broker::Broker;
-use crate::coordinator_log::{CoordinatorLog, Replayed, replay};
+use crate::coordinator_log::{CoordinatorLog, Replayed, again_when_serving, replay};
 use crate::partition::Partition;
 
 /// The longest the thread sleeps without looking at time-outs, in milliseconds.
@@ -56,8 +56,10 @@ impl Groups {
     ) -> std::io::Result<std::thread::JoinHandle<()>> {
         let sender = self.sender.clone();
         std::thread::Builder::new().name("groups".to_owned()).spawn(move || {
+            let own = sender.clone();
             let notify = move |shard| _ = sender.send(Message::Committed(shard));
             let task = Task {
+                sender: own,
                 core: Coordinator::new(config),
                 log: CoordinatorLog::new(Arc::new(notify)),
                 replies: std::collections::BTreeMap::new(),
@@ -134,6 +136,7 @@ impl Topics for ImageTopics {
 
 struct Task {
     broker: Arc<Broker>,
+    sender: Sender<Message>,
     core: Coordinator,
     log: CoordinatorLog<Vec<(Token, Answer)>>,
     replies: std::collections::BTreeMap<Token, oneshot::Sender<Answer>>,
@@ -209,7 +212,16 @@ impl Task {
             });
         });
         if let Err(error) = read {
-            tracing::error!(shard, %error, "a shard of __consumer_offsets cannot be loaded");
+            let (sender, again) = (self.sender.clone(), Arc::clone(&partition));
+            let ask = move || {
+                // Whoever leads by now: an older epoch's wish to load is void.
+                if again.look(|_, replica| replica.leader_epoch()) == epoch {
+                    let _ = sender.send(Message::Lead { shard, epoch, partition: Arc::clone(&again) });
+                }
+            };
+            if !again_when_serving(&partition, error, ask) {
+                tracing::error!(shard, %error, "a shard of __consumer_offsets cannot be loaded");
+            }
             return;
         }
         self.log.lead(shard, partition);

@@ -397,7 +397,8 @@ async fn serving(broker: &Arc<Broker>) {
         image.topics.iter().all(|topic| {
             topic.partitions.iter().enumerate().all(|(i, state)| {
                 let Some(replica) = broker.partition(topic.id, i as i32) else { return true };
-                state.leader.is_some_and(|l| l != broker.me) || replica.look(|_, r| r.check_serving(None)).is_ok()
+                state.leader.is_some_and(|l| l != broker.me)
+                    || replica.look(|_, r| r.check_serving(None)).is_ok()
             })
         })
     };

@@ -17,7 +17,7 @@ use millstream_wire::record::txn::{TransactionKey, TransactionValue};
 use tokio::sync::oneshot;
 
 use crate::broker::Broker;
-use crate::coordinator_log::{CoordinatorLog, KeyValue, Replayed, replay};
+use crate::coordinator_log::{CoordinatorLog, KeyValue, Replayed, again_when_serving, replay};
 use crate::partition::Partition;
 use crate::waiter::Waiter;
 
@@ -230,7 +230,16 @@ impl Task {
             }
         });
         if let Err(error) = read {
-            tracing::error!(shard, %error, "a shard of __transaction_state cannot be loaded");
+            let (sender, again) = (self.sender.clone(), Arc::clone(&partition));
+            let ask = move || {
+                // Whoever leads by now: an older epoch's wish to load is void.
+                if again.look(|_, replica| replica.leader_epoch()) == epoch {
+                    let _ = sender.send(Message::Lead { shard, epoch, partition: Arc::clone(&again) });
+                }
+            };
+            if !again_when_serving(&partition, error, ask) {
+                tracing::error!(shard, %error, "a shard of __transaction_state cannot be loaded");
+            }
             return;
         }
         if unread > 0 {

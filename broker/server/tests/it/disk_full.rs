@@ -10,7 +10,8 @@ use millstream_types::ErrorCode;
 use crate::raw::{Place, Raw, batch, code, found};
 
 /// A file system of this many bytes, which the broker alone sees.
-const MOUNT: &str = "mount -t tmpfs -o size=24m tmpfs \"$0\" && head -c 8388608 /dev/zero > \"$0\"/ballast && exec \"$@\"";
+const MOUNT: &str =
+    "mount -t tmpfs -o size=24m tmpfs \"$0\" && head -c 8388608 /dev/zero > \"$0\"/ballast && exec \"$@\"";
 
 #[test]
 fn a_full_disk_refuses_produce_until_there_is_space() {
@@ -23,7 +24,8 @@ fn a_full_disk_refuses_produce_until_there_is_space() {
         let data = tempfile::tempdir().unwrap();
         let at = data.path().to_str().unwrap();
         let program = Path::new(env!("CARGO_BIN_EXE_millstream-broker"));
-        let mut broker = Process::wrapped(&["unshare", "-m", "sh", "-c", MOUNT, at], program, data.path(), &[]);
+        let mut broker =
+            Process::wrapped(&["unshare", "-m", "sh", "-c", MOUNT, at], program, data.path(), &[]);
         let name = topic(&broker.cluster(), 2).await;
         let mut raw = Raw::connect(broker.address()).await;
         let place = Place::of(&mut raw, &name, 0).await;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millstream_client::{
-    Admin, Cluster, CommitPolicy, Consumer, ConsumerConfig, GroupProtocol, OffsetReset, Producer, ProducerConfig,
-    ProducerRecord,
+    Admin, Cluster, CommitPolicy, Consumer, ConsumerConfig, GroupProtocol, OffsetReset, Producer,
+    ProducerConfig, ProducerRecord,
 };
 use millstream_testkit::records::{fill, filled, topic, unique};
 use millstream_testkit::{InProcess, run};
@@ -54,7 +54,8 @@ fn two_members_share_and_the_one_that_stays_takes_over() {
                 second.poll(Duration::from_millis(20)).await.unwrap();
             }
             // GR-1: no partition has two owners.
-            let both: BTreeSet<TopicPartition> = first.assignment().union(&second.assignment()).cloned().collect();
+            let both: BTreeSet<TopicPartition> =
+                first.assignment().union(&second.assignment()).cloned().collect();
             assert_eq!(both.len(), 6, "{protocol:?}");
             let described = Admin::new(&cluster).describe_group(&group).await.unwrap();
             assert_eq!(described.members.len(), 2, "{protocol:?}");
@@ -75,8 +76,7 @@ fn positions_outlive_the_broker() {
         for protocol in PROTOCOLS {
             let (name, group) = (topic(&cluster, 3).await, unique("group"));
             fill(&cluster, &name, 0..30).await;
-            let mut consumer =
-                member(&cluster, config(&group, protocol, OffsetReset::Earliest), &name).await;
+            let mut consumer = member(&cluster, config(&group, protocol, OffsetReset::Earliest), &name).await;
             assert_eq!(take(&mut consumer, 30).await, filled(0..30));
             consumer.commit().await.unwrap();
             consumer.close().await.unwrap();
@@ -86,8 +86,7 @@ fn positions_outlive_the_broker() {
         let cluster = broker.cluster();
         for (protocol, name, group) in groups {
             fill(&cluster, &name, 30..40).await;
-            let mut consumer =
-                member(&cluster, config(&group, protocol, OffsetReset::Earliest), &name).await;
+            let mut consumer = member(&cluster, config(&group, protocol, OffsetReset::Earliest), &name).await;
             assert_eq!(take(&mut consumer, 10).await, filled(30..40), "{protocol:?}");
             consumer.close().await.unwrap();
             let listed = Admin::new(&cluster).list_groups().await.unwrap();

@@ -18,20 +18,21 @@ fn what_cannot_be_made_is_refused_with_kafkas_codes() {
     run(async {
         let broker = InProcess::start(&[]).await;
         let mut raw = Raw::connect(broker.address()).await;
-        let wanted = |name: &str, partitions: i32, factor: i16, config: Option<(&str, &str)>| CreatableTopic {
-            name: name.to_owned(),
-            num_partitions: partitions,
-            replication_factor: factor,
-            configs: config
-                .into_iter()
-                .map(|(name, value)| CreatableTopicConfig {
-                    name: name.to_owned(),
-                    value: Some(value.to_owned()),
-                    ..Default::default()
-                })
-                .collect(),
-            ..Default::default()
-        };
+        let wanted =
+            |name: &str, partitions: i32, factor: i16, config: Option<(&str, &str)>| CreatableTopic {
+                name: name.to_owned(),
+                num_partitions: partitions,
+                replication_factor: factor,
+                configs: config
+                    .into_iter()
+                    .map(|(name, value)| CreatableTopicConfig {
+                        name: name.to_owned(),
+                        value: Some(value.to_owned()),
+                        ..Default::default()
+                    })
+                    .collect(),
+                ..Default::default()
+            };
         let cases = [
             (wanted("good", 3, 1, None), ErrorCode::None),
             (wanted("good", 3, 1, None), ErrorCode::TopicAlreadyExists),
@@ -45,7 +46,8 @@ fn what_cannot_be_made_is_refused_with_kafkas_codes() {
             (wanted("odd", 1, 1, Some(("no.such.setting", "1"))), ErrorCode::InvalidConfig),
         ];
         for (topic, error) in cases {
-            let request = CreateTopicsRequest { topics: vec![topic], timeout_ms: 30_000, ..Default::default() };
+            let request =
+                CreateTopicsRequest { topics: vec![topic], timeout_ms: 30_000, ..Default::default() };
             let answer = raw.call(&request, 7).await;
             let name = &answer.topics[0].name;
             assert_eq!(code(answer.topics[0].error_code), error, "{name}");
@@ -131,7 +133,10 @@ fn partitions_and_settings_change_and_stay() {
             let value = |name: &str| {
                 all.iter().find(|c| c.name == name).and_then(|c| c.value.clone()).unwrap_or_default()
             };
-            assert_eq!((value("retention.ms").as_str(), value("segment.bytes").as_str()), ("123456", "2097152"));
+            assert_eq!(
+                (value("retention.ms").as_str(), value("segment.bytes").as_str()),
+                ("123456", "2097152")
+            );
             assert_eq!(value("cleanup.policy"), "delete");
             assert_eq!(values(&cluster, &name, Isolation::ReadUncommitted).await, filled(0..100));
         }

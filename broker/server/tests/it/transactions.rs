@@ -64,11 +64,17 @@ fn a_second_producer_of_the_same_id_fences_the_first() {
         assert!(next.producer.1 > zombie.producer.1, "TX-3");
         for place in [&a, &b] {
             let error = zombie.send(&mut raw, place, "again").await;
-            assert!(matches!(error, ErrorCode::InvalidProducerEpoch | ErrorCode::ProducerFenced), "{error:?}");
+            assert!(
+                matches!(error, ErrorCode::InvalidProducerEpoch | ErrorCode::ProducerFenced),
+                "{error:?}"
+            );
         }
         for commit in [true, false] {
             let error = zombie.end(&mut raw, commit).await;
-            assert!(matches!(error, ErrorCode::InvalidProducerEpoch | ErrorCode::ProducerFenced), "{error:?}");
+            assert!(
+                matches!(error, ErrorCode::InvalidProducerEpoch | ErrorCode::ProducerFenced),
+                "{error:?}"
+            );
         }
         let error = zombie.commit_offset(&mut raw, "group", &a, 5).await;
         assert!(matches!(error, ErrorCode::InvalidProducerEpoch | ErrorCode::ProducerFenced), "{error:?}");

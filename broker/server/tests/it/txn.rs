@@ -9,7 +9,9 @@ use millstream_wire::message::offset_fetch_request::{OffsetFetchRequestGroup, Of
 use millstream_wire::message::txn_offset_commit_request::{
     TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
 };
-use millstream_wire::message::{EndTxnRequest, InitProducerIdRequest, OffsetFetchRequest, TxnOffsetCommitRequest};
+use millstream_wire::message::{
+    EndTxnRequest, InitProducerIdRequest, OffsetFetchRequest, TxnOffsetCommitRequest,
+};
 
 use crate::raw::{Place, Raw, code, numbered, produce_request};
 

@@ -32,7 +32,11 @@ fn a_transaction_is_whole_or_nothing_wherever_the_broker_ends() {
                     if now != step {
                         return false;
                     }
-                    if kill { broker.kill() } else { assert!(broker.stop().success(), "{case}") }
+                    if kill {
+                        broker.kill()
+                    } else {
+                        assert!(broker.stop().success(), "{case}")
+                    }
                     broker.start_again();
                     *raw = Raw::connect(broker.address()).await;
                     true
