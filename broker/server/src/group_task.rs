@@ -59,6 +59,7 @@ impl Groups {
             let own = sender.clone();
             let notify = move |shard| _ = sender.send(Message::Committed(shard));
             let task = Task {
+                sender: own,
                 core: Coordinator::new(config),
                 log: CoordinatorLog::new(Arc::new(notify)),
                 replies: std::collections::BTreeMap::new(),
@@ -136,6 +137,7 @@ impl Topics for ImageTopics {
 
 struct Task {
     broker: Arc<Broker>,
+    sender: Sender<Message>,
     core: Coordinator,
     log: CoordinatorLog<Vec<(Token, Answer)>>,
     replies: std::collections::BTreeMap<Token, oneshot::Sender<Answer>>,
