@@ -18,6 +18,10 @@ pub enum Command {
     #[command(subcommand)]
     Generate(Generate),
     /// Run a broker that Kafka's clients talk to
+    ///
+    /// Prints `ready HOST:PORT` on standard output when clients may connect. SIGTERM and SIGINT stop it cleanly. It logs
+    /// to standard error; MILLSTREAM_LOG sets the level (error, warn, info, debug, trace). Ends with 0 after a clean stop,
+    /// 1 where it cannot start, 2 where a setting is not taken.
     Broker(crate::cmd::broker::Broker),
     /// Create, list, describe, alter and delete topics
     #[command(subcommand)]
@@ -26,8 +30,14 @@ pub enum Command {
     #[command(subcommand)]
     Group(crate::cmd::group::Group),
     /// Write lines to a topic
+    ///
+    /// Each line of standard input becomes a record's value, without its line end (\n or \r\n). Ends with 0 when every
+    /// record was acknowledged; with 1, and how many were, when one was not.
     Produce(crate::cmd::produce::Produce),
     /// Read records of a topic
+    ///
+    /// Prints until it is stopped (SIGINT or SIGTERM, which end it with 0), has printed --count records, or, with
+    /// --until-end, has read what was there when it started.
     Consume(crate::cmd::consume::Consume),
     /// Print a shell's completion of this command
     Completion(crate::cmd::completion::Completion),

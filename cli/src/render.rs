@@ -67,6 +67,11 @@ pub fn print(text: &[u8]) -> Result<(), Stopped> {
     Ok(())
 }
 
+/// `1 record`, `2 records`.
+pub fn counted(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
 /// A table: columns in capitals over rows, numbers to the right.
 pub fn table(columns: &[&str], rows: &[Vec<String>]) -> String {
     let cells = |at: usize| rows.iter().filter_map(move |row| row.get(at));

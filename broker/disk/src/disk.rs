@@ -76,6 +76,7 @@ pub trait Disk: Send + Sync + Debug {
     fn sync_dir(&self, path: &Path) -> Result<(), DiskError>;
     /// Makes everything in `group` durable by whatever is cheapest (docs/adr/0001-flush.md). On an error nothing may
     /// be taken to be durable, and it must not be tried again (the kernel may have dropped the pages).
+    /// A directory that is gone was taken away with its partition: its parent's entries are made durable in its stead.
     fn sync_group(&self, group: &SyncGroup) -> Result<(), DiskError>;
     /// A directory's entries, sorted by name.
     fn list(&self, path: &Path) -> Result<Vec<Entry>, DiskError>;
@@ -119,6 +120,15 @@ pub trait DiskFile: Send + Sync + Debug {
     /// Writes one buffer.
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> Result<(), DiskError> {
         self.write_at(&[IoSlice::new(bytes)], offset)
+    }
+}
+
+/// Syncs a directory of a [`SyncGroup`], or its parent where it was renamed or removed since the group was made (its
+/// partition was deleted): it is no failure of the disk.
+pub(crate) fn sync_dir_of_group(disk: &dyn Disk, dir: &Path) -> Result<(), DiskError> {
+    match disk.sync_dir(dir) {
+        Err(e) if e.is_not_found() => disk.sync_dir(crate::durable::parent(dir)),
+        done => done,
     }
 }
 

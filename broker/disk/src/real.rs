@@ -12,6 +12,7 @@ use std::time::UNIX_EPOCH;
 
 use millstream_types::Millis;
 
+use crate::disk::sync_dir_of_group;
 use crate::{DirLock, Disk, DiskError, DiskFile, Entry, Op, Open, SyncGroup};
 
 /// Up to this many files and directories are synced one by one; more are synced by one `syncfs`. Where the two cross
@@ -42,7 +43,7 @@ impl RealDisk {
 
     fn sync_each(&self, group: &SyncGroup) -> Result<(), DiskError> {
         group.files.iter().try_for_each(|file| file.sync_data())?;
-        group.dirs.iter().try_for_each(|dir| self.sync_dir(dir))
+        group.dirs.iter().try_for_each(|dir| sync_dir_of_group(self, dir))
     }
 
     fn sync_each_in_parallel(&self, group: &SyncGroup) -> Result<(), DiskError> {
@@ -54,7 +55,7 @@ impl RealDisk {
                 if let Some(file) = group.files.get(at) {
                     file.sync_data()?;
                 } else if let Some(dir) = group.dirs.get(at - group.files.len()) {
-                    self.sync_dir(dir)?;
+                    sync_dir_of_group(self, dir)?;
                 } else {
                     return Ok(());
                 }
@@ -84,9 +85,11 @@ impl RealDisk {
             }
         }
         for dir in &group.dirs {
-            let device = fs::metadata(dir).map_err(|e| DiskError::io(Op::SyncGroup, dir, e))?.dev();
-            if device != self.device {
-                return Ok(false);
+            match fs::metadata(dir) {
+                Ok(found) if found.dev() == self.device => {}
+                Ok(_) => return Ok(false),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+                Err(e) => return Err(DiskError::io(Op::SyncGroup, dir, e)),
             }
         }
         Ok(true)

@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 
 pub use crash::CrashStates;
 
+use crate::disk::sync_dir_of_group;
 use crate::{DirLock, Disk, DiskError, DiskFile, Entry, Op, Open, SyncGroup};
 use state::{Change, InodeId, World};
 
@@ -193,7 +194,7 @@ impl Disk for SimDisk {
     fn sync_group(&self, group: &SyncGroup) -> Result<(), DiskError> {
         // One by one: a crash in the middle of a flush may have kept any part of it.
         group.files.iter().try_for_each(|f| f.sync_data())?;
-        group.dirs.iter().try_for_each(|d| self.sync_dir(d))
+        group.dirs.iter().try_for_each(|d| sync_dir_of_group(self, d))
     }
 
     fn list(&self, path: &Path) -> Result<Vec<Entry>, DiskError> {

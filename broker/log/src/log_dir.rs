@@ -158,9 +158,12 @@ impl LogDir {
         config: Arc<LogConfig>,
         now: Millis,
     ) -> Result<Log, LogError> {
-        let recovery_point = self.checkpoints.recovery_points.get(&partition).unwrap_or(0);
-        let log_start = self.checkpoints.log_starts.get(&partition).unwrap_or(0);
-        let cleaned_to = self.checkpoints.cleaner_offsets.get(&partition).unwrap_or(0);
+        // Without a directory the partition is new, and what the checkpoints hold is of an earlier topic of its name.
+        let there = self.disk.lookup(&self.path.join(names::partition_dir(&partition)))?.is_some();
+        let said = |of: &OffsetCheckpoint| of.get(&partition).filter(|_| there).unwrap_or(0);
+        let recovery_point = said(&self.checkpoints.recovery_points);
+        let log_start = said(&self.checkpoints.log_starts);
+        let cleaned_to = said(&self.checkpoints.cleaner_offsets);
         let mut log = Log::open(LogParams {
             disk: self.disk.clone(),
             parent: self.path.clone(),

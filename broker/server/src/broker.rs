@@ -76,12 +76,13 @@ impl Broker {
     /// Takes up a new image: replicas first, then who leads what, then everybody else.
     pub(crate) fn apply(&self, image: Arc<MetadataImage>, changes: &Changes) {
         let _one_at_a_time = self.applying.lock();
-        let led = self.replicas.apply(&image, changes, |topic| self.topic_settings(&image, topic));
+        let mut led = self.replicas.apply(&image, changes, |topic| self.topic_settings(&image, topic));
         let offset = image.provenance.end_offset;
         let topics = !changes.topics_created.is_empty()
             || !changes.topics_deleted.is_empty()
             || !changes.partitions.is_empty();
-        *self.image.write() = image;
+        *self.image.write() = Arc::clone(&image);
+        led.extend(self.replicas.remove_deleted(changes, |topic| self.topic_settings(&image, topic)));
         for change in led {
             self.take_up(change);
         }

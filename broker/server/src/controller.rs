@@ -156,25 +156,33 @@ pub struct Boot {
 }
 
 impl Boot {
-    /// Begins the quorum, and reads all that is committed.
+    /// Begins the quorum, leads it (a quorum of one elects itself within two election time-outs), and reads all that is
+    /// committed: replicas are opened by what the log comes to. Its history, or an old snapshot, would have them opened
+    /// for topics that are gone, and take the directories of those that came after them for strays.
     ///
     /// # Errors
     /// The metadata log's.
     pub fn begin(mut log: MetadataLog, mut loader: Loader) -> Result<Boot, MetadataLogError> {
-        log.tick()?;
-        log.flush()?;
         let mut serving = None;
-        for event in log.take_events() {
-            match event {
-                Event::Committed(high_watermark) => {
-                    log.load_committed(high_watermark, &mut loader, |_, _| ())?
+        loop {
+            log.tick()?;
+            log.flush()?;
+            for event in log.take_events() {
+                match event {
+                    Event::Committed(high_watermark) => {
+                        log.load_committed(high_watermark, &mut loader, |_, _| ())?
+                    }
+                    Event::Serving(epoch) => serving = Some(epoch),
+                    Event::Resigned => serving = None,
+                    Event::Refused(_) => {}
                 }
-                Event::Serving(epoch) => serving = Some(epoch),
-                Event::Resigned => serving = None,
-                Event::Refused(_) => {}
             }
+            if serving.is_some() {
+                return Ok(Boot { log, loader, serving });
+            }
+            let wait = log.next_deadline() - log.now();
+            std::thread::sleep(Duration::from_millis(wait.clamp(1, HEARTBEAT_MS) as u64));
         }
-        Ok(Boot { log, loader, serving })
     }
 
     /// The image so far.

@@ -169,6 +169,25 @@ impl<T> CoordinatorLog<T> {
     }
 }
 
+struct Then<F>(F);
+
+impl<F: Fn() + Send + Sync + 'static> Wake for Then<F> {
+    fn wake(self: Arc<Self>) {
+        (self.0)();
+    }
+}
+
+/// Calls `then`, from any thread, when all that the partition's log holds now is committed: before that a new leader
+/// gives nothing out (RP-4), and its shard cannot be loaded.
+pub fn when_serving(partition: &Arc<Partition>, then: impl Fn() + Send + Sync + 'static) {
+    let waker = Waker::from(Arc::new(Then(then)));
+    let waiter = Waiter::with_waker(waker.clone());
+    let end = partition.look(|log, _| log.log_end_offset());
+    if !partition.wait_for_commit(&waiter, end) {
+        waker.wake();
+    }
+}
+
 fn batch_of(
     wall: Millis,
     records: &[KeyValue],

@@ -14,7 +14,7 @@ use millstream_types::{ErrorCode, LeaderEpoch, Millis, ProducerId, Uuid};
 use tokio::sync::oneshot;
 
 use crate::broker::Broker;
-use crate::coordinator_log::{CoordinatorLog, Replayed, replay};
+use crate::coordinator_log::{CoordinatorLog, Replayed, replay, when_serving};
 use crate::partition::Partition;
 
 /// The longest the thread sleeps without looking at time-outs, in milliseconds.
@@ -56,6 +56,7 @@ impl Groups {
     ) -> std::io::Result<std::thread::JoinHandle<()>> {
         let sender = self.sender.clone();
         crate::critical::spawn("groups", move || {
+            let own = sender.clone();
             let notify = move |shard| _ = sender.send(Message::Committed(shard));
             let task = Task {
                 core: Coordinator::new(config),
@@ -63,6 +64,7 @@ impl Groups {
                 replies: std::collections::BTreeMap::new(),
                 next_token: 0,
                 expired_ms: broker.clock.wall_ms(),
+                sender: own,
                 broker,
             };
             task.run(&inbox.0);
@@ -139,6 +141,7 @@ struct Task {
     replies: std::collections::BTreeMap<Token, oneshot::Sender<Answer>>,
     next_token: Token,
     expired_ms: Millis,
+    sender: Sender<Message>,
 }
 
 impl Task {
@@ -215,7 +218,15 @@ impl Task {
             });
         });
         if let Err(error) = read {
-            tracing::error!(shard, %error, "a shard of __consumer_offsets cannot be loaded");
+            if error == ErrorCode::OffsetNotAvailable {
+                let sender = self.sender.clone();
+                let again = Arc::clone(&partition);
+                when_serving(&partition, move || {
+                    let _ = sender.send(Message::Lead { shard, epoch, partition: Arc::clone(&again) });
+                });
+            } else {
+                tracing::error!(shard, %error, "a shard of __consumer_offsets cannot be loaded");
+            }
             return;
         }
         self.log.lead(shard, partition);

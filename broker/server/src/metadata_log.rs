@@ -221,6 +221,11 @@ impl MetadataLog {
         self.quorum.next_deadline()
     }
 
+    /// The monotonic clock's time.
+    pub fn now(&self) -> Millis {
+        self.clock.monotonic_ms()
+    }
+
     /// One past the last record.
     pub fn log_end(&self) -> Offset {
         self.quorum.log_end()

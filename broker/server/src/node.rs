@@ -341,6 +341,8 @@ impl Started {
         // What the log already says, before anything new.
         let changes = all_changes(&self.image);
         broker.apply(Arc::new(self.image), &changes);
+        // What is left of topics that are gone must not speak for new ones of their names.
+        broker.replicas.checkpoint();
         for stray in broker.replicas.strays() {
             tracing::warn!(partition = %stray, "a directory belongs to no topic; it is left alone");
         }

@@ -155,14 +155,6 @@ impl Replicas {
     ) -> Vec<Led> {
         let now = self.clock.monotonic_ms();
         let mut led = Vec::new();
-        for (id, topic) in &changes.topics_deleted {
-            for partition in 0..topic.partitions.len() as i32 {
-                if let Some(replica) = self.take_out(*id, partition, &topic.name) {
-                    self.delete(now, &replica, settings(&topic.name).file_delete_delay_ms);
-                    led.push(Led::Resigns(replica.name.clone()));
-                }
-            }
-        }
         let mut settings_of: HashMap<Uuid, Arc<LogConfig>> = HashMap::new();
         for place in &changes.partitions {
             let Some(topic) = image.topics.by_id(place.topic_id) else { continue };
@@ -200,6 +192,26 @@ impl Replicas {
                     replica.configure(self.replica_config(&config), Arc::clone(&config));
                 }
             }
+        }
+        led
+    }
+
+    /// Takes down the replicas of topics that are gone; the image that says so is published, so that whoever waited
+    /// here and looks again finds no topic.
+    pub fn remove_deleted(&self, changes: &Changes, settings: impl Fn(&str) -> LogConfig) -> Vec<Led> {
+        let now = self.clock.monotonic_ms();
+        let mut led = Vec::new();
+        for (id, topic) in &changes.topics_deleted {
+            for partition in 0..topic.partitions.len() as i32 {
+                if let Some(replica) = self.take_out(*id, partition, &topic.name) {
+                    self.delete(now, &replica, settings(&topic.name).file_delete_delay_ms);
+                    led.push(Led::Resigns(replica.name.clone()));
+                }
+            }
+        }
+        if !changes.topics_deleted.is_empty() {
+            // Else a topic made anew under the name would be recovered by what the old one had flushed.
+            self.checkpoint();
         }
         led
     }

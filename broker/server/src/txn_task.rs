@@ -17,7 +17,7 @@ use millstream_wire::record::txn::{TransactionKey, TransactionValue};
 use tokio::sync::oneshot;
 
 use crate::broker::Broker;
-use crate::coordinator_log::{CoordinatorLog, KeyValue, Replayed, replay};
+use crate::coordinator_log::{CoordinatorLog, KeyValue, Replayed, replay, when_serving};
 use crate::partition::Partition;
 use crate::waiter::Waiter;
 
@@ -245,7 +245,15 @@ impl Task {
             }
         });
         if let Err(error) = read {
-            tracing::error!(shard, %error, "a shard of __transaction_state cannot be loaded");
+            if error == ErrorCode::OffsetNotAvailable {
+                let sender = self.sender.clone();
+                let again = Arc::clone(&partition);
+                when_serving(&partition, move || {
+                    let _ = sender.send(Message::Lead { shard, epoch, partition: Arc::clone(&again) });
+                });
+            } else {
+                tracing::error!(shard, %error, "a shard of __transaction_state cannot be loaded");
+            }
             return;
         }
         if unread > 0 {

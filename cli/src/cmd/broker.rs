@@ -4,10 +4,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Options of `broker`.
-///
-/// Prints `ready HOST:PORT` on standard output when clients may connect. SIGTERM and SIGINT stop it cleanly. It logs to
-/// standard error; MILLSTREAM_LOG sets the level (error, warn, info, debug, trace). Ends with 0 after a clean stop,
-/// 1 where it cannot start, 2 where a setting is not taken.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example: millstream broker --listen 127.0.0.1:9092 --data /var/lib/millstream --set num.partitions=12"

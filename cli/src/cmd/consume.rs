@@ -9,6 +9,7 @@ use std::io::{BufWriter, Write};
 use std::time::Duration;
 
 use millstream_client::admin::Admin;
+use millstream_client::retry::Action;
 use millstream_client::{
     ClientError, Cluster, CommitPolicy, Consumer, ConsumerConfig, ConsumerRecords, Isolation,
     OffsetAndMetadata, OffsetReset,
@@ -26,9 +27,6 @@ use line::{Column, Line, Shape};
 const POLL: Duration = Duration::from_millis(100);
 
 /// Options of `consume`.
-///
-/// Prints until it is stopped (SIGINT or SIGTERM, which end it with 0), has printed --count records, or, with --until-end,
-/// has read what was there when it started.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example: millstream consume invoices --from 15m-ago --with key,timestamp --until-end\n         millstream consume invoices --group billing --from beginning --format json"
@@ -172,6 +170,7 @@ async fn print_all(
     let mut interrupt = signal(SignalKind::interrupt()).map_err(listening)?;
     let mut out = BufWriter::with_capacity(64 * 1024, std::io::stdout());
     let mut left = options.count.unwrap_or(u64::MAX);
+    let mut progress = Progress::default();
     while left > 0 && !ends.is_some_and(|ends| has_reached(consumer, ends)) {
         let polled = tokio::select! {
             polled = consumer.poll(POLL) => polled,
@@ -179,16 +178,56 @@ async fn print_all(
             _ = interrupt.recv() => break,
         };
         let records = polled.map_err(|error| options.reach.failure(error))?;
-        if records.partitions.is_empty() {
-            continue;
-        }
         let printed = print(options, &records, ends, &mut left, &mut out)?;
         out.flush()?;
-        if options.group.is_some() && !printed.is_empty() {
-            consumer.commit_offsets(&printed).await.map_err(|error| options.reach.failure(error))?;
+        if options.group.is_some() {
+            let kept = progress.commit(consumer, printed).await;
+            kept.map_err(|error| options.reach.failure(error))?;
         }
     }
+    // A place may have become known, or a commit met a rebalance, since the last one.
+    if options.group.is_some() {
+        let kept = progress.commit(consumer, BTreeMap::new()).await;
+        kept.map_err(|error| options.reach.failure(error))?;
+    }
     Ok(())
+}
+
+/// How far a member has printed, and what of it the group knows.
+#[derive(Default)]
+struct Progress {
+    printed: BTreeMap<TopicPartition, OffsetAndMetadata>,
+    committed: BTreeMap<TopicPartition, i64>,
+}
+
+impl Progress {
+    /// Commits what was printed. Where a partition starts is committed too: without it, one that had nothing to print would
+    /// start at its end again the next time, and what came meanwhile would be passed over.
+    async fn commit(
+        &mut self,
+        consumer: &Consumer,
+        printed: BTreeMap<TopicPartition, OffsetAndMetadata>,
+    ) -> Result<(), ClientError> {
+        self.printed.extend(printed);
+        for (at, position) in consumer.positions() {
+            self.printed.entry(at).or_insert_with(|| OffsetAndMetadata::new(position));
+        }
+        let assigned = consumer.assignment();
+        self.printed.retain(|at, _| assigned.contains(at));
+        self.committed.retain(|at, _| assigned.contains(at));
+        let mut new = self.printed.clone();
+        new.retain(|at, position| self.committed.get(at) != Some(&position.offset));
+        if new.is_empty() {
+            return Ok(());
+        }
+        match consumer.commit_offsets(&new).await {
+            Ok(()) => self.committed.extend(new.into_iter().map(|(at, position)| (at, position.offset))),
+            // The group rebalances: these go with the next commit, or another member reads them again.
+            Err(error) if error.is_retriable() || error.action() == Action::Rejoin => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
 }
 
 /// Whether every partition that this consumer has is read up to its end, and it has some.

@@ -243,12 +243,12 @@ fn place(at: &TopicPartition) -> Place {
 
 fn describe_text(described: &Described) -> String {
     let mut text = format!(
-        "group {}, {}, {} protocol, {} members, {} records behind\n",
+        "group {}, {}, {} protocol, {}, {} behind\n",
         described.group,
         described.state,
         described.kind,
-        described.members.len(),
-        described.lag
+        render::counted(described.members.len() as u64, "member"),
+        render::counted(described.lag.unsigned_abs(), "record")
     );
     if !described.members.is_empty() {
         let row = |member: &Member| {

@@ -19,9 +19,6 @@ const LINE_BYTES_MAX: usize = 1024 * 1024;
 const CHUNK_BYTES: usize = 64 * 1024;
 
 /// Options of `produce`.
-///
-/// Each line of standard input becomes a record's value, without its line end (\n or \r\n). Ends with 0 when every
-/// record was acknowledged; with 1, and how many were, when one was not.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example: echo 'store-7|{\"total\": 12.50}' | millstream produce invoices --key-separator '|'"
@@ -126,14 +123,15 @@ async fn produce(options: &Produce) -> Result<(), Stopped> {
     };
     match failed {
         Some(failure) => {
-            let text = format!("{} ({records} records were acknowledged before)", failure.text);
+            let text =
+                format!("{} ({} acknowledged before)", failure.text, render::counted(records, "record"));
             Err(Failure { exit: failure.exit, text }.into())
         }
         None => match options.format {
             Format::Json => render::json(&Summary { topic: &options.topic, records }),
             Format::Text => {
                 let told = if options.acks == "0" { "sent" } else { "acknowledged" };
-                render::print(format!("{records} records {told}\n").as_bytes())
+                render::print(format!("{} {told}\n", render::counted(records, "record")).as_bytes())
             }
         },
     }

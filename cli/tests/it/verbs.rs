@@ -144,7 +144,7 @@ fn what_is_produced_is_consumed() {
         broker.ok_with("produce t --acks 1 --format json", b"no key\n"),
         "{\"topic\":\"t\",\"records\":1}\n"
     );
-    assert_eq!(broker.ok_with("produce t --acks 0", b"\n"), "1 records sent\n");
+    assert_eq!(broker.ok_with("produce t --acks 0", b"\n"), "1 record sent\n");
     let all = broker.ok("consume t --until-end --with offset,key,headers --count 3");
     assert_eq!(all, "0\tk1\tfrom=test\tone\n1\tk\tfrom=test\tt|wo\n2\tk3\tfrom=test\tnull\n");
     assert_eq!(broker.ok("consume t --from 14 --until-end --with key"), "k3\tnull\nnull\tno key\nnull\t\n");
@@ -165,7 +165,7 @@ fn what_is_produced_is_consumed() {
     says(&broker.fails("produce t --file /no/such/file", 2), &["/no/such/file"]);
     let (code, _, err) = broker.run_with("produce t --key-separator :", b"a:1\nb\n");
     assert_eq!(code, 2);
-    says(&err, &["line 2", "(1 records were acknowledged"]);
+    says(&err, &["line 2", "(1 record acknowledged"]);
     let long = vec![b'x'; 1024 * 1024 + 1];
     let (code, _, err) = broker.run_with("produce t", &long);
     assert_eq!(code, 1);
@@ -228,6 +228,16 @@ fn groups_show_their_lag_and_are_reset() {
     says(&new, &["t              0       -      4", "t              1       -      3"]);
     assert_eq!(broker.ok("group delete g new"), "deleted group g\ndeleted group new\n");
     assert_eq!(broker.json("group list"), serde_json::json!([]));
+}
+
+#[test]
+fn a_group_that_started_at_the_end_keeps_its_place() {
+    let broker = Broker::start();
+    broker.ok("topic create t --partitions 3");
+    broker.ok_with("produce t", b"before\n");
+    assert_eq!(broker.ok("consume t --group g --from end --until-end"), "");
+    broker.ok_with("produce t", b"meanwhile\n");
+    assert_eq!(broker.ok("consume t --group g --from end --count 1"), "meanwhile\n");
 }
 
 #[test]

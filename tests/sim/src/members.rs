@@ -10,7 +10,9 @@ use millstream_group::{Answer, LOG_START, Request};
 use millstream_types::{ErrorCode, Millis, Rng};
 use millstream_wire::message::consumer_group_heartbeat_request::TopicPartitions;
 use millstream_wire::message::join_group_request::JoinGroupRequestProtocol;
-use millstream_wire::message::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
+use millstream_wire::message::offset_commit_request::{
+    OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+};
 use millstream_wire::message::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
 use millstream_wire::message::sync_group_request::SyncGroupRequestAssignment;
 use millstream_wire::message::{
@@ -104,9 +106,11 @@ impl World {
         for place in &member.owned {
             topics.entry(place.0).or_default().push(place.1);
         }
-        let owned = topics
-            .into_iter()
-            .map(|(topic_id, partitions)| TopicPartitions { topic_id, partitions, ..Default::default() });
+        let owned = topics.into_iter().map(|(topic_id, partitions)| TopicPartitions {
+            topic_id,
+            partitions,
+            ..Default::default()
+        });
         let mut id = member.id;
         if id.is_empty() {
             id = format!("member-{}", self.unique());
@@ -116,7 +120,7 @@ impl World {
             group_id: CONSUMER_GROUP.to_owned(),
             member_id: id,
             member_epoch: member.epoch,
-            rebalance_timeout_ms: 8_000,
+            rebalance_timeout_ms: 60_000,
             subscribed_topic_names: Some(vec!["t0".to_owned(), "t1".to_owned()]),
             topic_partitions: Some(owned.collect()),
             ..Default::default()
@@ -157,7 +161,10 @@ impl World {
                 continue;
             }
             if let Some(both) = member.owned.intersection(&given).next() {
-                return Err(format!("GR-1: {both:?} is given to {who} and still of {other}: {:?}", self.members));
+                return Err(format!(
+                    "GR-1: {both:?} is given to {who} and still of {other}: {:?}",
+                    self.members
+                ));
             }
         }
         if given != self.members[who].owned && !self.members[who].owned.is_empty() {
@@ -243,7 +250,11 @@ impl World {
                     let own: Vec<u8> = (0..4u8).filter(|p| usize::from(*p) % members.len() == i).collect();
                     let assignment = Bytes::from(own);
                     let member_id = member_id.clone();
-                    assignments.push(SyncGroupRequestAssignment { member_id, assignment, ..Default::default() });
+                    assignments.push(SyncGroupRequestAssignment {
+                        member_id,
+                        assignment,
+                        ..Default::default()
+                    });
                 }
             }
             let request = SyncGroupRequest {

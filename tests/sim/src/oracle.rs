@@ -117,7 +117,10 @@ impl Oracle {
     pub fn acked(&mut self, id: u64, offset: Offset) -> Result<(), String> {
         let Some(sent) = self.sent.get_mut(&id) else { return fault(format!("record {id} was never sent")) };
         if sent.acked_at.is_some_and(|at| at != offset) {
-            return fault(format!("RP-1: record {id} was acknowledged at {:?} and now at {offset}", sent.acked_at));
+            return fault(format!(
+                "RP-1: record {id} was acknowledged at {:?} and now at {offset}",
+                sent.acked_at
+            ));
         }
         sent.acked_at = Some(offset);
         if let Some(txn) = sent.txn {
@@ -236,12 +239,18 @@ impl Oracle {
         let flushed = self.flushed.entry(p.place).or_default();
         *flushed = (*flushed).max(p.log.flushed_end_offset());
         if p.log.log_end_offset() < *flushed {
-            return fault(format!("LG-3: {name} ends at {} and was flushed to {flushed}", p.log.log_end_offset()));
+            return fault(format!(
+                "LG-3: {name} ends at {} and was flushed to {flushed}",
+                p.log.log_end_offset()
+            ));
         }
         if p.replica.check_serving(None).is_ok() {
             let seen = self.high_watermarks.entry(p.place).or_default();
             if bounds.high_watermark < *seen {
-                return fault(format!("RP-2: {name}'s high watermark fell from {seen} to {}", bounds.high_watermark));
+                return fault(format!(
+                    "RP-2: {name}'s high watermark fell from {seen} to {}",
+                    bounds.high_watermark
+                ));
             }
             *seen = bounds.high_watermark;
         }
@@ -255,7 +264,8 @@ impl Oracle {
         let mut at = p.log.log_start_offset();
         let mut expected = None;
         loop {
-            let bound = ReadBound { bytes_max: 1 << 22, upper_bound: p.log.log_end_offset(), min_one_batch: true };
+            let bound =
+                ReadBound { bytes_max: 1 << 22, upper_bound: p.log.log_end_offset(), min_one_batch: true };
             let read = p.log.read(at, &bound).map_err(|e| format!("{name} cannot be read at {at}: {e}"))?;
             let Some(slice) = read.slice else { break };
             let bytes = slice.read().map_err(|e| e.to_string())?;
@@ -301,6 +311,15 @@ impl Oracle {
         Ok(rows)
     }
 
+    /// What a partition's transactions look like, for whoever reads a failure.
+    pub fn tell(p: &Partition<Waiter>) -> String {
+        let rows = Self::rows(p, true).unwrap_or_default();
+        let rows = rows.iter().filter(|r| r.transactional || r.marker.is_some());
+        let told = rows.map(|r| format!("{}: {} {:?} {:?}", r.offset, r.producer, r.marker, r.id));
+        let producers = p.log.producers().entries();
+        format!("{:?}, producers {producers:?}", told.collect::<Vec<_>>())
+    }
+
     /// The whole look at a partition of a client's topic that serves.
     pub fn look(&mut self, p: &Partition<Waiter>) -> Result<Looked, String> {
         let name = &p.name;
@@ -338,7 +357,9 @@ impl Oracle {
             }
             match self.sent.get(&id) {
                 Some(sent) if sent.place == p.place => {}
-                other => return fault(format!("{name} holds {id} at {}, which was sent as {other:?}", row.offset)),
+                other => {
+                    return fault(format!("{name} holds {id} at {}, which was sent as {other:?}", row.offset));
+                }
             }
         }
         looked.open_transaction = !open.is_empty();
@@ -366,7 +387,10 @@ impl Oracle {
                     return fault(format!("RP-3: {name} has nothing of key {} from {at} on", sent.key));
                 }
             } else if seen.get(id) != Some(&at) {
-                return fault(format!("RP-3: {name} was acknowledged to hold {id} at {at}, and has it at {:?}", seen.get(id)));
+                return fault(format!(
+                    "RP-3: {name} was acknowledged to hold {id} at {at}, and has it at {:?}",
+                    seen.get(id)
+                ));
             }
         }
         Ok(())
@@ -406,7 +430,13 @@ impl Oracle {
             let Some(txn) = self.sent.get(&id).and_then(|s| s.txn) else { continue };
             match self.txns.get(&txn).map(|t| t.outcome) {
                 Some(Outcome::Aborted | Outcome::Open) => {
-                    return fault(format!("TX-1: {} gives {id} of transaction {txn}, which did not commit", p.name));
+                    let aborted =
+                        p.log.aborted_transactions(p.log.log_start_offset(), p.log.log_end_offset());
+                    return fault(format!(
+                        "TX-1: {} gives {id} of transaction {txn}, which did not commit; aborted {aborted:?}, holds {}",
+                        p.name,
+                        Self::tell(p)
+                    ));
                 }
                 Some(Outcome::Unknown) => self.end(txn, Outcome::Committed)?,
                 Some(Outcome::Committed) | None => {}
@@ -432,7 +462,9 @@ impl Oracle {
                 let Some((start, given)) = given.get(place) else { continue };
                 let at = self.sent.get(record).and_then(|s| s.acked_at).unwrap_or(-1);
                 if at >= *start && !given.contains(record) {
-                    return fault(format!("TX-2: transaction {id} committed, and {record} at {at} of {place:?} is not given"));
+                    return fault(format!(
+                        "TX-2: transaction {id} committed, and {record} at {at} of {place:?} is not given"
+                    ));
                 }
             }
             whole += usize::from(txn.records.len() > 1);

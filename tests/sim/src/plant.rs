@@ -30,6 +30,10 @@ pub enum Bug {
     HistoryCarriedOut,
     /// A shard whose log is not served yet is never loaded.
     LoadGivenUp,
+    /// Checkpoints of deleted topics are left to speak for new ones of their names.
+    CheckpointsOutliveTopics,
+    /// Transactions that had ended before a restart hold the last stable offset back until the next append.
+    EndedTransactionsForgotten,
 }
 
 /// Every bug.
@@ -47,4 +51,6 @@ pub const ALL: &[Bug] = &[
     Bug::MetadataNotFlushed,
     Bug::HistoryCarriedOut,
     Bug::LoadGivenUp,
+    Bug::CheckpointsOutliveTopics,
+    Bug::EndedTransactionsForgotten,
 ];

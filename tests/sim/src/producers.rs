@@ -115,7 +115,14 @@ pub struct Zombie {
 }
 
 impl World {
-    fn batch(&mut self, ids: &[u64], key: u8, producer: (i64, i16), sequence: i32, transactional: bool) -> Vec<u8> {
+    fn batch(
+        &mut self,
+        ids: &[u64],
+        key: u8,
+        producer: (i64, i16),
+        sequence: i32,
+        transactional: bool,
+    ) -> Vec<u8> {
         let timestamp = self.clock.wall_ms();
         let codec = if ids.len() > 2 { Codec::Lz4 } else { Codec::None };
         let mut builder = BatchBuilder::new(BatchConfig {
@@ -187,9 +194,7 @@ impl World {
             }
             let batch = self.batch(&pending.ids, pending.key, (producer_id, 0), pending.base_sequence, false);
             self.ops.insert(op, Op::Idempotent(who, place, pending.base_sequence));
-            let partition = place.1;
-            let produce =
-                Produce { op, topic, partition, batch, transactional_id: None, version: Version::V2 };
+            let produce = Produce { op, topic, place, batch, transactional_id: None, version: Version::V2 };
             self.produce(produce);
         }
     }
@@ -293,10 +298,8 @@ impl World {
             Stage::Ready => {
                 let txn = self.unique();
                 self.oracle.begin(txn);
-                let stage = Stage::Open {
-                    writes_left: 1 + self.rng.below(5) as u8,
-                    commit: self.rng.chance(3, 4),
-                };
+                let stage =
+                    Stage::Open { writes_left: 1 + self.rng.below(5) as u8, commit: self.rng.chance(3, 4) };
                 let t = &mut self.transactional[who];
                 (t.txn, t.doubt, t.stage) = (txn, false, stage);
                 t.added.clear();
@@ -403,18 +406,16 @@ impl World {
         let batch = self.batch(&ids, key, t.producer, sequence, true);
         let op = self.begin(Op::InTransaction(who, ids));
         self.transactional[who].op = Some(op);
-        self.produce(Produce {
-            op,
-            topic,
-            partition: place.1,
-            batch,
-            transactional_id: Some(t.id),
-            version: t.version,
-        });
+        self.produce(Produce { op, topic, place, batch, transactional_id: Some(t.id), version: t.version });
     }
 
     /// A transactional produce, or an offset commit, was answered.
-    pub fn written(&mut self, who: usize, ids: &[u64], result: Result<(Offset, bool), ErrorCode>) -> Result<(), String> {
+    pub fn written(
+        &mut self,
+        who: usize,
+        ids: &[u64],
+        result: Result<(Offset, bool), ErrorCode>,
+    ) -> Result<(), String> {
         self.transactional[who].op = None;
         match result {
             Ok((offset, _)) => {
@@ -535,7 +536,9 @@ impl World {
             }
             _ => {
                 if !doubt {
-                    if let Some(Outcome::Open | Outcome::Unknown) = self.oracle.txns.get(&txn).map(|t| t.outcome) {
+                    if let Some(Outcome::Open | Outcome::Unknown) =
+                        self.oracle.txns.get(&txn).map(|t| t.outcome)
+                    {
                         self.oracle.end(txn, Outcome::Aborted)?;
                     }
                 }
@@ -571,7 +574,7 @@ impl World {
         self.produce(Produce {
             op,
             topic,
-            partition: place.1,
+            place,
             batch,
             transactional_id: Some(zombie.id),
             version: zombie.version,

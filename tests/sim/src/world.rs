@@ -119,13 +119,9 @@ pub fn run(seed: u64, events: usize, plant: Option<Bug>) -> Result<Report, Strin
     let mut world = World::new(seed, plant);
     let result = world.all(events);
     let World { report, time, .. } = world;
-    let tail: Vec<&str> = report.trace.lines().rev().take(30).collect();
     match result {
         Ok(()) => Ok(Report { simulated_ms: time, ..report }),
-        Err(what) => {
-            let tail: Vec<&str> = tail.into_iter().rev().collect();
-            Err(format!("seed={seed}: {what}\nlast events:\n{}", tail.join("\n")))
-        }
+        Err(what) => Err(format!("seed={seed}: {what}\nevents:\n{}", report.trace)),
     }
 }
 
@@ -210,7 +206,7 @@ impl World {
 
     /// Produces.
     pub fn produce(&mut self, produce: Produce) {
-        let (op, topic, partition) = (produce.op, produce.topic.clone(), produce.partition);
+        let (op, topic, partition) = (produce.op, produce.topic.clone(), produce.place.1);
         let asked = self.ops.get(&op).cloned();
         self.log(format_args!("produce {op} to {topic}-{partition} {asked:?}"));
         if let Some(node) = &mut self.node {
@@ -300,8 +296,8 @@ impl World {
         }
         let actor = ready[self.rng.below(ready.len() as u64) as usize];
         let stepped = node.step(actor);
-        let (changes, counts) = (self.disk.changes(), node.counts);
-        self.log(format_args!("{actor:?} changes={changes} {counts:?}"));
+        let changes = self.disk.changes();
+        self.log(format_args!("{actor:?} changes={changes}"));
         if let Err(why) = stepped {
             self.mark("the metadata log's disk refused");
             self.log(format_args!("{}", why.0));
@@ -443,7 +439,8 @@ impl World {
             ("min.cleanable.dirty.ratio", "0"),
             ("file.delete.delay.ms", "1000"),
         ];
-        let plain = [("retention.ms", "-1"), ("internal.segment.bytes", "1500"), ("file.delete.delay.ms", "1000")];
+        let plain =
+            [("retention.ms", "-1"), ("internal.segment.bytes", "1500"), ("file.delete.delay.ms", "1000")];
         let bounded = [
             ("retention.bytes", "3000"),
             ("retention.ms", "-1"),
@@ -511,7 +508,8 @@ impl World {
             }
             5 => {
                 // A clock that was set.
-                let ms = (1 + self.rng.below(3_600_000) as Millis) * if self.rng.chance(1, 2) { 1 } else { -1 };
+                let ms =
+                    (1 + self.rng.below(3_600_000) as Millis) * if self.rng.chance(1, 2) { 1 } else { -1 };
                 self.clock.jump(ms);
                 self.mark("the clock jumped");
                 self.log(format_args!("the clock jumped by {ms}"));
@@ -600,7 +598,10 @@ impl World {
             self.power_at = Some(self.disk.changes() + after);
         }
         self.setup.seed = self.rng.next_u64();
-        match Node::start(&self.disk, Arc::clone(&self.clock), &self.setup) {
+        let before = self.clock.monotonic_ms();
+        let started = Node::start(&self.disk, Arc::clone(&self.clock), &self.setup);
+        self.time += self.clock.monotonic_ms() - before;
+        match started {
             Ok(node) => {
                 self.node = Some(node);
                 self.mark("the node started");
@@ -625,7 +626,8 @@ impl World {
             let count = node.partitions().count() as u64;
             if count > 0 {
                 let at = self.rng.below(count) as usize;
-                let p = node.partitions().nth(at).filter(|p| !is_internal(&p.name.topic));
+                let p =
+                    node.partitions().nth(at).filter(|p| !is_internal(&p.name.topic) && node.is_online(p));
                 let looked = p.map(|p| self.oracle.look(p)).transpose()?.unwrap_or_default();
                 if looked.aborted_passed_over > 0 {
                     self.mark("a reader passed over an aborted transaction");
@@ -666,11 +668,7 @@ impl World {
         let until = self.time + REST_MS;
         loop {
             if self.time > until {
-                let open: Vec<_> = self.node.as_ref().map(Node::transactions).unwrap_or_default();
-                return Err(format!(
-                    "nothing came to rest within {REST_MS} ms: ops {:?}, transactions {open:?}",
-                    self.ops
-                ));
+                return Err(self.unrest());
             }
             if self.node.is_none() {
                 self.start()?;
@@ -699,9 +697,32 @@ impl World {
         self.last_look()
     }
 
+    fn unrest(&self) -> String {
+        let mut what = format!("nothing came to rest within {REST_MS} ms: {:?}", self.ops);
+        let Some(node) = &self.node else { return what };
+        let _ = write!(what, "; active {}", node.is_active());
+        for t in node.transactions() {
+            let _ = write!(what, "; {} {:?}", t.transactional_id, t.state);
+        }
+        for p in node.partitions() {
+            let bounds = p.replica.bounds();
+            if bounds.last_stable_offset != bounds.log_end {
+                let _ = write!(what, "; {} stands at {bounds:?} and holds {}", p.name, Oracle::tell(p));
+            }
+        }
+        for (i, p) in self.idempotent.iter().enumerate().filter(|(_, p)| !p.is_quiet()) {
+            let _ = write!(what, "; {i} waits: {p:?}");
+        }
+        for t in self.transactional.iter().filter(|t| !t.is_quiet()) {
+            let _ = write!(what, "; {t:?}");
+        }
+        what
+    }
+
     fn is_at_rest(&self) -> bool {
         let Some(node) = &self.node else { return false };
-        let ended = |state| matches!(state, TxnState::Empty | TxnState::CompleteCommit | TxnState::CompleteAbort);
+        let ended =
+            |state| matches!(state, TxnState::Empty | TxnState::CompleteCommit | TxnState::CompleteAbort);
         node.is_active()
             && self.ops.is_empty()
             && self.idempotent.iter().all(Idempotent::is_quiet)
@@ -726,7 +747,10 @@ impl World {
             self.mark("a transaction of several records was whole at the end");
         }
         if metadata_end < self.oracle.metadata_end() {
-            return Err(format!("RA-3: the metadata ends at {metadata_end}, and {} was committed", self.oracle.metadata_end()));
+            return Err(format!(
+                "RA-3: the metadata ends at {metadata_end}, and {} was committed",
+                self.oracle.metadata_end()
+            ));
         }
         for (mark, count) in [
             ("retention took segments away", counts.retained),

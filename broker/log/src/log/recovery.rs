@@ -51,6 +51,7 @@ pub(super) fn recover(mut log: Log, clean: bool, now: Millis) -> Result<Log, Log
     let end = log.log_end;
     log.remove_snapshots(|at| at > end)?;
     log.load_producers(end, !clean)?;
+    log.seal_scanned()?;
     log.producers.on_log_start(log.log_start);
     Ok(log)
 }
@@ -205,7 +206,6 @@ impl Log {
         self.unflushed.dirs.push(self.dir.clone());
         if !clean {
             self.unflushed.dirs.push(self.parent.clone());
-            self.seal_scanned()?;
         } else {
             self.unflushed = Default::default();
         }
@@ -343,8 +343,9 @@ impl Log {
         Ok(false)
     }
 
-    /// All scanned segments but the last are sealed again once their transactions are known (`load_producers`); their
-    /// offset and time indexes are written here.
+    /// All scanned segments but the last are sealed again, once their transactions are known (`load_producers`): the
+    /// sidecar vouches for the transaction index too, and one that vouched for an empty index would have a torn one
+    /// believed (TX-1).
     fn seal_scanned(&mut self) -> Result<(), LogError> {
         let disk = self.disk.clone();
         let active = self.active().base;

@@ -78,10 +78,10 @@ pub(super) async fn reset(options: &Reset) -> Result<(), Stopped> {
     }
     if let Some(group) = group.filter(|group| !group.members.is_empty()) {
         return Err(Stopped::failure(format!(
-            "resetting group {}: it has {} members, which would go on from where they are; stop them first \
+            "resetting group {}: it has {}, which would go on from where they are; stop them first \
              (`millstream group describe {}` shows which they are)",
             options.name,
-            group.members.len(),
+            render::counted(group.members.len() as u64, "member"),
             options.name
         )));
     }

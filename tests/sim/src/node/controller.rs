@@ -7,8 +7,8 @@ use std::sync::Arc;
 use millstream_log::{LogConfig, LogDir};
 use millstream_metadata::features::{METADATA_VERSION, bootstrap};
 use millstream_metadata::{
-    Changes, ConfigDefinition, ConfigMap, ConfigResource, ConfigRules, Controller, ControllerConfig, Decision,
-    Loader, MetadataImage, Provenance, ResourceType,
+    Changes, ConfigDefinition, ConfigMap, ConfigResource, ConfigRules, Controller, ControllerConfig,
+    Decision, Loader, MetadataImage, Provenance, ResourceType,
 };
 use millstream_types::{Clock, ErrorCode, Millis, Offset, ProducerId, SeededRng, TopicIdPartition, Uuid};
 use millstream_wire::message::broker_registration_request::Listener;
@@ -20,7 +20,7 @@ use millstream_wire::record::metadata::MetadataRecord;
 
 use super::metadata_log::{Event, MetadataLog};
 use super::{Inbox, ME, Node, Reply, Stopped};
-use crate::plant::Bug;
+use crate::clock::SimClock;
 
 const HEARTBEAT_MS: Millis = 2_000;
 
@@ -55,7 +55,6 @@ pub(super) struct Task {
     broker_epoch: i64,
     next_heartbeat: Millis,
     next_id: u64,
-    started: bool,
     /// The committed records, by where they end (RA-3).
     committed: Vec<(Offset, String)>,
 }
@@ -63,8 +62,6 @@ pub(super) struct Task {
 impl Task {
     pub(super) fn new((log, loader): (MetadataLog, Loader), dirs: &[LogDir], seed: u64) -> Task {
         let mut rng = SeededRng::new(seed);
-        let clean = dirs.iter().all(LogDir::was_clean);
-        let previous = loader.image().brokers.get(&ME).filter(|_| clean).map_or(-1, |b| b.epoch);
         let registration = BrokerRegistrationRequest {
             broker_id: ME.0,
             cluster_id: "sim".to_owned(),
@@ -77,7 +74,6 @@ impl Task {
             }],
             features: millstream_metadata::brokers::supported_features(),
             log_dirs: dirs.iter().map(|d| d.identity().directory_id).collect(),
-            previous_broker_epoch: previous,
             ..Default::default()
         };
         Task {
@@ -91,8 +87,41 @@ impl Task {
             broker_epoch: -1,
             next_heartbeat: 0,
             next_id: 0,
-            started: false,
             committed: Vec::new(),
+        }
+    }
+
+    /// Whether every directory was stopped cleanly: the registration then names the one before.
+    pub(super) fn was_clean(&mut self, clean: bool) {
+        let previous = self.loader.image().brokers.get(&ME).filter(|_| clean);
+        self.registration.previous_broker_epoch = previous.map_or(-1, |b| b.epoch);
+    }
+
+    /// Begins the quorum, leads it, and reads all that is committed, before anything of it is taken up.
+    pub(super) fn begin(&mut self, clock: &SimClock) -> Result<(), Stopped> {
+        loop {
+            self.log.tick()?;
+            self.log.flush()?;
+            let mut serving = false;
+            for event in self.log.take_events() {
+                match event {
+                    Event::Committed(high_watermark) => {
+                        let committed = &mut self.committed;
+                        self.log.load_committed(high_watermark, &mut self.loader, |end, records, _, _| {
+                            committed.push((end, format!("{records:?}")));
+                        })?;
+                    }
+                    Event::Serving => serving = true,
+                    Event::Resigned => {}
+                }
+            }
+            if serving {
+                let config = ControllerConfig { cluster_id: "sim".to_owned(), ..ControllerConfig::default() };
+                let image = self.loader.image().clone();
+                self.controller = Some(Controller::new(clock.monotonic_ms(), config, image));
+                return Ok(());
+            }
+            clock.pass((self.log.next_deadline() - clock.monotonic_ms()).max(1));
         }
     }
 
@@ -126,17 +155,6 @@ pub(super) fn all_changes(image: &MetadataImage) -> Changes {
     changes
 }
 
-/// All that lies between two images, where nobody has seen what came between them.
-fn changes_between(old: &MetadataImage, new: &MetadataImage) -> Changes {
-    let mut changes = all_changes(new);
-    changes.topics_created.retain(|id| old.topics.by_id(*id).is_none());
-    for topic in old.topics.iter().filter(|t| new.topics.by_id(t.id).is_none()) {
-        changes.topics_deleted.insert(topic.id, Arc::clone(topic));
-    }
-    changes.configs = new.topics.iter().map(|t| ConfigResource::new(ResourceType::Topic, &t.name)).collect();
-    changes
-}
-
 impl Node {
     /// Asks the controller.
     pub fn control(&mut self, id: u64, request: ControlRequest) {
@@ -146,12 +164,6 @@ impl Node {
     /// The committed metadata that was seen since the last call: where each batch ends, and what it says.
     pub fn take_committed_metadata(&mut self) -> Vec<(Offset, String)> {
         std::mem::take(&mut self.control.committed)
-    }
-
-    /// The quorum begins; what is committed at once is taken up.
-    pub(super) fn control_begin(&mut self) -> Result<(), Stopped> {
-        self.control.log.tick()?;
-        self.control_settle()
     }
 
     pub(super) fn control_step(&mut self) -> Result<(), Stopped> {
@@ -178,9 +190,8 @@ impl Node {
             }
             return Ok(());
         };
-        let code = |code: Option<i16>| {
-            code.and_then(ErrorCode::from_code).unwrap_or(ErrorCode::UnknownServerError)
-        };
+        let code =
+            |code: Option<i16>| code.and_then(ErrorCode::from_code).unwrap_or(ErrorCode::UnknownServerError);
         let (records, then) = match request {
             ControlRequest::Create(request) => {
                 let Decision { records, response } =
@@ -198,11 +209,8 @@ impl Node {
             }
             ControlRequest::ProducerIds => {
                 let epoch = controller.image().brokers.get(&ME).map_or(-1, |b| b.epoch);
-                let request = AllocateProducerIdsRequest {
-                    broker_id: ME.0,
-                    broker_epoch: epoch,
-                    ..Default::default()
-                };
+                let request =
+                    AllocateProducerIdsRequest { broker_id: ME.0, broker_epoch: epoch, ..Default::default() };
                 match controller.allocate_producer_ids(&request) {
                     Ok(Decision { records, response }) => {
                         (records, Then::ProducerIds(response.producer_id_start, response.producer_id_len))
@@ -245,7 +253,7 @@ impl Node {
         }
     }
 
-    fn control_register(&mut self) -> Result<(), Stopped> {
+    pub(super) fn control_register(&mut self) -> Result<(), Stopped> {
         let now = self.clock.monotonic_ms();
         let Some(controller) = &self.control.controller else { return Ok(()) };
         if controller.image().features.is_empty() {
@@ -307,7 +315,9 @@ impl Node {
                     self.control.controller = None;
                     while let Some((_, then)) = self.control.waiting.pop_front() {
                         match then {
-                            Then::Answer(id, _) => self.control_then(Then::Answer(id, ErrorCode::NotController)),
+                            Then::Answer(id, _) => {
+                                self.control_then(Then::Answer(id, ErrorCode::NotController))
+                            }
                             Then::ProducerIds(..) => self.txns.no_producer_ids(self.clock.monotonic_ms()),
                             Then::Nothing => {}
                         }
@@ -319,7 +329,6 @@ impl Node {
     }
 
     fn control_committed(&mut self, high_watermark: Offset) -> Result<(), Stopped> {
-        let first = !std::mem::replace(&mut self.control.started, true);
         let mut images = Vec::new();
         let task = &mut self.control;
         let committed = &mut task.committed;
@@ -329,16 +338,8 @@ impl Node {
                 images.push((Arc::new(image.clone()), changes.clone()));
             }
         })?;
-        if first && self.plant != Some(Bug::HistoryCarriedOut) {
-            // What came of the history is taken up, not the history: it makes and deletes topics of one name.
-            if let Some((last, _)) = images.pop() {
-                let changes = changes_between(&self.image, &last);
-                self.apply(last, &changes)?;
-            }
-        } else {
-            for (image, changes) in images {
-                self.apply(image, &changes)?;
-            }
+        for (image, changes) in images {
+            self.apply(image, &changes)?;
         }
         while self.control.waiting.front().is_some_and(|(end, _)| *end <= high_watermark) {
             if let Some((_, then)) = self.control.waiting.pop_front() {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use millstream_group::message::{LogEntry, LogRecord};
-use millstream_group::{Answer, Caller, Config, Coordinator, Input, Outcome, Request, Token, TopicView, Topics};
+use millstream_group::{
+    Answer, Caller, Config, Coordinator, Input, Outcome, Request, Token, TopicView, Topics,
+};
 use millstream_metadata::{MetadataImage, TopicImage};
 use millstream_types::{Clock, ErrorCode, LeaderEpoch, Millis, ProducerId, Rng, SeededRng, Uuid};
 
@@ -218,7 +220,7 @@ impl Node {
     /// # Errors
     /// What differs.
     pub fn groups_match_log(&self) -> Option<Result<(), String>> {
-        if !self.groups.inbox.is_empty() {
+        if !self.groups.inbox.is_empty() || !self.txns.is_idle() {
             return None;
         }
         let mut fresh = Task::new(None).core;
@@ -257,11 +259,17 @@ impl Node {
                 );
                 let input = Input::Request { token: 1, caller: caller(&mut SeededRng::new(1), 9), request };
                 let outcomes = core.step(now, &topics, input);
-                outcomes.into_iter().flat_map(|o| o.answers).map(|(_, a)| format!("{a:?}")).collect::<Vec<_>>()
+                outcomes
+                    .into_iter()
+                    .flat_map(|o| o.answers)
+                    .map(|(_, a)| format!("{a:?}"))
+                    .collect::<Vec<_>>()
             };
             let (own, loaded) = (offsets(&mut own), offsets(&mut fresh));
             if own != loaded {
-                return Some(Err(format!("offsets of {group_id}: {own:?} in memory, {loaded:?} from the log")));
+                return Some(Err(format!(
+                    "offsets of {group_id}: {own:?} in memory, {loaded:?} from the log"
+                )));
             }
         }
         Some(Ok(()))

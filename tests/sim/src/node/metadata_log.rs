@@ -133,9 +133,7 @@ impl MetadataLog {
             election,
             log_start: log.log_start_offset(),
             log_end: log.log_end_offset(),
-            epochs: epochs
-                .map(|e| EpochStart { epoch: e.epoch, start_offset: e.start_offset })
-                .collect(),
+            epochs: epochs.map(|e| EpochStart { epoch: e.epoch, start_offset: e.start_offset }).collect(),
             snapshot: snapshots.last().copied(),
         };
         let key = ReplicaKey { id: me, directory_id: dir.identity().directory_id };
@@ -291,7 +289,9 @@ impl MetadataLog {
     fn carry_out(&mut self, output: Output) -> Result<(), Stopped> {
         let wall = self.clock.wall_ms();
         match output {
-            Output::Persist(election) => write_election(&*self.disk, &self.dir.join(QUORUM_STATE), &election)?,
+            Output::Persist(election) => {
+                write_election(&*self.disk, &self.dir.join(QUORUM_STATE), &election)?
+            }
             Output::Append(Batch { base_offset, end_offset, epoch, bytes }) => {
                 let mut bytes = bytes.to_vec();
                 header::set_base_offset(&mut bytes, base_offset);
@@ -335,11 +335,7 @@ impl MetadataLog {
     }
 }
 
-fn batch_of(
-    wall: i64,
-    records: &[MetadataRecord],
-    level: i16,
-) -> Result<Bytes, Stopped> {
+fn batch_of(wall: i64, records: &[MetadataRecord], level: i16) -> Result<Bytes, Stopped> {
     let config = BatchConfig { batch_bytes_max: i32::MAX as usize, ..Default::default() };
     let mut builder = BatchBuilder::new(config);
     for record in records {
@@ -352,8 +348,7 @@ fn batch_of(
 
 fn write_election(disk: &dyn Disk, path: &Path, election: &Election) -> Result<(), Stopped> {
     let leader = election.leader.map_or(-1, |n| n.0);
-    let (voted, directory) =
-        election.voted.map_or((-1, Uuid::default()), |key| (key.id.0, key.directory_id));
+    let (voted, directory) = election.voted.map_or((-1, Uuid::default()), |key| (key.id.0, key.directory_id));
     let text = format!("{} {leader} {voted} {directory}", election.epoch);
     durable::replace(disk, path, text.as_bytes()).map_err(stopped)
 }

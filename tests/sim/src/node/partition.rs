@@ -92,11 +92,15 @@ impl<W> Partition<W> {
         (me, broker_epoch): (NodeId, i64),
         place: Place,
         dir: usize,
-        log: Log,
+        mut log: Log,
         config: ReplicaConfig,
         checkpoint: Offset,
         plant: Option<Bug>,
     ) -> Partition<W> {
+        // Recovery cannot know which ended transactions are below the high watermark, and it need not rise again.
+        if plant != Some(Bug::EndedTransactionsForgotten) {
+            log.on_high_watermark(checkpoint);
+        }
         let replica = millstream_replica::Partition::new(me, broker_epoch, config, ends(&log), checkpoint);
         let purgatory = Purgatory::new(replica.bounds());
         let (name, flush_mode) = (log.partition().clone(), config.flush_mode);
@@ -159,8 +163,7 @@ impl<W> Partition<W> {
     ) -> Result<Produced, ErrorCode> {
         let leader_epoch = self.replica.check_append(Acks::All)?;
         let cx = AppendContext { leader_epoch, origin: AppendOrigin::Coordinator, now: wall };
-        let info =
-            self.log.append_marker(marker, transaction_version, &cx).map_err(|e| e.error_code())?;
+        let info = self.log.append_marker(marker, transaction_version, &cx).map_err(|e| e.error_code())?;
         Ok(self.appended(now, info, fx))
     }
 

@@ -70,6 +70,9 @@ impl Node {
                 }
             }
         }
+        if !changes.topics_deleted.is_empty() && self.plant != Some(Bug::CheckpointsOutliveTopics) {
+            self.checkpoint();
+        }
         for at in &changes.partitions {
             let Some(topic) = image.topics.by_id(at.topic_id) else { continue };
             let Some(state) = image.topics.partition(at.topic_id, at.partition) else { continue };
@@ -142,8 +145,7 @@ impl Node {
         let checkpoint = self.dirs[dir].checkpoints().high_watermarks.get(name).unwrap_or(0);
         let checkpoint = checkpoint.min(log.log_end_offset()).max(log.log_start_offset());
         let me = (ME, self.control.broker_epoch());
-        let replica =
-            Partition::new(me, place, dir, log, replica_config(&config), checkpoint, self.plant);
+        let replica = Partition::new(me, place, dir, log, replica_config(&config), checkpoint, self.plant);
         self.names.insert(Arc::clone(&name.topic), place.0);
         self.partitions.insert(place, replica);
         Ok(())

@@ -47,10 +47,10 @@ pub struct MarkerPlace {
 pub struct Produce {
     /// The client's name for it.
     pub op: u64,
-    /// The topic.
+    /// The topic's name.
     pub topic: String,
-    /// The partition.
-    pub partition: i32,
+    /// The topic's id and the partition.
+    pub place: Place,
     /// The batch.
     pub batch: Vec<u8>,
     /// The transactional id, where it is in a transaction.
@@ -93,6 +93,10 @@ impl Task {
             // Apart from the clients' own.
             next_token: 1 << 48,
         }
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.inbox.is_empty()
     }
 
     pub(super) fn is_ready(&self, now: Millis) -> bool {
@@ -144,7 +148,7 @@ impl Node {
             let _ = self.after();
             return;
         };
-        let found = self.partition(&produce.topic, produce.partition);
+        let found = self.partitions.get(&produce.place);
         let producer = (header.producer_id, header.producer_epoch);
         let open = found.is_none_or(|p| p.log.has_ongoing_txn(producer.0, producer.1));
         if open || self.plant == Some(Bug::WriteOutsideTransaction) {
@@ -152,7 +156,7 @@ impl Node {
             let _ = self.after();
             return;
         }
-        let partitions = Partitions::from([(produce.topic.clone(), [produce.partition].into())]);
+        let partitions = Partitions::from([(produce.topic.clone(), [produce.place.1].into())]);
         let version = produce.version;
         self.verify(id, producer, version, partitions, Verified::Produce(Box::new(produce)));
     }
@@ -232,8 +236,7 @@ impl Node {
 
     fn try_append(&mut self, mut produce: Produce) -> Result<Option<Box<Awaited>>, ErrorCode> {
         let now = self.now();
-        let id = self.names.get(&*produce.topic).copied().ok_or(ErrorCode::UnknownTopicOrPartition)?;
-        let partition = self.partitions.get_mut(&(id, produce.partition));
+        let partition = self.partitions.get_mut(&produce.place);
         let partition = partition.ok_or(ErrorCode::UnknownTopicOrPartition)?;
         let limits = partition.log.config().limits(now.0, Origin::Client);
         let mut scratch = Decompressor::new(BATCH_UNCOMPRESSED_BYTES_MAX);
