@@ -1,6 +1,7 @@
 //! Transactions across the end of the broker, clean and by `kill -9`, at each of their steps: TX-1, TX-2, TX-3.
 
 use std::path::Path;
+use std::time::Duration;
 
 use millstream_testkit::records::{topic, unique};
 use millstream_testkit::{Process, run};
@@ -95,5 +96,33 @@ fn a_transaction_that_a_dead_producer_left_open_is_ended_by_its_successor_after_
             assert_eq!(next.end(&mut raw, true).await, ErrorCode::None);
         }
         assert_eq!(committed(&mut raw, &a).await, ["0", "1", "2"]);
+    });
+}
+
+#[test]
+fn what_was_stable_is_stable_after_a_kill_though_nobody_writes() {
+    run(async {
+        let data = tempfile::tempdir().unwrap();
+        let settings = ["log.flush.offset.checkpoint.interval.ms=1"];
+        let program = Path::new(env!("CARGO_BIN_EXE_millstream-broker"));
+        let mut broker = Process::on(program, data.path(), &settings);
+        let name = topic(&broker.cluster(), 1).await;
+        let mut raw = Raw::connect(broker.address()).await;
+        let place = Place::of(&mut raw, &name, 0).await;
+        let mut txn = Txn::init(&mut raw, "the-id", 60_000).await;
+        assert_eq!(txn.send(&mut raw, &place, "1").await, ErrorCode::None);
+        assert_eq!(txn.end(&mut raw, true).await, ErrorCode::None);
+        // The high watermark that the next start finds is the log's end: the record and its marker.
+        let checkpoint = data.path().join("replication-offset-checkpoint");
+        let written =
+            || std::fs::read_to_string(&checkpoint).is_ok_and(|c| c.contains(&format!("{name} 0 2")));
+        while !written() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        broker.kill();
+        broker.start_again();
+        let mut raw = Raw::connect(broker.address()).await;
+        let stable = tokio::time::timeout(Duration::from_secs(30), committed(&mut raw, &place)).await;
+        assert_eq!(stable.expect("TX-4: the last stable offset stays below the end"), ["1"]);
     });
 }
