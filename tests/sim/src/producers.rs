@@ -223,7 +223,6 @@ impl World {
                     self.oracle.acked(*id, offset + i as Offset)?;
                 }
             }
-            Err(ErrorCode::UnknownTopicOrPartition) => _ = self.idempotent[who].lanes.remove(&place),
             Err(error) => {
                 if error == ErrorCode::DuplicateSequenceNumber {
                     lane.queue.remove(at);
