@@ -14,7 +14,7 @@ use millstream_types::{ErrorCode, LeaderEpoch, Millis, ProducerId, Uuid};
 use tokio::sync::oneshot;
 
 use crate::broker::Broker;
-use crate::coordinator_log::{CoordinatorLog, Replayed, replay, when_serving};
+use crate::coordinator_log::{CoordinatorLog, Replayed, is_behind, replay, when_serving};
 use crate::partition::Partition;
 
 /// The longest the thread sleeps without looking at time-outs, in milliseconds.
@@ -205,6 +205,14 @@ impl Task {
     }
 
     fn lead(&mut self, shard: i32, epoch: LeaderEpoch, partition: Arc<Partition>) {
+        if is_behind(&partition) {
+            let sender = self.sender.clone();
+            let again = Arc::clone(&partition);
+            when_serving(&partition, move || {
+                let _ = sender.send(Message::Lead { shard, epoch, partition: Arc::clone(&again) });
+            });
+            return;
+        }
         if !self.log.may_lead(shard, epoch, &partition) {
             return;
         }
@@ -220,15 +228,7 @@ impl Task {
             });
         });
         if let Err(error) = read {
-            if error == ErrorCode::OffsetNotAvailable {
-                let sender = self.sender.clone();
-                let again = Arc::clone(&partition);
-                when_serving(&partition, move || {
-                    let _ = sender.send(Message::Lead { shard, epoch, partition: Arc::clone(&again) });
-                });
-            } else {
-                tracing::error!(shard, %error, "a shard of __consumer_offsets cannot be loaded");
-            }
+            tracing::error!(shard, %error, "a shard of __consumer_offsets cannot be loaded");
             return;
         }
         self.log.lead(shard, partition);
