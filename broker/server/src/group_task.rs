@@ -65,7 +65,6 @@ impl Groups {
                 replies: std::collections::BTreeMap::new(),
                 next_token: 0,
                 expired_ms: broker.clock.wall_ms(),
-                sender: own,
                 broker,
             };
             task.run(&inbox.0);
@@ -137,7 +136,6 @@ impl Topics for ImageTopics {
 
 struct Task {
     broker: Arc<Broker>,
-    sender: Sender<Message>,
     core: Coordinator,
     log: CoordinatorLog<Vec<(Token, Answer)>>,
     replies: std::collections::BTreeMap<Token, oneshot::Sender<Answer>>,
