@@ -2,7 +2,7 @@
 # The demo: writes N invoices, runs the store-invoices pipeline over them, and holds what came out against a recount by
 # other code. MILLSTREAM names the program, COUNT_ROWS the counter of Parquet rows (left out where it is not built).
 set -euo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../../.."
 n="${N:-300000}" seed="${SEED:-1}" dir="$(realpath -m "${DEMO:-demo}")"
 millstream="${MILLSTREAM:-target/release/millstream}" count_rows="${COUNT_ROWS:-}"
 rm -rf "$dir"
@@ -17,5 +17,5 @@ if [ -t 1 ] && command -v script > /dev/null; then
 else
     "${run[@]}" | tee "$dir/run.log"
 fi
-bash tests/e2e/reconcile.sh "$dir/input" "$dir" "$count_rows"
+bash tests/e2e/store-invoices/reconcile.sh "$dir/input" "$dir" "$count_rows"
 echo "Parquet files: $dir/lake   revenue table: $dir/warehouse.db   dead letters: topic dead_letter in $dir/data"
