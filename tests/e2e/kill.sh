@@ -22,7 +22,7 @@ run() {
 whole() {
     local out="$1" what="$2"
     if ! run "$out"; then echo "FAIL: $what: the last run failed"; tail -20 "$out/run.err"; return 1; fi
-    if ! bash tests/e2e/reconcile.sh "$work/input" "$out" "$count_rows" > "$out/reconcile.log" 2>&1; then
+    if ! bash tests/e2e/store-invoices/reconcile.sh "$work/input" "$out" "$count_rows" > "$out/reconcile.log" 2>&1; then
         echo "FAIL: $what"; cat "$out/reconcile.log"; tail -20 "$out/run.log" "$out/run.err"; return 1
     fi
     echo "$what: $(grep '^recount' "$out/reconcile.log")"

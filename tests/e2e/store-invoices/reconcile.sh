@@ -4,7 +4,7 @@
 set -euo pipefail
 input="$1" work="$2" count_rows="${3:-}"
 here="$(cd "$(dirname "$0")" && pwd)"
-python3 "$here/recount.py" "$input" --windows "$work/windows.csv" > "$work/recount.json"
+python3 "$here/../recount.py" "$input" --windows "$work/windows.csv" > "$work/recount.json"
 unique=$(jq .unique "$work/recount.json")
 cents() { awk -v x="$1" 'BEGIN { n = split(x, p, "."); f = substr((n > 1 ? p[2] : "") "00", 1, 2); printf "%s%s", p[1], f }'; }
 expected=$(cents "$(jq -r .revenue "$work/recount.json")")
