@@ -14,6 +14,21 @@ pub struct Arguments {
 /// The commands.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
+    /// Run a pipeline, with its broker where the file says `embedded`
+    ///
+    /// Ends with 0 when a finite input is done, 1 on a failure, 2 where the file has faults.
+    #[command(
+        after_help = "Example: millstream run pipeline.yaml --data /var/lib/millstream --set topics.invoices.partitions=60"
+    )]
+    Run(Run),
+    /// Find every fault of a pipeline file, with its place
+    ///
+    /// Ends with 0 where there is none, else 2.
+    #[command(after_help = "Example: millstream validate pipeline.yaml --format json")]
+    Validate(Validate),
+    /// Show what a pipeline becomes: stages, topics, groups, state, promises
+    #[command(after_help = "Example: millstream plan pipeline.yaml")]
+    Plan(Plan),
     /// Make input to try a pipeline on
     #[command(subcommand)]
     Generate(Generate),
@@ -69,4 +84,60 @@ pub struct Invoices {
     /// How many stores
     #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub stores: u32,
+}
+
+/// Options of `run`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Run {
+    /// The pipeline's file
+    pub file: PathBuf,
+    /// Where the embedded broker and compiled functions are kept [default: .millstream beside the file]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Change a value of the file; may be given many times
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub set: Vec<String>,
+    /// Let Kafka clients talk to the embedded broker
+    #[arg(long, value_name = "HOST:PORT")]
+    pub listen: Option<String>,
+    /// A setting of the embedded broker, by Kafka's names; may be given many times
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub broker_set: Vec<String>,
+    /// This worker's name: kept over restarts, its own among the pipeline's workers
+    #[arg(long, default_value = "0")]
+    pub instance: String,
+}
+
+/// Options of `validate`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Validate {
+    /// The pipeline's file
+    pub file: PathBuf,
+    /// Change a value of the file; may be given many times
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub set: Vec<String>,
+    /// How faults are printed
+    #[arg(long, value_enum, default_value_t = ValidateFormat::Text)]
+    pub format: ValidateFormat,
+}
+
+/// How faults are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ValidateFormat {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+    /// For code review tools
+    Sarif,
+}
+
+/// Options of `plan`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Plan {
+    /// The pipeline's file
+    pub file: PathBuf,
+    /// Change a value of the file; may be given many times
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub set: Vec<String>,
 }

@@ -5,6 +5,7 @@ pub mod args;
 pub mod cmd;
 pub mod exit;
 pub mod generate;
+pub mod pipeline;
 pub mod render;
 
 use clap::Parser;
@@ -22,6 +23,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let outcome = match parsed.command {
+        args::Command::Run(options) => pipeline::run(&options),
+        args::Command::Validate(options) => pipeline::validate(&options),
+        args::Command::Plan(options) => pipeline::plan(&options),
         args::Command::Generate(args::Generate::Invoices(options)) => generate::command(&options),
         args::Command::Broker(options) => return cmd::broker::command(options),
         args::Command::Topic(verb) => cmd::topic::command(verb),

@@ -177,6 +177,15 @@ impl<F: Fn() + Send + Sync + 'static> Wake for Then<F> {
     }
 }
 
+/// Whether a log holds records that are not committed yet. A shard is loaded only when it does not: what is appended is
+/// committed later (after a start, or where a later append failed), and memory would never hear of it.
+pub fn is_behind(partition: &Arc<Partition>) -> bool {
+    partition.look(|log, replica| {
+        let led = replica.check_leader(None).is_ok();
+        led && !log.is_failed() && replica.bounds().high_watermark < log.log_end_offset()
+    })
+}
+
 /// Calls `then`, from any thread, when all that the partition's log holds now is committed: before that a new leader
 /// gives nothing out (RP-4), and its shard cannot be loaded.
 pub fn when_serving(partition: &Arc<Partition>, then: impl Fn() + Send + Sync + 'static) {

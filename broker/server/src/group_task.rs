@@ -14,7 +14,7 @@ use millstream_types::{ErrorCode, LeaderEpoch, Millis, ProducerId, Uuid};
 use tokio::sync::oneshot;
 
 use crate::broker::Broker;
-use crate::coordinator_log::{CoordinatorLog, Replayed, replay, when_serving};
+use crate::coordinator_log::{CoordinatorLog, Replayed, is_behind, replay, when_serving};
 use crate::partition::Partition;
 
 /// The longest the thread sleeps without looking at time-outs, in milliseconds.
@@ -59,12 +59,12 @@ impl Groups {
             let own = sender.clone();
             let notify = move |shard| _ = sender.send(Message::Committed(shard));
             let task = Task {
+                sender: own,
                 core: Coordinator::new(config),
                 log: CoordinatorLog::new(Arc::new(notify)),
                 replies: std::collections::BTreeMap::new(),
                 next_token: 0,
                 expired_ms: broker.clock.wall_ms(),
-                sender: own,
                 broker,
             };
             task.run(&inbox.0);
@@ -203,6 +203,14 @@ impl Task {
     }
 
     fn lead(&mut self, shard: i32, epoch: LeaderEpoch, partition: Arc<Partition>) {
+        if is_behind(&partition) {
+            let sender = self.sender.clone();
+            let again = Arc::clone(&partition);
+            when_serving(&partition, move || {
+                let _ = sender.send(Message::Lead { shard, epoch, partition: Arc::clone(&again) });
+            });
+            return;
+        }
         if !self.log.may_lead(shard, epoch, &partition) {
             return;
         }
@@ -218,15 +226,7 @@ impl Task {
             });
         });
         if let Err(error) = read {
-            if error == ErrorCode::OffsetNotAvailable {
-                let sender = self.sender.clone();
-                let again = Arc::clone(&partition);
-                when_serving(&partition, move || {
-                    let _ = sender.send(Message::Lead { shard, epoch, partition: Arc::clone(&again) });
-                });
-            } else {
-                tracing::error!(shard, %error, "a shard of __consumer_offsets cannot be loaded");
-            }
+            tracing::error!(shard, %error, "a shard of __consumer_offsets cannot be loaded");
             return;
         }
         self.log.lead(shard, partition);

@@ -17,7 +17,7 @@ use millstream_wire::record::txn::{TransactionKey, TransactionValue};
 use tokio::sync::oneshot;
 
 use crate::broker::Broker;
-use crate::coordinator_log::{CoordinatorLog, KeyValue, Replayed, replay, when_serving};
+use crate::coordinator_log::{CoordinatorLog, KeyValue, Replayed, is_behind, replay, when_serving};
 use crate::partition::Partition;
 use crate::waiter::Waiter;
 
@@ -221,6 +221,14 @@ impl Task {
     }
 
     fn lead(&mut self, shard: i32, epoch: LeaderEpoch, partition: Arc<Partition>) {
+        if is_behind(&partition) {
+            let sender = self.sender.clone();
+            let again = Arc::clone(&partition);
+            when_serving(&partition, move || {
+                let _ = sender.send(Message::Lead { shard, epoch, partition: Arc::clone(&again) });
+            });
+            return;
+        }
         if !self.log.may_lead(shard, epoch, &partition) {
             return;
         }
@@ -245,15 +253,7 @@ impl Task {
             }
         });
         if let Err(error) = read {
-            if error == ErrorCode::OffsetNotAvailable {
-                let sender = self.sender.clone();
-                let again = Arc::clone(&partition);
-                when_serving(&partition, move || {
-                    let _ = sender.send(Message::Lead { shard, epoch, partition: Arc::clone(&again) });
-                });
-            } else {
-                tracing::error!(shard, %error, "a shard of __transaction_state cannot be loaded");
-            }
+            tracing::error!(shard, %error, "a shard of __transaction_state cannot be loaded");
             return;
         }
         if unread > 0 {

@@ -143,8 +143,9 @@ fn verdict(
     match (t.state, version) {
         (TxnState::Ongoing, _) if again => Verdict::Answer(ErrorCode::ProducerFenced),
         (TxnState::Ongoing, _) => Verdict::Decide,
-        // The work goes on; a version 1 client tries again until it is complete.
-        (state, _) if state.is_preparing() && state == asked => {
+        // The work goes on; the client tries again until it is complete. That is so for the opposite too, which a
+        // version 2 client may ask of its next transaction before the markers of this one are written.
+        (state, _) if state.is_preparing() && (state == asked || !again) => {
             Verdict::Answer(ErrorCode::ConcurrentTransactions)
         }
         (TxnState::CompleteCommit, Version::V1) if commit => Verdict::Again,

@@ -236,6 +236,10 @@ pub struct ConsumerConfig {
     pub group_id: Option<String>,
     /// The name of a static member (`group.instance.id`).
     pub instance_id: Option<String>,
+    /// The member's id under KIP-848, where the application keeps one over restarts: a member that died comes back as
+    /// itself at once, instead of waiting until the broker gives the dead one up. No two living members may have it.
+    /// `None` makes a new one.
+    pub member_id: Option<String>,
     /// Which protocol to speak (`group.protocol`).
     pub protocol: GroupProtocol,
     /// The broker's assignor under KIP-848 (`group.remote.assignor`); `None` leaves it to the broker.
@@ -282,6 +286,7 @@ impl Default for ConsumerConfig {
         ConsumerConfig {
             group_id: None,
             instance_id: None,
+            member_id: None,
             protocol: GroupProtocol::Auto,
             remote_assignor: None,
             assignors: vec![Assignor::CooperativeSticky],

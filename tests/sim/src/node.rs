@@ -450,17 +450,27 @@ impl Node {
         }
     }
 
-    /// Waits until a shard can be read, where that is all that is amiss.
-    fn lead_later(&mut self, place: Place, shard: i32, error: ErrorCode) {
-        if error != ErrorCode::OffsetNotAvailable || self.plant == Some(Bug::LoadGivenUp) {
-            return;
+    /// Whether a shard has to wait until all that its log holds is committed: what is appended is committed later, and
+    /// memory would never hear of it (RP-4). It is led again then.
+    fn lead_later(&mut self, place: Place, shard: i32) -> bool {
+        let Some(partition) = self.partitions.get_mut(&place) else { return false };
+        let bounds = partition.replica.bounds();
+        let led = partition.replica.check_leader(None).is_ok() && !partition.log.is_failed();
+        if !led || bounds.high_watermark >= bounds.log_end {
+            return false;
         }
-        let Some(partition) = self.partitions.get_mut(&place) else { return };
-        let end = partition.log.log_end_offset();
+        let serves = partition.replica.check_serving(None).is_ok();
+        match self.plant {
+            Some(Bug::LoadGivenUp) if !serves => return true,
+            Some(Bug::LoadedTooEarly) if serves => return false,
+            _ => {}
+        }
         self.counts.loads_waited += 1;
-        if let Some(waiter) = partition.wait_for_commit(Waiter::Lead(place, shard), end, &mut self.fx) {
+        let who = Waiter::Lead(place, shard);
+        if let Some(waiter) = partition.wait_for_commit(who, bounds.log_end, &mut self.fx) {
             self.fx.wake.push(waiter);
         }
+        true
     }
 
     fn acknowledge(&mut self, awaited: &Awaited) {

@@ -30,6 +30,8 @@ pub enum Bug {
     HistoryCarriedOut,
     /// A shard whose log is not served yet is never loaded.
     LoadGivenUp,
+    /// A shard goes back to its log before all that was appended to it is committed.
+    LoadedTooEarly,
     /// Checkpoints of deleted topics are left to speak for new ones of their names.
     CheckpointsOutliveTopics,
     /// Transactions that had ended before a restart hold the last stable offset back until the next append.
@@ -51,6 +53,7 @@ pub const ALL: &[Bug] = &[
     Bug::MetadataNotFlushed,
     Bug::HistoryCarriedOut,
     Bug::LoadGivenUp,
+    Bug::LoadedTooEarly,
     Bug::CheckpointsOutliveTopics,
     Bug::EndedTransactionsForgotten,
 ];

@@ -30,6 +30,9 @@ struct Pending {
 struct Lane {
     topic: String,
     next_sequence: i32,
+    /// Whether a batch of it was acknowledged: a broker takes any sequence of a producer that it does not know, so
+    /// the first batch goes alone.
+    known: bool,
     queue: VecDeque<Pending>,
 }
 
@@ -181,7 +184,8 @@ impl World {
         // What is not known to be there is sent, in order.
         let mut due = Vec::new();
         for (place, lane) in &mut self.idempotent[who].lanes {
-            for pending in lane.queue.iter_mut().filter(|p| p.sent.is_none()) {
+            let together = if lane.known { usize::MAX } else { 1 };
+            for pending in lane.queue.iter_mut().take(together).filter(|p| p.sent.is_none()) {
                 self.next += 1;
                 pending.sent = Some(self.next);
                 due.push((self.next, *place, lane.topic.clone(), pending.clone()));
@@ -210,6 +214,7 @@ impl World {
         let Some(at) = lane.queue.iter().position(|p| p.base_sequence == sequence) else { return Ok(()) };
         match result {
             Ok((offset, duplicate)) => {
+                lane.known = true;
                 let pending = lane.queue.remove(at).expect("it was just found");
                 if duplicate {
                     self.mark("a batch was sent again and known");
@@ -218,7 +223,6 @@ impl World {
                     self.oracle.acked(*id, offset + i as Offset)?;
                 }
             }
-            Err(ErrorCode::UnknownTopicOrPartition) => _ = self.idempotent[who].lanes.remove(&place),
             Err(error) => {
                 if error == ErrorCode::DuplicateSequenceNumber {
                     lane.queue.remove(at);

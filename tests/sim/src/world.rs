@@ -515,7 +515,7 @@ impl World {
                 self.log(format_args!("the clock jumped by {ms}"));
                 Ok(())
             }
-            6 => {
+            6 if self.full_until.is_none() => {
                 let used = u64::MAX - self.disk.free_bytes(&dir_path(0)).unwrap_or(u64::MAX);
                 self.disk.set_capacity(used + self.rng.below(400));
                 self.full_until = Some(self.time + 3_000);

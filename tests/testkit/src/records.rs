@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use millstream_client::admin::NewTopic;
 use millstream_client::{
-    Admin, Cluster, Consumer, ConsumerConfig, Isolation, OffsetReset, Producer, ProducerConfig, ProducerRecord,
+    Admin, Cluster, Consumer, ConsumerConfig, Isolation, OffsetReset, Producer, ProducerConfig,
+    ProducerRecord,
 };
 use millstream_types::TopicPartition;
 
@@ -70,7 +71,8 @@ pub async fn read_all(
     topic: &Arc<str>,
     isolation: Isolation,
 ) -> BTreeMap<TopicPartition, Vec<String>> {
-    let config = ConsumerConfig { offset_reset: OffsetReset::Earliest, isolation, ..ConsumerConfig::default() };
+    let config =
+        ConsumerConfig { offset_reset: OffsetReset::Earliest, isolation, ..ConsumerConfig::default() };
     let consumer = Consumer::new(cluster, config);
     let mut consumer = consumer.unwrap_or_else(|e| panic!("a test's consumer: {e}"));
     let described = Admin::new(cluster).describe_topic(topic).await;

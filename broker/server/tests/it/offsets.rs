@@ -9,7 +9,7 @@ use millstream_wire::message::offset_for_leader_epoch_request::{
 };
 use millstream_wire::message::{ListOffsetsRequest, OffsetForLeaderEpochRequest};
 
-use crate::raw::{Place, Raw, batch, code, found};
+use crate::raw::{Place, Raw, batch, batch_at, code, found};
 
 pub async fn list(raw: &mut Raw, place: &Place, timestamp: i64, isolation: i8, version: i16) -> (i64, i64) {
     let request = ListOffsetsRequest {
@@ -44,7 +44,7 @@ fn offsets_are_found_by_time_and_by_name_in_every_version() {
         }
         // Timestamps 1000, 1001, 1002 in each of three batches.
         for _ in 0..3 {
-            raw.produce(&place, batch(&["a", "b", "c"], Default::default()), 9).await;
+            raw.produce(&place, batch_at(1_000, &["a", "b", "c"], Default::default()), 9).await;
         }
         for version in 1..=10 {
             for isolation in [0, 1] {

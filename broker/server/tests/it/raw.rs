@@ -1,7 +1,7 @@
 //! A connection on which a test says every byte itself, and the requests that most tests make.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use millstream_batch::{BatchBuilder, BatchConfig, Decompressor, RecordRef, batches};
@@ -176,12 +176,18 @@ pub fn fetch_request(from: &Place, offset: i64, version: i16) -> FetchRequest {
     }
 }
 
-/// A batch of values.
+/// A batch of values of now.
 pub fn batch(values: &[&str], config: BatchConfig) -> Records {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
+    batch_at(now, values, config)
+}
+
+/// A batch of values, a millisecond apart.
+pub fn batch_at(from: i64, values: &[&str], config: BatchConfig) -> Records {
     let mut builder = BatchBuilder::new(BatchConfig { batch_bytes_max: 64 << 20, ..config });
     for (i, value) in values.iter().enumerate() {
         let record =
-            RecordRef { timestamp: 1_000 + i as i64, key: None, value: Some(value.as_bytes()), headers: &[] };
+            RecordRef { timestamp: from + i as i64, key: None, value: Some(value.as_bytes()), headers: &[] };
         builder.append(&record).unwrap();
     }
     Records::Bytes(builder.build().unwrap())

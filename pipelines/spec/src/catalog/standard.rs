@@ -105,14 +105,52 @@ static HTTP_SOURCE: &[Field] = &[
     Field::required("listen", Kind::Text, "The address, as 0.0.0.0:8085."),
     Field::required("path", Kind::Text, "The path that records are posted to."),
     Field::optional("ack", Kind::Word(&["on_commit"]), "on_commit", "When a request is answered."),
-    Field::optional("remember", DURATION, "48h", "How long idempotency keys are remembered."),
     Field::optional(
-        "idempotency_field",
-        Kind::Text,
-        "",
-        "The field that stands for the key without an Idempotency-Key header.",
+        "remember",
+        Kind::Duration(60_000, 2_592_000_000),
+        "48h",
+        "How long idempotency keys are remembered.",
     ),
-    Field::optional("max_body", Kind::Size(1, 64 << 20), "1MiB", "The longest body."),
+    Field::optional(
+        "remember_max",
+        Kind::Int(1, 1_000_000_000),
+        "1000000",
+        "How many keys are remembered at most.",
+    ),
+    Field::optional("idempotency_header", Kind::Text, "Idempotency-Key", "The header that names a request."),
+    Field::optional(
+        "id_fields",
+        Kind::List(&Kind::Name, 0),
+        "[]",
+        "Top-level fields of a record that name it together, where the request has no such header.",
+    ),
+    Field::optional("max_body", Kind::Size(64, 64 << 20), "1MiB", "The longest body."),
+    Field::optional(
+        "max_in_flight",
+        Kind::Size(64, 16 << 30),
+        "64MiB",
+        "Bytes that wait for their commit at most.",
+    ),
+    Field::optional("max_connections", Kind::Int(1, 1_000_000), "1024", "Connections at once at most."),
+    Field::optional(
+        "read_timeout",
+        Kind::Duration(100, 3_600_000),
+        "30s",
+        "How long a request may take to come in.",
+    ),
+    Field::optional(
+        "answer_timeout",
+        Kind::Duration(100, 3_600_000),
+        "30s",
+        "How long a commit may take before the peer is told to ask again.",
+    ),
+    Field::optional(
+        "retry_after",
+        Kind::Duration(1_000, 3_600_000),
+        "1s",
+        "When a peer that is turned away shall ask again.",
+    ),
+    Field::optional("token", Kind::Secret, "", "The bearer token that requests must have."),
 ];
 
 static FILE_TABLE: &[Field] = &[

@@ -54,7 +54,8 @@ impl Member {
 pub(crate) async fn run(core: &Arc<Core>, membership: &Arc<Membership>) -> Ended {
     let mut member = Member::new();
     // The member chooses its own id (KIP-1082).
-    let id: Arc<str> = core.cluster.random_uuid().to_string().into();
+    let own = core.config.member_id.as_deref().map(Arc::from);
+    let id: Arc<str> = own.unwrap_or_else(|| core.cluster.random_uuid().to_string().into());
     membership.set_member(id, -1);
     loop {
         let woken = membership.wake.notified();

@@ -149,10 +149,10 @@ impl Node {
     }
 
     fn groups_lead(&mut self, shard: i32, place: Place, epoch: LeaderEpoch) {
-        let entries = match self.group_entries(place) {
-            Ok(entries) => entries,
-            Err(error) => return self.lead_later(place, shard, error),
-        };
+        if self.lead_later(place, shard) {
+            return;
+        }
+        let Ok(entries) = self.group_entries(place) else { return };
         let Some(partition) = self.partitions.get(&place) else { return };
         self.groups.log.lead(shard, partition);
         self.groups_input(Input::Load { shard, epoch, entries });

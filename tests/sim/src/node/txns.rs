@@ -321,10 +321,10 @@ impl Node {
     }
 
     fn txns_lead(&mut self, shard: i32, place: Place, epoch: LeaderEpoch) {
-        let records = match self.txn_records(place) {
-            Ok(records) => records,
-            Err(error) => return self.lead_later(place, shard, error),
-        };
+        if self.lead_later(place, shard) {
+            return;
+        }
+        let Ok(records) = self.txn_records(place) else { return };
         let Some(partition) = self.partitions.get(&place) else { return };
         self.txns.log.lead(shard, partition);
         self.txns_input(Input::Load { shard, epoch, records });

@@ -1,0 +1,149 @@
+//! The commands about a pipeline file: `run`, `dev`, `validate`, `plan`. Each opens the file the same way; `run` starts the
+//! broker inside this process where the file says `embedded`. Never enters: what a pipeline does (`millstream-worker`).
+
+mod embedded;
+mod live;
+mod reconcile;
+
+use std::path::Path;
+
+use millstream_plan::Lock;
+use millstream_spec::ast::Broker;
+use millstream_spec::render;
+use millstream_worker::{Opened, Options, WorkerError};
+
+use crate::args::{Plan, Run, Validate, ValidateFormat};
+use crate::exit::{Exit, Failure};
+
+fn usage(text: String) -> Failure {
+    Failure { exit: Exit::Usage, text }
+}
+
+fn failed(text: String) -> Failure {
+    Failure { exit: Exit::Failure, text }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    let built = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+    built.map_err(|error| failed(format!("starting {threads} threads: {error}")))
+}
+
+/// Opens a file and checks all its parts.
+fn open(runtime: &tokio::runtime::Runtime, file: &Path, sets: &[String]) -> Result<Opened, Failure> {
+    let opened = millstream_worker::open(file, sets);
+    let mut opened = opened.map_err(|error| usage(format!("reading {}: {error}", file.display())))?;
+    runtime.block_on(millstream_worker::validate::parts(&mut opened));
+    Ok(opened)
+}
+
+/// The faults on standard error; an exit where there are errors.
+fn refuse_faults(opened: &Opened) -> Result<(), Failure> {
+    let shown = render::text(&opened.diagnostics, &opened.sources);
+    if !shown.is_empty() {
+        eprintln!("{}", shown.trim_end());
+    }
+    match opened.diagnostics.has_errors() {
+        true => Err(usage("the pipeline has faults and was not run".to_owned())),
+        false => Ok(()),
+    }
+}
+
+/// `millstream validate`: 0 where the file is good, 2 where it is not.
+pub fn validate(options: &Validate) -> Result<(), Failure> {
+    let runtime = runtime()?;
+    let opened = open(&runtime, &options.file, &options.set)?;
+    let shown = match options.format {
+        ValidateFormat::Text => render::text(&opened.diagnostics, &opened.sources),
+        ValidateFormat::Json => render::json(&opened.diagnostics, &opened.sources),
+        ValidateFormat::Sarif => render::sarif(&opened.diagnostics, &opened.sources),
+    };
+    if !shown.is_empty() {
+        println!("{}", shown.trim_end());
+    }
+    match opened.diagnostics.has_errors() {
+        true => Err(usage(format!("{} has faults", options.file.display()))),
+        false => Ok(()),
+    }
+}
+
+/// `millstream plan`: stages, topics, groups, state, and what an edit would do to what has run.
+pub fn plan(options: &Plan) -> Result<(), Failure> {
+    let runtime = runtime()?;
+    let opened = open(&runtime, &options.file, &options.set)?;
+    refuse_faults(&opened)?;
+    let Some((_, job)) = &opened.parts else { return Err(usage("there is no pipeline".to_owned())) };
+    println!("{}", millstream_plan::explain(job).trim_end());
+    Ok(())
+}
+
+/// `millstream run` and `millstream dev`.
+pub fn run(options: &Run) -> Result<(), Failure> {
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("MILLSTREAM_LOG")
+                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn")),
+        )
+        .with_writer(std::io::stderr)
+        .try_init();
+    let runtime = runtime()?;
+    let opened = open(&runtime, &options.file, &options.set)?;
+    refuse_faults(&opened)?;
+    let Some((pipeline, job)) = &opened.parts else { return Err(usage("there is no pipeline".to_owned())) };
+    let data = options.data.clone().unwrap_or_else(|| opened.root.join(".millstream"));
+    runtime.block_on(async {
+        let broker = match &pipeline.broker {
+            Broker::Embedded => {
+                embedded::Broker::start(options.listen.clone(), data.clone(), &options.broker_set).await
+            }
+            Broker::Cluster(cluster) => {
+                let hosts: Vec<&str> = cluster.bootstrap.iter().map(|b| b.value.as_str()).collect();
+                embedded::Broker::outside(&hosts.join(","))
+            }
+        };
+        let broker = broker.map_err(failed)?;
+        if let Some(address) = broker.address() {
+            println!("ready {address}");
+        }
+        let (stop, stopped) = tokio::sync::watch::channel(false);
+        tokio::spawn(async move {
+            embedded::stop_asked().await;
+            let _ = stop.send(true);
+            // A second signal ends at once; what was not committed is done again by the next run.
+            embedded::stop_asked().await;
+            std::process::exit(130);
+        });
+        let worker = Options {
+            instance: options.instance.clone(),
+            cache: Some(data.join("functions")),
+            stop: stopped,
+        };
+        let live = live::Live::new(&pipeline.name.value);
+        let shown = live.clone();
+        let ended =
+            millstream_worker::run((pipeline, job), &opened.root, broker.cluster(), worker, move |figures| {
+                shown.begin(figures);
+            })
+            .await;
+        live.end();
+        let result = match ended {
+            Ok(report) => {
+                print!("{}", reconcile::text(&report));
+                remember(job, &data);
+                Ok(())
+            }
+            Err(WorkerError::Setup(text)) => Err(failed(text)),
+            Err(error) => Err(failed(error.to_string())),
+        };
+        broker.stop().await;
+        result
+    })
+}
+
+/// Notes what has run, for the next plan to compare with.
+fn remember(job: &millstream_plan::Job, data: &Path) {
+    let text = Lock::of(job).to_string();
+    if let Err(error) = std::fs::write(data.join(format!("{}.plan.lock", job.pipeline)), text) {
+        tracing::warn!(%error, "the plan that ran could not be noted");
+    }
+}

@@ -1,0 +1,58 @@
+//! What went in against what came out, from the counts that travel in the commits themselves and so hold over crashes
+//! and restarts. Never enters: counting.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use millstream_worker::Report;
+
+/// The reconciliation of a run.
+pub fn text(report: &Report) -> String {
+    let mut text = String::new();
+    let all: BTreeMap<&str, u64> =
+        report.stages.iter().flat_map(|(_, f)| f.counts.iter().map(|(k, v)| (k.as_str(), *v))).collect();
+    let of = |prefix: &str| -> Vec<(&str, u64)> {
+        all.iter().filter_map(|(k, v)| Some((k.strip_prefix(prefix)?, *v))).collect()
+    };
+    let ingest = report.stages.first().map(|(_, f)| &f.counts);
+    let read = ingest.and_then(|c| c.get("read")).copied().unwrap_or(0);
+    let good = ingest.and_then(|c| c.get("good")).copied().unwrap_or(0);
+    let _ = writeln!(text, "{}", if report.done { "done" } else { "stopped" });
+    let _ = writeln!(text, "read                     {read:>12}");
+    let mut rejected = 0;
+    for (reason, count) in of("rejected.") {
+        rejected += count;
+        let _ = writeln!(text, "  rejected {reason:<15} {count:>10}");
+    }
+    let (mut repeated, mut conflicting) = (0, 0);
+    for (step, count) in of("repeated.") {
+        repeated += count;
+        let _ = writeln!(text, "  repeats dropped by {step:<6} {count:>9}");
+    }
+    for (step, count) in of("conflicting.") {
+        conflicting += count;
+        let _ = writeln!(text, "  conflicting repeats {step:<6} {count:>8}");
+    }
+    for (step, count) in of("written.") {
+        let _ = writeln!(text, "rows of {step:<16} {count:>12}");
+    }
+    for (step, count) in of("late.") {
+        let _ = writeln!(text, "late rows of {step:<11} {count:>12}");
+    }
+    let unique = good.saturating_sub(repeated + conflicting);
+    if repeated + conflicting > 0 {
+        let right = read == unique + repeated + conflicting + rejected;
+        let _ = writeln!(
+            text,
+            "read {read} = unique {unique} + repeats {repeated} + rejected {} : {}",
+            rejected + conflicting,
+            if right { "holds" } else { "DOES NOT HOLD" }
+        );
+    }
+    let _ = write!(text, "CPU of stages' threads:");
+    for (id, figures) in &report.stages {
+        let _ = write!(text, " {id} {:.2} s", figures.cpu_ms as f64 / 1e3);
+    }
+    text.push('\n');
+    text
+}

@@ -1,0 +1,294 @@
+//! From a plan to stages that run: settings are read, functions loaded, schemas found, the engine's specs filled. Never
+//! enters: running them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use millstream_engine::decode::json::JsonDecoder;
+use millstream_engine::stage::{OperatorKind, OperatorSpec, SourceSpec, StageSpec};
+use millstream_model::{LateRule, LateThen, WatermarkConfig};
+use millstream_plan::{Encoding, Job, OperatorInput, Partitioner, Stage, TopicRole};
+use millstream_spec::Pipeline;
+use millstream_spec::ast::{self, DataAction, Operator};
+use millstream_spec::flow::Flow;
+use millstream_wasm::{Engine, Function, FunctionConfig, Limits};
+
+use crate::connectors::Maker;
+use crate::error::WorkerError;
+use crate::ingest::{IngestOutput, IngestStage};
+use crate::ingest_check::Checker;
+use crate::outbox::DeadLetters;
+use crate::process::{ProcessOutput, ProcessStage};
+use crate::schema::arrow_schema;
+use crate::sink_stage::SinkStage;
+use crate::tables::Loaded;
+
+/// Rows that the engine runs together.
+const BATCH_ROWS: usize = 8_192;
+
+/// Everything that stages are made from.
+pub struct Parts<'a> {
+    /// The spec.
+    pub pipeline: &'a Pipeline,
+    /// The plan.
+    pub job: &'a Job,
+    /// The pipeline's folder.
+    pub root: &'a std::path::Path,
+    /// Makes connectors.
+    pub maker: &'a Maker<'a>,
+    /// Tables by id.
+    pub tables: &'a BTreeMap<String, Loaded>,
+}
+
+fn not_yet(what: String) -> WorkerError {
+    WorkerError::Setup(format!("{what} does not run in this version yet"))
+}
+
+/// How a function is loaded.
+pub fn function_config(
+    id: &str,
+    wasm: &ast::Wasm,
+    lookup: impl Fn(&str) -> Option<Arc<millstream_wasm::Table>>,
+) -> FunctionConfig {
+    let tables = wasm.lookup.iter().filter_map(|t| Some((t.value.clone(), lookup(&t.value)?)));
+    FunctionConfig {
+        name: id.to_owned(),
+        limits: Limits { memory_bytes: wasm.memory_bytes, fuel: wasm.fuel, ..Limits::default() },
+        config: wasm.config.clone(),
+        tables: tables.collect(),
+    }
+}
+
+/// The engine's operators of a stage.
+pub fn operators(pipeline: &Pipeline, stage: &Stage) -> Result<Vec<OperatorSpec>, WorkerError> {
+    let mut specs = Vec::new();
+    for operator in &stage.operators {
+        let id = &operator.id.name;
+        let kind = match pipeline.transforms.get(id).map(|t| &t.op) {
+            Some(Operator::Dedupe(dedupe)) => OperatorKind::Dedupe {
+                key: dedupe.key.iter().map(|k| k.value.clone()).collect(),
+                within_ms: dedupe.within_ms as i64,
+                late_by_ms: None,
+            },
+            Some(Operator::Sql(sql)) => OperatorKind::Sql { sql: sql.sql.text.clone(), late: late_rule(sql) },
+            _ => return Err(not_yet(format!("{id:?}, of type {} behind a topic,", operator.type_name))),
+        };
+        let inputs = operator.inputs.iter().map(|input| match input {
+            OperatorInput::Source(id)
+            | OperatorInput::Topic(id)
+            | OperatorInput::Operator(id)
+            | OperatorInput::Table(id) => id.clone(),
+        });
+        specs.push(OperatorSpec {
+            id: operator.id.to_string(),
+            name: id.clone(),
+            inputs: inputs.collect(),
+            kind,
+        });
+    }
+    Ok(specs)
+}
+
+fn late_rule(sql: &ast::Sql) -> LateRule {
+    let late = sql.late.as_ref().map_or_else(ast::Late::default_rule, |l| l.value.clone());
+    let then = match late.then {
+        ast::LateThen::Drop => LateThen::Drop,
+        ast::LateThen::Topic(Some(topic)) => LateThen::Topic(topic.value),
+        _ => LateThen::DeadLetter,
+    };
+    LateRule { allow_ms: late.allow_ms as i64, then }
+}
+
+/// The engine's spec of a process stage. `table` gives a table's columns.
+pub fn stage_spec(
+    pipeline: &Pipeline,
+    stage: &Stage,
+    bounded: bool,
+    tables: BTreeMap<String, SchemaRef>,
+) -> Result<StageSpec, WorkerError> {
+    let input = &stage.inputs[0];
+    let flow = Flow::new(pipeline);
+    let Some(schema) = flow.schema(&input.stream) else {
+        return Err(WorkerError::Setup(format!(
+            "{:?} has no schema; say `schema` at its source or `output` at its function",
+            input.stream
+        )));
+    };
+    let (delay_ms, idle_ms) =
+        input.watermark.as_ref().map_or((0, None), |w| (w.delay_ms as i64, Some(w.idle_ms as i64)));
+    let changelog_partitions =
+        stage.operators.iter().filter_map(|o| o.state.as_ref()).map(|s| s.changelog_partitions).max();
+    Ok(StageSpec {
+        source: SourceSpec {
+            name: input.stream.clone(),
+            schema: arrow_schema(schema),
+            event_time: input.watermark.as_ref().map(|w| w.column.value.clone()),
+            watermark: WatermarkConfig { delay_ms, idle_after_ms: idle_ms, bounded },
+            partitioned_by: (stage.key_groups > 1).then(|| stage.key.clone()),
+        },
+        key_groups: stage.key_groups,
+        changelog_partitions: changelog_partitions.unwrap_or(1),
+        tables,
+        operators: operators(pipeline, stage)?,
+        outputs: stage.outputs.iter().map(|o| name_of(&o.from).to_owned()).collect(),
+        batch_rows: BATCH_ROWS,
+    })
+}
+
+fn name_of(input: &OperatorInput) -> &str {
+    match input {
+        OperatorInput::Source(id)
+        | OperatorInput::Topic(id)
+        | OperatorInput::Operator(id)
+        | OperatorInput::Table(id) => id,
+    }
+}
+
+impl Parts<'_> {
+    fn topic(&self, name: &str) -> (Arc<str>, u32) {
+        (name.into(), self.job.topics.get(name).map_or(1, |t| t.partitions))
+    }
+
+    fn dead_letters(&self) -> Option<DeadLetters> {
+        let (topic, partitions) = self.topic(self.job.dead_letters.as_deref()?);
+        Some(DeadLetters { topic, partitions })
+    }
+
+    fn positions(&self) -> Arc<str> {
+        self.job.topics_of(TopicRole::Positions).next().map_or("", |t| &t.name).into()
+    }
+
+    /// What a sink or a stage of columns makes of a stream's JSON.
+    fn decoder(&self, stream: &str) -> Result<JsonDecoder, WorkerError> {
+        let flow = Flow::new(self.pipeline);
+        let Some(schema) = flow.schema(stream) else {
+            return Err(WorkerError::Setup(format!("{stream:?} has no schema; its sink wants columns")));
+        };
+        let schema = arrow_schema(schema);
+        let all: Vec<usize> = (0..schema.fields().len()).collect();
+        JsonDecoder::new(&schema, &all).map_err(|error| WorkerError::Setup(error.to_string()))
+    }
+
+    /// The ingest stage.
+    pub fn ingest(&self, stage: &Stage, engine: &Engine) -> Result<IngestStage, WorkerError> {
+        let mut function = None;
+        for operator in &stage.operators {
+            let id = &operator.id.name;
+            let Some(Operator::Wasm(wasm)) = self.pipeline.transforms.get(id).map(|t| &t.op) else {
+                return Err(not_yet(format!("{id:?}, of type {} before a topic,", operator.type_name)));
+            };
+            let all =
+                stage.sources.iter().all(|s| operator.inputs.contains(&OperatorInput::Source(s.clone())));
+            if function.is_some() || !all {
+                return Err(not_yet(
+                    "more than one function before a topic, or one that reads a part of the sources,"
+                        .to_owned(),
+                ));
+            }
+            function = Some((id.as_str().into(), self.function(id, wasm, engine)?));
+        }
+        let mut sources = Vec::new();
+        for id in &stage.sources {
+            let source = self.maker.source(&self.pipeline.sources[id]);
+            sources.push((id.as_str().into(), source.map_err(|d| WorkerError::Setup(d.message))?));
+        }
+        let mut outputs = Vec::new();
+        for output in &stage.outputs {
+            let from = name_of(&output.from);
+            let passed =
+                matches!(&output.from, OperatorInput::Source(_)) && (function.is_some() || sources.len() > 1);
+            if passed {
+                return Err(not_yet(format!("a topic or sink that reads {from:?} beside others")));
+            }
+            let (topic, partitions) = self.topic(&output.topic);
+            outputs.push(match output.encoding {
+                Encoding::Arrow => {
+                    IngestOutput::Arrow { topic, partitions, decoder: Box::new(self.decoder(from)?) }
+                }
+                _ => {
+                    let key = match &output.partitioner {
+                        Partitioner::Key(columns) if columns.len() == 1 => Some(columns[0].clone()),
+                        Partitioner::Key(_) => {
+                            return Err(not_yet("a topic with a key of several columns".to_owned()));
+                        }
+                        _ => None,
+                    };
+                    IngestOutput::Json { topic, partitions, key }
+                }
+            });
+        }
+        let errors = &self.pipeline.errors;
+        let (splits, split_partitions) = self.topic(&stage.inputs[0].topic);
+        Ok(IngestStage {
+            sources,
+            checker: Checker::new(self.pipeline.name.value.as_str().into(), function),
+            outputs,
+            dead_letters: self.dead_letters(),
+            stop_on_bad: errors.action == DataAction::Stop,
+            splits,
+            positions: self.positions(),
+            split_partitions,
+        })
+    }
+
+    fn function(&self, id: &str, wasm: &ast::Wasm, engine: &Engine) -> Result<Function, WorkerError> {
+        let config = function_config(id, wasm, |t| self.tables.get(t).map(|t| Arc::clone(&t.lookup)));
+        let path = self.root.join(&wasm.module.value);
+        engine.load_file(&path, config).map_err(|error| WorkerError::Setup(error.to_string()))
+    }
+
+    /// A process stage.
+    pub fn process(&self, stage: &Stage, bounded: bool) -> Result<ProcessStage, WorkerError> {
+        let tables = stage.tables.iter().filter_map(|id| Some((id.clone(), self.tables.get(id)?)));
+        let tables: BTreeMap<String, &Loaded> = tables.collect();
+        let schemas = tables.iter().map(|(id, t)| (id.clone(), t.batch.schema())).collect();
+        let mut outputs = Vec::new();
+        for output in &stage.outputs {
+            if output.encoding != Encoding::Arrow {
+                return Err(not_yet(format!("a topic of JSON behind {:?}", name_of(&output.from))));
+            }
+            let (topic, partitions) = self.topic(&output.topic);
+            outputs.push(ProcessOutput { from: name_of(&output.from).to_owned(), topic, partitions });
+        }
+        let changelogs = stage.operators.iter().filter_map(|operator| {
+            let state = operator.state.as_ref()?;
+            Some((operator.id.to_string(), (state.changelog.as_str().into(), state.changelog_partitions)))
+        });
+        Ok(ProcessStage {
+            spec: stage_spec(self.pipeline, stage, bounded, schemas)?,
+            tables: tables.into_iter().map(|(id, t)| (id, t.batch.clone())).collect(),
+            input: stage.inputs[0].topic.as_str().into(),
+            outputs,
+            changelogs: changelogs.collect(),
+            dead_letters: self.dead_letters(),
+            positions: self.positions(),
+            pipeline: self.pipeline.name.value.clone(),
+        })
+    }
+
+    /// A sink stage.
+    pub fn sink(&self, stage: &Stage) -> Result<SinkStage, WorkerError> {
+        let id = stage.sink.as_deref().unwrap_or(&stage.id);
+        let spec = &self.pipeline.sinks[id];
+        self.maker
+            .prepare_sink(spec)
+            .map_err(|error| WorkerError::Setup(format!("making the folder of sink {id:?}: {error}")))?;
+        let sink = self.maker.sink(spec).map_err(|d| WorkerError::Setup(d.message))?;
+        let mut inputs = Vec::new();
+        for input in &stage.inputs {
+            let decoder = match input.encoding {
+                Encoding::Json => Some(self.decoder(&input.stream)?),
+                _ => None,
+            };
+            inputs.push((input.topic.as_str().into(), decoder));
+        }
+        Ok(SinkStage {
+            sink,
+            inputs,
+            dead_letters: self.dead_letters(),
+            pipeline: self.pipeline.name.value.clone(),
+            bad: BTreeSet::new(),
+        })
+    }
+}

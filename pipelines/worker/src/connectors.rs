@@ -1,0 +1,221 @@
+//! From components of a pipeline to connectors: the one place that names them all. Never enters: what they do.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use millstream_connect::egress::{EgressPolicy, Guard};
+use millstream_connector::{
+    Changes, Context, CrashPoints, Delivery, Discovery, Egress, Position, Sink, Source, SourceCapabilities,
+    SourceError, SplitId, SplitReader, StateEntry, Table, async_trait,
+};
+use millstream_file::{FileSource, FileSourceConfig, FileTable, FileTableConfig};
+use millstream_http::{HttpSource, HttpSourceConfig};
+use millstream_object_store::{ObjectStoreSink, ObjectStoreSinkConfig};
+use millstream_postgres::{PostgresSink, PostgresSinkConfig};
+use millstream_spec::ast::{self, Pipeline};
+use millstream_spec::{Diagnostic, code};
+use millstream_sqlite::{SqliteSink, SqliteSinkConfig};
+use millstream_types::{Clock, Millis};
+
+use crate::failpoint;
+use crate::schema::arrow_schema;
+
+/// The machine's clock.
+#[derive(Debug)]
+pub struct WallClock {
+    started: std::time::Instant,
+}
+
+impl WallClock {
+    /// A clock that starts now.
+    pub fn new() -> WallClock {
+        WallClock { started: std::time::Instant::now() }
+    }
+}
+
+impl Clock for WallClock {
+    fn wall_ms(&self) -> Millis {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        since.map_or(0, |d| d.as_millis() as Millis)
+    }
+
+    fn monotonic_ms(&self) -> Millis {
+        self.started.elapsed().as_millis() as Millis
+    }
+}
+
+/// A source that is switched off (`listen: off`): bounded, and empty.
+struct NoSource;
+
+#[async_trait]
+impl Source for NoSource {
+    fn capabilities(&self) -> SourceCapabilities {
+        SourceCapabilities { delivery: Delivery::ExactlyOnce, bounded: true }
+    }
+
+    async fn discover(&mut self, _: &BTreeMap<SplitId, Position>) -> Result<Discovery, SourceError> {
+        Ok(Discovery { splits: Vec::new(), complete: true })
+    }
+
+    async fn changed(&mut self) -> Result<Changes, SourceError> {
+        std::future::pending().await
+    }
+
+    async fn open(
+        &mut self,
+        split: &SplitId,
+        _: Option<&Position>,
+        _: Vec<StateEntry>,
+    ) -> Result<Box<dyn SplitReader>, SourceError> {
+        Err(SourceError::Setup(format!("opening {split}: the source is switched off")))
+    }
+}
+
+/// What connectors are made with.
+pub struct Maker<'a> {
+    pipeline: &'a Pipeline,
+    root: &'a Path,
+    egress: Arc<dyn Egress>,
+    clock: Arc<dyn Clock>,
+    instance: u64,
+}
+
+/// The host of a URL or DSN.
+fn host_of(text: &str) -> Option<String> {
+    url::Url::parse(text).ok()?.host_str().map(str::to_owned)
+}
+
+impl<'a> Maker<'a> {
+    /// Makes connectors of `pipeline`, whose folder is `root`. `instance` is a number that no other process has.
+    pub fn new(
+        pipeline: &'a Pipeline,
+        root: &'a Path,
+        clock: Arc<dyn Clock>,
+        instance: u64,
+    ) -> Result<Maker<'a>, Box<Diagnostic>> {
+        let mut policy = EgressPolicy { local_sockets: true, ..EgressPolicy::default() };
+        for entry in &pipeline.egress_allow {
+            let refused = |text: String| {
+                let message = format!("{text:?} is neither a host nor a range of addresses");
+                Box::new(Diagnostic::new(&code::CONFIG_REFUSED, entry.span, message))
+            };
+            policy.allow(std::slice::from_ref(&entry.value)).map_err(refused)?;
+        }
+        for sink in pipeline.sinks.values() {
+            for key in ["url", "dsn"] {
+                let literal = sink.config.origin(key) == Some(millstream_spec::node::Origin::Literal);
+                let text = sink.config.text(key).filter(|_| literal);
+                if let Some(host) = text.and_then(|text| host_of(&text.value)) {
+                    policy.literal(&host);
+                }
+            }
+        }
+        Ok(Maker { pipeline, root, egress: Arc::new(Guard::new(policy)), clock, instance })
+    }
+
+    /// The clock that connectors get.
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock)
+    }
+
+    fn context(&self, component: &str) -> Context {
+        let name: Arc<str> = component.into();
+        let crash = if failpoint::is_armed() {
+            let name = Arc::clone(&name);
+            CrashPoints::when(move |point| {
+                failpoint::reach(&name, point);
+                false
+            })
+        } else {
+            CrashPoints::none()
+        };
+        Context {
+            pipeline: self.pipeline.name.value.as_str().into(),
+            component: name,
+            instance: self.instance,
+            clock: self.clock(),
+            egress: Arc::clone(&self.egress),
+            crash,
+        }
+    }
+
+    /// A source.
+    pub fn source(&self, source: &ast::Source) -> Result<Box<dyn Source>, Box<Diagnostic>> {
+        match source.type_name.value.as_str() {
+            "file" => {
+                let config: FileSourceConfig = source.config.decode()?;
+                Ok(Box::new(FileSource::new(config, self.root.to_owned(), self.context(&source.id.value))))
+            }
+            "http_server" if source.config.text("listen").is_some_and(|t| t.value == "off") => {
+                Ok(Box::new(NoSource))
+            }
+            "http_server" => {
+                let config: HttpSourceConfig = source.config.decode()?;
+                let made = HttpSource::new(config, self.context(&source.id.value));
+                Ok(Box::new(made.map_err(|error| refused(&source.type_name, error.to_string()))?))
+            }
+            other => Err(refused(
+                &source.type_name,
+                format!("sources of type {other} do not run in this version yet"),
+            )),
+        }
+    }
+
+    /// A table.
+    pub fn table(&self, table: &ast::Table) -> Result<Box<dyn Table>, Box<Diagnostic>> {
+        match table.type_name.value.as_str() {
+            "file" => {
+                let config: FileTableConfig = table.config.decode()?;
+                let schema = table.schema.as_ref().and_then(|s| self.pipeline.schemas.get(&s.value));
+                let context = self.context(&table.id.value);
+                let made = FileTable::new(config, self.root.to_owned(), schema.map(arrow_schema), context);
+                Ok(Box::new(made.map_err(|error| refused(&table.type_name, error.to_string()))?))
+            }
+            other => Err(refused(
+                &table.type_name,
+                format!("tables of type {other} do not run in this version yet"),
+            )),
+        }
+    }
+
+    /// A sink.
+    pub fn sink(&self, sink: &ast::Sink) -> Result<Box<dyn Sink>, Box<Diagnostic>> {
+        let context = self.context(&sink.id.value);
+        let bad = |error: millstream_connector::SinkError| refused(&sink.type_name, error.to_string());
+        match sink.connector.as_str() {
+            "object_store" => {
+                let config: ObjectStoreSinkConfig = sink.config.decode()?;
+                Ok(Box::new(ObjectStoreSink::new(config, self.root, context).map_err(bad)?))
+            }
+            "sqlite" => {
+                let mut config: SqliteSinkConfig = sink.config.decode()?;
+                config.path = self.root.join(&config.path).display().to_string();
+                Ok(Box::new(SqliteSink::new(config, context).map_err(bad)?))
+            }
+            "postgres" => {
+                let config: PostgresSinkConfig = sink.config.decode()?;
+                Ok(Box::new(PostgresSink::new(config, context).map_err(bad)?))
+            }
+            other => {
+                Err(refused(&sink.type_name, format!("sinks of type {other} do not run in this version yet")))
+            }
+        }
+    }
+
+    /// Makes the folders that a local database file wants to be in.
+    pub fn prepare_sink(&self, sink: &ast::Sink) -> std::io::Result<()> {
+        if sink.connector == "sqlite" {
+            if let Ok(config) = sink.config.decode::<SqliteSinkConfig>()
+                && let Some(folder) = self.root.join(&config.path).parent()
+            {
+                std::fs::create_dir_all(folder)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn refused(at: &millstream_spec::Spanned<String>, message: String) -> Box<Diagnostic> {
+    Box::new(Diagnostic::new(&code::CONFIG_REFUSED, at.span, message))
+}

@@ -1,0 +1,80 @@
+//! Why a pipeline does not run, and whether trying again may help. Never enters: verdicts on records.
+
+use millstream_client::ClientError;
+use millstream_connector::{SinkError, SourceError};
+
+/// Why a stage stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// Passes by itself: the stage begins again from what was committed.
+    #[error("{0}")]
+    Transient(String),
+    /// A person must change something.
+    #[error("{0}")]
+    Setup(String),
+    /// It cannot go on, and beginning again would not help.
+    #[error("{0}")]
+    Fatal(String),
+}
+
+impl WorkerError {
+    /// Puts what was being done in front.
+    #[must_use]
+    pub fn doing(self, what: &str) -> WorkerError {
+        match self {
+            WorkerError::Transient(text) => WorkerError::Transient(format!("{what}: {text}")),
+            WorkerError::Setup(text) => WorkerError::Setup(format!("{what}: {text}")),
+            WorkerError::Fatal(text) => WorkerError::Fatal(format!("{what}: {text}")),
+        }
+    }
+}
+
+impl From<ClientError> for WorkerError {
+    fn from(error: ClientError) -> WorkerError {
+        let text = error.to_string();
+        match error {
+            ClientError::Fenced(_) => {
+                WorkerError::Fatal(format!("{text}; another worker has this instance's name"))
+            }
+            ClientError::Config(_) | ClientError::Unsupported { .. } => WorkerError::Setup(text),
+            ClientError::Batch { .. } | ClientError::OffsetOutOfRange { .. } | ClientError::NoOffset(_) => {
+                WorkerError::Fatal(text)
+            }
+            _ => WorkerError::Transient(text),
+        }
+    }
+}
+
+impl From<SourceError> for WorkerError {
+    fn from(error: SourceError) -> WorkerError {
+        match error {
+            SourceError::Transient { what, .. } => WorkerError::Transient(what),
+            SourceError::Setup(text) => WorkerError::Setup(text),
+            SourceError::Crashed(crashed) => WorkerError::Fatal(crashed.to_string()),
+        }
+    }
+}
+
+impl From<SinkError> for WorkerError {
+    fn from(error: SinkError) -> WorkerError {
+        match error {
+            SinkError::Transient { what, .. } => WorkerError::Transient(what),
+            SinkError::Setup(text) => WorkerError::Setup(text),
+            // Opened again, the target tells where it stands.
+            SinkError::Fenced { .. } => WorkerError::Transient(error.to_string()),
+            SinkError::Data(_) | SinkError::Crashed(_) => WorkerError::Fatal(error.to_string()),
+        }
+    }
+}
+
+impl From<millstream_engine::error::StageError> for WorkerError {
+    fn from(error: millstream_engine::error::StageError) -> WorkerError {
+        WorkerError::Fatal(error.to_string())
+    }
+}
+
+impl From<arrow::error::ArrowError> for WorkerError {
+    fn from(error: arrow::error::ArrowError) -> WorkerError {
+        WorkerError::Fatal(error.to_string())
+    }
+}

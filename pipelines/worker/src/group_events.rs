@@ -1,0 +1,59 @@
+//! What the group decided within a poll, for a stage that has nothing to do before it gives partitions up: what it had
+//! read and not committed is dropped and read again by the next owner. Never enters: commits.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use millstream_client::consumer::ListenerFuture;
+use millstream_client::{ConsumerHandle, RebalanceListener};
+use millstream_types::TopicPartition;
+use parking_lot::Mutex;
+
+/// Partitions that came and went, in order.
+#[derive(Debug)]
+pub enum GroupEvent {
+    /// They are this member's from now on.
+    Assigned(BTreeSet<TopicPartition>),
+    /// They are not this member's any more.
+    Gone(BTreeSet<TopicPartition>),
+}
+
+/// Collects events.
+#[derive(Clone, Debug, Default)]
+pub struct GroupEvents(Arc<Mutex<Vec<GroupEvent>>>);
+
+impl GroupEvents {
+    /// What happened since the last call.
+    pub fn take(&self) -> Vec<GroupEvent> {
+        std::mem::take(&mut *self.0.lock())
+    }
+}
+
+impl RebalanceListener for GroupEvents {
+    fn assigned<'a>(
+        &'a mut self,
+        _consumer: &'a ConsumerHandle,
+        partitions: &'a BTreeSet<TopicPartition>,
+    ) -> ListenerFuture<'a> {
+        self.0.lock().push(GroupEvent::Assigned(partitions.clone()));
+        Box::pin(async {})
+    }
+
+    fn revoked<'a>(
+        &'a mut self,
+        _consumer: &'a ConsumerHandle,
+        partitions: &'a BTreeSet<TopicPartition>,
+    ) -> ListenerFuture<'a> {
+        self.0.lock().push(GroupEvent::Gone(partitions.clone()));
+        Box::pin(async {})
+    }
+
+    fn lost<'a>(
+        &'a mut self,
+        _consumer: &'a ConsumerHandle,
+        partitions: &'a BTreeSet<TopicPartition>,
+    ) -> ListenerFuture<'a> {
+        self.0.lock().push(GroupEvent::Gone(partitions.clone()));
+        Box::pin(async {})
+    }
+}

@@ -1,0 +1,137 @@
+//! Records through the pipeline's function, and from its verdicts to items and dead letters. Never enters: reading,
+//! topics.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use millstream_connect::dead_letter::{DeadLetter, Origin};
+use millstream_connector::SourceBatch;
+use millstream_wasm::{Batch, Function, Record};
+
+use crate::error::WorkerError;
+use crate::lanes::{Item, What};
+
+/// Checks records of one pipeline.
+pub struct Checker {
+    /// The pipeline's name.
+    pub pipeline: Arc<str>,
+    /// The function and its transform's id, where there is one.
+    pub function: Option<(Arc<str>, Function)>,
+    batch: Batch,
+}
+
+/// A batch that was read.
+pub struct Unchecked {
+    /// The lane.
+    pub lane: usize,
+    /// The source's id.
+    pub source: Arc<str>,
+    /// What was read.
+    pub batch: SourceBatch,
+}
+
+impl Checker {
+    /// A checker.
+    pub fn new(pipeline: Arc<str>, function: Option<(Arc<str>, Function)>) -> Checker {
+        Checker { pipeline, function, batch: Batch::new() }
+    }
+
+    fn letter(&self, from: &Unchecked, index: usize, step: &str, why: (&str, &str), now: i64) -> What {
+        let record = &from.batch.records[index];
+        What::Bad(
+            from.batch.first_sequence + index as u64,
+            Box::new(DeadLetter {
+                reason: why.0.to_owned(),
+                error: why.1.to_owned(),
+                step: step.to_owned(),
+                pipeline: self.pipeline.to_string(),
+                origin: Origin::Source(from.batch.origin_of(index)),
+                at_ms: now,
+                key: record.key.clone(),
+                // The payload is a slice of its chunk; a letter that waits must not keep the whole chunk.
+                payload: Bytes::copy_from_slice(&record.value),
+                headers: record.headers.iter().map(|h| (h.key.to_string(), h.value.clone())).collect(),
+            }),
+        )
+    }
+
+    /// The items of each batch; `clocks` are the lanes' clocks before, and after.
+    pub fn check(
+        &mut self,
+        read: &[Unchecked],
+        now: i64,
+        mut clock_of: impl FnMut(usize) -> i64,
+    ) -> Result<Vec<(Vec<Item>, i64)>, WorkerError> {
+        let mut places: Vec<(u32, u32)> = Vec::new();
+        let mut verdicts: Vec<Vec<(u32, Verdict)>> = read.iter().map(|_| Vec::new()).collect();
+        self.batch.clear();
+        for (at, from) in read.iter().enumerate() {
+            for (index, record) in from.batch.records.iter().enumerate() {
+                if let Some(fault) = from.batch.faults.iter().find(|fault| fault.index == index) {
+                    let what = self.letter(from, index, &from.source, ("bad_record", &fault.reason), now);
+                    verdicts[at].push((index as u32, Verdict { timestamp: None, what }));
+                    continue;
+                }
+                if self.function.is_none() {
+                    let timestamp = record.timestamp_ms;
+                    let what =
+                        What::Good { value: record.value.clone(), timestamp: timestamp.unwrap_or(now) };
+                    verdicts[at].push((index as u32, Verdict { timestamp, what }));
+                    continue;
+                }
+                self.batch.push(&Record {
+                    key: record.key.as_deref(),
+                    value: Some(&record.value),
+                    timestamp_ms: record.timestamp_ms.unwrap_or(now),
+                    offset: record.place as i64,
+                    ..Record::default()
+                });
+                places.push((at as u32, index as u32));
+            }
+        }
+        if let Some((step, function)) = &self.function
+            && !self.batch.is_empty()
+        {
+            let outcome =
+                function.process(&self.batch).map_err(|error| WorkerError::Transient(error.to_string()))?;
+            for emit in outcome.emits {
+                let (at, index) = places[emit.input as usize];
+                let what = match emit.output {
+                    None => {
+                        What::Good { value: emit.value.unwrap_or_default(), timestamp: emit.timestamp_ms }
+                    }
+                    Some(name) => {
+                        let text =
+                            format!("the function sent a record to {name:?}; outputs by name do not run yet");
+                        self.letter(&read[at as usize], index as usize, step, ("unknown_output", &text), now)
+                    }
+                };
+                verdicts[at as usize].push((index, Verdict { timestamp: Some(emit.timestamp_ms), what }));
+            }
+            for failed in outcome.failed {
+                let (at, index) = places[failed.input as usize];
+                let why = (failed.code.as_ref(), failed.trap.as_deref().unwrap_or(&failed.reason));
+                let what = self.letter(&read[at as usize], index as usize, step, why, now);
+                verdicts[at as usize].push((index, Verdict { timestamp: None, what }));
+            }
+        }
+        let mut checked = Vec::with_capacity(read.len());
+        for (from, mut verdicts) in read.iter().zip(verdicts) {
+            // Emits and failures each come in order; a record has several emits or one failure.
+            verdicts.sort_by_key(|(index, _)| *index);
+            let mut clock = clock_of(from.lane);
+            let mut items = Vec::with_capacity(verdicts.len());
+            for (index, Verdict { timestamp, what }) in verdicts {
+                clock = clock.max(timestamp.unwrap_or(i64::MIN));
+                items.push(Item { clock, index, what });
+            }
+            checked.push((items, clock));
+        }
+        Ok(checked)
+    }
+}
+
+struct Verdict {
+    timestamp: Option<i64>,
+    what: What,
+}

@@ -1,0 +1,501 @@
+//! A process stage: reads its topic as a member of its group, read committed, runs the engine over all its partitions
+//! together, and commits rows, dead letters, state and offsets in one broker transaction (WK-1). A partition that comes is
+//! restored from the changelogs before its first record; one that goes is committed before it is given up. Never enters:
+//! what operators do.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow::array::{RecordBatch, UInt32Array};
+use arrow::compute::{concat_batches, take_record_batch};
+use bytes::Bytes;
+use millstream_client::consumer::ListenerFuture;
+use millstream_client::{
+    CommitPolicy, Consumer, ConsumerConfig, ConsumerHandle, ConsumerRecords, Isolation, OffsetAndMetadata,
+    OffsetReset, Producer, RebalanceListener,
+};
+use millstream_connect::dead_letter::{DeadLetter, Origin};
+use millstream_engine::batch_ipc;
+use millstream_engine::stage::{OutputBatch, Stage, StageSpec};
+use millstream_engine::state::{ChangelogEntry, RECORD_BYTES_MAX};
+use millstream_model::watermark::CaughtUp;
+use millstream_model::{KeyGroup, Watermark};
+use millstream_types::TopicPartition;
+use tokio::sync::Mutex;
+
+use crate::error::WorkerError;
+use crate::failpoint;
+use crate::outbox::{DeadLetters, Outbox};
+use crate::positions::{self, COUNTS_PARTITION};
+use crate::progress::thread_cpu_ms;
+use crate::restore;
+use crate::run::StageContext;
+
+/// How long a poll waits for records.
+const POLL_WAIT: Duration = Duration::from_millis(50);
+/// A commit comes early when this much was read since the last one.
+const COMMIT_BYTES: usize = 64 << 20;
+
+/// Where an operator's rows go.
+#[derive(Clone, Debug)]
+pub struct ProcessOutput {
+    /// The operator, or the source, by name.
+    pub from: String,
+    /// The topic.
+    pub topic: Arc<str>,
+    /// Its partitions.
+    pub partitions: u32,
+}
+
+/// What the stage is made of.
+pub struct ProcessStage {
+    /// For the engine.
+    pub spec: StageSpec,
+    /// Tables by name.
+    pub tables: BTreeMap<String, RecordBatch>,
+    /// The topic that it reads.
+    pub input: Arc<str>,
+    /// What it writes.
+    pub outputs: Vec<ProcessOutput>,
+    /// Changelogs by operator id, with their partitions.
+    pub changelogs: BTreeMap<String, (Arc<str>, u32)>,
+    /// Where dead letters go.
+    pub dead_letters: Option<DeadLetters>,
+    /// The positions topic, where counts go.
+    pub positions: Arc<str>,
+    /// The pipeline's name.
+    pub pipeline: String,
+}
+
+struct Driver {
+    setup: Arc<ProcessStage>,
+    context: StageContext,
+    stage: Stage,
+    producer: Producer,
+    /// Partitions that were assigned and are not restored yet.
+    coming: BTreeSet<TopicPartition>,
+    owned: BTreeSet<u32>,
+    /// Next offsets that are processed and not committed.
+    moved: BTreeMap<i32, i64>,
+    /// Rows that wait for the commit, by output.
+    rows: Vec<Vec<(RecordBatch, UInt32Array)>>,
+    letters: Outbox,
+    counts: BTreeMap<String, u64>,
+    /// The engine's counts that are in `counts` already.
+    counted: BTreeMap<String, u64>,
+    bytes_since: usize,
+    finished: BTreeSet<u32>,
+    lost: Option<WorkerError>,
+}
+
+/// Commits what is to be given up before it goes.
+struct GiveUp(Arc<Mutex<Driver>>);
+
+impl RebalanceListener for GiveUp {
+    fn assigned<'a>(
+        &'a mut self,
+        _: &'a ConsumerHandle,
+        partitions: &'a BTreeSet<TopicPartition>,
+    ) -> ListenerFuture<'a> {
+        Box::pin(async {
+            self.0.lock().await.coming.extend(partitions.iter().cloned());
+        })
+    }
+
+    fn revoked<'a>(
+        &'a mut self,
+        consumer: &'a ConsumerHandle,
+        partitions: &'a BTreeSet<TopicPartition>,
+    ) -> ListenerFuture<'a> {
+        Box::pin(async move {
+            let mut driver = self.0.lock().await;
+            if let Err(error) = driver.give_up(consumer, partitions).await {
+                driver.lost = Some(error);
+            }
+        })
+    }
+
+    fn lost<'a>(&'a mut self, _: &'a ConsumerHandle, _: &'a BTreeSet<TopicPartition>) -> ListenerFuture<'a> {
+        Box::pin(async {
+            let text = "this worker was taken out of the group; it joins again".to_owned();
+            self.0.lock().await.lost = Some(WorkerError::Transient(text));
+        })
+    }
+}
+
+/// Runs the stage until its input has ended, or it is told to stop.
+pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<(), WorkerError> {
+    let mut stage = Stage::build(setup.spec.clone()).map_err(|problems| {
+        WorkerError::Setup(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+    })?;
+    for (name, table) in &setup.tables {
+        stage.load_table(name, table)?;
+    }
+    let producer = context.transactional_producer().await?;
+    let stored = positions::load(&context.cluster, &setup.positions, &[COUNTS_PARTITION]).await?;
+    let counts = stored.counts.get(&(context.stage.clone(), context.instance.clone())).cloned();
+    let driver = Arc::new(Mutex::new(Driver {
+        setup: Arc::clone(setup),
+        context: context.clone(),
+        stage,
+        producer,
+        coming: BTreeSet::new(),
+        owned: BTreeSet::new(),
+        moved: BTreeMap::new(),
+        rows: setup.outputs.iter().map(|_| Vec::new()).collect(),
+        letters: Outbox::default(),
+        counts: counts.unwrap_or_default(),
+        counted: BTreeMap::new(),
+        bytes_since: 0,
+        finished: BTreeSet::new(),
+        lost: None,
+    }));
+    driver.lock().await.show(None);
+    let config = ConsumerConfig {
+        commit: CommitPolicy::Manual,
+        offset_reset: OffsetReset::Earliest,
+        isolation: Isolation::ReadCommitted,
+        prefetch_bytes: 32 << 20,
+        poll_bytes_max: 8 << 20,
+        ..context.member()
+    };
+    let mut consumer = Consumer::new(&context.cluster, config)?;
+    consumer.set_listener(Box::new(GiveUp(Arc::clone(&driver))));
+    consumer.subscribe([Arc::clone(&setup.input)]).await?;
+    let mut last_commit = Instant::now();
+    let mut last_look = Instant::now();
+    let done = loop {
+        let records = consumer.poll(POLL_WAIT).await?;
+        let mut driver = driver.lock().await;
+        if let Some(error) = driver.lost.take() {
+            return Err(error);
+        }
+        driver.take_over().await?;
+        let quiet = records.is_empty();
+        driver.process(&records)?;
+        if quiet || last_look.elapsed() > Duration::from_secs(1) {
+            last_look = Instant::now();
+            driver.look(&consumer)?;
+        }
+        let stopping = context.is_stopping();
+        let due = last_commit.elapsed() >= context.commit_interval || driver.bytes_since >= COMMIT_BYTES;
+        if due || quiet || stopping || driver.is_finished() {
+            driver.commit(&consumer).await?;
+            last_commit = Instant::now();
+        }
+        if stopping {
+            break false;
+        }
+        if driver.is_finished() {
+            break true;
+        }
+    };
+    // The driver is given up with its listener; partitions were committed just now.
+    if done {
+        driver.lock().await.tell_ends().await?;
+    }
+    consumer.close().await?;
+    driver.lock().await.producer.close(Duration::from_secs(5)).await;
+    Ok(())
+}
+
+impl Driver {
+    fn now(&self) -> i64 {
+        self.context.clock.monotonic_ms()
+    }
+
+    /// Restores partitions that came.
+    async fn take_over(&mut self) -> Result<(), WorkerError> {
+        if self.coming.is_empty() {
+            return Ok(());
+        }
+        let groups: Vec<KeyGroup> =
+            std::mem::take(&mut self.coming).iter().map(|p| KeyGroup(p.partition as u32)).collect();
+        let changelogs: Vec<(Arc<str>, u32)> = self.setup.changelogs.values().cloned().collect();
+        let now = self.now();
+        restore::restore_groups(&self.context.cluster, &mut self.stage, &groups, &changelogs, now).await?;
+        self.owned.extend(groups.iter().map(|g| g.0));
+        Ok(())
+    }
+
+    /// Commits, and lets go of partitions.
+    async fn give_up(
+        &mut self,
+        consumer: &ConsumerHandle,
+        partitions: &BTreeSet<TopicPartition>,
+    ) -> Result<(), WorkerError> {
+        self.commit(consumer).await?;
+        for partition in partitions {
+            if !self.coming.remove(partition) {
+                self.stage.revoke(KeyGroup(partition.partition as u32))?;
+            }
+            self.owned.remove(&(partition.partition as u32));
+            self.finished.remove(&(partition.partition as u32));
+        }
+        Ok(())
+    }
+
+    /// Runs what was polled, whole: dead letters find their payload among these records.
+    fn process(&mut self, records: &ConsumerRecords) -> Result<(), WorkerError> {
+        let now = self.now();
+        let mut taken = 0u64;
+        for part in &records.partitions {
+            let group = KeyGroup(part.partition.partition as u32);
+            for batch in &part.batches {
+                self.bytes_since += batch.payload().len();
+                for record in batch.records() {
+                    let record = record.map_err(|source| millstream_client::ClientError::Batch {
+                        partition: part.partition.clone(),
+                        source,
+                    })?;
+                    taken += 1;
+                    self.stage.push_record(group, record.offset, record.value.unwrap_or_default())?;
+                    if self.stage.is_full() {
+                        self.stage.turn(now)?;
+                        self.drain(Some(records))?;
+                    }
+                }
+            }
+            self.moved.insert(part.partition.partition, part.next_offset);
+            let yes = part.next_offset >= part.last_stable_offset;
+            self.stage.caught_up(group, if yes { CaughtUp::Yes } else { CaughtUp::No });
+        }
+        self.stage.turn(now)?;
+        self.drain(Some(records))?;
+        if taken > 0 {
+            *self.counts.entry("read".to_owned()).or_default() += taken;
+        }
+        Ok(())
+    }
+
+    /// Partitions that have been read to their end, where it is known; and those that wait for more.
+    fn look(&mut self, consumer: &ConsumerHandle) -> Result<(), WorkerError> {
+        let now = self.now();
+        let ends = self.context.ends.of(&self.setup.input);
+        let positions = if ends.is_some() { consumer.positions() } else { BTreeMap::new() };
+        let at_end = |group: u32, end: i64| {
+            let partition = TopicPartition::new(Arc::clone(&self.setup.input), group as i32);
+            end == 0 || positions.get(&partition).is_some_and(|at| *at >= end)
+        };
+        let mut finish = Vec::new();
+        for group in &self.owned {
+            match &ends {
+                Some(_) if self.finished.contains(group) => {}
+                Some(ends) if at_end(*group, ends[*group as usize]) => finish.push(*group),
+                Some(_) => {}
+                None => {
+                    let partition = TopicPartition::new(Arc::clone(&self.setup.input), *group as i32);
+                    if consumer.lag(&partition) == Some(0) {
+                        self.stage.caught_up(KeyGroup(*group), CaughtUp::Yes);
+                    }
+                }
+            }
+        }
+        for group in finish {
+            self.stage.finish(KeyGroup(group), now)?;
+            self.finished.insert(group);
+        }
+        let lag = self
+            .owned
+            .iter()
+            .filter_map(|g| consumer.lag(&TopicPartition::new(Arc::clone(&self.setup.input), *g as i32)));
+        let lag = lag.sum::<i64>().max(0) as u64;
+        self.show(Some(lag));
+        Ok(())
+    }
+
+    fn is_finished(&self) -> bool {
+        let all = self.setup.spec.key_groups as usize;
+        self.owned.len() == all && self.finished.len() == all
+    }
+
+    /// Takes what the engine gave out.
+    fn drain(&mut self, records: Option<&ConsumerRecords>) -> Result<(), WorkerError> {
+        let outputs = self.stage.take_outputs();
+        for rejected in outputs.rejected {
+            let why = ("malformed_json".to_owned(), rejected.why.to_string());
+            let step = self.setup.spec.source.name.clone();
+            self.letter(records, (rejected.group.0, rejected.offset), &step, why)?;
+        }
+        for output in outputs.batches {
+            match output.output.rsplit_once('.') {
+                Some((step, "late")) => self.aside(records, &output, step, "late")?,
+                Some((step, "conflicting")) => self.aside(records, &output, step, "conflicting_repeat")?,
+                _ => {
+                    for (at, to) in self.setup.outputs.iter().enumerate() {
+                        if to.from == output.output.as_ref() {
+                            self.rows[at].push((output.batch.clone(), output.groups.clone()));
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows that an operator put aside, to the dead letters.
+    fn aside(
+        &mut self,
+        records: Option<&ConsumerRecords>,
+        output: &OutputBatch,
+        step: &str,
+        reason: &str,
+    ) -> Result<(), WorkerError> {
+        let Some(offsets) = &output.offsets else {
+            return Err(WorkerError::Fatal(format!("rows that {step} put aside have no origin")));
+        };
+        for row in 0..output.batch.num_rows() {
+            let place = (output.groups.value(row), offsets.value(row));
+            self.letter(records, place, step, (reason.to_owned(), String::new()))?;
+        }
+        Ok(())
+    }
+
+    fn letter(
+        &mut self,
+        records: Option<&ConsumerRecords>,
+        (group, offset): (u32, i64),
+        step: &str,
+        (reason, error): (String, String),
+    ) -> Result<(), WorkerError> {
+        let Some(to) = &self.setup.dead_letters else { return Ok(()) };
+        let (key, payload) = records.and_then(|r| find(r, group as i32, offset)).unwrap_or_default();
+        let origin = Origin::Record {
+            topic: self.setup.input.to_string(),
+            partition: group as i32,
+            offset,
+            row: None,
+        };
+        let letter = DeadLetter {
+            reason,
+            error,
+            step: step.to_owned(),
+            pipeline: self.setup.pipeline.clone(),
+            origin,
+            at_ms: self.context.clock.wall_ms(),
+            key,
+            payload,
+            headers: Vec::new(),
+        };
+        self.letters.append_dead_letter(to, &letter)
+    }
+
+    /// Commits everything that was processed.
+    async fn commit(&mut self, consumer: &ConsumerHandle) -> Result<(), WorkerError> {
+        let now = self.context.clock.wall_ms();
+        let changes = self.stage.commit(self.now())?;
+        // Windows that fired just now; late rows were found in their own poll.
+        self.drain(None)?;
+        let mut outbox = std::mem::take(&mut self.letters);
+        self.put_rows(&mut outbox, now)?;
+        // Watermarks belong to the stage and travel with its first changelog.
+        let first = self.setup.changelogs.values().next().cloned();
+        for change in changes {
+            let to = match &change.entry {
+                ChangelogEntry::State { operator, .. } => self.setup.changelogs.get(operator).cloned(),
+                _ => first.clone(),
+            };
+            let Some((topic, _)) = to else { continue };
+            outbox.append_value(&topic, change.partition, now, &change.entry.encode())?;
+        }
+        if outbox.is_empty() && self.moved.is_empty() {
+            return Ok(());
+        }
+        self.count();
+        let who = (self.context.stage.as_str(), self.context.instance.as_str());
+        positions::write_counts(&mut outbox, &self.setup.positions, now, who, &self.counts)?;
+        let offsets = self.moved.iter().map(|(partition, offset)| {
+            let partition = TopicPartition::new(Arc::clone(&self.setup.input), *partition);
+            (partition, OffsetAndMetadata::new(*offset))
+        });
+        let offsets: BTreeMap<TopicPartition, OffsetAndMetadata> = offsets.collect();
+        let name = &self.context.stage;
+        self.producer.begin_transaction()?;
+        failpoint::reach(name, "before_send");
+        outbox.send(&self.producer).await?;
+        failpoint::reach(name, "before_offsets");
+        self.producer.send_offsets_to_transaction(&offsets, &consumer.group_metadata()?).await?;
+        failpoint::reach(name, "before_commit");
+        self.producer.commit_transaction().await?;
+        failpoint::reach(name, "after_commit");
+        self.moved.clear();
+        self.bytes_since = 0;
+        self.context.progress.update(name, |figures| {
+            figures.commits += 1;
+            figures.counts.clone_from(&self.counts);
+            figures.taken = self.counts.get("read").copied().unwrap_or(0);
+        });
+        Ok(())
+    }
+
+    /// Rows of this commit into the topics of sinks, each key group's in its partition.
+    fn put_rows(&mut self, outbox: &mut Outbox, now: i64) -> Result<(), WorkerError> {
+        for (to, waiting) in self.setup.outputs.iter().zip(&mut self.rows) {
+            let waiting = std::mem::take(waiting);
+            let Some((first, _)) = waiting.first() else { continue };
+            let rows = concat_batches(&first.schema(), waiting.iter().map(|(batch, _)| batch))?;
+            let mut places: Vec<Vec<u32>> = vec![Vec::new(); to.partitions as usize];
+            let groups = waiting.iter().flat_map(|(_, groups)| groups.values().iter());
+            for (row, group) in groups.enumerate() {
+                places[(group % to.partitions) as usize].push(row as u32);
+            }
+            *self.counts.entry(format!("written.{}", to.from)).or_default() += rows.num_rows() as u64;
+            drop(waiting);
+            for (partition, places) in places.into_iter().enumerate().filter(|(_, p)| !p.is_empty()) {
+                let part = take_record_batch(&rows, &UInt32Array::from(places))?;
+                for record in batch_ipc::encode(&part, RECORD_BYTES_MAX)? {
+                    outbox.append_value(&to.topic, partition as u32, now, &record)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds what the engine has counted since the last time.
+    fn count(&mut self) {
+        for (name, counts) in self.stage.counts() {
+            let named =
+                [("repeated", counts.repeated), ("conflicting", counts.conflicting), ("late", counts.late)];
+            for (what, count) in named {
+                let key = format!("{what}.{name}");
+                let before = self.counted.insert(key.clone(), count).unwrap_or(0);
+                if count > before {
+                    *self.counts.entry(key).or_default() += count - before;
+                }
+            }
+        }
+    }
+
+    async fn tell_ends(&self) -> Result<(), WorkerError> {
+        for output in &self.setup.outputs {
+            let all: Vec<TopicPartition> = (0..output.partitions as i32)
+                .map(|p| TopicPartition::new(Arc::clone(&output.topic), p))
+                .collect();
+            let ends = restore::ends(&self.context.cluster, &all).await?;
+            self.context.ends.tell(&output.topic, all.iter().map(|p| ends[p]).collect());
+        }
+        Ok(())
+    }
+
+    fn show(&self, lag: Option<u64>) {
+        let watermark = self.stage.least_watermark();
+        let known = watermark != Watermark::NONE && watermark != Watermark::END;
+        self.context.progress.update(&self.context.stage, |figures| {
+            figures.counts = self.counts.clone();
+            figures.taken = self.counts.get("read").copied().unwrap_or(0);
+            figures.lag = lag;
+            figures.watermark = known.then(|| watermark.to_raw());
+            figures.cpu_ms = thread_cpu_ms();
+        });
+    }
+}
+
+/// A record's key and value among those that were polled.
+fn find(records: &ConsumerRecords, partition: i32, offset: i64) -> Option<(Option<Bytes>, Bytes)> {
+    let part = records.partitions.iter().find(|p| p.partition.partition == partition)?;
+    let batch = part.batches.iter().find(|b| (b.first_offset()..b.next_offset()).contains(&offset))?;
+    let record = batch.records().flatten().find(|r| r.offset == offset)?;
+    let copy = |bytes: &[u8]| Bytes::copy_from_slice(bytes);
+    Some((record.key.map(copy), copy(record.value.unwrap_or_default())))
+}

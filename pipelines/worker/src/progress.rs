@@ -1,0 +1,79 @@
+//! What people see while a pipeline runs: counts of every stage, kept by the stages, read by whoever draws. Never enters:
+//! drawing on a terminal (the command line's), decisions.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+/// One stage's figures.
+#[derive(Clone, Debug, Default)]
+pub struct StageFigures {
+    /// Records or rows taken in and committed, over all runs.
+    pub taken: u64,
+    /// Commits of this run.
+    pub commits: u64,
+    /// Records that wait in its input, where that is known.
+    pub lag: Option<u64>,
+    /// The least watermark, in milliseconds since 1970, where there is one.
+    pub watermark: Option<i64>,
+    /// Named counts, over all runs: reasons, repeats, late rows.
+    pub counts: BTreeMap<String, u64>,
+    /// CPU that the stage's own thread has used, in milliseconds.
+    pub cpu_ms: u64,
+    /// Whether it has done everything there is to do.
+    pub done: bool,
+    /// What it last had to begin again for.
+    pub trouble: Option<String>,
+}
+
+/// All stages' figures.
+#[derive(Debug, Default)]
+pub struct Progress {
+    stages: Mutex<BTreeMap<String, StageFigures>>,
+    order: Mutex<Vec<String>>,
+    bytes_read: AtomicU64,
+    bytes_total: AtomicU64,
+}
+
+impl Progress {
+    /// Nothing yet.
+    pub fn new(stages: impl IntoIterator<Item = String>) -> Arc<Progress> {
+        let order: Vec<String> = stages.into_iter().collect();
+        let all = order.iter().map(|id| (id.clone(), StageFigures::default())).collect();
+        Arc::new(Progress { stages: Mutex::new(all), order: Mutex::new(order), ..Progress::default() })
+    }
+
+    /// Changes a stage's figures.
+    pub fn update(&self, stage: &str, change: impl FnOnce(&mut StageFigures)) {
+        if let Some(figures) = self.stages.lock().get_mut(stage) {
+            change(figures);
+        }
+    }
+
+    /// The stages' figures, in the order of the flow.
+    pub fn stages(&self) -> Vec<(String, StageFigures)> {
+        let stages = self.stages.lock();
+        let order = self.order.lock();
+        order.iter().filter_map(|id| Some((id.clone(), stages.get(id)?.clone()))).collect()
+    }
+
+    /// Tells how many bytes were read, and how many there are in all; 0 where that is not known.
+    pub fn set_bytes(&self, read: u64, total: u64) {
+        self.bytes_read.store(read, Ordering::Relaxed);
+        self.bytes_total.store(total, Ordering::Relaxed);
+    }
+
+    /// Bytes read, and bytes in all.
+    pub fn bytes(&self) -> (u64, u64) {
+        (self.bytes_read.load(Ordering::Relaxed), self.bytes_total.load(Ordering::Relaxed))
+    }
+}
+
+/// CPU that the calling thread has used, in milliseconds; 0 where the system does not tell.
+pub fn thread_cpu_ms() -> u64 {
+    // Linux: nanoseconds on a CPU, the first number.
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    text.split(' ').next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0) / 1_000_000
+}

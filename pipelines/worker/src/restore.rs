@@ -1,0 +1,107 @@
+//! Topics read whole: read committed, up to the end that was there when the reading began, which is the end that a reader
+//! of uncommitted records sees, since markers land partition by partition (KAFKA-10167). Never enters: what is read.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use millstream_client::{Admin, Cluster, CommitPolicy, Consumer, ConsumerConfig, Isolation, OffsetReset};
+use millstream_engine::stage::{Restore, Stage};
+use millstream_model::KeyGroup;
+use millstream_types::TopicPartition;
+
+use crate::error::WorkerError;
+
+/// How long reading may stand still. A worker that died in a transaction holds its successor until the broker has
+/// aborted it, which takes the transaction's own time-out.
+const STALL_MAX: Duration = Duration::from_secs(60);
+const LATEST: i64 = -1;
+
+/// The ends of partitions, markers and open transactions included.
+pub async fn ends(
+    cluster: &Arc<Cluster>,
+    partitions: &[TopicPartition],
+) -> Result<BTreeMap<TopicPartition, i64>, WorkerError> {
+    if partitions.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let found = Admin::new(cluster).list_offsets(Isolation::ReadUncommitted, LATEST, partitions).await?;
+    Ok(found.into_iter().map(|(partition, listed)| (partition, listed.offset)).collect())
+}
+
+/// Reads partitions from their first record to their ends.
+pub async fn read_committed(
+    cluster: &Arc<Cluster>,
+    partitions: &[TopicPartition],
+    mut take: impl FnMut(i32, Option<&[u8]>, Option<&[u8]>) -> Result<(), WorkerError>,
+) -> Result<(), WorkerError> {
+    let ends = ends(cluster, partitions).await?;
+    let wanted: Vec<TopicPartition> =
+        ends.iter().filter(|(_, end)| **end > 0).map(|(p, _)| p.clone()).collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let config = ConsumerConfig {
+        offset_reset: OffsetReset::Earliest,
+        commit: CommitPolicy::Manual,
+        isolation: Isolation::ReadCommitted,
+        prefetch_bytes: 32 << 20,
+        ..ConsumerConfig::default()
+    };
+    let mut consumer = Consumer::new(cluster, config)?;
+    consumer.assign(wanted.clone()).await?;
+    let mut moved = Instant::now();
+    let mut last = BTreeMap::new();
+    loop {
+        let records = consumer.poll(Duration::from_millis(100)).await?;
+        for part in &records.partitions {
+            for record in part.records() {
+                let record = record?;
+                take(part.partition.partition, record.key, record.value)?;
+            }
+        }
+        let at = consumer.positions();
+        if wanted.iter().all(|p| at.get(p).is_some_and(|at| *at >= ends[p])) {
+            break;
+        }
+        if at != last {
+            (moved, last) = (Instant::now(), at);
+        } else if moved.elapsed() > STALL_MAX {
+            let behind = wanted.iter().find(|p| last.get(*p).is_none_or(|at| *at < ends[*p]));
+            return Err(WorkerError::Transient(format!(
+                "reading {} to its end at {}: nothing came for {} s",
+                behind.map_or_else(String::new, ToString::to_string),
+                behind.map_or(0, |p| ends[p]),
+                STALL_MAX.as_secs()
+            )));
+        }
+    }
+    consumer.close().await?;
+    Ok(())
+}
+
+/// Takes key groups over from the changelogs, given by topic with their partitions.
+pub async fn restore_groups(
+    cluster: &Arc<Cluster>,
+    stage: &mut Stage,
+    groups: &[KeyGroup],
+    changelogs: &[(Arc<str>, u32)],
+    now: i64,
+) -> Result<(), WorkerError> {
+    let mut restore = Restore::new(groups.iter().copied());
+    for (topic, partitions) in changelogs {
+        let mut wanted: Vec<u32> = groups.iter().map(|g| g.0 % partitions).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let wanted: Vec<TopicPartition> =
+            wanted.into_iter().map(|p| TopicPartition::new(Arc::clone(topic), p as i32)).collect();
+        read_committed(cluster, &wanted, |_, _, value| {
+            let value = Bytes::copy_from_slice(value.unwrap_or_default());
+            Ok(restore.apply(stage, &value)?)
+        })
+        .await?;
+    }
+    restore.finish(stage, now)?;
+    Ok(())
+}

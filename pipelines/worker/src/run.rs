@@ -1,0 +1,267 @@
+//! A pipeline's life: topics made, stages begun, each on a thread of its own, begun again when something passes by,
+//! stopped together when one cannot go on, done when all are. Never enters: what a stage does, how a broker is started.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use millstream_client::admin::NewTopic;
+use millstream_client::{Admin, Cluster, ConsumerConfig, Producer, ProducerConfig};
+use millstream_connect::retry::{Backoff, BackoffConfig};
+use millstream_connector::Period;
+use millstream_plan::{Job, StageKind, names};
+use millstream_spec::Pipeline;
+use millstream_types::{Clock, SeededRng};
+use millstream_wasm::{Engine, EngineConfig};
+use tokio::sync::watch;
+
+use crate::assemble::Parts;
+use crate::connectors::{Maker, WallClock};
+use crate::ends::Ends;
+use crate::error::WorkerError;
+use crate::ingest::{self, IngestStage};
+use crate::process::{self, ProcessStage};
+use crate::progress::{Progress, StageFigures, thread_cpu_ms};
+use crate::sink_stage::{self, SinkStage};
+use crate::tables;
+
+/// A transaction that a dead worker left open ends after this: it holds its successor that long.
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
+/// A stage that ran this long before it failed starts with the first delay again.
+const SETTLED: Duration = Duration::from_secs(30);
+
+/// How a pipeline is run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The worker's own name, kept over restarts and different for each worker of a pipeline.
+    pub instance: String,
+    /// Where compiled functions are kept.
+    pub cache: Option<std::path::PathBuf>,
+    /// Becomes true when the run is to end.
+    pub stop: watch::Receiver<bool>,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Report {
+    /// Whether the input was finite and is done; else it was stopped.
+    pub done: bool,
+    /// Each stage's last figures.
+    pub stages: Vec<(String, StageFigures)>,
+}
+
+/// What stages share.
+#[derive(Clone)]
+pub struct StageContext {
+    /// The cluster.
+    pub cluster: Arc<Cluster>,
+    /// The stage's id.
+    pub stage: String,
+    /// Its consumer group.
+    pub group_id: String,
+    /// This worker's transactional id in it.
+    pub transactional_id: String,
+    /// The worker's name.
+    pub instance: String,
+    /// The longest time between two commits.
+    pub commit_interval: Duration,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Where bounded topics end.
+    pub ends: Arc<Ends>,
+    /// What people see.
+    pub progress: Arc<Progress>,
+    stop: watch::Receiver<bool>,
+}
+
+impl StageContext {
+    /// Whether the run is to end.
+    pub fn is_stopping(&self) -> bool {
+        *self.stop.borrow()
+    }
+
+    /// The stage's member of its group: the same one after a restart, which so takes its partitions up again at once.
+    pub fn member(&self) -> ConsumerConfig {
+        let member_id = Some(format!("{}-{}", self.group_id, self.instance));
+        ConsumerConfig { member_id, ..ConsumerConfig::in_group(&self.group_id) }
+    }
+
+    /// The stage's producer, which ends what an earlier one of this worker left open.
+    pub async fn transactional_producer(&self) -> Result<Producer, WorkerError> {
+        let config = ProducerConfig {
+            transactional_id: Some(self.transactional_id.clone()),
+            transaction_timeout: TRANSACTION_TIMEOUT,
+            linger: Duration::ZERO,
+            buffer_bytes: 64 << 20,
+            request_bytes_max: 4 << 20,
+            ..ProducerConfig::default()
+        };
+        let producer = Producer::new(&self.cluster, config)?;
+        producer.init_transactions().await?;
+        Ok(producer)
+    }
+}
+
+enum AnyStage {
+    Ingest(Box<IngestStage>),
+    Process(Arc<ProcessStage>),
+    Sink(Box<SinkStage>),
+}
+
+/// Runs a pipeline until its input is done, it is stopped, or it fails. `begun` gets the figures to show.
+pub async fn run(
+    (pipeline, job): (&Pipeline, &Job),
+    root: &std::path::Path,
+    cluster: &Arc<Cluster>,
+    options: Options,
+    begun: impl FnOnce(Arc<Progress>),
+) -> Result<Report, WorkerError> {
+    let clock: Arc<dyn Clock> = Arc::new(WallClock::new());
+    let seed = clock.wall_ms() as u64 ^ (u64::from(std::process::id()) << 44);
+    let maker =
+        Maker::new(pipeline, root, Arc::clone(&clock), seed).map_err(|d| WorkerError::Setup(d.message))?;
+    make_topics(cluster, job).await?;
+    let tables = tables::load_all(pipeline, &maker).await?;
+    let engine = Engine::new(EngineConfig { cache_dir: options.cache.clone(), ..EngineConfig::default() })
+        .map_err(|error| WorkerError::Setup(error.to_string()))?;
+    let parts = Parts { pipeline, job, root, maker: &maker, tables: &tables };
+    let mut stages = Vec::new();
+    let mut bounded = true;
+    for stage in &job.stages {
+        let made = match stage.kind {
+            StageKind::Ingest => {
+                let made = parts.ingest(stage, &engine)?;
+                bounded &= made.sources.iter().all(|(_, s)| s.capabilities().bounded);
+                AnyStage::Ingest(Box::new(made))
+            }
+            StageKind::Process => AnyStage::Process(Arc::new(parts.process(stage, bounded)?)),
+            StageKind::Sink => AnyStage::Sink(Box::new(parts.sink(stage)?)),
+        };
+        stages.push((stage, made));
+    }
+    let progress = Progress::new(job.stages.iter().map(|s| s.id.clone()));
+    begun(Arc::clone(&progress));
+    let ends = Arc::new(Ends::default());
+    let (halt, halted) = watch::channel(false);
+    let mut outer = options.stop.clone();
+    let mut threads = Vec::new();
+    let (ended, mut endings) = tokio::sync::mpsc::unbounded_channel();
+    for (stage, made) in stages {
+        let context = StageContext {
+            cluster: Arc::clone(cluster),
+            stage: stage.id.clone(),
+            group_id: stage.group_id.clone(),
+            transactional_id: names::transactional_id(&job.pipeline, &stage.id, &options.instance),
+            instance: options.instance.clone(),
+            commit_interval: Duration::from_millis(job.commit_interval_ms),
+            clock: Arc::clone(&clock),
+            ends: Arc::clone(&ends),
+            progress: Arc::clone(&progress),
+            stop: halted.clone(),
+        };
+        let backoff = BackoffConfig {
+            initial: Period(pipeline.errors.backoff_initial_ms),
+            max: Period(pipeline.errors.backoff_max_ms),
+        };
+        let (handle, ended) = (tokio::runtime::Handle::current(), ended.clone());
+        let name = format!("stage {}", stage.id);
+        let thread = std::thread::Builder::new().name(name).spawn(move || {
+            let result = handle.block_on(supervise(made, &context, Backoff::new(backoff)));
+            context.progress.update(&context.stage, |figures| {
+                figures.done = result.is_ok();
+                figures.cpu_ms = thread_cpu_ms();
+            });
+            // The receiver lives as long as the run.
+            let _ = ended.send(result);
+        });
+        threads.push(thread.map_err(|error| WorkerError::Fatal(format!("starting a thread: {error}")))?);
+    }
+    drop(ended);
+    let mut failure = None;
+    let mut listening = true;
+    loop {
+        tokio::select! {
+            result = endings.recv() => match result {
+                None => break,
+                Some(Ok(())) => {}
+                Some(Err(error)) => {
+                    let _ = halt.send(true);
+                    failure = failure.or(Some(error));
+                }
+            },
+            changed = outer.changed(), if listening => {
+                listening = changed.is_ok();
+                if *outer.borrow() {
+                    let _ = halt.send(true);
+                }
+            }
+        }
+    }
+    for thread in threads {
+        let _ = thread.join();
+    }
+    match failure {
+        Some(error) => Err(error),
+        None => Ok(Report { done: !*options.stop.borrow(), stages: progress.stages() }),
+    }
+}
+
+/// Runs a stage, again and again while what stops it may pass.
+async fn supervise(
+    mut stage: AnyStage,
+    context: &StageContext,
+    mut backoff: Backoff,
+) -> Result<(), WorkerError> {
+    let mut rng = SeededRng::new(context.clock.wall_ms() as u64);
+    loop {
+        let began = Instant::now();
+        let result = match &mut stage {
+            AnyStage::Ingest(stage) => ingest::run(stage, context).await,
+            AnyStage::Process(stage) => process::run(stage, context).await,
+            AnyStage::Sink(stage) => sink_stage::run(stage, context).await,
+        };
+        let text = match result {
+            Err(WorkerError::Transient(text)) if !context.is_stopping() => text,
+            Err(WorkerError::Transient(_)) => return Ok(()),
+            Err(error) => return Err(error.doing(&format!("stage {}", context.stage))),
+            Ok(()) => return Ok(()),
+        };
+        if began.elapsed() > SETTLED {
+            backoff.worked();
+        }
+        let wait = backoff.failed(None, &mut rng);
+        tracing::warn!(stage = %context.stage, wait_ms = wait, "{text}; the stage begins again from what was committed");
+        context.progress.update(&context.stage, |figures| figures.trouble = Some(text));
+        tokio::time::sleep(Duration::from_millis(wait)).await;
+    }
+}
+
+/// Creates the topics that are not there, and refuses those that are there and different.
+async fn make_topics(cluster: &Arc<Cluster>, job: &Job) -> Result<(), WorkerError> {
+    let admin = Admin::new(cluster);
+    let there = admin.list_topics().await?;
+    let mut wanted = Vec::new();
+    for topic in job.topics.values() {
+        match there.get(topic.name.as_str()) {
+            Some(found) if found.partition_count() as u32 == topic.partitions => {}
+            Some(found) => {
+                return Err(WorkerError::Setup(format!(
+                    "topic {} has {} partitions and the pipeline says {}; state is kept by them, so say {} or use another name",
+                    topic.name,
+                    found.partition_count(),
+                    topic.partitions,
+                    found.partition_count()
+                )));
+            }
+            None => {
+                let mut new = NewTopic::new(&topic.name, topic.partitions as i32);
+                new.replication_factor = topic.replication.map_or(-1, |n| n as i16);
+                new.configs.clone_from(&topic.configs);
+                wanted.push(new);
+            }
+        }
+    }
+    if !wanted.is_empty() {
+        admin.create_topics(&wanted).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,322 @@
+//! A sink stage: reads its topics as a member of its group, read committed, and hands rows to the sink, which keeps the
+//! next offsets beside them and moves both in one step of its target's own. The target decides where to go on; the
+//! group's offsets follow it for people and for retention. No broker transaction is open meanwhile. Never enters: the
+//! foreign system.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow::array::RecordBatch;
+use arrow::compute::filter_record_batch;
+use millstream_client::{
+    CommitPolicy, Consumer, ConsumerConfig, Isolation, OffsetAndMetadata, OffsetReset, Producer,
+    ProducerConfig,
+};
+use millstream_connect::dead_letter::{DeadLetter, Origin};
+use millstream_connector::SinkError;
+use millstream_connector::sink::{Change, Offsets, RowFault, Run, Sink, SinkBatch};
+use millstream_engine::batch_ipc;
+use millstream_engine::decode::json::JsonDecoder;
+use millstream_types::TopicPartition;
+
+use crate::error::WorkerError;
+use crate::group_events::{GroupEvent, GroupEvents};
+use crate::outbox::{DeadLetters, Outbox};
+use crate::progress::thread_cpu_ms;
+use crate::run::StageContext;
+
+const POLL_WAIT: Duration = Duration::from_millis(100);
+/// How often the group's offsets follow the target's.
+const FOLLOW_EVERY: Duration = Duration::from_secs(1);
+
+/// What the stage is made of.
+pub struct SinkStage {
+    /// The sink.
+    pub sink: Box<dyn Sink>,
+    /// The topics that it reads; those whose records are JSON with what makes columns of them.
+    pub inputs: Vec<(Arc<str>, Option<JsonDecoder>)>,
+    /// Where rows go that can never be written.
+    pub dead_letters: Option<DeadLetters>,
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// Rows that are known to be bad, over begin-agains.
+    pub bad: BTreeSet<(TopicPartition, i64, u32)>,
+}
+
+struct Running<'a> {
+    stage: &'a mut SinkStage,
+    context: &'a StageContext,
+    owned: BTreeSet<TopicPartition>,
+    /// Behind what was staged.
+    staged: Offsets,
+    /// Behind what was committed.
+    committed: Offsets,
+    rows: u64,
+}
+
+/// Runs the stage until its input has ended, or it is told to stop.
+pub async fn run(stage: &mut SinkStage, context: &StageContext) -> Result<(), WorkerError> {
+    let config = ConsumerConfig {
+        commit: CommitPolicy::Manual,
+        offset_reset: OffsetReset::Earliest,
+        isolation: Isolation::ReadCommitted,
+        prefetch_bytes: 24 << 20,
+        poll_bytes_max: 4 << 20,
+        ..context.member()
+    };
+    let mut consumer = Consumer::new(&context.cluster, config)?;
+    let events = GroupEvents::default();
+    consumer.set_listener(Box::new(events.clone()));
+    let topics: Vec<Arc<str>> = stage.inputs.iter().map(|(topic, _)| Arc::clone(topic)).collect();
+    consumer.subscribe(topics).await?;
+    let mut running = Running {
+        stage,
+        context,
+        owned: BTreeSet::new(),
+        staged: Offsets::new(),
+        committed: Offsets::new(),
+        rows: 0,
+    };
+    let result = running.work(&mut consumer, &events).await;
+    if let Err(Stop::Rows(faults)) = result {
+        running.put_aside(faults).await?;
+        let text = "rows that cannot be written were put aside; beginning again without them".to_owned();
+        return Err(WorkerError::Transient(text));
+    }
+    if let Err(Stop::Error(error)) = result {
+        return Err(error);
+    }
+    running.follow(&consumer).await?;
+    consumer.close().await?;
+    Ok(())
+}
+
+enum Stop {
+    Error(WorkerError),
+    Rows(Vec<RowFault>),
+}
+
+impl<E: Into<WorkerError>> From<E> for Stop {
+    fn from(error: E) -> Stop {
+        Stop::Error(error.into())
+    }
+}
+
+/// A sink's failure.
+fn stop(error: SinkError) -> Stop {
+    match error {
+        SinkError::Data(faults) => Stop::Rows(faults),
+        other => Stop::Error(other.into()),
+    }
+}
+
+impl Running<'_> {
+    async fn work(&mut self, consumer: &mut Consumer, events: &GroupEvents) -> Result<(), Stop> {
+        let mut followed = Instant::now();
+        loop {
+            let records = consumer.poll(POLL_WAIT).await?;
+            let mut moved = BTreeSet::new();
+            for event in events.take() {
+                match event {
+                    GroupEvent::Assigned(partitions) => {
+                        self.open(consumer, &partitions).await?;
+                        moved.extend(partitions);
+                    }
+                    GroupEvent::Gone(partitions) => {
+                        let gone: Vec<TopicPartition> = partitions.into_iter().collect();
+                        self.stage.sink.close(&gone).await.map_err(stop)?;
+                        for partition in &gone {
+                            self.owned.remove(partition);
+                            self.staged.remove(partition);
+                            self.committed.remove(partition);
+                        }
+                    }
+                }
+            }
+            for part in &records.partitions {
+                // What came in the poll that brought the partition is from before its seek.
+                if moved.contains(&part.partition) || !self.owned.contains(&part.partition) {
+                    continue;
+                }
+                for record in part.records() {
+                    let record = record?;
+                    self.stage(&part.partition, record.offset, record.value.unwrap_or_default()).await?;
+                }
+                self.staged.insert(part.partition.clone(), part.next_offset);
+            }
+            let ended = self.has_ended(consumer);
+            let stopping = self.context.is_stopping();
+            let due: Vec<TopicPartition> = match ended || stopping {
+                true => self.owned.iter().cloned().collect(),
+                false => self.stage.sink.due(self.context.clock.wall_ms()),
+            };
+            self.commit(&due).await?;
+            if followed.elapsed() > FOLLOW_EVERY {
+                self.follow(consumer).await?;
+                followed = Instant::now();
+            }
+            self.show(consumer);
+            if ended || stopping {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Asks the target where to go on.
+    async fn open(&mut self, consumer: &Consumer, partitions: &BTreeSet<TopicPartition>) -> Result<(), Stop> {
+        let list: Vec<TopicPartition> = partitions.iter().cloned().collect();
+        let known = self.stage.sink.open(&list).await.map_err(stop)?;
+        for partition in list {
+            match known.get(&partition).copied().flatten() {
+                Some(next) => {
+                    consumer.seek(&partition, next)?;
+                    self.committed.insert(partition.clone(), next);
+                }
+                // The group's offset never runs ahead of the target's; where the target knows nothing, begin.
+                None => consumer.seek_to_beginning(&partition)?,
+            }
+            self.owned.insert(partition);
+        }
+        Ok(())
+    }
+
+    /// Hands a record's rows to the sink.
+    async fn stage(&mut self, partition: &TopicPartition, offset: i64, value: &[u8]) -> Result<(), Stop> {
+        let input = self.stage.inputs.iter_mut().find(|(topic, _)| *topic == partition.topic);
+        let rows = match input {
+            Some((_, Some(decoder))) => match decoder.push(value) {
+                Ok(()) => decoder.finish(),
+                Err(bad) => {
+                    tracing::warn!(%partition, offset, %bad, "a record does not fit the schema and is left out");
+                    return Ok(());
+                }
+            },
+            _ => batch_ipc::decode(value)?,
+        };
+        let batch = self.without_bad(partition, offset, rows)?;
+        if batch.rows().num_rows() == 0 {
+            return Ok(());
+        }
+        self.rows += batch.rows().num_rows() as u64;
+        self.stage.sink.stage(partition, batch).await.map_err(stop)
+    }
+
+    /// A batch without the rows that are known to be bad.
+    fn without_bad(
+        &self,
+        partition: &TopicPartition,
+        offset: i64,
+        rows: RecordBatch,
+    ) -> Result<SinkBatch, Stop> {
+        let from = (partition.clone(), offset, 0);
+        let to = (partition.clone(), offset, u32::MAX);
+        let bad: Vec<u32> = self.stage.bad.range(from..=to).map(|(_, _, row)| *row).collect();
+        let count = rows.num_rows() as u32;
+        if bad.is_empty() {
+            let runs = if count == 0 { Vec::new() } else { vec![Run { offset, first_row: 0, rows: count }] };
+            return Ok(SinkBatch::new(rows, Change::Upsert, runs));
+        }
+        let keep: Vec<bool> = (0..count).map(|row| !bad.contains(&row)).collect();
+        let mut runs: Vec<Run> = Vec::new();
+        for row in (0..count).filter(|row| keep[*row as usize]) {
+            match runs.last_mut() {
+                Some(run) if run.first_row + run.rows == row => run.rows += 1,
+                _ => runs.push(Run { offset, first_row: row, rows: 1 }),
+            }
+        }
+        let rows = filter_record_batch(&rows, &keep.into())?;
+        Ok(SinkBatch::new(rows, Change::Upsert, runs))
+    }
+
+    async fn commit(&mut self, partitions: &[TopicPartition]) -> Result<(), Stop> {
+        let mut next = Offsets::new();
+        for partition in partitions {
+            if let Some(offset) = self.staged.get(partition)
+                && self.committed.get(partition) != Some(offset)
+            {
+                next.insert(partition.clone(), *offset);
+            }
+        }
+        if next.is_empty() {
+            return Ok(());
+        }
+        self.stage.sink.commit(&next).await.map_err(stop)?;
+        self.committed.extend(next);
+        let rows = self.rows;
+        self.context.progress.update(&self.context.stage, |figures| {
+            figures.commits += 1;
+            figures.counts.insert("rows written by this run".to_owned(), rows);
+        });
+        Ok(())
+    }
+
+    /// Lets the group's offsets follow the target's.
+    async fn follow(&mut self, consumer: &Consumer) -> Result<(), WorkerError> {
+        let offsets: BTreeMap<TopicPartition, OffsetAndMetadata> =
+            self.committed.iter().map(|(p, at)| (p.clone(), OffsetAndMetadata::new(*at))).collect();
+        if !offsets.is_empty() {
+            consumer.commit_offsets(&offsets).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether everything there will ever be has been staged (WK-3).
+    fn has_ended(&self, consumer: &Consumer) -> bool {
+        let positions = consumer.positions();
+        let mut partitions = 0;
+        let read = self.stage.inputs.iter().all(|(topic, _)| {
+            let Some(ends) = self.context.ends.of(topic) else { return false };
+            partitions += ends.len();
+            ends.iter().enumerate().all(|(at, end)| {
+                let partition = TopicPartition::new(Arc::clone(topic), at as i32);
+                *end == 0 || positions.get(&partition).is_some_and(|p| p >= end)
+            })
+        });
+        read && self.owned.len() == partitions
+    }
+
+    fn show(&self, consumer: &Consumer) {
+        let lag: i64 = self.owned.iter().filter_map(|p| consumer.lag(p)).sum();
+        let rows = self.rows;
+        self.context.progress.update(&self.context.stage, |figures| {
+            figures.taken = rows;
+            figures.lag = Some(lag.max(0) as u64);
+            figures.cpu_ms = thread_cpu_ms();
+        });
+    }
+
+    /// Rows that can never be written go to the dead letters. At least once: a crash right after may write them again.
+    async fn put_aside(&mut self, faults: Vec<RowFault>) -> Result<(), WorkerError> {
+        let now = self.context.clock.wall_ms();
+        let mut outbox = Outbox::default();
+        for fault in faults {
+            tracing::warn!(partition = %fault.partition, offset = fault.row.offset, row = fault.row.row, reason = %fault.reason, "a row cannot be written");
+            if let Some(to) = &self.stage.dead_letters {
+                let letter = DeadLetter {
+                    reason: "sink_refused".to_owned(),
+                    error: fault.reason.clone(),
+                    step: self.context.stage.clone(),
+                    pipeline: self.stage.pipeline.clone(),
+                    origin: Origin::Record {
+                        topic: fault.partition.topic.to_string(),
+                        partition: fault.partition.partition,
+                        offset: fault.row.offset,
+                        row: Some(fault.row.row),
+                    },
+                    at_ms: now,
+                    key: None,
+                    payload: bytes::Bytes::new(),
+                    headers: Vec::new(),
+                };
+                outbox.append_dead_letter(to, &letter)?;
+            }
+            self.stage.bad.insert((fault.partition, fault.row.offset, fault.row.row));
+        }
+        let producer = Producer::new(&self.context.cluster, ProducerConfig::default())?;
+        outbox.send(&producer).await?;
+        producer.flush().await;
+        producer.close(Duration::from_secs(5)).await;
+        Ok(())
+    }
+}

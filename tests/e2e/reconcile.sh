@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# reconcile.sh INPUT_DIR WORK_DIR [COUNT_ROWS]: holds what a run of store-invoices left in WORK_DIR (lake/, warehouse.db,
+# run.log) against a recount of INPUT_DIR by other code (recount.py, sqlite3). Ends with 1 where they differ.
+set -euo pipefail
+input="$1" work="$2" count_rows="${3:-}"
+here="$(cd "$(dirname "$0")" && pwd)"
+python3 "$here/recount.py" "$input" --windows "$work/windows.csv" > "$work/recount.json"
+unique=$(jq .unique "$work/recount.json")
+cents() { awk -v x="$1" 'BEGIN { n = split(x, p, "."); f = substr((n > 1 ? p[2] : "") "00", 1, 2); printf "%s%s", p[1], f }'; }
+expected=$(cents "$(jq -r .revenue "$work/recount.json")")
+# Exact: decimals are text with two places; hundredths are summed as integers.
+table=$(sqlite3 "$work/warehouse.db" "select coalesce(sum(cast(replace(revenue, '.', '') as integer)), 0) from revenue")
+counted=$(sqlite3 "$work/warehouse.db" "select coalesce(sum(invoices), 0) from revenue")
+windows=$(sqlite3 "$work/warehouse.db" "select count(*) from revenue")
+late=$((unique - counted))
+echo "recount: unique=$unique revenue=$expected; table: windows=$windows invoices=$counted revenue=$table; late by count: $late"
+fail=0
+late_said=$(awk '/^late rows of/ { n += $NF } END { print n + 0 }' "$work/run.log")
+if [ "$late" -ne "$late_said" ]; then echo "FAIL: the run says $late_said late rows, the table lacks $late"; fail=1; fi
+if ! grep -q ': holds$' "$work/run.log"; then echo "FAIL: the run's own sum does not hold"; fail=1; fi
+# Every window of the table is one of the recount's, and where nothing was late, equal to it.
+sqlite3 -csv "$work/warehouse.db" "select store_id, window_start, invoices, replace(revenue, '.', '') from revenue" > "$work/table.csv"
+if ! python3 - "$work/windows.csv" "$work/table.csv" "$late" <<'PY'
+import csv, datetime, sys
+def ms(text):
+    if text.lstrip("-").isdigit():
+        return int(text)
+    at = datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
+    at = at if at.tzinfo else at.replace(tzinfo=datetime.timezone.utc)
+    return round(at.timestamp() * 1000)
+def cents(text):
+    whole, _, part = text.partition(".")
+    return int(whole + (part + "00")[:2])
+want = {(r["store_id"], int(r["window_start_ms"])): (int(r["invoices"]), cents(r["revenue"])) for r in csv.DictReader(open(sys.argv[1]))}
+have = {(s, ms(w)): (int(n), int(r)) for s, w, n, r in csv.reader(open(sys.argv[2]))}
+late = sum(n for n, _ in want.values()) - sum(n for n, _ in have.values())
+money = sum(r for _, r in want.values()) - sum(r for _, r in have.values())
+wrong = [k for k in have if k not in want or have[k][0] > want[k][0]]
+differ = sum(1 for k in want if want[k] != have.get(k))
+print(f"windows: {len(want)} wanted, {len(have)} there, {differ} lack late rows, {len(wrong)} wrong; late {late} invoices, {money} hundredths")
+sys.exit(1 if wrong or late != int(sys.argv[3]) or (late == 0 and differ) else 0)
+PY
+then echo "FAIL: windows differ"; fail=1; fi
+if [ -n "$count_rows" ]; then
+    lake=$("$count_rows" "$work/lake" store_id,invoice_id total)
+    echo "lake: $lake"
+    if [ "$lake" != "rows=$unique distinct=$unique sum=$expected" ]; then echo "FAIL: the lake differs"; fail=1; fi
+fi
+[ "$fail" = 0 ] && echo "reconciled"
+exit "$fail"
