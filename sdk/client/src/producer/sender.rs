@@ -55,8 +55,10 @@ pub(crate) async fn run(inner: Arc<Inner>) {
         let Drained { requests, next, leaderless, to_add, expired } = drained;
         for batch in expired {
             let timeout_ms = inner.config.delivery_timeout.as_millis() as u64;
-            inner
-                .release(batch, Err(ClientError::Timeout { what: "delivering a record".into(), timeout_ms }));
+            let error = ClientError::Timeout { what: "delivering a record".into(), timeout_ms };
+            // Before the outcome is told, which a commit waits for: a transaction that lost a record is not committed (TX-2).
+            inner.fail_transaction(error.clone());
+            inner.release(batch, Err(error));
         }
         for (node, sendings) in requests {
             let lane = lanes.entry(node).or_insert_with(|| {

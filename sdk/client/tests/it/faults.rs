@@ -149,3 +149,75 @@ fn a_transaction_is_whole_or_not_there() {
         assert!(committed.len() >= 30, "{committed:?}");
     });
 }
+
+/// Connects through buffers that pass nothing on while `held` is set.
+struct Holding {
+    held: Arc<AtomicBool>,
+}
+
+async fn pass_on(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, held: Arc<AtomicBool>) {
+    let mut buffer = vec![0; 4_096];
+    loop {
+        let Ok(read @ 1..) = from.read(&mut buffer).await else { return };
+        while held.load(Ordering::Relaxed) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        if to.write_all(&buffer[..read]).await.is_err() {
+            return;
+        }
+    }
+}
+
+impl Connector for Holding {
+    fn connect<'a>(
+        &'a self,
+        address: &'a str,
+    ) -> Pin<Box<dyn Future<Output = io::Result<Stream>> + Send + 'a>> {
+        Box::pin(async move {
+            let (ours, theirs) = Stream::pair();
+            let (from_broker, to_broker) = tokio::io::split(Stream::connect(address).await?);
+            let (from_client, to_client) = tokio::io::split(theirs);
+            tokio::spawn(pass_on(from_client, to_broker, self.held.clone()));
+            tokio::spawn(pass_on(from_broker, to_client, self.held.clone()));
+            Ok(ours)
+        })
+    }
+}
+
+#[test]
+fn a_transaction_that_lost_a_record_is_not_committed() {
+    against_cluster("a_transaction_that_lost_a_record_is_not_committed", |cluster| async move {
+        let topic = topic(&cluster, 2).await;
+        let held = Arc::new(AtomicBool::new(false));
+        let connector = Arc::new(Holding { held: held.clone() });
+        let slow = Cluster::with_connector(cluster.config().clone(), connector).unwrap();
+        let config = ProducerConfig {
+            transactional_id: Some(unique("txn")),
+            delivery_timeout: Duration::from_millis(500),
+            in_flight_max: 1,
+            linger: Duration::ZERO,
+            ..ProducerConfig::default()
+        };
+        let producer = Producer::new(&slow, config).unwrap();
+        producer.init_transactions().await.unwrap();
+        producer.begin_transaction().unwrap();
+        let to = |partition, value: &str| {
+            let mut record = record(&topic, "", value);
+            record.partition = Some(partition);
+            record
+        };
+        producer.send(to(0, "known")).await.unwrap().await.unwrap();
+        held.store(true, Ordering::Relaxed);
+        let first = producer.send(to(0, "under way")).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        // Waits behind the first, and its time runs out there.
+        let second = producer.send(to(1, "waiting")).await.unwrap();
+        assert!(second.await.is_err());
+        held.store(false, Ordering::Relaxed);
+        let _ = first.await;
+        let error = producer.commit_transaction().await.unwrap_err();
+        assert!(matches!(error, millstream_client::ClientError::MustAbort(_)), "{error}");
+        producer.abort_transaction().await.unwrap();
+        assert!(read_all(&cluster, &topic, Isolation::ReadCommitted).await.is_empty());
+    });
+}
