@@ -358,7 +358,10 @@ impl Oracle {
             match self.sent.get(&id) {
                 Some(sent) if sent.place == p.place => {}
                 other => {
-                    return fault(format!("{name} holds {id} at {}, which was sent as {other:?}", row.offset));
+                    return fault(format!(
+                        "{name} holds {id} at {}, which was sent as {other:?}",
+                        row.offset
+                    ));
                 }
             }
         }

@@ -33,6 +33,8 @@ struct Lane {
     /// Whether a batch of it was acknowledged: a broker takes any sequence of a producer that it does not know, so
     /// the first batch goes alone.
     known: bool,
+    /// The highest first sequence of an acknowledged batch.
+    acked: i32,
     queue: VecDeque<Pending>,
 }
 
@@ -215,6 +217,7 @@ impl World {
         match result {
             Ok((offset, duplicate)) => {
                 lane.known = true;
+                lane.acked = lane.acked.max(sequence);
                 let pending = lane.queue.remove(at).expect("it was just found");
                 if duplicate {
                     self.mark("a batch was sent again and known");
@@ -224,7 +227,10 @@ impl World {
                 }
             }
             Err(error) => {
-                if error == ErrorCode::DuplicateSequenceNumber {
+                // A clean start remembers the last batch of a producer alone, as Kafka's snapshots do. One before an
+                // acknowledged one is there all the same.
+                let passed = error == ErrorCode::OutOfOrderSequenceNumber && lane.acked > sequence;
+                if passed || error == ErrorCode::DuplicateSequenceNumber {
                     lane.queue.remove(at);
                     return Ok(());
                 }

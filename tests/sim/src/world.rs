@@ -700,7 +700,8 @@ impl World {
     fn unrest(&self) -> String {
         let mut what = format!("nothing came to rest within {REST_MS} ms: {:?}", self.ops);
         let Some(node) = &self.node else { return what };
-        let _ = write!(what, "; active {}", node.is_active());
+        let _ =
+            write!(what, "; active {}; {:?}; {}", node.is_active(), node.counts, node.tell_transactions());
         for t in node.transactions() {
             let _ = write!(what, "; {} {:?}", t.transactional_id, t.state);
         }

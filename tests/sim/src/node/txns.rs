@@ -512,6 +512,13 @@ impl Node {
         })
     }
 
+    /// What is known of each transaction, and the markers to try again, for whoever reads a failure.
+    pub fn tell_transactions(&self) -> String {
+        let ids = self.txns.core.list().into_iter().map(|l| l.transactional_id);
+        let told: Vec<_> = ids.map(|id| self.txns.core.describe(&id)).collect();
+        format!("{told:?}, to try again {:?}", self.txns.retries)
+    }
+
     /// Where each transactional id stands.
     pub fn transactions(&self) -> Vec<millstream_txn::Listed> {
         self.txns.core.list()

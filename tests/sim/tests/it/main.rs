@@ -9,9 +9,9 @@ use millstream_sim::plant::{ALL, Bug};
 use millstream_sim::world::{EVENTS, Report, run};
 
 /// The default seeds.
-const SEEDS: Range<u64> = 0..150;
+const SEEDS: Range<u64> = 0..100;
 /// Within so many seeds a planted bug must be caught.
-const PLANTED_SEEDS: u64 = 150;
+const PLANTED_SEEDS: u64 = 100;
 
 fn seeds() -> Range<u64> {
     let Ok(text) = std::env::var("SEEDS") else { return SEEDS };
