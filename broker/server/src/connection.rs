@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use millstream_net::send::send;
 use millstream_net::{BytePermit, FrameError, FrameReader, OutSegment, Stream};
-use millstream_types::limits::PRE_AUTH_REQUEST_BYTES_MAX;
 
 use crate::broker::Broker;
 use crate::dispatch::{Client, dispatch};
@@ -97,9 +96,9 @@ async fn run(
     let idle = Duration::from_millis(broker.config.number("connections.max.idle.ms") as u64);
     let request_max = broker.config.number("socket.request.max.bytes") as usize;
     let mut client = Client::new(peer);
-    // The first request names a client; until then its bytes are bounded as a stranger's.
-    let mut reader = FrameReader::new(PRE_AUTH_REQUEST_BYTES_MAX.min(request_max));
-    let mut known = false;
+    // On a listener without authentication nobody is a stranger, and a first request may be a large one; what large
+    // ones hold is bounded by the budget, which counts them before they are read.
+    let mut reader = FrameReader::new(request_max);
     let mut pending: VecDeque<Pending> = VecDeque::new();
     let mut blocking: Option<(Beginning, Option<BytePermit>)> = None;
     let mut out: VecDeque<OutSegment> = VecDeque::new();
@@ -116,10 +115,6 @@ async fn run(
                 None => reader.take_buffered()?,
             };
             let Some(frame) = next else { break };
-            if !known {
-                known = true;
-                reader.set_bound(request_max);
-            }
             let permit = match large.take() {
                 Some(counted) => Some(counted.permit),
                 // Small requests cost the budget less than they would to count.
