@@ -32,7 +32,7 @@ java_clients() {
   local T="org.apache.kafka.tools" B="--bootstrap-server $bootstrap" t="$id-java" g="$id-group" codec protocol out
 
   expect "TopicCommand --create" "Created topic $t." "$(tool $T.TopicCommand $B --create --topic $t --partitions 3 --config retention.ms=86400000)"
-  out="$(tool $T.TopicCommand $B --describe --topic $t | head -1 | tr -s '\t ' ' ' | sed -e 's/TopicId: [^ ]* //' -e 's/segment.bytes=[0-9]*,*//' -e 's/min.insync.replicas=1,*//')"
+  out="$(tool $T.TopicCommand $B --describe --topic $t | head -1 | tr -s '\t ' ' ' | sed -e 's/TopicId: [^ ]* //' -e 's/segment.bytes=[0-9]*,*//' -e 's/,*flush.mode=[a-z_]*//' -e 's/min.insync.replicas=1,*//')"
   expect "TopicCommand --describe" "Topic: $t PartitionCount: 3 ReplicationFactor: 1 Configs: retention.ms=86400000" "$(echo "$out" | sed -e 's/ *$//' -e 's/,$//')"
   for codec in none gzip snappy lz4 zstd; do
     seq -f "$codec-%03g" 1 20 | tool $T.ConsoleProducer $B --topic $t --compression-codec $codec >/dev/null

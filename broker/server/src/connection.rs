@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use millstream_net::send::send;
 use millstream_net::{BytePermit, FrameError, FrameReader, OutSegment, Stream};
-use millstream_types::limits::PRE_AUTH_REQUEST_BYTES_MAX;
 
 use crate::broker::Broker;
 use crate::dispatch::{Client, dispatch};
@@ -95,7 +94,6 @@ struct Connection<'a> {
     broker: &'a Arc<Broker>,
     client: Client,
     reader: FrameReader,
-    request_max: usize,
     pending: VecDeque<Pending>,
     blocking: Option<(Beginning, Option<BytePermit>)>,
     held: Option<Held>,
@@ -115,9 +113,9 @@ async fn run(
     let mut c = Connection {
         broker,
         client: Client::new(peer),
-        // Until the first request has named a client its bytes are bounded as a stranger's.
-        reader: FrameReader::new(PRE_AUTH_REQUEST_BYTES_MAX.min(request_max)),
-        request_max,
+        // On a listener without authentication nobody is a stranger, and a first request may be a large one; what large
+        // ones hold is bounded by the budget, which counts them before they are read.
+        reader: FrameReader::new(request_max),
         pending: VecDeque::new(),
         blocking: None,
         held: None,
@@ -179,7 +177,6 @@ impl Connection<'_> {
     fn begin_buffered(&mut self) -> Result<(), Ended> {
         while self.may_begin() {
             let Some(frame) = self.reader.take_buffered()? else { return Ok(()) };
-            self.reader.set_bound(self.request_max);
             let mut permit = self.large.take().map(|counted| counted.permit);
             if permit.is_none() && frame.len() > UNCOUNTED_BYTES_MAX {
                 permit = self.broker.budget.try_take(frame.len());
