@@ -21,6 +21,15 @@ help:
 deps:
 	@bash .ci/deps
 
+# The profile that the demo is built in: see [profile.demo] in Cargo.toml.
+DEMO_PROFILE ?= demo
+DEMO_BIN = $(or $(CARGO_TARGET_DIR),target)/$(if $(filter dev,$(DEMO_PROFILE)),debug,$(DEMO_PROFILE))
+
+demo:
+	@bash .ci/deps demo
+	cargo build --profile $(DEMO_PROFILE) -p millstream
+	N=$(N) SEED=$(SEED) DEMO=$(DEMO) MILLSTREAM=$(DEMO_BIN)/millstream bash tests/e2e/store-invoices/demo.sh
+
 lint:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
