@@ -545,12 +545,9 @@ impl World {
                 self.transactional[who].doubt |= commit;
             }
             _ => {
-                if !doubt {
-                    if let Some(Outcome::Open | Outcome::Unknown) =
-                        self.oracle.txns.get(&txn).map(|t| t.outcome)
-                    {
-                        self.oracle.end(txn, Outcome::Aborted)?;
-                    }
+                let outcome = self.oracle.txns.get(&txn).map(|t| t.outcome);
+                if !doubt && matches!(outcome, Some(Outcome::Open | Outcome::Unknown)) {
+                    self.oracle.end(txn, Outcome::Aborted)?;
                 }
                 self.mark("an end was refused");
                 self.transactional[who].stage = Stage::Fresh;
