@@ -101,6 +101,7 @@ def confluent():
     admin.create_partitions([NewPartitions(topic, 5)])[topic].result(30)
     configs = admin.describe_configs([ConfigResource("topic", topic)])
     config = next(iter(configs.values())).result(30)
+    print(library, "lists the topic", topic in admin.list_topics(timeout=30).topics)
     print(library, "cleanup.policy", config["cleanup.policy"].value)
     groups = admin.list_consumer_groups().result().valid
     print(library, "groups", sorted(g.group_id[len(topic):] for g in groups if g.group_id.startswith(topic)))

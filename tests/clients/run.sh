@@ -137,6 +137,7 @@ consumer confluent-kafka read 100 of 100 same: True
 confluent-kafka read_committed ['kept True']
 confluent-kafka position 7
 confluent-kafka read_uncommitted ['kept False', 'kept True']
+confluent-kafka lists the topic True
 confluent-kafka cleanup.policy delete
 confluent-kafka groups ['-classic', '-consumer', '-txn']" "$out" ;;
     *) expect "$name" "$name read 100 of 100 same: True" "$out" ;;

@@ -90,15 +90,31 @@ impl FrameReader {
         Ok(self.wanted()?.filter(|want| self.buffer.len() < *want))
     }
 
+    /// Makes room for the whole frame at the front, for a caller that has found its bytes a budget.
+    pub fn make_room(&mut self) -> Result<(), FrameError> {
+        if let Some(want) = self.unfinished()? {
+            self.buffer.reserve(want - self.buffer.len());
+        }
+        Ok(())
+    }
+
     /// Reads what is there, waiting for at least one byte. `false` at the end of the stream. A caller that drops
     /// this future loses nothing: bytes that were read are in the buffer.
     pub async fn fill<S: AsyncRead + Unpin>(&mut self, stream: &mut S) -> Result<bool, FrameError> {
+<<<<<<< HEAD
         match self.wanted()? {
             Some(want) if want > SHARED_BYTES_MAX && self.buffer.len() < want => self.make_room_for(want),
             None if self.buffer.is_empty() && self.expected > 0 => {
                 self.buffer = BytesMut::with_capacity(self.expected.min(TRUSTED_BYTES));
             }
             _ => self.buffer.reserve(READ_BYTES),
+=======
+        let missing = self.wanted()?.map_or(0, |want| want.saturating_sub(self.buffer.len()));
+        // Room grows with what has come, so that a prefix alone does not make a peer's megabytes ours.
+        let room = missing.min(self.buffer.len().max(READ_BYTES)).max(READ_BYTES);
+        if self.buffer.capacity() - self.buffer.len() < missing.max(1) {
+            self.buffer.reserve(room);
+>>>>>>> clients
         }
         if stream.read_buf(&mut self.buffer).await? > 0 {
             return Ok(true);

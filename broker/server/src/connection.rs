@@ -250,6 +250,7 @@ async fn read_more(
         let permit = broker.budget.take(bytes).await;
         let time = LARGE_TIME + Duration::from_secs((bytes / LARGE_BYTES_PER_SECOND) as u64);
         *large = Some(Counted { permit, deadline: Instant::now() + time });
+        reader.make_room()?;
     }
     match large {
         None => Ok(reader.fill(stream).await?),

@@ -355,13 +355,13 @@ impl MetadataLog {
             }
             Output::AppendLeaderChange { base_offset, epoch, voters, granting } => {
                 let message = LeaderChangeMessage {
-                    version: 1,
                     leader_id: self.quorum.leader_and_epoch().0.map_or(-1, |n| n.0),
                     voters: voters.iter().map(voter).collect(),
                     granting_voters: granting.iter().map(voter).collect(),
                     ..Default::default()
                 };
-                let value = message.to_bytes(1).map_err(unreadable)?;
+                // Version 1 names directories, which belongs to kraft.version 1; voters here are static (kraft.version 0).
+                let value = message.to_bytes(0).map_err(unreadable)?;
                 let bytes = quorum_batch(base_offset, epoch, wall, &[(ControlType::LeaderChange, &value)])?;
                 self.log.append_as_follower(&bytes, wall)?;
                 self.uncommitted.push_back(Uncommitted { end: base_offset + 1, epoch, records: Vec::new() });
@@ -407,7 +407,7 @@ impl MetadataLog {
 }
 
 fn voter(key: &ReplicaKey) -> Voter {
-    Voter { voter_id: key.id.0, voter_directory_id: key.directory_id, ..Default::default() }
+    Voter { voter_id: key.id.0, ..Default::default() }
 }
 
 fn batch_of(wall: Millis, records: &[MetadataRecord], level: i16) -> Result<Bytes, MetadataLogError> {

@@ -126,6 +126,17 @@ fn api_versions_of_a_newer_client_is_answered_in_version_0() {
 }
 
 #[test]
+fn what_stands_behind_a_body_is_passed_over() {
+    run(async {
+        let broker = InProcess::start(&[]).await;
+        let mut raw = Raw::connect(broker.address()).await;
+        // Metadata 1 of no topics, and two bytes that belong to nothing.
+        raw.write(&request(ApiKey::Metadata.code(), 1, &[0, 0, 0, 0, 9, 9])).await;
+        assert!(raw.frame().await.is_some());
+    });
+}
+
+#[test]
 fn frames_that_never_end_hold_bounded_memory() {
     run(async {
         let settings = ["queued.max.request.bytes=33554432", "socket.request.max.bytes=16777216"];
