@@ -101,20 +101,12 @@ impl FrameReader {
     /// Reads what is there, waiting for at least one byte. `false` at the end of the stream. A caller that drops
     /// this future loses nothing: bytes that were read are in the buffer.
     pub async fn fill<S: AsyncRead + Unpin>(&mut self, stream: &mut S) -> Result<bool, FrameError> {
-<<<<<<< HEAD
         match self.wanted()? {
             Some(want) if want > SHARED_BYTES_MAX && self.buffer.len() < want => self.make_room_for(want),
             None if self.buffer.is_empty() && self.expected > 0 => {
                 self.buffer = BytesMut::with_capacity(self.expected.min(TRUSTED_BYTES));
             }
             _ => self.buffer.reserve(READ_BYTES),
-=======
-        let missing = self.wanted()?.map_or(0, |want| want.saturating_sub(self.buffer.len()));
-        // Room grows with what has come, so that a prefix alone does not make a peer's megabytes ours.
-        let room = missing.min(self.buffer.len().max(READ_BYTES)).max(READ_BYTES);
-        if self.buffer.capacity() - self.buffer.len() < missing.max(1) {
-            self.buffer.reserve(room);
->>>>>>> clients
         }
         if stream.read_buf(&mut self.buffer).await? > 0 {
             return Ok(true);

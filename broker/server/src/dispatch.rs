@@ -171,18 +171,13 @@ pub fn dispatch(broker: &Arc<Broker>, client: &mut Client, frame: Bytes) -> Begu
 /// Reads the request's body. What follows it is passed over, as in Kafka: librdkafka 2.16 sends bytes behind its
 /// Metadata request of version 13.
 fn read<M: Message>(reader: &mut Reader, version: i16) -> Result<M, Begun> {
-<<<<<<< HEAD
-    let request = M::decode(reader, version).map_err(|_| Begun::Close)?;
-    reader.expect_end(M::NAME).map_err(|_| Begun::Close)?;
+    let request = M::decode(reader, version).map_err(|error| {
+        tracing::debug!(api = M::NAME, version, %error, "a request's body cannot be read");
+        Begun::Close
+    })?;
     // The request alone holds the frame from here on: a produce may change its bytes in place.
     *reader = Reader::new(Bytes::new());
     Ok(request)
-=======
-    M::decode(reader, version).map_err(|error| {
-        tracing::debug!(api = M::NAME, version, %error, "a request's body cannot be read");
-        Begun::Close
-    })
->>>>>>> clients
 }
 
 fn begin(broker: &Arc<Broker>, cx: Context, reader: &mut Reader) -> Begun {
