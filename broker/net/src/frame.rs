@@ -92,8 +92,12 @@ impl FrameReader {
 
     /// Makes room for the whole frame at the front, for a caller that has found its bytes a budget.
     pub fn make_room(&mut self) -> Result<(), FrameError> {
-        if let Some(want) = self.unfinished()? {
-            self.buffer.reserve(want - self.buffer.len());
+        if let Some(want) = self.unfinished()?
+            && self.buffer.capacity() != want
+        {
+            let mut own = BytesMut::with_capacity(want);
+            own.extend_from_slice(&self.buffer);
+            self.buffer = own;
         }
         Ok(())
     }
