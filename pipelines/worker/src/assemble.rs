@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
+use millstream_connect::rate::{MaxRate, RateGuard};
+use millstream_connector::Period;
 use millstream_engine::decode::json::JsonDecoder;
 use millstream_engine::stage::{OperatorKind, OperatorSpec, SourceSpec, StageSpec};
 use millstream_model::{LateRule, LateThen, WatermarkConfig};
 use millstream_plan::{Encoding, Job, OperatorInput, Partitioner, Stage, TopicRole};
 use millstream_spec::Pipeline;
-use millstream_spec::ast::{self, DataAction, Operator};
+use millstream_spec::ast::{self, DataAction, OnExceed, Operator};
 use millstream_spec::flow::Flow;
 use millstream_wasm::{Engine, Function, FunctionConfig, Limits};
 
@@ -226,6 +228,10 @@ impl Parts<'_> {
             outputs,
             dead_letters: self.dead_letters(),
             stop_on_bad: errors.action == DataAction::Stop,
+            rate: (errors.on_exceed != OnExceed::Continue).then(|| {
+                let rate = &errors.max_rate;
+                RateGuard::new(MaxRate { basis_points: rate.basis_points, window: Period(rate.per_ms) })
+            }),
             splits,
             positions: self.positions(),
             split_partitions,

@@ -205,12 +205,11 @@ impl<'a> Maker<'a> {
 
     /// Makes the folders that a local database file wants to be in.
     pub fn prepare_sink(&self, sink: &ast::Sink) -> std::io::Result<()> {
-        if sink.connector == "sqlite" {
-            if let Ok(config) = sink.config.decode::<SqliteSinkConfig>()
-                && let Some(folder) = self.root.join(&config.path).parent()
-            {
-                std::fs::create_dir_all(folder)?;
-            }
+        if sink.connector == "sqlite"
+            && let Ok(config) = sink.config.decode::<SqliteSinkConfig>()
+            && let Some(folder) = self.root.join(&config.path).parent()
+        {
+            std::fs::create_dir_all(folder)?;
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use millstream_client::{
     CommitPolicy, Consumer, ConsumerConfig, OffsetAndMetadata, OffsetReset, Producer, RecordRef,
 };
+use millstream_connect::rate::{RateGuard, Verdict};
 use millstream_connector::{Position, ReadLimit, ReadState, Rejected, Source, Split};
 use millstream_engine::batch_ipc;
 use millstream_engine::decode::json::JsonDecoder;
@@ -72,6 +73,8 @@ pub struct IngestStage {
     pub dead_letters: Option<DeadLetters>,
     /// Whether a bad record stops the pipeline.
     pub stop_on_bad: bool,
+    /// The share of bad records above which the pipeline ends rather than emptying itself into the dead letters.
+    pub rate: Option<RateGuard>,
     /// The splits topic.
     pub splits: Arc<str>,
     /// The positions topic.
@@ -338,6 +341,7 @@ impl Ingest<'_> {
         if advances.is_empty() {
             return Ok(());
         }
+        self.watch_rate(&items)?;
         items.sort_by_key(|item: &Item| item.clock);
         let now = self.context.clock.wall_ms();
         let mut outbox = Outbox::default();
@@ -419,6 +423,19 @@ impl Ingest<'_> {
         self.context.progress.update(name, |figures| figures.commits += 1);
         self.show();
         Ok(())
+    }
+
+    /// Ends the run where too many records are bad: nothing of this commit is written, and the next run reads it again.
+    fn watch_rate(&mut self, items: &[Item]) -> Result<(), WorkerError> {
+        let Some(guard) = &mut self.stage.rate else { return Ok(()) };
+        let bad = items.iter().filter(|item| matches!(item.what, What::Bad(..))).count() as u64;
+        match guard.seen(self.context.clock.monotonic_ms(), items.len() as u64, bad) {
+            Verdict::Go => Ok(()),
+            Verdict::Over { bad, all } => Err(WorkerError::Fatal(format!(
+                "{bad} of the last {all} records are bad, which is above `errors: data: max_rate`; nothing more is read \
+                 until a person has looked: correct the input or the rate and run again, or say `on_exceed: continue`"
+            ))),
+        }
     }
 
     /// Puts one record where it goes.
