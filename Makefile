@@ -10,13 +10,12 @@ export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/millstream/tar
 endif
 export PATH := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/millstream/venv/bin:$(PATH)
 
-.PHONY: help deps build test lint demo bench
+.PHONY: help deps test lint demo
 
 help:
 	@echo "make demo [N=$(N)] [SEED=$(SEED)]   build, write N invoices, run the store-invoices pipeline, reconcile"
 	@echo "make test                       install what is missing, lint, run every test"
 	@echo "make deps                       only install what is missing"
-	@echo "make bench                      the benchmarks, each beside a limit or a peer"
 
 deps:
 	@bash .ci/deps
@@ -28,7 +27,9 @@ DEMO_BIN = $(or $(CARGO_TARGET_DIR),target)/$(if $(filter dev,$(DEMO_PROFILE)),d
 demo:
 	@bash .ci/deps demo
 	cargo build --profile $(DEMO_PROFILE) -p millstream
-	N=$(N) SEED=$(SEED) DEMO=$(DEMO) MILLSTREAM=$(DEMO_BIN)/millstream bash tests/e2e/store-invoices/demo.sh
+	cargo build --profile $(DEMO_PROFILE) -p millstream -p millstream-object-store --example count_rows
+	N=$(N) SEED=$(SEED) DEMO=$(DEMO) MILLSTREAM=$(DEMO_BIN)/millstream \
+		COUNT_ROWS=$(DEMO_BIN)/examples/count_rows bash tests/e2e/store-invoices/demo.sh
 
 lint:
 	cargo fmt --all --check

@@ -4,10 +4,11 @@
 # N invoices, KILLS random moments, SEED; MILLSTREAM and COUNT_ROWS name the programs.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-millstream="${MILLSTREAM:-target/debug/millstream}" count_rows="${COUNT_ROWS:-target/debug/examples/count_rows}"
+target="${CARGO_TARGET_DIR:-target}"
+millstream="${MILLSTREAM:-$target/debug/millstream}" count_rows="${COUNT_ROWS:-$target/debug/examples/count_rows}"
 if [ -z "${MILLSTREAM:-}" ]; then
     cargo build --quiet -p millstream
-    cargo build --quiet -p millstream-object-store --example count_rows
+    cargo build --quiet -p millstream -p millstream-object-store --example count_rows
 fi
 n="${N:-20000}" kills="${KILLS:-20}" RANDOM="${SEED:-1}"
 work="$(mktemp -d)"
