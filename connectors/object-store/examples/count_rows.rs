@@ -38,8 +38,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+type Done = Result<(), Box<dyn Error>>;
+
 /// Every Parquet file below a folder; those of the sink's own bookkeeping begin with `_` or `.`.
-fn walk(dir: &Path, take: &mut dyn FnMut(&Path) -> Result<(), Box<dyn Error>>) -> Result<(), Box<dyn Error>> {
+fn walk(dir: &Path, take: &mut dyn FnMut(&Path) -> Done) -> Done {
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
