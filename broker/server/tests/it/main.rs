@@ -5,6 +5,7 @@ mod crash;
 mod dirs;
 mod disk_full;
 mod fetch;
+mod golden;
 mod groups;
 mod malformed;
 mod offsets;
