@@ -346,7 +346,7 @@ impl Ingest<'_> {
         let now = self.context.clock.wall_ms();
         let mut outbox = Outbox::default();
         for item in &items {
-            self.emit(&mut outbox, item, now)?;
+            self.emit(&mut outbox, item)?;
         }
         self.emit_columns(&mut outbox, now)?;
         // The last position of each split; what lies in between was emitted too.
@@ -439,7 +439,7 @@ impl Ingest<'_> {
     }
 
     /// Puts one record where it goes.
-    fn emit(&mut self, outbox: &mut Outbox, item: &Item, now: i64) -> Result<(), WorkerError> {
+    fn emit(&mut self, outbox: &mut Outbox, item: &Item) -> Result<(), WorkerError> {
         let mut count = |name: &str| match self.counts.get_mut(name) {
             Some(count) => *count += 1,
             None => drop(self.counts.insert(name.to_owned(), 1)),
@@ -482,14 +482,16 @@ impl Ingest<'_> {
                     outbox.append(topic, partition, &record)?;
                 }
                 IngestOutput::Arrow { topic, decoder, .. } => {
-                    if let Err(bad) = decoder.push(value) {
-                        tracing::warn!(%topic, %bad, "a record does not fit the schema and is left out");
-                        count("rejected.malformed_json");
-                    }
+                    // It passed every check, and a sink cannot take it: the schema or a check is wrong.
+                    decoder.push(value).map_err(|bad| {
+                        WorkerError::Fatal(format!(
+                            "a record for topic {topic} passed its checks and does not fit the sink's columns: {bad}; \
+                             nothing of this commit is written; correct the columns or the check and run again"
+                        ))
+                    })?;
                 }
             }
         }
-        let _ = now;
         Ok(())
     }
 

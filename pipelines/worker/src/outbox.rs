@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use millstream_client::{Append, BatchBuilder, BatchConfig, HeaderView, Producer, RecordRef};
+use millstream_client::{Append, BatchBuilder, BatchConfig, Delivery, HeaderView, Producer, RecordRef};
 use millstream_connect::dead_letter::DeadLetter;
 use millstream_types::TopicPartition;
 
@@ -92,8 +92,9 @@ impl Outbox {
         self.append(&to.topic, partition, &record)
     }
 
-    /// Hands everything to the producer. What becomes of it is known at the commit.
-    pub async fn send(&mut self, producer: &Producer) -> Result<(), WorkerError> {
+    /// Hands everything to the producer. In a transaction what becomes of it is known at the commit; without one, the
+    /// deliveries tell.
+    pub async fn send(&mut self, producer: &Producer) -> Result<Vec<Delivery>, WorkerError> {
         for (topic, builders) in std::mem::take(&mut self.open) {
             for (partition, builder) in builders.into_iter().enumerate() {
                 let Some(builder) = builder.filter(|b| !b.is_empty()) else { continue };
@@ -104,10 +105,11 @@ impl Outbox {
             }
         }
         self.records = 0;
+        let mut deliveries = Vec::with_capacity(self.closed.len());
         for (partition, bytes) in self.closed.drain(..) {
-            let _outcome_at_commit = producer.send_batch(&partition, bytes).await?;
+            deliveries.push(producer.send_batch(&partition, bytes).await?);
         }
-        Ok(())
+        Ok(deliveries)
     }
 }
 

@@ -188,8 +188,10 @@ impl Running<'_> {
             Some((_, Some(decoder))) => match decoder.push(value) {
                 Ok(()) => decoder.finish(),
                 Err(bad) => {
-                    tracing::warn!(%partition, offset, %bad, "a record does not fit the schema and is left out");
-                    return Ok(());
+                    tracing::warn!(%partition, offset, %bad, "a record does not fit the sink's columns");
+                    let payload = bytes::Bytes::copy_from_slice(value);
+                    let letter = self.letter(partition, (offset, None), bad.to_string(), payload);
+                    return Ok(self.send_letters(&[letter]).await?);
                 }
             },
             _ => batch_ipc::decode(value)?,
@@ -288,34 +290,54 @@ impl Running<'_> {
 
     /// Rows that can never be written go to the dead letters. At least once: a crash right after may write them again.
     async fn put_aside(&mut self, faults: Vec<RowFault>) -> Result<(), WorkerError> {
-        let now = self.context.clock.wall_ms();
-        let mut outbox = Outbox::default();
-        for fault in faults {
+        let mut letters = Vec::new();
+        for fault in &faults {
             tracing::warn!(partition = %fault.partition, offset = fault.row.offset, row = fault.row.row, reason = %fault.reason, "a row cannot be written");
-            if let Some(to) = &self.stage.dead_letters {
-                let letter = DeadLetter {
-                    reason: "sink_refused".to_owned(),
-                    error: fault.reason.clone(),
-                    step: self.context.stage.clone(),
-                    pipeline: self.stage.pipeline.clone(),
-                    origin: Origin::Record {
-                        topic: fault.partition.topic.to_string(),
-                        partition: fault.partition.partition,
-                        offset: fault.row.offset,
-                        row: Some(fault.row.row),
-                    },
-                    at_ms: now,
-                    key: None,
-                    payload: bytes::Bytes::new(),
-                    headers: Vec::new(),
-                };
-                outbox.append_dead_letter(to, &letter)?;
-            }
-            self.stage.bad.insert((fault.partition, fault.row.offset, fault.row.row));
+            let place = (fault.row.offset, Some(fault.row.row));
+            letters.push(self.letter(&fault.partition, place, fault.reason.clone(), bytes::Bytes::new()));
+        }
+        self.send_letters(&letters).await?;
+        let bad = faults.into_iter().map(|fault| (fault.partition, fault.row.offset, fault.row.row));
+        self.stage.bad.extend(bad);
+        Ok(())
+    }
+
+    fn letter(
+        &self,
+        partition: &TopicPartition,
+        (offset, row): (i64, Option<u32>),
+        error: String,
+        payload: bytes::Bytes,
+    ) -> DeadLetter {
+        DeadLetter {
+            reason: "sink_refused".to_owned(),
+            error,
+            step: self.context.stage.clone(),
+            pipeline: self.stage.pipeline.clone(),
+            origin: Origin::Record {
+                topic: partition.topic.to_string(),
+                partition: partition.partition,
+                offset,
+                row,
+            },
+            at_ms: self.context.clock.wall_ms(),
+            key: None,
+            payload,
+            headers: Vec::new(),
+        }
+    }
+
+    /// Returns when all of them are kept.
+    async fn send_letters(&self, letters: &[DeadLetter]) -> Result<(), WorkerError> {
+        let Some(to) = &self.stage.dead_letters else { return Ok(()) };
+        let mut outbox = Outbox::default();
+        for letter in letters {
+            outbox.append_dead_letter(to, letter)?;
         }
         let producer = Producer::new(&self.context.cluster, ProducerConfig::default())?;
-        outbox.send(&producer).await?;
-        producer.flush().await;
+        for delivery in outbox.send(&producer).await? {
+            delivery.wait().await?;
+        }
         producer.close(Duration::from_secs(5)).await;
         Ok(())
     }
