@@ -128,12 +128,6 @@ pub const SETTINGS: &[Setting] = &[
         "Directories for logs, separated by commas; where empty, the data directory given at start.",
     ),
     setting(
-        "log.flush.interval.ms",
-        Kind::Number(1, i64::MAX),
-        "1000",
-        "With flush.mode=interval: data is flushed to disk this often.",
-    ),
-    setting(
         "log.flush.offset.checkpoint.interval.ms",
         Kind::Number(1, MAX32),
         "60000",
@@ -260,6 +254,8 @@ pub const TOPIC_DEFAULTS: &[(&str, &str)] = &[
     ("log.cleaner.min.cleanable.ratio", "min.cleanable.dirty.ratio"),
     ("log.cleaner.min.compaction.lag.ms", "min.compaction.lag.ms"),
     ("log.cleanup.policy", "cleanup.policy"),
+    ("log.flush.interval.messages", "flush.messages"),
+    ("log.flush.interval.ms", "flush.ms"),
     ("log.index.interval.bytes", "index.interval.bytes"),
     ("log.index.size.max.bytes", "segment.index.bytes"),
     ("log.message.timestamp.after.max.ms", "message.timestamp.after.max.ms"),

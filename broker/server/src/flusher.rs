@@ -1,34 +1,56 @@
 //! The thread that makes one log directory's appends durable. It takes every partition that was written since it
 //! last looked, flushes them together (docs/adr/0001-flush.md), and tells each; what is appended meanwhile makes the
-//! next flush. With `flush.mode=interval` it does so at its interval. Never enters: what a flush allows to be
-//! answered (`millstream-replica`).
+//! next flush. With `flush.mode=interval` a partition says when it is due, by Kafka's rules: `flush.messages`, `flush.ms`,
+//! a sealed segment. Never enters: those rules (`partition.rs`), what a flush allows to be answered
+//! (`millstream-replica`).
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use millstream_disk::Disk;
-use millstream_replica::FlushMode;
 use millstream_types::Clock;
 use parking_lot::{Condvar, Mutex};
 
 use crate::partition::Partition;
 
+/// When a partition is to be flushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// With the next flush.
+    Now,
+    /// This long after it was first said.
+    Within(Duration),
+}
+
 #[derive(Default)]
 struct Queue {
     /// To be flushed at once.
     now: Vec<Weak<Partition>>,
-    /// To be flushed at the next interval.
-    later: Vec<Weak<Partition>>,
+    /// To be flushed at a time.
+    later: BTreeMap<Instant, Vec<Weak<Partition>>>,
     stopped: bool,
+}
+
+impl Queue {
+    /// What is due, where anything is.
+    fn take_due(&mut self, now: Instant) -> Vec<Weak<Partition>> {
+        let mut due = std::mem::take(&mut self.now);
+        while let Some(first) = self.later.first_entry()
+            && (self.stopped || *first.key() <= now)
+        {
+            due.append(&mut first.remove());
+        }
+        due
+    }
 }
 
 /// See the module.
 pub struct Flusher {
     disk: Arc<dyn Disk>,
     clock: Arc<dyn Clock>,
-    interval: Duration,
     queue: Mutex<Queue>,
     changed: Condvar,
 }
@@ -39,33 +61,37 @@ impl Flusher {
         name: &str,
         disk: Arc<dyn Disk>,
         clock: Arc<dyn Clock>,
-        interval: Duration,
     ) -> std::io::Result<(Arc<Flusher>, std::thread::JoinHandle<()>)> {
-        let flusher =
-            Arc::new(Flusher { disk, clock, interval, queue: Mutex::default(), changed: Condvar::new() });
+        let flusher = Arc::new(Flusher { disk, clock, queue: Mutex::default(), changed: Condvar::new() });
         let own = Arc::clone(&flusher);
         let thread = crate::critical::spawn(&format!("flush-{name}"), move || own.run())?;
         Ok((flusher, thread))
     }
 
     /// A partition was written.
-    pub fn dirty(&self, partition: &Arc<Partition>, mode: FlushMode) {
-        let queued = match mode {
-            FlushMode::Interval => &partition.queued_later,
-            FlushMode::BeforeAck => &partition.queued_now,
+    pub fn dirty(&self, partition: &Arc<Partition>, due: Due) {
+        let queued = match due {
+            Due::Now => &partition.queued_now,
+            Due::Within(_) => &partition.queued_later,
         };
         if queued.swap(true, Ordering::AcqRel) {
             return;
         }
         let mut queue = self.queue.lock();
-        match mode {
-            FlushMode::Interval => queue.later.push(Arc::downgrade(partition)),
-            FlushMode::BeforeAck => {
-                queue.now.push(Arc::downgrade(partition));
-                if queue.now.len() == 1 {
-                    self.changed.notify_one();
-                }
+        let partition = Arc::downgrade(partition);
+        let first = match due {
+            Due::Now => {
+                queue.now.push(partition);
+                queue.now.len() == 1
             }
+            Due::Within(time) => {
+                let at = Instant::now() + time;
+                queue.later.entry(at).or_default().push(partition);
+                queue.later.first_key_value().is_some_and(|(first, _)| *first == at)
+            }
+        };
+        if first {
+            self.changed.notify_one();
         }
     }
 
@@ -76,19 +102,19 @@ impl Flusher {
     }
 
     fn run(&self) {
-        let mut next = Instant::now() + self.interval;
         loop {
             let (batch, stopped) = {
                 let mut queue = self.queue.lock();
-                while queue.now.is_empty() && !queue.stopped && Instant::now() < next {
-                    self.changed.wait_until(&mut queue, next);
+                loop {
+                    let batch = queue.take_due(Instant::now());
+                    if !batch.is_empty() || queue.stopped {
+                        break (batch, queue.stopped);
+                    }
+                    match queue.later.first_key_value().map(|(at, _)| *at) {
+                        Some(at) => drop(self.changed.wait_until(&mut queue, at)),
+                        None => self.changed.wait(&mut queue),
+                    }
                 }
-                let mut batch = std::mem::take(&mut queue.now);
-                if queue.stopped || Instant::now() >= next {
-                    batch.append(&mut queue.later);
-                    next = Instant::now() + self.interval;
-                }
-                (batch, queue.stopped)
             };
             self.flush(batch.into_iter().filter_map(|p| p.upgrade()).collect());
             if stopped {

@@ -261,12 +261,11 @@ impl Started {
         let previous = image.brokers.get(&me).filter(|_| clean);
         let previous_epoch = previous.map_or(-1, |broker| broker.epoch);
         let directory_ids = dirs.iter().map(|d| d.identity().directory_id).collect();
-        let interval = Duration::from_millis(config.number("log.flush.interval.ms") as u64);
         let mut flushers = Vec::new();
         let mut with_flushers = Vec::new();
         for (i, dir) in dirs.into_iter().enumerate() {
             let (flusher, thread) =
-                Flusher::start(&i.to_string(), Arc::clone(dir.disk()), Arc::clone(&clock), interval)?;
+                Flusher::start(&i.to_string(), Arc::clone(dir.disk()), Arc::clone(&clock))?;
             flushers.push(thread);
             with_flushers.push(Dir { dir, flusher });
         }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Waker;
+use std::time::Duration;
 
 use millstream_batch::control::TxnMarker;
 use millstream_disk::{DiskError, DiskFile};
@@ -20,7 +21,7 @@ use millstream_replica::{
 use millstream_types::{ErrorCode, LeaderEpoch, Millis, NodeId, Offset, TopicPartition, Uuid};
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 
-use crate::flusher::Flusher;
+use crate::flusher::{Due, Flusher};
 use crate::waiter::Waiter;
 
 struct State {
@@ -42,7 +43,7 @@ pub struct Partition {
     pub dir: usize,
     flusher: Arc<Flusher>,
     state: Mutex<State>,
-    /// Whether it is in the flusher's queue for the next flush, and for the next interval.
+    /// Whether it is in the flusher's queue for the next flush, and for a later one.
     pub(crate) queued_now: AtomicBool,
     pub(crate) queued_later: AtomicBool,
 }
@@ -139,7 +140,7 @@ impl Partition {
         let dirty = state.log.needs_flush();
         drop(state);
         if dirty {
-            self.flusher.dirty(self, FlushMode::BeforeAck);
+            self.flusher.dirty(self, Due::Now);
         }
         wake.into_iter().for_each(Waker::wake);
         Ok(change)
@@ -209,9 +210,11 @@ impl Partition {
         state.purgatory.appended(log_end, info.bytes as u64);
         let progress = state.replica.appended(now, log_end, first_unstable);
         let wake = state.moved(now, &progress);
-        let mode = state.flush_mode;
+        let due = state.flush_due();
         drop(state);
-        self.flusher.dirty(self, mode);
+        if let Some(due) = due {
+            self.flusher.dirty(self, due);
+        }
         wake.into_iter().for_each(Waker::wake);
         Produced { info, end_offset: log_end }
     }
@@ -320,7 +323,7 @@ impl Partition {
         let dirty = state.log.needs_flush();
         drop(state);
         if dirty {
-            self.flusher.dirty(self, FlushMode::Interval);
+            self.flusher.dirty(self, Due::Now);
         }
         wake.into_iter().for_each(Waker::wake);
         result
@@ -379,6 +382,21 @@ impl Partition {
 impl State {
     fn check_alive(&self) -> Result<(), AppendError> {
         if self.deleted { Err(AppendError::Refused(ErrorCode::UnknownTopicOrPartition)) } else { Ok(()) }
+    }
+
+    /// When what was appended is to be flushed; nothing where only a sealed segment or a clean stop flushes it.
+    fn flush_due(&self) -> Option<Due> {
+        let config = self.log.config();
+        let unflushed = self.log.log_end_offset() - self.log.flushed_end_offset();
+        if self.flush_mode == FlushMode::BeforeAck
+            || self.log.has_sealed_unflushed()
+            || unflushed >= config.flush_messages
+        {
+            return Some(Due::Now);
+        }
+        // Kafka's default is Long.MAX_VALUE: the kernel writes when it sees fit.
+        let time = u64::try_from(config.flush_ms).ok().filter(|ms| *ms < i64::MAX as u64)?;
+        Some(Due::Within(Duration::from_millis(time)))
     }
 
     fn wait(&mut self, waiter: &Arc<Waiter>, wait: WaitFor) -> bool {

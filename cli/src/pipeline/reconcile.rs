@@ -9,12 +9,14 @@ use millstream_worker::Report;
 /// The reconciliation of a run.
 pub fn text(report: &Report) -> String {
     let mut text = String::new();
-    let all: BTreeMap<&str, u64> =
-        report.stages.iter().flat_map(|(_, f)| f.counts.iter().map(|(k, v)| (k.as_str(), *v))).collect();
+    let mut all: BTreeMap<&str, u64> = BTreeMap::new();
+    for (name, count) in report.totals.values().flatten() {
+        *all.entry(name).or_default() += count;
+    }
     let of = |prefix: &str| -> Vec<(&str, u64)> {
         all.iter().filter_map(|(k, v)| Some((k.strip_prefix(prefix)?, *v))).collect()
     };
-    let ingest = report.stages.first().map(|(_, f)| &f.counts);
+    let ingest = report.stages.first().and_then(|(id, _)| report.totals.get(id));
     let read = ingest.and_then(|c| c.get("read")).copied().unwrap_or(0);
     let good = ingest.and_then(|c| c.get("good")).copied().unwrap_or(0);
     let _ = writeln!(text, "{}", if report.done { "done" } else { "stopped" });

@@ -50,6 +50,9 @@ pub struct Pipeline {
     pub tests: Vec<TestCase>,
 }
 
+/// How a file says [`Broker::Embedded`].
+pub const EMBEDDED: &str = "embedded";
+
 /// Where topics are.
 #[derive(Clone, Debug)]
 pub enum Broker {

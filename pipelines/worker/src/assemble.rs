@@ -10,13 +10,14 @@ use millstream_connector::Period;
 use millstream_engine::decode::json::JsonDecoder;
 use millstream_engine::stage::{OperatorKind, OperatorSpec, SourceSpec, StageSpec};
 use millstream_model::{LateRule, LateThen, WatermarkConfig};
-use millstream_plan::{Encoding, Job, OperatorInput, Partitioner, Stage, TopicRole};
+use millstream_plan::{Encoding, Job, OperatorInput, Partitioner, Stage, StageKind, TopicRole};
 use millstream_spec::Pipeline;
 use millstream_spec::ast::{self, DataAction, OnExceed, Operator};
 use millstream_spec::flow::Flow;
 use millstream_wasm::{Engine, Function, FunctionConfig, Limits};
 
 use crate::connectors::Maker;
+use crate::ends::StageParts;
 use crate::error::WorkerError;
 use crate::ingest::{IngestOutput, IngestStage};
 use crate::ingest_check::Checker;
@@ -157,7 +158,8 @@ impl Parts<'_> {
         Some(DeadLetters { topic, partitions })
     }
 
-    fn positions(&self) -> Arc<str> {
+    /// The positions topic; every pipeline has one.
+    pub fn positions(&self) -> Arc<str> {
         self.job.topics_of(TopicRole::Positions).next().map_or("", |t| &t.name).into()
     }
 
@@ -170,6 +172,21 @@ impl Parts<'_> {
         let schema = arrow_schema(schema);
         let all: Vec<usize> = (0..schema.fields().len()).collect();
         JsonDecoder::new(&schema, &all).map_err(|error| WorkerError::Setup(error.to_string()))
+    }
+
+    /// The stages as other workers see them.
+    pub fn stage_parts(&self) -> BTreeMap<String, StageParts> {
+        let of = |stage: &Stage| {
+            let parts = match stage.kind {
+                StageKind::Process => stage.key_groups,
+                StageKind::Ingest | StageKind::Sink => {
+                    stage.inputs.iter().map(|i| self.topic(&i.topic).1).sum()
+                }
+            };
+            let writes = stage.outputs.iter().map(|output| self.topic(&output.topic)).collect();
+            (stage.id.clone(), StageParts { parts, writes })
+        };
+        self.job.stages.iter().map(of).collect()
     }
 
     /// The ingest stage.
@@ -287,7 +304,8 @@ impl Parts<'_> {
                 Encoding::Json => Some(self.decoder(&input.stream)?),
                 _ => None,
             };
-            inputs.push((input.topic.as_str().into(), decoder));
+            let (topic, partitions) = self.topic(&input.topic);
+            inputs.push((topic, partitions, decoder));
         }
         Ok(SinkStage {
             sink,

@@ -1,28 +1,215 @@
-//! Where bounded topics end: once a stage has written its last record and committed it, it tells the ends of the topics
-//! that it writes, and the stages behind it know that nothing more comes. Told within one process and found out anew by
-//! each run, which reads its sources to their end again; so a stage that has not all partitions of its input (another
-//! worker has some) tells no ends, and the run then goes on until it is stopped.
+//! Where bounded topics end, agreed among all workers of a pipeline. A stage that has done everything there is for some of
+//! its parts (partitions of the splits topic, key groups, partitions of a sink's topics) says so in a mark, a record of the
+//! positions topic; once the marks of all workers together name every part of a stage, the topics that it writes end where
+//! they end then, and the stages behind it know that nothing more comes. A mark outlives its worker: what it names was
+//! committed before.
 //!
-//! Invariant WK-3: the ends are asked for after the writer's last commit, so that its markers lie below them.
+//! Marks of earlier runs must not count. A mark therefore carries the end of the positions topic's first partition from
+//! before it was made (`as_of`), and a worker takes only those whose `as_of` is not below that end at its own start: a mark
+//! that was there before has a lower one. Workers repeat their marks until the stage is whole, so that one who comes later
+//! hears of it. No clock is asked.
+//!
+//! Invariant WK-3: the ends are asked for after every writer's last commit, so that its markers lie below them.
+//! Never enters: when a part is done.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use millstream_client::{
+    Cluster, CommitPolicy, Consumer, ConsumerConfig, Isolation, OffsetReset, Producer, ProducerConfig,
+    ProducerRecord,
+};
+use millstream_types::TopicPartition;
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use crate::error::WorkerError;
+use crate::positions::COUNTS_PARTITION;
+use crate::restore;
+
+/// A mark is repeated this often while its stage is not whole.
+const REPEAT_EVERY: Duration = Duration::from_millis(500);
+/// How long one look for marks waits.
+const POLL_WAIT: Duration = Duration::from_millis(500);
+/// How long to wait where the topic could not be read.
+const RETRY_WAIT: Duration = Duration::from_millis(500);
+
+/// A stage as others see it.
+#[derive(Clone, Debug)]
+pub struct StageParts {
+    /// How many parts it has.
+    pub parts: u32,
+    /// The topics that it writes for other stages, with their partitions.
+    pub writes: Vec<(Arc<str>, u32)>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Mark {
+    as_of: i64,
+    parts: BTreeSet<u32>,
+}
+
+#[derive(Default)]
+struct Known {
+    parts: BTreeMap<String, BTreeSet<u32>>,
+    whole: BTreeSet<String>,
+    topics: BTreeMap<String, Vec<i64>>,
+    /// What this worker has said, and when.
+    said: BTreeMap<String, (BTreeSet<u32>, Instant)>,
+}
 
 /// The ends that are known.
-#[derive(Debug, Default)]
 pub struct Ends {
-    topics: Mutex<BTreeMap<String, Vec<i64>>>,
+    cluster: Arc<Cluster>,
+    /// Where marks are.
+    place: TopicPartition,
+    producer: Producer,
+    instance: String,
+    /// The end of that partition when this worker began.
+    start: i64,
+    stages: BTreeMap<String, StageParts>,
+    known: Mutex<Known>,
+}
+
+fn key(stage: &str, instance: &str) -> String {
+    format!("ended\0{stage}\0{instance}")
 }
 
 impl Ends {
-    /// Tells the end of each partition of a topic.
-    pub fn tell(&self, topic: &str, offsets: Vec<i64>) {
-        self.topics.lock().insert(topic.to_owned(), offsets);
+    /// Nothing is known yet. `positions` is the pipeline's positions topic, which is there.
+    pub async fn open(
+        cluster: &Arc<Cluster>,
+        positions: &Arc<str>,
+        instance: &str,
+        stages: BTreeMap<String, StageParts>,
+    ) -> Result<Arc<Ends>, WorkerError> {
+        let place = TopicPartition::new(Arc::clone(positions), COUNTS_PARTITION as i32);
+        let start = end_of(cluster, &place).await?;
+        let config = ProducerConfig { linger: Duration::ZERO, ..ProducerConfig::default() };
+        Ok(Arc::new(Ends {
+            producer: Producer::new(cluster, config)?,
+            cluster: Arc::clone(cluster),
+            place,
+            instance: instance.to_owned(),
+            start,
+            stages,
+            known: Mutex::default(),
+        }))
+    }
+
+    /// Says that `parts` of a stage are done and committed. Cheap where that has been said just now.
+    pub async fn mark(&self, stage: &str, parts: &BTreeSet<u32>) -> Result<(), WorkerError> {
+        if parts.is_empty() || self.is_whole(stage) {
+            return Ok(());
+        }
+        if let Some((said, at)) = self.known.lock().said.get(stage)
+            && said == parts
+            && at.elapsed() < REPEAT_EVERY
+        {
+            return Ok(());
+        }
+        let as_of = end_of(&self.cluster, &self.place).await?;
+        let value = serde_json::to_vec(&Mark { as_of, parts: parts.clone() }).expect("a mark is plain data");
+        let mut record = ProducerRecord::new(
+            Arc::clone(&self.place.topic),
+            Some(key(stage, &self.instance).into()),
+            Some(value.into()),
+        );
+        record.partition = Some(self.place.partition);
+        self.producer.send(record).await?.wait().await?;
+        self.known.lock().said.insert(stage.to_owned(), (parts.clone(), Instant::now()));
+        Ok(())
+    }
+
+    /// Whether every part of a stage is done, on whichever worker, and the ends of what it writes are known.
+    pub fn is_whole(&self, stage: &str) -> bool {
+        self.known.lock().whole.contains(stage)
     }
 
     /// The ends of a topic's partitions, once they are known.
     pub fn of(&self, topic: &str) -> Option<Vec<i64>> {
-        self.topics.lock().get(topic).cloned()
+        self.known.lock().topics.get(topic).cloned()
     }
+
+    /// Reads marks until it is dropped.
+    pub async fn follow(&self) {
+        loop {
+            let Err(error) = self.read().await;
+            tracing::warn!(place = %self.place, %error, "the marks of what is done could not be read; trying again");
+            tokio::time::sleep(RETRY_WAIT).await;
+        }
+    }
+
+    async fn read(&self) -> Result<std::convert::Infallible, WorkerError> {
+        // Marks are no part of a transaction, and do not wait for one of others.
+        let config = ConsumerConfig {
+            commit: CommitPolicy::Manual,
+            offset_reset: OffsetReset::Earliest,
+            isolation: Isolation::ReadUncommitted,
+            prefetch_bytes: 1 << 20,
+            ..ConsumerConfig::default()
+        };
+        let mut consumer = Consumer::new(&self.cluster, config)?;
+        consumer.assign(vec![self.place.clone()]).await?;
+        consumer.seek(&self.place, self.start)?;
+        loop {
+            let records = consumer.poll(POLL_WAIT).await?;
+            let mut complete = BTreeSet::new();
+            for part in &records.partitions {
+                for record in part.records() {
+                    let record = record?;
+                    let stage = self.take(record.key.unwrap_or_default(), record.value.unwrap_or_default());
+                    complete.extend(stage);
+                }
+            }
+            for stage in complete {
+                self.find_ends(&stage).await?;
+            }
+        }
+    }
+
+    /// Takes a mark; returns its stage where that has all parts now and had not before.
+    fn take(&self, key: &[u8], value: &[u8]) -> Option<String> {
+        let key = std::str::from_utf8(key).ok()?;
+        let stage = key.strip_prefix("ended\0")?.split('\0').next()?;
+        let wanted = self.stages.get(stage)?.parts;
+        let mark: Mark = serde_json::from_slice(value).ok()?;
+        if mark.as_of < self.start {
+            return None;
+        }
+        let mut known = self.known.lock();
+        if known.whole.contains(stage) {
+            return None;
+        }
+        let parts = known.parts.entry(stage.to_owned()).or_default();
+        parts.extend(mark.parts.into_iter().filter(|part| *part < wanted));
+        (parts.len() as u32 == wanted).then(|| stage.to_owned())
+    }
+
+    async fn find_ends(&self, stage: &str) -> Result<(), WorkerError> {
+        let mut found = Vec::new();
+        for (topic, partitions) in &self.stages[stage].writes {
+            let all: Vec<TopicPartition> =
+                (0..*partitions as i32).map(|p| TopicPartition::new(Arc::clone(topic), p)).collect();
+            let ends = restore::ends(&self.cluster, &all).await?;
+            let of = |p: &TopicPartition| ends.get(p).copied();
+            let ends: Option<Vec<i64>> = all.iter().map(of).collect();
+            let ends = ends.ok_or_else(|| {
+                WorkerError::Transient(format!("asking for the ends of {topic}: not all were told"))
+            })?;
+            found.push((topic.to_string(), ends));
+        }
+        let mut known = self.known.lock();
+        known.topics.extend(found);
+        known.whole.insert(stage.to_owned());
+        Ok(())
+    }
+}
+
+async fn end_of(cluster: &Arc<Cluster>, place: &TopicPartition) -> Result<i64, WorkerError> {
+    let ends = restore::ends(cluster, std::slice::from_ref(place)).await?;
+    ends.get(place)
+        .copied()
+        .ok_or_else(|| WorkerError::Transient(format!("asking for the end of {place}: it was not told")))
 }

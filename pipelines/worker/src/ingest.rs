@@ -27,7 +27,6 @@ use crate::lanes::{self, Advance, Current, Item, Lane, ReadBatch, What};
 use crate::outbox::{DeadLetters, Outbox};
 use crate::positions::{self, COUNTS_PARTITION};
 use crate::progress::thread_cpu_ms;
-use crate::restore;
 use crate::run::StageContext;
 
 /// Bytes of one read of one split. Small, since what lies ahead of other lanes is held in memory.
@@ -141,7 +140,8 @@ pub async fn run(stage: &mut IngestStage, context: &StageContext) -> Result<(), 
     ingest.show();
     let mut last_commit = Instant::now();
     loop {
-        let wait = if ingest.owned.is_empty() { Duration::from_millis(50) } else { Duration::ZERO };
+        let waits = ingest.owned.is_empty() || ingest.is_read();
+        let wait = if waits { Duration::from_millis(50) } else { Duration::ZERO };
         consumer.poll(wait).await?;
         ingest.follow(events.take()).await?;
         if context.is_stopping() {
@@ -154,15 +154,15 @@ pub async fn run(stage: &mut IngestStage, context: &StageContext) -> Result<(), 
             ingest.commit(&consumer).await?;
             last_commit = Instant::now();
         }
-        if ingest.is_done() {
+        if ingest.is_read() {
+            context.ends.mark(&context.stage, &ingest.owned).await?;
+        }
+        if context.ends.is_whole(&context.stage) {
             break;
         }
         if !read {
             ingest.wait_for_more().await?;
         }
-    }
-    if ingest.is_done() {
-        ingest.tell_ends().await?;
     }
     consumer.close().await?;
     ingest.producer.close(Duration::from_secs(5)).await;
@@ -538,9 +538,9 @@ impl Ingest<'_> {
         }
     }
 
-    /// Whether nothing will ever come any more, and all of it is committed.
-    fn is_done(&self) -> bool {
-        self.owned.len() as u32 == self.stage.split_partitions
+    /// Whether nothing will ever come any more for what this worker owns, and all of it is committed.
+    fn is_read(&self) -> bool {
+        !self.owned.is_empty()
             && self.complete.iter().all(|c| *c)
             && self.stage.sources.iter().all(|(_, s)| s.capabilities().bounded)
             && self.lanes.iter().all(Lane::is_done)
@@ -565,19 +565,6 @@ impl Ingest<'_> {
         }
         if look {
             self.discover().await?;
-        }
-        Ok(())
-    }
-
-    /// Tells the stages behind where what was written ends (WK-3).
-    async fn tell_ends(&self) -> Result<(), WorkerError> {
-        for output in &self.stage.outputs {
-            let (IngestOutput::Json { topic, partitions, .. }
-            | IngestOutput::Arrow { topic, partitions, .. }) = output;
-            let all: Vec<TopicPartition> =
-                (0..*partitions as i32).map(|p| TopicPartition::new(Arc::clone(topic), p)).collect();
-            let ends = restore::ends(&self.context.cluster, &all).await?;
-            self.context.ends.tell(topic, all.iter().map(|p| ends[p]).collect());
         }
         Ok(())
     }

@@ -165,7 +165,7 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
     consumer.subscribe([Arc::clone(&setup.input)]).await?;
     let mut last_commit = Instant::now();
     let mut last_look = Instant::now();
-    let done = loop {
+    loop {
         let records = consumer.poll(POLL_WAIT).await?;
         let mut driver = driver.lock().await;
         if let Some(error) = driver.lost.take() {
@@ -180,21 +180,17 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
         }
         let stopping = context.is_stopping();
         let due = last_commit.elapsed() >= context.commit_interval || driver.bytes_since >= COMMIT_BYTES;
-        if due || quiet || stopping || driver.is_finished() {
+        if due || quiet || stopping {
             driver.commit(&consumer).await?;
             last_commit = Instant::now();
+            // What has been finished is committed now.
+            context.ends.mark(&context.stage, &driver.finished).await?;
         }
-        if stopping {
-            break false;
+        if stopping || context.ends.is_whole(&context.stage) {
+            break;
         }
-        if driver.is_finished() {
-            break true;
-        }
-    };
-    // The driver is given up with its listener; partitions were committed just now.
-    if done {
-        driver.lock().await.tell_ends().await?;
     }
+    // The driver is given up with its listener; partitions were committed just now.
     consumer.close().await?;
     driver.lock().await.producer.close(Duration::from_secs(5)).await;
     Ok(())
@@ -303,11 +299,6 @@ impl Driver {
         let lag = lag.sum::<i64>().max(0) as u64;
         self.show(Some(lag));
         Ok(())
-    }
-
-    fn is_finished(&self) -> bool {
-        let all = self.setup.spec.key_groups as usize;
-        self.owned.len() == all && self.finished.len() == all
     }
 
     /// Takes what the engine gave out.
@@ -465,17 +456,6 @@ impl Driver {
                 }
             }
         }
-    }
-
-    async fn tell_ends(&self) -> Result<(), WorkerError> {
-        for output in &self.setup.outputs {
-            let all: Vec<TopicPartition> = (0..output.partitions as i32)
-                .map(|p| TopicPartition::new(Arc::clone(&output.topic), p))
-                .collect();
-            let ends = restore::ends(&self.context.cluster, &all).await?;
-            self.context.ends.tell(&output.topic, all.iter().map(|p| ends[p]).collect());
-        }
-        Ok(())
     }
 
     fn show(&self, lag: Option<u64>) {

@@ -1,6 +1,7 @@
 //! A pipeline's life: topics made, stages begun, each on a thread of its own, begun again when something passes by,
 //! stopped together when one cannot go on, done when all are. Never enters: what a stage does, how a broker is started.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,7 @@ use crate::connectors::{Maker, WallClock};
 use crate::ends::Ends;
 use crate::error::WorkerError;
 use crate::ingest::{self, IngestStage};
+use crate::positions::{self, COUNTS_PARTITION};
 use crate::process::{self, ProcessStage};
 use crate::progress::{Progress, StageFigures, thread_cpu_ms};
 use crate::sink_stage::{self, SinkStage};
@@ -45,8 +47,10 @@ pub struct Options {
 pub struct Report {
     /// Whether the input was finite and is done; else it was stopped.
     pub done: bool,
-    /// Each stage's last figures.
+    /// Each stage's last figures on this worker.
     pub stages: Vec<(String, StageFigures)>,
+    /// Each stage's counts over all workers and all runs.
+    pub totals: BTreeMap<String, BTreeMap<String, u64>>,
 }
 
 /// What stages share.
@@ -140,7 +144,9 @@ pub async fn run(
     }
     let progress = Progress::new(job.stages.iter().map(|s| s.id.clone()));
     begun(Arc::clone(&progress));
-    let ends = Arc::new(Ends::default());
+    let ends = Ends::open(cluster, &parts.positions(), &options.instance, parts.stage_parts()).await?;
+    let following = Arc::clone(&ends);
+    let following = tokio::spawn(async move { following.follow().await });
     let (halt, halted) = watch::channel(false);
     let mut outer = options.stop.clone();
     let mut threads = Vec::new();
@@ -199,9 +205,18 @@ pub async fn run(
     for thread in threads {
         let _ = thread.join();
     }
+    following.abort();
     match failure {
         Some(error) => Err(error),
-        None => Ok(Report { done: !*options.stop.borrow(), stages: progress.stages() }),
+        None => {
+            let stored = positions::load(cluster, &parts.positions(), &[COUNTS_PARTITION]).await?;
+            let mut totals: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
+            for ((stage, _), counts) in stored.counts {
+                let total = totals.entry(stage).or_default();
+                counts.into_iter().for_each(|(name, count)| *total.entry(name).or_default() += count);
+            }
+            Ok(Report { done: !*options.stop.borrow(), stages: progress.stages(), totals })
+        }
     }
 }
 

@@ -34,8 +34,8 @@ const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 pub struct SinkStage {
     /// The sink.
     pub sink: Box<dyn Sink>,
-    /// The topics that it reads; those whose records are JSON with what makes columns of them.
-    pub inputs: Vec<(Arc<str>, Option<JsonDecoder>)>,
+    /// The topics that it reads, with their partitions; those whose records are JSON with what makes columns of them.
+    pub inputs: Vec<(Arc<str>, u32, Option<JsonDecoder>)>,
     /// Where rows go that can never be written.
     pub dead_letters: Option<DeadLetters>,
     /// The pipeline's name.
@@ -68,7 +68,7 @@ pub async fn run(stage: &mut SinkStage, context: &StageContext) -> Result<(), Wo
     let mut consumer = Consumer::new(&context.cluster, config)?;
     let events = GroupEvents::default();
     consumer.set_listener(Box::new(events.clone()));
-    let topics: Vec<Arc<str>> = stage.inputs.iter().map(|(topic, _)| Arc::clone(topic)).collect();
+    let topics: Vec<Arc<str>> = stage.inputs.iter().map(|(topic, ..)| Arc::clone(topic)).collect();
     consumer.subscribe(topics).await?;
     let mut running = Running {
         stage,
@@ -145,19 +145,21 @@ impl Running<'_> {
                 }
                 self.staged.insert(part.partition.clone(), part.next_offset);
             }
-            let ended = self.has_ended(consumer);
+            let ended = self.ended(consumer);
             let stopping = self.context.is_stopping();
-            let due: Vec<TopicPartition> = match ended || stopping {
-                true => self.owned.iter().cloned().collect(),
-                false => self.stage.sink.due(self.context.clock.wall_ms()),
+            let mut due: BTreeSet<TopicPartition> = match stopping {
+                true => self.owned.clone(),
+                false => self.stage.sink.due(self.context.clock.wall_ms()).into_iter().collect(),
             };
+            due.extend(ended.values().cloned());
             self.commit(&due).await?;
+            self.context.ends.mark(&self.context.stage, &ended.into_keys().collect()).await?;
             if followed.elapsed() > FOLLOW_EVERY {
                 self.follow(consumer).await?;
                 followed = Instant::now();
             }
             self.show(consumer);
-            if ended || stopping {
+            if stopping || self.context.ends.is_whole(&self.context.stage) {
                 return Ok(());
             }
         }
@@ -183,9 +185,9 @@ impl Running<'_> {
 
     /// Hands a record's rows to the sink.
     async fn stage(&mut self, partition: &TopicPartition, offset: i64, value: &[u8]) -> Result<(), Stop> {
-        let input = self.stage.inputs.iter_mut().find(|(topic, _)| *topic == partition.topic);
+        let input = self.stage.inputs.iter_mut().find(|(topic, ..)| *topic == partition.topic);
         let rows = match input {
-            Some((_, Some(decoder))) => match decoder.push(value) {
+            Some((_, _, Some(decoder))) => match decoder.push(value) {
                 Ok(()) => decoder.finish(),
                 Err(bad) => {
                     tracing::warn!(%partition, offset, %bad, "a record does not fit the sink's columns");
@@ -231,7 +233,7 @@ impl Running<'_> {
         Ok(SinkBatch::new(rows, Change::Upsert, runs))
     }
 
-    async fn commit(&mut self, partitions: &[TopicPartition]) -> Result<(), Stop> {
+    async fn commit(&mut self, partitions: &BTreeSet<TopicPartition>) -> Result<(), Stop> {
         let mut next = Offsets::new();
         for partition in partitions {
             if let Some(offset) = self.staged.get(partition)
@@ -263,19 +265,24 @@ impl Running<'_> {
         Ok(())
     }
 
-    /// Whether everything there will ever be has been staged (WK-3).
-    fn has_ended(&self, consumer: &Consumer) -> bool {
+    /// The owned partitions of which everything that there will ever be has been staged (WK-3), by their part: their
+    /// number among those of all inputs.
+    fn ended(&self, consumer: &Consumer) -> BTreeMap<u32, TopicPartition> {
+        let mut found = BTreeMap::new();
+        let mut first = 0;
         let positions = consumer.positions();
-        let mut partitions = 0;
-        let read = self.stage.inputs.iter().all(|(topic, _)| {
-            let Some(ends) = self.context.ends.of(topic) else { return false };
-            partitions += ends.len();
-            ends.iter().enumerate().all(|(at, end)| {
+        for (topic, count, _) in &self.stage.inputs {
+            let ends = self.context.ends.of(topic).unwrap_or_default();
+            for (at, end) in ends.into_iter().enumerate() {
                 let partition = TopicPartition::new(Arc::clone(topic), at as i32);
-                *end == 0 || positions.get(&partition).is_some_and(|p| p >= end)
-            })
-        });
-        read && self.owned.len() == partitions
+                let read = end == 0 || positions.get(&partition).is_some_and(|p| *p >= end);
+                if read && self.owned.contains(&partition) {
+                    found.insert(first + at as u32, partition);
+                }
+            }
+            first += count;
+        }
+        found
     }
 
     fn show(&self, consumer: &Consumer) {

@@ -11,38 +11,48 @@ use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::{IpcWriteOptions, StreamWriter};
 use bytes::Bytes;
 
-/// Encodes the rows in as few records as fit `bytes_max` each; none for no rows. A single row that is larger stays a
+/// Encodes the rows in about as few records as fit `bytes_max` each; none for no rows. A single row that is larger stays a
 /// record of its own, and the broker's limit decides about it.
 pub fn encode(batch: &RecordBatch, bytes_max: usize) -> Result<Vec<Bytes>, ArrowError> {
     let mut records = Vec::new();
-    encode_into(batch, bytes_max, &mut records)?;
+    let rows = batch.num_rows();
+    // Asked once, of the whole: of a slice, arrow counts what the whole holds of nested columns.
+    let mut bytes = 0;
+    for column in batch.columns() {
+        bytes += column.to_data().get_slice_memory_size()?;
+    }
+    let parts = bytes.div_ceil(bytes_max.max(1)).max(1);
+    let part_rows = rows.div_ceil(parts);
+    let mut from = 0;
+    while from < rows {
+        let part = batch.slice(from, part_rows.min(rows - from));
+        encode_into(&part, bytes_max, bytes / parts, &mut records)?;
+        from += part_rows;
+    }
     Ok(records)
 }
 
-fn encode_into(batch: &RecordBatch, bytes_max: usize, records: &mut Vec<Bytes>) -> Result<(), ArrowError> {
+/// Encodes rows, and halves them where their bytes turn out to be too many.
+fn encode_into(
+    batch: &RecordBatch,
+    bytes_max: usize,
+    room: usize,
+    records: &mut Vec<Bytes>,
+) -> Result<(), ArrowError> {
+    let bytes = write(batch, room)?;
     let rows = batch.num_rows();
-    if rows == 0 {
+    if bytes.len() <= bytes_max || rows == 1 {
+        records.push(bytes);
         return Ok(());
     }
-    // The size in memory, of slices too, tells about how many records there will be; the bytes decide.
-    let bytes = batch.get_array_memory_size();
-    let guess = if rows > 1 && bytes > 2 * bytes_max { None } else { Some(write(batch)?) };
-    match guess {
-        Some(bytes) if bytes.len() <= bytes_max || rows == 1 => records.push(bytes),
-        _ => {
-            let half = rows / 2;
-            // Slices are copied, else each half would be taken for as large as the whole.
-            for part in [batch.slice(0, half), batch.slice(half, rows - half)] {
-                encode_into(&concat_batches(&part.schema(), [&part])?, bytes_max, records)?;
-            }
-        }
-    }
-    Ok(())
+    let half = rows / 2;
+    encode_into(&batch.slice(0, half), bytes_max, room / 2, records)?;
+    encode_into(&batch.slice(half, rows - half), bytes_max, room / 2, records)
 }
 
-fn write(batch: &RecordBatch) -> Result<Bytes, ArrowError> {
+fn write(batch: &RecordBatch, room: usize) -> Result<Bytes, ArrowError> {
     let options = IpcWriteOptions::try_new(8, false, MetadataVersion::V5)?;
-    let mut out = Vec::with_capacity(batch.get_array_memory_size() + 1_024);
+    let mut out = Vec::with_capacity(room + 4_096);
     let mut writer = StreamWriter::try_new_with_options(&mut out, &batch.schema(), options)?;
     writer.write(batch)?;
     writer.finish()?;
@@ -66,7 +76,8 @@ pub fn decode(bytes: &[u8]) -> Result<RecordBatch, ArrowError> {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, StringArray};
+    use arrow::array::{ArrayRef, ListArray, StringArray};
+    use arrow::datatypes::Int64Type;
 
     use super::*;
 
@@ -82,5 +93,19 @@ mod tests {
         assert_eq!(concat_batches(&batch.schema(), &parts).expect("one batch"), batch);
         assert!(encode(&batch.slice(0, 0), 20_000).expect("no records").is_empty());
         assert!(decode(b"nonsense").is_err());
+    }
+
+    #[test]
+    fn nested_rows_are_as_few_records_as_flat_ones() {
+        let lists: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Int64Type, _, _>(
+            (0..20_000i64).map(|i| Some((0..i % 9).map(Some).collect::<Vec<_>>())),
+        ));
+        let batch = RecordBatch::try_from_iter([("lists", lists)]).expect("a batch");
+        let whole = encode(&batch, usize::MAX >> 1).expect("records")[0].len();
+        let records = encode(&batch, 50_000).expect("records");
+        assert!(records.iter().all(|r| r.len() <= 50_000));
+        assert!(records.len() <= 2 * whole.div_ceil(50_000), "{} for {whole} bytes", records.len());
+        let parts: Vec<RecordBatch> = records.iter().map(|r| decode(r).expect("rows")).collect();
+        assert_eq!(concat_batches(&batch.schema(), &parts).expect("one batch"), batch);
     }
 }

@@ -42,6 +42,11 @@ impl Log {
                 || (self.flushed_end < self.log_end && self.in_flight.is_empty()))
     }
 
+    /// Whether files beside the active segment wait for a flush: a segment was sealed, or the log begun.
+    pub fn has_sealed_unflushed(&self) -> bool {
+        !self.unflushed.is_empty()
+    }
+
     /// Collects what is not durable yet; `None` where all is, or where a flush under way covers all. What an unfinished flush covers is collected again, so
     /// tickets may complete in any order.
     ///

@@ -37,7 +37,8 @@ impl FileSlice {
 /// How much a read may give.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadBound {
-    /// At most this many bytes; the last batch may be cut, which readers expect.
+    /// At most this many bytes. The last batch may be cut, which readers expect; the first one never is: where it has
+    /// more bytes, there is nothing (Kafka's answer since Fetch 3), or all of it with `min_one_batch`.
     pub bytes_max: usize,
     /// Nothing at or behind this offset: the high watermark, the last stable offset, or the log end.
     pub upper_bound: Offset,
@@ -94,7 +95,7 @@ impl Log {
                 false => bound.bytes_max as u64,
             };
             let len = usize::try_from((end - first.position).min(want)).unwrap_or(usize::MAX);
-            if len > 0 {
+            if len as u64 >= first.size {
                 let file = segment.file(&*self.disk)?;
                 found.slice = Some(FileSlice { file, position: first.position, len });
                 found.first_batch_offset = Some(first.base_offset);

@@ -67,6 +67,12 @@ fn a_read_ends_at_its_bound() {
     assert_eq!(millstream_batch::batches(&one.read().unwrap()).count(), 1);
     let none = millstream_log::ReadBound { bytes_max: 0, upper_bound: 300, min_one_batch: false };
     assert!(log.read(5, &none).unwrap().slice.is_none());
+    // A first batch that does not fit is not begun; one behind it may be cut.
+    let size = one.len;
+    for (bytes_max, want) in [(size - 1, None), (size, Some(size)), (size + 5, Some(size + 5))] {
+        let bound = millstream_log::ReadBound { bytes_max, ..none };
+        assert_eq!(log.read(5, &bound).unwrap().slice.map(|s| s.len), want, "{bytes_max}");
+    }
 }
 
 #[test]

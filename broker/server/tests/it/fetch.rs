@@ -48,6 +48,32 @@ fn a_waiting_fetch_is_woken_by_the_append_that_satisfies_it() {
 }
 
 #[test]
+fn a_first_batch_is_given_whole_or_not_at_all() {
+    run(async {
+        let broker = InProcess::start(&[]).await;
+        let name = topic(&broker.cluster(), 3).await;
+        let mut raw = Raw::connect(broker.address()).await;
+        let first = Place::of(&mut raw, &name, 0).await;
+        let places: Vec<Place> = (0..3).map(|partition| Place { partition, ..first.clone() }).collect();
+        let large = "x".repeat(10_000);
+        for place in &places {
+            raw.produce(place, batch(&[&large], Default::default()), 9).await;
+        }
+        for version in [4, 12, 17] {
+            let request = FetchRequest {
+                max_bytes: 15_000,
+                topics: places.iter().map(|p| fetch_topic(p, 0, version)).collect(),
+                ..fetch_request(&first, 0, version)
+            };
+            let answer = raw.call(&request, version).await;
+            let found: Vec<usize> =
+                answer.responses.iter().flat_map(|t| &t.partitions).map(|p| texts(p).len()).collect();
+            assert_eq!(found, [1, 0, 0], "{version}");
+        }
+    });
+}
+
+#[test]
 fn a_session_tells_only_what_is_new() {
     run(async {
         let broker = InProcess::start(&[]).await;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Check;
-use crate::ast::{Broker, DataAction, LateThen, Operator, Transform};
+use crate::ast::{Broker, DataAction, EMBEDDED, LateThen, Operator, Transform};
 use crate::capability::Feature;
 use crate::catalog::Delivery;
 use crate::code;
@@ -31,6 +31,11 @@ pub(super) fn check(check: &Check<'_>, out: &mut Diagnostics) {
     delivery(check, out);
     if let Broker::Cluster(cluster) = &check.pipeline.broker {
         let span = cluster.bootstrap.first().map_or(check.pipeline.name.span, |b| b.span);
+        for host in cluster.bootstrap.iter().filter(|host| !is_address(&host.value)) {
+            let message = format!("a broker is `{EMBEDDED}` or host:port; this is {:?}", host.value);
+            let near = nearest(&host.value, [EMBEDDED].into_iter());
+            out.push(Diagnostic::new(&code::NOT_ALLOWED_VALUE, host.span, message).suggest(near));
+        }
         if cluster.tls.is_some() {
             check.needs(Feature::BrokerTls, span, out);
         }
@@ -38,6 +43,15 @@ pub(super) fn check(check: &Check<'_>, out: &mut Diagnostics) {
             check.needs(Feature::BrokerSasl, span, out);
         }
     }
+}
+
+/// Whether text is host:port; an IPv6 address stands in brackets.
+fn is_address(text: &str) -> bool {
+    let Some((host, port)) = text.rsplit_once(':') else { return false };
+    let bracketed = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+    let host_good =
+        bracketed.is_some_and(|h| h.contains(':')) || !(host.is_empty() || host.contains([':', '/', ' ']));
+    host_good && port.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
 fn inputs(check: &Check<'_>, inputs: &[Spanned<String>], tables: bool, what: &str, out: &mut Diagnostics) {

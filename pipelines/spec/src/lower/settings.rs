@@ -4,8 +4,8 @@
 
 use super::{Lower, duration, integer, name, names, parsed, secret, size, span_of, text, texts, word};
 use crate::ast::{
-    Broker, Cluster, DataAction, Defaults, Errors, Expect, FieldType, Fit, OnExceed, Sasl, Scaling, Scenario,
-    Schema, SchemaField, TestCase, Tls, Topic,
+    Broker, Cluster, DataAction, Defaults, EMBEDDED, Errors, Expect, FieldType, Fit, OnExceed, Sasl, Scaling,
+    Scenario, Schema, SchemaField, TestCase, Tls, Topic,
 };
 use crate::catalog::Delivery;
 use crate::code;
@@ -30,6 +30,12 @@ pub(super) fn delivery(word: &str) -> Option<Delivery> {
 
 impl Lower<'_> {
     pub(super) fn broker(&mut self, node: Option<&Node>) -> Broker {
+        if let Some(node) = node
+            && let Some(hosts) = node.scalar().and_then(|s| s.clear()).filter(|text| *text != EMBEDDED)
+        {
+            let hosts = hosts.split(',').map(|host| Spanned::new(host.trim().to_owned(), node.span));
+            return Broker::Cluster(Cluster { bootstrap: hosts.collect(), tls: None, sasl: None });
+        }
         let Some(node) = node.filter(|n| n.get("bootstrap").is_some()) else { return Broker::Embedded };
         let path = |node: &Node, key: &str| word(node, key);
         Broker::Cluster(Cluster {

@@ -21,9 +21,9 @@ pub static PIPELINE: Shape = Shape {
         ),
         Field::optional(
             "broker",
-            Kind::Either(&[Kind::Word(&["embedded"]), Kind::Struct(&BROKER)]),
+            Kind::Either(&[Kind::Text, Kind::Struct(&BROKER)]),
             "embedded",
-            "The embedded broker, or an existing Kafka cluster.",
+            "`embedded`, or an existing Kafka cluster: its brokers as host:port, parted by commas, or a mapping.",
         ),
         Field::optional(
             "defaults",

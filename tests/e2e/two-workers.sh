@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# store-invoices by two worker processes on one broker; one is killed with SIGKILL in the middle. In the first round it
+# stays dead and the other takes over; in the next rounds it comes back. Each round is held against a recount.
+# N invoices, ROUNDS, SEED; MILLSTREAM and COUNT_ROWS name the programs. BROKER=host:port is another cluster (Apache Kafka),
+# fresh for each call, with ROUNDS=1 and a consumer session time-out of a few seconds.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+target="${CARGO_TARGET_DIR:-target}"
+millstream="${MILLSTREAM:-$target/debug/millstream}" count_rows="${COUNT_ROWS:-$target/debug/examples/count_rows}"
+if [ -z "${MILLSTREAM:-}" ]; then
+    cargo build --quiet -p millstream
+    cargo build --quiet -p millstream -p millstream-object-store --example count_rows
+fi
+n="${N:-20000}" rounds="${ROUNDS:-3}" RANDOM="${SEED:-1}"
+work="$(mktemp -d)"
+pids=()
+trap 'kill -9 "${pids[@]}" 2> /dev/null; [ -n "${KEEP:-}" ] || rm -rf "$work"' EXIT
+"$millstream" generate invoices --n "$n" --seed "${SEED:-1}" --dir "$work/input" > /dev/null
+export INVOICES_DIR="$work/input"
+pause() { read -r -t "$1" <> <(:) || true; }
+worker() { # NAME: starts a worker of the round
+    LAKE_URL="$out/lake" WAREHOUSE_DSN="sqlite:$out/warehouse.db" BROKER="$broker" \
+        "$millstream" run pipelines/examples/store-invoices/pipeline.yaml --data "$out/$1" --instance "$1" \
+        --set defaults.commit_interval=100ms >> "$out/$1.log" 2>> "$out/$1.err" &
+    pids+=($!)
+}
+fail() { echo "FAIL: $1"; tail -20 "$out"/*.log "$out"/*.err; exit 1; }
+for round in $(seq "$rounds"); do
+    out="$work/$round"
+    mkdir "$out"
+    broker="${BROKER:-}"
+    if [ -z "$broker" ]; then
+        "$millstream" broker --listen 127.0.0.1:0 --data "$out/broker" --set group.consumer.min.session.timeout.ms=3000 \
+            --set group.consumer.session.timeout.ms=3000 --set group.consumer.min.heartbeat.interval.ms=500 \
+            --set group.consumer.heartbeat.interval.ms=500 > "$out/broker.out" 2> "$out/broker.err" &
+        pids+=($!)
+        until grep -q '^ready ' "$out/broker.out"; do
+            kill -0 "${pids[-1]}" 2> /dev/null || fail "the broker did not start"
+            pause 0.05
+        done
+        broker=$(sed -n 's/^ready //p' "$out/broker.out")
+    fi
+    worker a
+    a="${pids[-1]}"
+    worker b
+    b="${pids[-1]}"
+    # Both at work: the first rows are in the topic of invoices.
+    until [ -e "$out/warehouse.db" ] && kill -0 "$a" && kill -0 "$b"; do pause 0.05; done
+    pause "$(awk -v r="$RANDOM" 'BEGIN { print 0.5 + r / 32768 * 4 }')"
+    kill -9 "$a" 2> /dev/null || true
+    wait "$a" 2> /dev/null || true
+    if [ "$round" -gt 1 ]; then
+        worker a
+        wait "${pids[-1]}" || fail "the worker that came back failed"
+    fi
+    wait "$b" || fail "the other worker failed"
+    cp "$out/b.log" "$out/run.log"
+    bash tests/e2e/store-invoices/reconcile.sh "$work/input" "$out" "$count_rows" > "$out/reconcile.log" 2>&1 ||
+        { cat "$out/reconcile.log"; fail "round $round"; }
+    what="one of two workers killed and gone"
+    [ "$round" -gt 1 ] && what="one of two workers killed and back"
+    echo "$what: $(grep '^recount' "$out/reconcile.log")"
+    if [ -z "${BROKER:-}" ]; then kill -TERM "${pids[0]}" && wait "${pids[0]}" || fail "the broker's stop"; fi
+    pids=()
+done
+echo "two workers test passed"
