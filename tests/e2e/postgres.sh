@@ -16,7 +16,7 @@ if [ ! -x "$bin/postgres" ]; then
     [ -z "${REQUIRE_ALL:-}" ]
     exit
 fi
-n="${N:-20000}" down="${DOWN:-60}"
+n="${N:-100000}" down="${DOWN:-60}"
 work="$(mktemp -d)"
 chmod 755 "$work"
 as=()
@@ -47,10 +47,10 @@ export INVOICES_DIR="$work/input" LAKE_URL="$work/lake" WAREHOUSE_DSN="postgres:
 "$millstream" run pipelines/examples/store-invoices/pipeline.yaml --data "$work/data" --set defaults.commit_interval=200ms \
     > "$work/run.log" 2> "$work/run.err" &
 run=$!
-# Once rows are there, the server goes.
-until [ "$(sql "select count(*) > 0 from revenue" 2> /dev/null)" = t ]; do
-    kill -0 $run 2> /dev/null || { cat "$work/run.log" "$work/run.err"; echo "FAIL: the run ended before it wrote a row"; exit 1; }
-    read -r -t 0.05 <> <(:) || true
+# As soon as it runs, the server goes.
+until [ -s "$work/run.log" ]; do
+    kill -0 $run 2> /dev/null || { cat "$work/run.log" "$work/run.err"; echo "FAIL: the run did not begin"; exit 1; }
+    read -r -t 0.01 <> <(:) || true
 done
 kill -QUIT $pg
 wait $pg 2> /dev/null || true
@@ -58,7 +58,7 @@ echo "PostgreSQL is down for $down s"
 sleep "$down"
 kill -0 $run 2> /dev/null || { cat "$work/run.log" "$work/run.err"; echo "FAIL: the run did not wait"; exit 1; }
 up
-wait $run || { tail -20 "$work/run.log" "$work/run.err"; echo "FAIL: the run failed"; exit 1; }
+wait $run || { tail -n 20 "$work/run.log" "$work/run.err"; echo "FAIL: the run failed"; exit 1; }
 run=''
 sql "copy (select store_id, window_start, invoices, revenue from revenue) to stdout with csv header" > "$work/revenue.csv"
 sqlite3 "$work/warehouse.db" "create table revenue (store_id text, window_start text, invoices integer, revenue text)" \

@@ -11,7 +11,7 @@ if [ -z "${MILLSTREAM:-}" ]; then
     cargo build --quiet -p millstream
     cargo build --quiet -p millstream -p millstream-object-store --example count_rows
 fi
-n="${N:-20000}" rounds="${ROUNDS:-3}" RANDOM="${SEED:-1}"
+n="${N:-200000}" rounds="${ROUNDS:-3}" RANDOM="${SEED:-1}"
 work="$(mktemp -d)"
 pids=()
 trap 'kill -9 "${pids[@]}" 2> /dev/null; [ -n "${KEEP:-}" ] || rm -rf "$work"' EXIT
@@ -24,15 +24,14 @@ worker() { # NAME: starts a worker of the round
         --set defaults.commit_interval=100ms >> "$out/$1.log" 2>> "$out/$1.err" &
     pids+=($!)
 }
-fail() { echo "FAIL: $1"; tail -20 "$out"/*.log "$out"/*.err; exit 1; }
+fail() { echo "FAIL: $1"; tail -n 20 "$out"/*.log "$out"/*.err; exit 1; }
 for round in $(seq "$rounds"); do
     out="$work/$round"
     mkdir "$out"
     broker="${BROKER:-}"
     if [ -z "$broker" ]; then
-        "$millstream" broker --listen 127.0.0.1:0 --data "$out/broker" --set group.consumer.min.session.timeout.ms=3000 \
-            --set group.consumer.session.timeout.ms=3000 --set group.consumer.min.heartbeat.interval.ms=500 \
-            --set group.consumer.heartbeat.interval.ms=500 > "$out/broker.out" 2> "$out/broker.err" &
+        "$millstream" broker --listen 127.0.0.1:0 --data "$out/broker" \
+            --set group.consumer.session.timeout.ms=3000 --set group.consumer.heartbeat.interval.ms=500 > "$out/broker.out" 2> "$out/broker.err" &
         pids+=($!)
         until grep -q '^ready ' "$out/broker.out"; do
             kill -0 "${pids[-1]}" 2> /dev/null || fail "the broker did not start"
@@ -45,8 +44,13 @@ for round in $(seq "$rounds"); do
     worker b
     b="${pids[-1]}"
     # Both at work: the first rows are in the topic of invoices.
-    until [ -e "$out/warehouse.db" ] && kill -0 "$a" && kill -0 "$b"; do pause 0.05; done
+    until [ -e "$out/warehouse.db" ]; do
+        kill -0 "$a" 2> /dev/null || fail "a worker did not begin"
+        kill -0 "$b" 2> /dev/null || fail "a worker did not begin"
+        pause 0.05
+    done
     pause "$(awk -v r="$RANDOM" 'BEGIN { print 0.5 + r / 32768 * 4 }')"
+    kill -0 "$a" 2> /dev/null || echo "note: it was done before it was killed"
     kill -9 "$a" 2> /dev/null || true
     wait "$a" 2> /dev/null || true
     if [ "$round" -gt 1 ]; then

@@ -51,10 +51,12 @@ pub fn text(report: &Report) -> String {
             if right { "holds" } else { "DOES NOT HOLD" }
         );
     }
-    let _ = write!(text, "CPU of stages' threads:");
+    text.push_str("seconds of each stage: its own CPU, waiting for input, committing\n");
     for (id, figures) in &report.stages {
-        let _ = write!(text, " {id} {:.2} s", figures.cpu_ms as f64 / 1e3);
+        let (cpu, waited) = (figures.cpu_ms as f64 / 1e3, figures.waited.as_secs_f64());
+        let committing = figures.committing.as_secs_f64();
+        let _ =
+            writeln!(text, "  {id:<20} {cpu:8.2} {waited:8.2} {committing:8.2}  {} commits", figures.commits);
     }
-    text.push('\n');
     text
 }

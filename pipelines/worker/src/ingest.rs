@@ -29,10 +29,10 @@ use crate::positions::{self, COUNTS_PARTITION};
 use crate::progress::thread_cpu_ms;
 use crate::run::StageContext;
 
-/// Bytes of one read of one split. Small, since what lies ahead of other lanes is held in memory.
-const READ_BYTES: usize = 32 << 10;
+/// The fewest bytes of one read of one split. Small, since what lies ahead of other lanes is held in memory.
+const READ_BYTES: usize = 8 << 10;
 /// Bytes that go through the function together, about.
-const ROUND_BYTES: usize = 512 << 10;
+const ROUND_BYTES: usize = 1 << 20;
 /// A commit comes early when this much was read since the last one.
 const COMMIT_BYTES: u64 = 48 << 20;
 /// How long to wait where nothing can be read.
@@ -142,7 +142,9 @@ pub async fn run(stage: &mut IngestStage, context: &StageContext) -> Result<(), 
     loop {
         let waits = ingest.owned.is_empty() || ingest.is_read();
         let wait = if waits { Duration::from_millis(50) } else { Duration::ZERO };
+        let began = Instant::now();
         consumer.poll(wait).await?;
+        let waited = began.elapsed();
         ingest.follow(events.take()).await?;
         if context.is_stopping() {
             ingest.commit(&consumer).await?;
@@ -150,10 +152,17 @@ pub async fn run(stage: &mut IngestStage, context: &StageContext) -> Result<(), 
         }
         let read = ingest.read_round().await?;
         let due = last_commit.elapsed() >= context.commit_interval || ingest.read_since >= COMMIT_BYTES;
+        let mut committing = Duration::ZERO;
         if due || !read {
+            let began = Instant::now();
             ingest.commit(&consumer).await?;
             last_commit = Instant::now();
+            committing = began.elapsed();
         }
+        context.progress.update(&context.stage, |figures| {
+            figures.waited += waited;
+            figures.committing += committing;
+        });
         if ingest.is_read() {
             context.ends.mark(&context.stage, &ingest.owned).await?;
         }
@@ -224,16 +233,7 @@ impl Ingest<'_> {
                     _ => split.id.to_string(),
                 };
                 let lane = *by_lane.entry(name).or_insert_with(|| {
-                    self.lanes.push(Lane {
-                        source: at,
-                        bounded,
-                        waiting: std::collections::VecDeque::new(),
-                        current: None,
-                        clock: i64::MIN,
-                        held: std::collections::VecDeque::new(),
-                        idle: false,
-                        waits: !bounded && single,
-                    });
+                    self.lanes.push(Lane::new(at, bounded, !bounded && single));
                     self.lanes.len() - 1
                 });
                 self.lanes[lane].waiting.push_back(self.splits.len());
@@ -261,26 +261,21 @@ impl Ingest<'_> {
 
     /// Reads the lanes that are behind, and those that are unbounded, and checks what came. False where nothing did.
     async fn read_round(&mut self) -> Result<bool, WorkerError> {
-        let mut order: Vec<usize> = (0..self.lanes.len())
-            .filter(|at| !self.lanes[*at].is_read() && (!self.lanes[*at].idle || self.lanes[*at].waits))
-            .collect();
-        order.sort_by_key(|at| if self.lanes[*at].bounded { self.lanes[*at].clock } else { i64::MIN });
+        let open =
+            |at: &usize| !self.lanes[*at].is_read() && (!self.lanes[*at].idle || self.lanes[*at].waits);
+        let candidates = (0..self.lanes.len()).filter(open);
+        let reads = lanes::next_reads(&self.lanes, candidates, ROUND_BYTES, READ_BYTES);
         let mut read: Vec<Unchecked> = Vec::new();
         let mut starts: Vec<(usize, Option<Position>)> = Vec::new();
-        let mut bytes = 0;
         let mut ended = false;
-        for lane in order {
-            if bytes >= ROUND_BYTES {
-                break;
-            }
+        for (lane, max_bytes) in reads {
             self.open_next(lane).await?;
             let Some(mut current) = self.lanes[lane].current.take() else { continue };
             // A reader that waits does so only where nothing else is to be done.
             let wait_ms = if self.quiet && read.is_empty() { IDLE_WAIT.as_millis() as u64 } else { 0 };
-            let limit = ReadLimit { max_bytes: READ_BYTES, wait_ms, ..ReadLimit::default() };
+            let limit = ReadLimit { max_bytes, wait_ms, ..ReadLimit::default() };
             let batch = current.reader.read(limit).await?;
             let size: usize = batch.records.iter().map(|r| r.value.len() + 1).sum();
-            bytes += size;
             self.bytes_read += size as u64;
             self.read_since += size as u64;
             let start = current.position.replace(batch.next_position.clone());
@@ -303,7 +298,7 @@ impl Ingest<'_> {
         let checked = self.stage.checker.check(&read, now, |lane| lanes[lane].clock)?;
         for ((from, (items, clock)), (split, start)) in read.iter().zip(checked).zip(starts) {
             let lane = &mut self.lanes[from.lane];
-            lane.clock = clock;
+            lane.moved(clock, from.batch.records.iter().map(|r| r.value.len() as u64 + 1).sum());
             lane.held.push_back(ReadBatch {
                 split,
                 start,
@@ -341,6 +336,7 @@ impl Ingest<'_> {
         if advances.is_empty() {
             return Ok(());
         }
+        let began = Instant::now();
         self.watch_rate(&items)?;
         items.sort_by_key(|item: &Item| item.clock);
         let now = self.context.clock.wall_ms();
@@ -403,13 +399,25 @@ impl Ingest<'_> {
             (partition, OffsetAndMetadata::new(0))
         });
         let name = &self.context.stage;
+        let built = Instant::now();
         self.producer.begin_transaction()?;
         failpoint::reach(name, "before_send");
         outbox.send(&self.producer).await?;
+        let sent = Instant::now();
         failpoint::reach(name, "before_offsets");
         self.producer.send_offsets_to_transaction(&offsets.collect(), &consumer.group_metadata()?).await?;
+        let positioned = Instant::now();
         failpoint::reach(name, "before_commit");
         self.producer.commit_transaction().await?;
+        tracing::debug!(
+            stage = %name,
+            items = items.len(),
+            build_ms = built.duration_since(began).as_millis(),
+            send_ms = sent.duration_since(built).as_millis(),
+            offsets_ms = positioned.duration_since(sent).as_millis(),
+            commit_ms = positioned.elapsed().as_millis(),
+            "committed"
+        );
         failpoint::reach(name, "after_commit");
         for lane in &mut self.lanes {
             let Some(current) = &mut lane.current else { continue };
@@ -522,7 +530,7 @@ impl Ingest<'_> {
         let mut reader = source.open(&state.split.id, from, Vec::new()).await?;
         let mut left = records as usize;
         loop {
-            let limit = ReadLimit { max_bytes: READ_BYTES, max_records: left, wait_ms: 0 };
+            let limit = ReadLimit { max_bytes: ROUND_BYTES, max_records: left, wait_ms: 0 };
             let batch = reader.read(limit).await?;
             let read = batch.records.len();
             if read > left || (read < left && batch.state != ReadState::More) {

@@ -75,6 +75,10 @@ pub struct Lane {
     pub current: Option<Current>,
     /// The greatest event time so far.
     pub clock: i64,
+    /// Its clock after its first read.
+    pub began: i64,
+    /// Bytes read since then.
+    pub bytes: u64,
     /// What was read and not emitted.
     pub held: VecDeque<ReadBatch>,
     /// Nothing to read for now, and its source tells when there may be more.
@@ -93,6 +97,38 @@ pub enum Advance {
 }
 
 impl Lane {
+    /// A lane of which nothing was read.
+    pub fn new(source: usize, bounded: bool, waits: bool) -> Lane {
+        Lane {
+            source,
+            bounded,
+            waiting: VecDeque::new(),
+            current: None,
+            clock: i64::MIN,
+            began: i64::MIN,
+            bytes: 0,
+            held: VecDeque::new(),
+            idle: false,
+            waits,
+        }
+    }
+
+    /// Notes that `bytes` were read, which moved the clock to `clock`.
+    pub fn moved(&mut self, clock: i64, bytes: u64) {
+        self.clock = clock;
+        if self.began == i64::MIN {
+            self.began = clock;
+        } else {
+            self.bytes += bytes;
+        }
+    }
+
+    /// Bytes for each millisecond of event time; nothing before there were two reads.
+    fn density(&self) -> Option<f64> {
+        let span = self.clock.saturating_sub(self.began);
+        (self.bytes > 0 && span > 0).then(|| self.bytes as f64 / span as f64)
+    }
+
     /// Whether everything was read.
     pub fn is_read(&self) -> bool {
         self.current.is_none() && self.waiting.is_empty()
@@ -127,6 +163,42 @@ impl Lane {
     }
 }
 
+/// What is read next, so that all bounded lanes come to about the same clock: lanes that are behind, with the bytes that
+/// each is likely to need, about `round` in all and at least `least` each. A lane of many records gets many bytes; were
+/// all given the same, the others would run ahead of it and be held in memory.
+pub fn next_reads(
+    lanes: &[Lane],
+    candidates: impl Iterator<Item = usize>,
+    round: usize,
+    least: usize,
+) -> Vec<(usize, usize)> {
+    let mut order: Vec<usize> = candidates.collect();
+    order.sort_by_key(|at| if lanes[*at].bounded { lanes[*at].clock } else { i64::MIN });
+    let bounded = || order.iter().map(|at| &lanes[*at]).filter(|lane| lane.bounded);
+    let density: f64 = bounded().filter_map(Lane::density).sum();
+    let first = bounded().map(|lane| lane.clock).min().unwrap_or(i64::MIN);
+    // The time that all of them together need a round's bytes for.
+    let span = if density > 0.0 { (round as f64 / density).min(1e15) as i64 } else { 0 };
+    let target = first.saturating_add(span);
+    let mut reads = Vec::new();
+    let mut bytes = 0;
+    for at in order {
+        let lane = &lanes[at];
+        let wanted = match lane.density() {
+            _ if !lane.bounded => least,
+            Some(density) => (density * target.saturating_sub(lane.clock).max(0) as f64) as usize,
+            None => least,
+        };
+        if bytes >= round || (lane.bounded && lane.clock > target) {
+            break;
+        }
+        let wanted = wanted.clamp(least, round);
+        bytes += wanted;
+        reads.push((at, wanted));
+    }
+    reads
+}
+
 /// The clock of the lane that is furthest behind, of those that may still bring something.
 pub fn level<'a>(lanes: impl Iterator<Item = &'a Lane>) -> i64 {
     lanes.filter(|lane| lane.bounded && !lane.is_read()).map(|lane| lane.clock).min().unwrap_or(i64::MAX)
@@ -153,14 +225,10 @@ mod tests {
 
     fn lane(clock: i64, waiting: &[usize], held: Vec<ReadBatch>) -> Lane {
         Lane {
-            source: 0,
-            bounded: true,
             waiting: waiting.iter().copied().collect(),
-            current: None,
             clock,
             held: held.into(),
-            idle: false,
-            waits: false,
+            ..Lane::new(0, true, false)
         }
     }
 
@@ -184,6 +252,30 @@ mod tests {
         // What is left counts from the new start.
         assert_eq!((lanes[0].held[0].records, lanes[0].held[0].items[0].index), (2, 0));
         assert!(lanes[1].held.is_empty());
+    }
+
+    #[test]
+    fn lanes_come_forward_together_however_unequal() {
+        // Bytes for each millisecond of four lanes: one has most.
+        let density = [100.0, 10.0, 1.0, 0.1];
+        let mut lanes: Vec<Lane> = density.iter().map(|_| lane(i64::MIN, &[1], Vec::new())).collect();
+        let mut ahead = 0.0f64;
+        for round in 0..300 {
+            let reads = next_reads(&lanes, 0..lanes.len(), 100_000, 1_000);
+            assert!(!reads.is_empty());
+            for (at, bytes) in reads {
+                let clock = lanes[at].clock.max(0) + (bytes as f64 / density[at]) as i64;
+                lanes[at].moved(clock, bytes as u64);
+            }
+            let level = level(lanes.iter());
+            if round > 10 && level > i64::MIN {
+                let held = |(lane, density): (&Lane, &f64)| (lane.clock - level) as f64 * density;
+                ahead = ahead.max(lanes.iter().zip(&density).map(held).sum());
+            }
+        }
+        assert!(ahead < 250_000.0, "{ahead} bytes are held");
+        // All lanes but the densest would be done long before it, were all read alike.
+        assert!(lanes[0].clock > 200_000, "{}", lanes[0].clock);
     }
 
     #[test]

@@ -166,7 +166,9 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
     let mut last_commit = Instant::now();
     let mut last_look = Instant::now();
     loop {
+        let began = Instant::now();
         let records = consumer.poll(POLL_WAIT).await?;
+        let waited = began.elapsed();
         let mut driver = driver.lock().await;
         if let Some(error) = driver.lost.take() {
             return Err(error);
@@ -180,12 +182,19 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
         }
         let stopping = context.is_stopping();
         let due = last_commit.elapsed() >= context.commit_interval || driver.bytes_since >= COMMIT_BYTES;
+        let mut committing = Duration::ZERO;
         if due || quiet || stopping {
+            let began = Instant::now();
             driver.commit(&consumer).await?;
             last_commit = Instant::now();
+            committing = began.elapsed();
             // What has been finished is committed now.
             context.ends.mark(&context.stage, &driver.finished).await?;
         }
+        context.progress.update(&context.stage, |figures| {
+            figures.waited += waited;
+            figures.committing += committing;
+        });
         if stopping || context.ends.is_whole(&context.stage) {
             break;
         }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -22,6 +23,10 @@ pub struct StageFigures {
     pub counts: BTreeMap<String, u64>,
     /// CPU that the stage's own thread has used, in milliseconds.
     pub cpu_ms: u64,
+    /// How long it waited for input.
+    pub waited: Duration,
+    /// How long its commits took, in all.
+    pub committing: Duration,
     /// Whether it has done everything there is to do.
     pub done: bool,
     /// What it last had to begin again for.

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use millstream_client::admin::NewTopic;
-use millstream_client::{Admin, Cluster, ConsumerConfig, Producer, ProducerConfig};
+use millstream_client::{Admin, ClientError, Cluster, ConsumerConfig, Producer, ProducerConfig};
 use millstream_connect::retry::{Backoff, BackoffConfig};
 use millstream_connector::Period;
 use millstream_plan::{Job, StageKind, names};
 use millstream_spec::Pipeline;
-use millstream_types::{Clock, SeededRng};
+use millstream_types::{Clock, ErrorCode, SeededRng};
 use millstream_wasm::{Engine, EngineConfig};
 use tokio::sync::watch;
 
@@ -253,6 +253,22 @@ async fn supervise(
 /// Creates the topics that are not there, and refuses those that are there and different.
 async fn make_topics(cluster: &Arc<Cluster>, job: &Job) -> Result<(), WorkerError> {
     let admin = Admin::new(cluster);
+    // A second worker that begins at the same time makes them too; what it has made is then found.
+    for again in [true, true, false] {
+        let wanted = missing_topics(&admin, job).await?;
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        match admin.create_topics(&wanted).await {
+            Ok(_) => return Ok(()),
+            Err(ClientError::Broker { code: ErrorCode::TopicAlreadyExists, .. }) if again => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+async fn missing_topics(admin: &Admin, job: &Job) -> Result<Vec<NewTopic>, WorkerError> {
     let there = admin.list_topics().await?;
     let mut wanted = Vec::new();
     for topic in job.topics.values() {
@@ -275,8 +291,5 @@ async fn make_topics(cluster: &Arc<Cluster>, job: &Job) -> Result<(), WorkerErro
             }
         }
     }
-    if !wanted.is_empty() {
-        admin.create_topics(&wanted).await?;
-    }
-    Ok(())
+    Ok(wanted)
 }

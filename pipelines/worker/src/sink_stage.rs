@@ -115,7 +115,9 @@ impl Running<'_> {
     async fn work(&mut self, consumer: &mut Consumer, events: &GroupEvents) -> Result<(), Stop> {
         let mut followed = Instant::now();
         loop {
+            let began = Instant::now();
             let records = consumer.poll(POLL_WAIT).await?;
+            let waited = began.elapsed();
             let mut moved = BTreeSet::new();
             for event in events.take() {
                 match event {
@@ -152,7 +154,13 @@ impl Running<'_> {
                 false => self.stage.sink.due(self.context.clock.wall_ms()).into_iter().collect(),
             };
             due.extend(ended.values().cloned());
+            let began = Instant::now();
             self.commit(&due).await?;
+            let committing = began.elapsed();
+            self.context.progress.update(&self.context.stage, |figures| {
+                figures.waited += waited;
+                figures.committing += committing;
+            });
             self.context.ends.mark(&self.context.stage, &ended.into_keys().collect()).await?;
             if followed.elapsed() > FOLLOW_EVERY {
                 self.follow(consumer).await?;

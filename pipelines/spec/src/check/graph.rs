@@ -33,7 +33,7 @@ pub(super) fn check(check: &Check<'_>, out: &mut Diagnostics) {
         let span = cluster.bootstrap.first().map_or(check.pipeline.name.span, |b| b.span);
         for host in cluster.bootstrap.iter().filter(|host| !is_address(&host.value)) {
             let message = format!("a broker is `{EMBEDDED}` or host:port; this is {:?}", host.value);
-            let near = nearest(&host.value, [EMBEDDED].into_iter());
+            let near = nearest(&host.value, [EMBEDDED]);
             out.push(Diagnostic::new(&code::NOT_ALLOWED_VALUE, host.span, message).suggest(near));
         }
         if cluster.tls.is_some() {
