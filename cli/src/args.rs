@@ -29,6 +29,16 @@ pub enum Command {
     /// Show what a pipeline becomes: stages, topics, groups, state, promises
     #[command(after_help = "Example: millstream plan pipeline.yaml")]
     Plan(Plan),
+    /// Run the tests that a pipeline file holds
+    ///
+    /// Each case runs the pipeline itself on a broker of its own in a temporary folder; its rows stand in for sources and
+    /// tables, files in that folder for every target. Ends with 0 where all cases hold, 1 where one does not, 2 where the
+    /// file has faults or no such case.
+    #[command(after_help = "Example: millstream test pipeline.yaml --filter crash")]
+    Test(Test),
+    /// Run one case of a file's tests, as the process that its scenario lets die
+    #[command(hide = true)]
+    RunCase(RunCase),
     /// Make input to try a pipeline on
     #[command(subcommand)]
     Generate(Generate),
@@ -137,6 +147,41 @@ pub enum ValidateFormat {
 pub struct Plan {
     /// The pipeline's file
     pub file: PathBuf,
+    /// Change a value of the file; may be given many times
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// Options of `test`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Test {
+    /// The pipeline's file
+    pub file: PathBuf,
+    /// Only cases with this in their names
+    #[arg(long, value_name = "TEXT")]
+    pub filter: Option<String>,
+    /// Change a value of the file; may be given many times
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub set: Vec<String>,
+    /// How results are printed
+    #[arg(long, value_enum, default_value_t)]
+    pub format: crate::render::Format,
+}
+
+/// Options of `run-case`, which `test` starts.
+#[derive(Clone, Debug, clap::Args)]
+pub struct RunCase {
+    /// The pipeline's file
+    pub file: PathBuf,
+    /// The case's name
+    #[arg(long)]
+    pub case: String,
+    /// The case's folder
+    #[arg(long)]
+    pub folder: PathBuf,
+    /// Where compiled functions are kept
+    #[arg(long)]
+    pub functions: PathBuf,
     /// Change a value of the file; may be given many times
     #[arg(long, value_name = "PATH=VALUE")]
     pub set: Vec<String>,

@@ -1,9 +1,10 @@
-//! The commands about a pipeline file: `run`, `dev`, `validate`, `plan`. Each opens the file the same way; `run` starts the
+//! The commands about a pipeline file: `run`, `validate`, `plan`, `test`. Each opens the file the same way; `run` starts the
 //! broker inside this process where the file says `embedded`. Never enters: what a pipeline does (`millstream-worker`).
 
 mod embedded;
 mod live;
 mod reconcile;
+pub mod test;
 
 use std::path::Path;
 
@@ -77,7 +78,7 @@ pub fn plan(options: &Plan) -> Result<(), Failure> {
     Ok(())
 }
 
-/// `millstream run` and `millstream dev`.
+/// `millstream run`.
 pub fn run(options: &Run) -> Result<(), Failure> {
     let _ = tracing_subscriber::fmt()
         .with_env_filter(
@@ -117,6 +118,7 @@ pub fn run(options: &Run) -> Result<(), Failure> {
             instance: options.instance.clone(),
             cache: Some(data.join("functions")),
             stop: stopped,
+            bench: None,
         };
         let live = live::Live::new(&pipeline.name.value);
         let shown = live.clone();

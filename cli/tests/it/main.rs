@@ -1,4 +1,5 @@
 //! The command from the outside: its exit codes, and files that are what `expected.json` says.
 
+mod case_files;
 mod generate;
 mod verbs;

@@ -270,6 +270,7 @@ impl Parts<'_> {
             dead_letters: self.dead_letters(),
             positions: self.positions(),
             pipeline: self.pipeline.name.value.clone(),
+            event_time_at_end: self.maker.event_time_at_end(),
         })
     }
 

@@ -16,6 +16,7 @@
 //! a partition is read as ended only at an offset that its writer gave after its last commit (`ends.rs`).
 
 mod assemble;
+pub mod bench;
 mod connectors;
 mod ends;
 pub mod error;

@@ -66,6 +66,8 @@ pub struct ProcessStage {
     pub positions: Arc<str>,
     /// The pipeline's name.
     pub pipeline: String,
+    /// Where event time stands when the input has ended; nothing for the end of time.
+    pub event_time_at_end: Option<i64>,
 }
 
 struct Driver {
@@ -293,7 +295,10 @@ impl Driver {
             }
         }
         for group in finish {
-            self.stage.finish(KeyGroup(group), now)?;
+            match self.setup.event_time_at_end {
+                Some(at) => self.stage.raise_watermark(KeyGroup(group), Watermark::at(at), now)?,
+                None => self.stage.finish(KeyGroup(group), now)?,
+            }
             self.finished.insert(group);
         }
         let lag = self

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use millstream_client::{Admin, Cluster, CommitPolicy, Consumer, ConsumerConfig, Isolation, OffsetReset};
+use millstream_client::{
+    Admin, Cluster, CommitPolicy, Consumer, ConsumerConfig, Isolation, OffsetReset, RecordView,
+};
 use millstream_engine::stage::{Restore, Stage};
 use millstream_model::KeyGroup;
 use millstream_types::TopicPartition;
@@ -30,11 +32,20 @@ pub async fn ends(
     Ok(found.into_iter().map(|(partition, listed)| (partition, listed.offset)).collect())
 }
 
-/// Reads partitions from their first record to their ends.
+/// Reads keys and values of partitions from their first record to their ends.
 pub async fn read_committed(
     cluster: &Arc<Cluster>,
     partitions: &[TopicPartition],
     mut take: impl FnMut(i32, Option<&[u8]>, Option<&[u8]>) -> Result<(), WorkerError>,
+) -> Result<(), WorkerError> {
+    read_records(cluster, partitions, |partition, record| take(partition, record.key, record.value)).await
+}
+
+/// Reads records of partitions from their first to their ends.
+pub async fn read_records(
+    cluster: &Arc<Cluster>,
+    partitions: &[TopicPartition],
+    mut take: impl FnMut(i32, RecordView<'_>) -> Result<(), WorkerError>,
 ) -> Result<(), WorkerError> {
     let ends = ends(cluster, partitions).await?;
     let wanted: Vec<TopicPartition> =
@@ -57,8 +68,7 @@ pub async fn read_committed(
         let records = consumer.poll(Duration::from_millis(100)).await?;
         for part in &records.partitions {
             for record in part.records() {
-                let record = record?;
-                take(part.partition.partition, record.key, record.value)?;
+                take(part.partition.partition, record?)?;
             }
         }
         let at = consumer.positions();

@@ -15,6 +15,7 @@ use millstream_wasm::{Engine, EngineConfig};
 use tokio::sync::watch;
 
 use crate::assemble::Parts;
+use crate::bench::Bench;
 use crate::connectors::{Maker, WallClock};
 use crate::ends::Ends;
 use crate::error::WorkerError;
@@ -38,6 +39,8 @@ pub struct Options {
     pub cache: Option<std::path::PathBuf>,
     /// Becomes true when the run is to end.
     pub stop: watch::Receiver<bool>,
+    /// What stands in for sources, tables and targets, in a test.
+    pub bench: Option<Arc<Bench>>,
 }
 
 /// How a run ended.
@@ -117,8 +120,8 @@ pub async fn run(
 ) -> Result<Report, WorkerError> {
     let clock: Arc<dyn Clock> = Arc::new(WallClock::new());
     let seed = clock.wall_ms() as u64 ^ (u64::from(std::process::id()) << 44);
-    let maker =
-        Maker::new(pipeline, root, Arc::clone(&clock), seed).map_err(|d| WorkerError::Setup(d.message))?;
+    let maker = Maker::new(pipeline, root, Arc::clone(&clock), seed);
+    let maker = maker.map_err(|d| WorkerError::Setup(d.message))?.on_bench(options.bench.clone());
     make_topics(cluster, job).await?;
     let tables = tables::load_all(pipeline, &maker).await?;
     let engine = Engine::new(EngineConfig { cache_dir: options.cache.clone(), ..EngineConfig::default() })

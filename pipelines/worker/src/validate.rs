@@ -13,6 +13,7 @@ use millstream_spec::{Diagnostic, Pipeline, code};
 use millstream_wasm::{Engine, EngineConfig};
 
 use crate::assemble::{function_config, stage_spec};
+use crate::bench;
 use crate::connectors::{Maker, WallClock};
 use crate::error::WorkerError;
 use crate::load::Opened;
@@ -52,6 +53,7 @@ async fn check(pipeline: &Pipeline, job: &Job, root: &std::path::Path) -> Vec<Di
         }
     }
     functions(pipeline, root, &mut found);
+    found.extend(bench::check::check(pipeline, job));
     for stage in job.stages.iter().filter(|s| s.kind == StageKind::Process) {
         let tables = stage.tables.iter().filter_map(|id| Some((id.clone(), schemas.get(id)?.clone())));
         let tables: BTreeMap<String, SchemaRef> = tables.collect();
