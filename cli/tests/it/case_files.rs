@@ -7,7 +7,7 @@ use std::process::Command;
 const BINARY: &str = env!("CARGO_BIN_EXE_millstream");
 
 /// A pipeline whose targets and listener cannot be reached; the tests of each case are put behind it.
-const SALES: &str = r#"version: 1
+pub const SALES: &str = r#"version: 1
 name: sales
 broker: { bootstrap: ["203.0.113.1:9092"] }
 schemas:
@@ -125,9 +125,17 @@ fn cases_that_hold_pass() {
             "id": "D", "store": "S1", "at": 1767261600000, "total": 1.00 }}
         - {{ id: E, store: S1, at: 1767261600000, total: 1 }}
         - '{{"store":"S1","id":"F"'
+        - '{{"id":"G"'
+        - {{ id: H, store: true }}
     expect:
       files: {{ rows: [{{ id: D, store: S1, at: "2026-01-01T10:00:00Z", total: 1 }}, {{ id: E }}], match: subset, count: 2 }}
-      refused: {{ rows: [{{ reason: malformed_json, payload: '{{"store":"S1","id":"F"' }}], match: subset, count: 1 }}
+      refused:
+        rows:
+          - {{ reason: malformed_json, step: published, payload: '{{"store":"S1","id":"F"' }}
+          - {{ reason: malformed_json, step: web, origin: "web:4", payload: '{{"id":"G"' }}
+          - {{ reason: no_key, step: web, origin: "web:5", error: 'it has no plain field "store", which chooses its partition' }}
+        match: subset
+        count: 3
   - name: no rows at all
     inputs: {{}}
     expect: {{ files: {{ count: 0 }}, rows: {{ rows: [] }} }}

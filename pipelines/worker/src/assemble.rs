@@ -19,7 +19,7 @@ use millstream_wasm::{Engine, Function, FunctionConfig, Limits};
 use crate::connectors::Maker;
 use crate::error::WorkerError;
 use crate::ingest::{IngestOutput, IngestStage};
-use crate::ingest_check::Checker;
+use crate::ingest_check::{Checker, Wanted};
 use crate::outbox::DeadLetters;
 use crate::process::{ProcessOutput, ProcessStage};
 use crate::schema::arrow_schema;
@@ -41,6 +41,13 @@ pub struct Parts<'a> {
     pub maker: &'a Maker<'a>,
     /// Tables by id.
     pub tables: &'a BTreeMap<String, Loaded>,
+}
+
+/// Which columns a decoder stores; it checks all of them.
+#[derive(Clone, Copy)]
+enum Columns {
+    All,
+    None,
 }
 
 fn not_yet(what: String) -> WorkerError {
@@ -162,14 +169,17 @@ impl Parts<'_> {
     }
 
     /// What a sink or a stage of columns makes of a stream's JSON.
-    fn decoder(&self, stream: &str) -> Result<JsonDecoder, WorkerError> {
+    fn decoder(&self, stream: &str, columns: Columns) -> Result<JsonDecoder, WorkerError> {
         let flow = Flow::new(self.pipeline);
         let Some(schema) = flow.schema(stream) else {
             return Err(WorkerError::Setup(format!("{stream:?} has no schema; its sink wants columns")));
         };
         let schema = arrow_schema(schema);
-        let all: Vec<usize> = (0..schema.fields().len()).collect();
-        JsonDecoder::new(&schema, &all).map_err(|error| WorkerError::Setup(error.to_string()))
+        let stored: Vec<usize> = match columns {
+            Columns::All => (0..schema.fields().len()).collect(),
+            Columns::None => Vec::new(),
+        };
+        JsonDecoder::new(&schema, &stored).map_err(|error| WorkerError::Setup(error.to_string()))
     }
 
     /// The ingest stage.
@@ -196,6 +206,7 @@ impl Parts<'_> {
             sources.push((id.as_str().into(), source.map_err(|d| WorkerError::Setup(d.message))?));
         }
         let mut outputs = Vec::new();
+        let mut wanted = Wanted::default();
         for output in &stage.outputs {
             let from = name_of(&output.from);
             let passed =
@@ -206,7 +217,11 @@ impl Parts<'_> {
             let (topic, partitions) = self.topic(&output.topic);
             outputs.push(match output.encoding {
                 Encoding::Arrow => {
-                    IngestOutput::Arrow { topic, partitions, decoder: Box::new(self.decoder(from)?) }
+                    if function.is_none() {
+                        wanted.columns.push(self.decoder(from, Columns::None)?);
+                    }
+                    let decoder = Box::new(self.decoder(from, Columns::All)?);
+                    IngestOutput::Arrow { topic, partitions, decoder }
                 }
                 _ => {
                     let key = match &output.partitioner {
@@ -216,6 +231,7 @@ impl Parts<'_> {
                         }
                         _ => None,
                     };
+                    wanted.keys.extend(key.clone());
                     IngestOutput::Json { topic, partitions, key }
                 }
             });
@@ -224,7 +240,7 @@ impl Parts<'_> {
         let (splits, split_partitions) = self.topic(&stage.inputs[0].topic);
         Ok(IngestStage {
             sources,
-            checker: Checker::new(self.pipeline.name.value.as_str().into(), function),
+            checker: Checker::new(self.pipeline.name.value.as_str().into(), function, wanted),
             outputs,
             dead_letters: self.dead_letters(),
             stop_on_bad: errors.action == DataAction::Stop,
@@ -285,7 +301,7 @@ impl Parts<'_> {
         let mut inputs = Vec::new();
         for input in &stage.inputs {
             let decoder = match input.encoding {
-                Encoding::Json => Some(self.decoder(&input.stream)?),
+                Encoding::Json => Some(self.decoder(&input.stream, Columns::All)?),
                 _ => None,
             };
             inputs.push((input.topic.as_str().into(), decoder));
