@@ -29,6 +29,12 @@ pub enum Command {
     /// Show what a pipeline becomes: stages, topics, groups, state, promises
     #[command(after_help = "Example: millstream plan pipeline.yaml")]
     Plan(Plan),
+    /// Show what a pipeline becomes, and what the engine runs for each operator
+    ///
+    /// What `plan` shows, then of each query its logical plan, the steps that rows go through, what is kept for how long
+    /// and what becomes of late rows.
+    #[command(after_help = "Example: millstream explain pipeline.yaml")]
+    Explain(Plan),
     /// Run the tests that a pipeline file holds
     ///
     /// Each case runs the pipeline itself on a broker of its own in a temporary folder; its rows stand in for sources and
@@ -142,7 +148,7 @@ pub enum ValidateFormat {
     Sarif,
 }
 
-/// Options of `plan`.
+/// Options of `plan` and `explain`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Plan {
     /// The pipeline's file

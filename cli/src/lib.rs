@@ -26,6 +26,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         args::Command::Run(options) => pipeline::run(&options),
         args::Command::Validate(options) => pipeline::validate(&options),
         args::Command::Plan(options) => pipeline::plan(&options),
+        args::Command::Explain(options) => pipeline::explain::command(&options),
         args::Command::Test(options) => pipeline::test::command(&options),
         args::Command::RunCase(options) => pipeline::test::run_case(&options),
         args::Command::Generate(args::Generate::Invoices(options)) => generate::command(&options),

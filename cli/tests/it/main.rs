@@ -1,5 +1,6 @@
 //! The command from the outside: its exit codes, and files that are what `expected.json` says.
 
 mod case_files;
+mod explain;
 mod generate;
 mod verbs;

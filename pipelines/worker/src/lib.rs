@@ -18,6 +18,7 @@
 mod assemble;
 pub mod bench;
 mod connectors;
+pub mod describe;
 mod ends;
 pub mod error;
 pub mod failpoint;
