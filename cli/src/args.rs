@@ -14,6 +14,11 @@ pub struct Arguments {
 /// The commands.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
+    /// Write a folder with a pipeline that runs, has tests, and is meant to be changed
+    ///
+    /// The folder's name is the pipeline's: lower-case letters, digits and `-`. Overwrites nothing. Prints what to run next.
+    #[command(after_help = "Example: millstream new orders --from file --to parquet")]
+    New(New),
     /// Run a pipeline, with its broker where the file says `embedded`
     ///
     /// Ends with 0 when a finite input is done, 1 on a failure, 2 where the file has faults.
@@ -100,6 +105,38 @@ pub struct Invoices {
     /// How many stores
     #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub stores: u32,
+}
+
+/// Options of `new`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct New {
+    /// The folder to write
+    pub name: PathBuf,
+    /// Where its records come from
+    #[arg(long, value_enum)]
+    pub from: NewFrom,
+    /// Where its rows go
+    #[arg(long, value_enum)]
+    pub to: NewTo,
+}
+
+/// Where records of a new pipeline come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum NewFrom {
+    /// Lines of files; some are written too
+    File,
+    /// Requests to an address of this machine
+    HttpServer,
+}
+
+/// Where rows of a new pipeline go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum NewTo {
+    /// Parquet files in a folder
+    Parquet,
+    /// A table of a SQLite database
+    Sqlite,
 }
 
 /// Options of `run`.

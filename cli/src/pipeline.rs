@@ -1,9 +1,10 @@
-//! The commands about a pipeline file: `run`, `validate`, `plan`, `explain`, `test`. Each opens the file the same way; `run` starts the
+//! The commands about a pipeline file: `new`, `run`, `validate`, `plan`, `explain`, `test`. Each opens the file the same way; `run` starts the
 //! broker inside this process where the file says `embedded`. Never enters: what a pipeline does (`millstream-worker`).
 
 mod embedded;
 pub mod explain;
 mod live;
+pub mod new;
 mod reconcile;
 pub mod test;
 

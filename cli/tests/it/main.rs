@@ -3,4 +3,5 @@
 mod case_files;
 mod explain;
 mod generate;
+mod new;
 mod verbs;
