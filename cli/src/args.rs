@@ -26,6 +26,13 @@ pub enum Command {
         after_help = "Example: millstream run pipeline.yaml --data /var/lib/millstream --set topics.invoices.partitions=60"
     )]
     Run(Run),
+    /// Run a pipeline and its broker while you work on it
+    ///
+    /// Kafka clients may talk to the broker. The pipeline's file, its modules and its tables are watched: a new version that
+    /// is good takes the place of the one that runs, at a commit; of one with faults you are told, and the one before goes
+    /// on. Runs until SIGINT or SIGTERM, which end it with 0.
+    #[command(after_help = "Example: millstream dev pipeline.yaml --listen 127.0.0.1:9092")]
+    Dev(Dev),
     /// Find every fault of a pipeline file, with its place
     ///
     /// Ends with 0 where there is none, else 2.
@@ -159,6 +166,25 @@ pub struct Run {
     /// This worker's name: kept over restarts, its own among the pipeline's workers
     #[arg(long, default_value = "0")]
     pub instance: String,
+}
+
+/// Options of `dev`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Dev {
+    /// The pipeline's file
+    pub file: PathBuf,
+    /// Where the embedded broker and compiled functions are kept [default: .millstream beside the file]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Where the embedded broker listens [default: 127.0.0.1:9092, or the next port that is free]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub listen: Option<String>,
+    /// Change a value of the file; may be given many times
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub set: Vec<String>,
+    /// A setting of the embedded broker, by Kafka's names; may be given many times
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub broker_set: Vec<String>,
 }
 
 /// Options of `validate`.

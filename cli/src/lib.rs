@@ -25,6 +25,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let outcome = match parsed.command {
         args::Command::New(options) => pipeline::new::command(&options),
         args::Command::Run(options) => pipeline::run(&options),
+        args::Command::Dev(options) => pipeline::dev::command(&options),
         args::Command::Validate(options) => pipeline::validate(&options),
         args::Command::Plan(options) => pipeline::plan(&options),
         args::Command::Explain(options) => pipeline::explain::command(&options),

@@ -1,6 +1,7 @@
-//! The commands about a pipeline file: `new`, `run`, `validate`, `plan`, `explain`, `test`. Each opens the file the same way; `run` starts the
+//! The commands about a pipeline file: `new`, `run`, `dev`, `validate`, `plan`, `explain`, `test`. Each opens the file the same way; `run` starts the
 //! broker inside this process where the file says `embedded`. Never enters: what a pipeline does (`millstream-worker`).
 
+pub mod dev;
 mod embedded;
 pub mod explain;
 mod live;
@@ -34,9 +35,14 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 
 /// Opens a file and checks all its parts.
 fn open(runtime: &tokio::runtime::Runtime, file: &Path, sets: &[String]) -> Result<Opened, Failure> {
+    runtime.block_on(opened(file, sets))
+}
+
+/// Opens a file and checks all its parts.
+async fn opened(file: &Path, sets: &[String]) -> Result<Opened, Failure> {
     let opened = millstream_worker::open(file, sets);
     let mut opened = opened.map_err(|error| usage(format!("reading {}: {error}", file.display())))?;
-    runtime.block_on(millstream_worker::validate::parts(&mut opened));
+    millstream_worker::validate::parts(&mut opened).await;
     Ok(opened)
 }
 

@@ -314,7 +314,7 @@ fn a_broker_stops_at_sigterm_and_keeps_what_it_has() {
 
 #[test]
 fn every_verb_has_help_with_an_example() {
-    let verbs = "new, run, validate, plan, explain, test, broker, topic create, topic list, topic describe, topic alter, topic delete, topic add-partitions, \
+    let verbs = "new, run, dev, validate, plan, explain, test, broker, topic create, topic list, topic describe, topic alter, topic delete, topic add-partitions, \
                  group list, group describe, group reset, group delete, produce, consume, completion";
     for verb in verbs.split(", ") {
         let output =
