@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use millstream_spec::ast::{Pipeline, TestCase};
+use millstream_worker::failpoint;
 
 use super::{failed, open, refuse_faults, runtime, usage};
 use crate::args::{RunCase, Test};
@@ -18,6 +19,12 @@ use crate::render::{Format, Stopped};
 /// Runs the cases: 0 where all hold, 1 where one does not, 2 where the file has faults or no such case.
 pub fn command(options: &Test) -> Result<(), Failure> {
     crate::cmd::log_from("error");
+    if std::env::var_os(failpoint::VARIABLE).is_some() {
+        let name = failpoint::VARIABLE;
+        return Err(usage(format!(
+            "{name} is set, which would end this process too; unset it, cases set it themselves"
+        )));
+    }
     let runtime = runtime()?;
     let opened = open(&runtime, &options.file, &options.set)?;
     refuse_faults(&opened)?;

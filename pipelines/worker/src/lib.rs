@@ -29,6 +29,7 @@ mod json_key;
 mod lanes;
 mod load;
 mod outbox;
+mod polled;
 mod positions;
 mod process;
 pub mod progress;

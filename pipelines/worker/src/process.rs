@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
-use bytes::Bytes;
 use millstream_client::consumer::ListenerFuture;
 use millstream_client::{
     CommitPolicy, Consumer, ConsumerConfig, ConsumerHandle, ConsumerRecords, Isolation, OffsetAndMetadata,
@@ -27,6 +26,7 @@ use tokio::sync::Mutex;
 use crate::error::WorkerError;
 use crate::failpoint;
 use crate::outbox::{DeadLetters, Outbox};
+use crate::polled::find;
 use crate::positions::{self, COUNTS_PARTITION};
 use crate::progress::thread_cpu_ms;
 use crate::restore;
@@ -494,13 +494,4 @@ impl Driver {
             figures.cpu_ms = thread_cpu_ms();
         });
     }
-}
-
-/// A record's key and value among those that were polled.
-fn find(records: &ConsumerRecords, partition: i32, offset: i64) -> Option<(Option<Bytes>, Bytes)> {
-    let part = records.partitions.iter().find(|p| p.partition.partition == partition)?;
-    let batch = part.batches.iter().find(|b| (b.first_offset()..b.next_offset()).contains(&offset))?;
-    let record = batch.records().flatten().find(|r| r.offset == offset)?;
-    let copy = |bytes: &[u8]| Bytes::copy_from_slice(bytes);
-    Some((record.key.map(copy), copy(record.value.unwrap_or_default())))
 }
