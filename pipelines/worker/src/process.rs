@@ -214,9 +214,9 @@ impl Driver {
         }
         let groups: Vec<KeyGroup> =
             std::mem::take(&mut self.coming).iter().map(|p| KeyGroup(p.partition as u32)).collect();
-        let changelogs: Vec<(Arc<str>, u32)> = self.setup.changelogs.values().cloned().collect();
-        let now = self.now();
-        restore::restore_groups(&self.context.cluster, &mut self.stage, &groups, &changelogs, now).await?;
+        let (setup, now) = (Arc::clone(&self.setup), self.now());
+        restore::restore_groups(&self.context.cluster, &mut self.stage, &groups, &setup.changelogs, now)
+            .await?;
         self.owned.extend(groups.iter().map(|g| g.0));
         Ok(())
     }
