@@ -216,6 +216,9 @@ pub enum ValidateFormat {
 pub struct Plan {
     /// The pipeline's file
     pub file: PathBuf,
+    /// Where it ran before, to show what becomes of that [default: .millstream beside the file]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
     /// Change a value of the file; may be given many times
     #[arg(long, value_name = "PATH=VALUE")]
     pub set: Vec<String>,

@@ -5,13 +5,14 @@ pub mod dev;
 mod embedded;
 pub mod explain;
 mod live;
+mod memory;
 pub mod new;
 mod reconcile;
 pub mod test;
 
 use std::path::Path;
 
-use millstream_plan::Lock;
+use millstream_plan::Job;
 use millstream_spec::ast::Broker;
 use millstream_spec::render;
 use millstream_worker::{Opened, Options, WorkerError};
@@ -82,8 +83,14 @@ pub fn plan(options: &Plan) -> Result<(), Failure> {
     let opened = open(&runtime, &options.file, &options.set)?;
     refuse_faults(&opened)?;
     let Some((_, job)) = &opened.parts else { return Err(usage("there is no pipeline".to_owned())) };
-    println!("{}", millstream_plan::explain(job).trim_end());
+    println!("{}", planned(options, &opened, job)?.trim_end());
     Ok(())
+}
+
+/// The plan, and what it does to what ran last.
+fn planned(options: &Plan, opened: &Opened, job: &Job) -> Result<String, Failure> {
+    let data = options.data.clone().unwrap_or_else(|| opened.root.join(".millstream"));
+    Ok(millstream_plan::explain(job) + &memory::changes(job, &data).map_err(failed)?)
 }
 
 /// `millstream run`.
@@ -139,7 +146,7 @@ pub fn run(options: &Run) -> Result<(), Failure> {
         let result = match ended {
             Ok(report) => {
                 print!("{}", reconcile::text(&report));
-                remember(job, &data);
+                memory::note(job, &data);
                 Ok(())
             }
             Err(WorkerError::Setup(text)) => Err(failed(text)),
@@ -148,12 +155,4 @@ pub fn run(options: &Run) -> Result<(), Failure> {
         broker.stop().await;
         result
     })
-}
-
-/// Notes what has run, for the next plan to compare with.
-fn remember(job: &millstream_plan::Job, data: &Path) {
-    let text = Lock::of(job).to_string();
-    if let Err(error) = std::fs::write(data.join(format!("{}.plan.lock", job.pipeline)), text) {
-        tracing::warn!(%error, "the plan that ran could not be noted");
-    }
 }

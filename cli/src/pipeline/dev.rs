@@ -23,7 +23,7 @@ use millstream_worker::{Opened, Options, Report};
 use parking_lot::Mutex;
 use tokio::sync::watch as flag;
 
-use super::{embedded, failed, live, opened, reconcile, remember, runtime, usage};
+use super::{embedded, failed, live, memory, opened, reconcile, runtime, usage};
 use crate::args::Dev;
 use crate::exit::Failure;
 
@@ -284,7 +284,7 @@ impl Session<'_> {
         match ended {
             Ok(_) if *self.stop.borrow() => Ended::Stopped,
             Ok(report) => {
-                remember(job, self.data);
+                memory::note(job, self.data);
                 match other {
                     Some(other) => Ended::Replaced(other),
                     None => Ended::Done(report),

@@ -8,7 +8,7 @@ use millstream_spec::ast::{Operator, Pipeline};
 use millstream_spec::scalar::format_duration;
 use millstream_worker::describe::{self, OperatorDescription, StageDescription};
 
-use super::{failed, open, refuse_faults, runtime, usage};
+use super::{failed, open, planned, refuse_faults, runtime, usage};
 use crate::args::Plan;
 use crate::exit::Failure;
 use crate::render::{self, Stopped};
@@ -20,7 +20,7 @@ pub fn command(options: &Plan) -> Result<(), Failure> {
     refuse_faults(&opened)?;
     let Some((pipeline, job)) = &opened.parts else { return Err(usage("there is no pipeline".to_owned())) };
     let stages = runtime.block_on(describe::stages(&opened)).map_err(|error| failed(error.to_string()))?;
-    let mut text = millstream_plan::explain(job);
+    let mut text = planned(options, &opened, job)?;
     functions(&mut text, pipeline, job);
     for stage in job.stages.iter().filter(|stage| stage.kind == StageKind::Process) {
         if let Some(described) = stages.get(&stage.id) {

@@ -139,6 +139,14 @@ fn a_good_version_takes_over_and_a_faulty_one_does_not() {
     post(&listener, 3);
     assert_eq!(topic(&broker, "orders"), 3, "the broker is the same");
 
+    dev.save(
+        &good.replace("key: [customer, order_id]\n    within", "key: [customer, order_id, item]\n    within"),
+    );
+    dev.says("  ~ once starts anew, with no state: its definition has changed");
+    dev.says("running shop");
+    let listener = dev.listener();
+    post(&listener, 5);
+
     // Valid, and cannot begin: the folder of its table would be a file.
     dev.save(&good.replace("path: out/orders.db", "path: pipeline.yaml/orders.db"));
     dev.says("stopping shop at a commit");

@@ -62,6 +62,22 @@ fn files_end_in_a_table() {
     let (code, out, err) = run(folder.path(), "run shop-1/pipeline.yaml");
     assert_eq!((code, err.as_str()), (0, ""), "{out}");
     assert!(folder.path().join("shop-1/out/orders.db").is_file());
+    // What an edit would do to what has run is told, and is so.
+    let plan = || run(folder.path(), "plan shop-1/pipeline.yaml").1;
+    assert!(plan().ends_with("\nsince it last ran\n  = once keeps its state\n"), "{}", plan());
+    let file = folder.path().join("shop-1/pipeline.yaml");
+    let text = std::fs::read_to_string(&file).expect("it is there");
+    let edited =
+        text.replace("key: [customer, order_id]\n    within", "key: [customer, order_id, item]\n    within");
+    assert_ne!(text, edited);
+    std::fs::write(&file, edited).expect("it is written");
+    assert!(
+        plan().ends_with("  ~ once starts anew, with no state: its definition has changed\n"),
+        "{}",
+        plan()
+    );
+    let (code, out, err) = run(folder.path(), "run shop-1/pipeline.yaml");
+    assert!(code == 0 && err.contains("its definition has changed since it last ran"), "{out}{err}");
 }
 
 #[test]
