@@ -27,6 +27,9 @@ use crate::tables;
 
 /// A transaction that a dead worker left open ends after this: it holds its successor that long.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
+/// On the bench everything comes at once and the run is over soon after: a fetch that began before a seek, or before the
+/// end, must not hold it up.
+const FETCH_WAIT_ON_BENCH: Duration = Duration::from_millis(20);
 /// A stage that ran this long before it failed starts with the first delay again.
 const SETTLED: Duration = Duration::from_secs(30);
 
@@ -73,6 +76,8 @@ pub struct StageContext {
     pub ends: Arc<Ends>,
     /// What people see.
     pub progress: Arc<Progress>,
+    /// How long a fetch waits at the broker for records.
+    fetch_wait: Duration,
     stop: watch::Receiver<bool>,
 }
 
@@ -85,7 +90,8 @@ impl StageContext {
     /// The stage's member of its group: the same one after a restart, which so takes its partitions up again at once.
     pub fn member(&self) -> ConsumerConfig {
         let member_id = Some(format!("{}-{}", self.group_id, self.instance));
-        ConsumerConfig { member_id, ..ConsumerConfig::in_group(&self.group_id) }
+        let fetch_wait = self.fetch_wait;
+        ConsumerConfig { member_id, fetch_wait, ..ConsumerConfig::in_group(&self.group_id) }
     }
 
     /// The stage's producer, which ends what an earlier one of this worker left open.
@@ -141,6 +147,10 @@ pub async fn run(
         };
         stages.push((stage, made));
     }
+    let fetch_wait = match &options.bench {
+        Some(_) => FETCH_WAIT_ON_BENCH,
+        None => ConsumerConfig::default().fetch_wait,
+    };
     let progress = Progress::new(job.stages.iter().map(|s| s.id.clone()));
     begun(Arc::clone(&progress));
     let ends = Arc::new(Ends::default());
@@ -159,6 +169,7 @@ pub async fn run(
             clock: Arc::clone(&clock),
             ends: Arc::clone(&ends),
             progress: Arc::clone(&progress),
+            fetch_wait,
             stop: halted.clone(),
         };
         let backoff = BackoffConfig {
