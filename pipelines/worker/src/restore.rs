@@ -21,8 +21,6 @@ use crate::error::WorkerError;
 /// aborted it, which takes the transaction's own time-out.
 const STALL_MAX: Duration = Duration::from_secs(60);
 const LATEST: i64 = -1;
-/// What is read is there already; a fetch that is under way when it has been read would hold up a broker that stops.
-const FETCH_WAIT: Duration = Duration::from_millis(50);
 
 /// The ends of partitions, markers and open transactions included.
 pub async fn ends(
@@ -62,7 +60,6 @@ pub async fn read_records(
         commit: CommitPolicy::Manual,
         isolation: Isolation::ReadCommitted,
         prefetch_bytes: 32 << 20,
-        fetch_wait: FETCH_WAIT,
         ..ConsumerConfig::default()
     };
     let mut consumer = Consumer::new(cluster, config)?;

@@ -27,8 +27,8 @@ use crate::tables;
 
 /// A transaction that a dead worker left open ends after this: it holds its successor that long.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
-/// On the bench everything comes at once and the run is over soon after: a fetch that began before a seek, or before the
-/// end, must not hold it up.
+/// On the bench everything comes at once and the run is over soon after: a fetch that began before a seek must not hold it
+/// up.
 const FETCH_WAIT_ON_BENCH: Duration = Duration::from_millis(20);
 /// A stage that ran this long before it failed starts with the first delay again.
 const SETTLED: Duration = Duration::from_secs(30);
