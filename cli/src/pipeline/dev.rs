@@ -47,7 +47,7 @@ enum Ended {
 /// What is drawn of a version that has begun, and from which figures.
 type Picture = Arc<Mutex<Option<(Arc<Progress>, live::Live)>>>;
 
-struct Session<'a> {
+struct Development<'a> {
     options: &'a Dev,
     data: &'a Path,
     broker: &'a embedded::Broker,
@@ -74,9 +74,10 @@ pub fn command(options: &Dev) -> Result<(), Failure> {
             std::process::exit(130);
         });
         let watch = watch::Watch::new();
-        let mut session = Session { options, data: &data, broker: &broker, watch, stop: stopped, lock: None };
-        session.run(first).await;
-        drop(session);
+        let mut development =
+            Development { options, data: &data, broker: &broker, watch, stop: stopped, lock: None };
+        development.run(first).await;
+        drop(development);
         broker.stop().await;
         Ok(())
     })
@@ -146,7 +147,7 @@ fn is_good(opened: &Opened) -> bool {
     opened.parts.is_some() && !opened.diagnostics.has_errors()
 }
 
-impl Session<'_> {
+impl Development<'_> {
     async fn run(&mut self, first: Opened) {
         self.follow(&first);
         let mut next = is_good(&first).then(|| Box::new(first));
