@@ -14,6 +14,11 @@ pub struct Arguments {
 /// The commands.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
+    /// Write a folder with a pipeline that runs, has tests, and is meant to be changed
+    ///
+    /// The folder's name is the pipeline's: lower-case letters, digits and `-`. Overwrites nothing. Prints what to run next.
+    #[command(after_help = "Example: millstream new orders --from file --to parquet")]
+    New(New),
     /// Run a pipeline, with its broker where the file says `embedded`
     ///
     /// Ends with 0 when a finite input is done, 1 on a failure, 2 where the file has faults.
@@ -21,6 +26,13 @@ pub enum Command {
         after_help = "Example: millstream run pipeline.yaml --data /var/lib/millstream --set topics.invoices.partitions=60"
     )]
     Run(Run),
+    /// Run a pipeline and its broker while you work on it
+    ///
+    /// Kafka clients may talk to the broker. The pipeline's file, its modules and its tables are watched: a new version that
+    /// is good takes the place of the one that runs, at a commit; of one with faults you are told, and the one before goes
+    /// on. Runs until SIGINT or SIGTERM, which end it with 0.
+    #[command(after_help = "Example: millstream dev pipeline.yaml --listen 127.0.0.1:9092")]
+    Dev(Dev),
     /// Find every fault of a pipeline file, with its place
     ///
     /// Ends with 0 where there is none, else 2.
@@ -29,6 +41,22 @@ pub enum Command {
     /// Show what a pipeline becomes: stages, topics, groups, state, promises
     #[command(after_help = "Example: millstream plan pipeline.yaml")]
     Plan(Plan),
+    /// Show what a pipeline becomes, and what the engine runs for each operator
+    ///
+    /// What `plan` shows, then of each query its logical plan, the steps that rows go through, what is kept for how long
+    /// and what becomes of late rows.
+    #[command(after_help = "Example: millstream explain pipeline.yaml")]
+    Explain(Plan),
+    /// Run the tests that a pipeline file holds
+    ///
+    /// Each case runs the pipeline itself on a broker of its own in a temporary folder; its rows stand in for sources and
+    /// tables, files in that folder for every target. Ends with 0 where all cases hold, 1 where one does not, 2 where the
+    /// file has faults or no such case.
+    #[command(after_help = "Example: millstream test pipeline.yaml --filter crash")]
+    Test(Test),
+    /// Run one case of a file's tests, as the process that its scenario lets die
+    #[command(hide = true)]
+    RunCase(RunCase),
     /// Make input to try a pipeline on
     #[command(subcommand)]
     Generate(Generate),
@@ -86,6 +114,38 @@ pub struct Invoices {
     pub stores: u32,
 }
 
+/// Options of `new`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct New {
+    /// The folder to write
+    pub name: PathBuf,
+    /// Where its records come from
+    #[arg(long, value_enum)]
+    pub from: NewFrom,
+    /// Where its rows go
+    #[arg(long, value_enum)]
+    pub to: NewTo,
+}
+
+/// Where records of a new pipeline come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum NewFrom {
+    /// Lines of files; some are written too
+    File,
+    /// Requests to an address of this machine
+    HttpServer,
+}
+
+/// Where rows of a new pipeline go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum NewTo {
+    /// Parquet files in a folder
+    Parquet,
+    /// A table of a SQLite database
+    Sqlite,
+}
+
 /// Options of `run`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Run {
@@ -106,6 +166,25 @@ pub struct Run {
     /// This worker's name: kept over restarts, its own among the pipeline's workers
     #[arg(long, default_value = "0")]
     pub instance: String,
+}
+
+/// Options of `dev`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Dev {
+    /// The pipeline's file
+    pub file: PathBuf,
+    /// Where the embedded broker and compiled functions are kept [default: .millstream beside the file]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Where the embedded broker listens [default: 127.0.0.1:9092, or the next port that is free]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub listen: Option<String>,
+    /// Change a value of the file; may be given many times
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub set: Vec<String>,
+    /// A setting of the embedded broker, by Kafka's names; may be given many times
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub broker_set: Vec<String>,
 }
 
 /// Options of `validate`.
@@ -132,11 +211,49 @@ pub enum ValidateFormat {
     Sarif,
 }
 
-/// Options of `plan`.
+/// Options of `plan` and `explain`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Plan {
     /// The pipeline's file
     pub file: PathBuf,
+    /// Where it ran before, to show what becomes of that [default: .millstream beside the file]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Change a value of the file; may be given many times
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// Options of `test`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Test {
+    /// The pipeline's file
+    pub file: PathBuf,
+    /// Only cases with this in their names
+    #[arg(long, value_name = "TEXT")]
+    pub filter: Option<String>,
+    /// Change a value of the file; may be given many times
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub set: Vec<String>,
+    /// How results are printed
+    #[arg(long, value_enum, default_value_t)]
+    pub format: crate::render::Format,
+}
+
+/// Options of `run-case`, which `test` starts.
+#[derive(Clone, Debug, clap::Args)]
+pub struct RunCase {
+    /// The pipeline's file
+    pub file: PathBuf,
+    /// The case's name
+    #[arg(long)]
+    pub case: String,
+    /// The case's folder
+    #[arg(long)]
+    pub folder: PathBuf,
+    /// Where compiled functions are kept
+    #[arg(long)]
+    pub functions: PathBuf,
     /// Change a value of the file; may be given many times
     #[arg(long, value_name = "PATH=VALUE")]
     pub set: Vec<String>,

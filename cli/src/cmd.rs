@@ -15,7 +15,7 @@ use crate::render::Stopped;
 
 /// Sends what the crates log to standard error, as `MILLSTREAM_LOG` says (`info`, `millstream_client=debug`, …), or from
 /// `level` on where it says nothing.
-fn log_from(level: &str) {
+pub(crate) fn log_from(level: &str) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("MILLSTREAM_LOG");
     let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
     // A log that is there already stays: a program may have called this library before.

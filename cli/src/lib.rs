@@ -23,9 +23,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let outcome = match parsed.command {
+        args::Command::New(options) => pipeline::new::command(&options),
         args::Command::Run(options) => pipeline::run(&options),
+        args::Command::Dev(options) => pipeline::dev::command(&options),
         args::Command::Validate(options) => pipeline::validate(&options),
         args::Command::Plan(options) => pipeline::plan(&options),
+        args::Command::Explain(options) => pipeline::explain::command(&options),
+        args::Command::Test(options) => pipeline::test::command(&options),
+        args::Command::RunCase(options) => pipeline::test::run_case(&options),
         args::Command::Generate(args::Generate::Invoices(options)) => generate::command(&options),
         args::Command::Broker(options) => return cmd::broker::command(options),
         args::Command::Topic(verb) => cmd::topic::command(verb),

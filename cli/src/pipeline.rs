@@ -1,13 +1,18 @@
-//! The commands about a pipeline file: `run`, `dev`, `validate`, `plan`. Each opens the file the same way; `run` starts the
+//! The commands about a pipeline file: `new`, `run`, `dev`, `validate`, `plan`, `explain`, `test`. Each opens the file the same way; `run` starts the
 //! broker inside this process where the file says `embedded`. Never enters: what a pipeline does (`millstream-worker`).
 
+pub mod dev;
 mod embedded;
+pub mod explain;
 mod live;
+mod memory;
+pub mod new;
 mod reconcile;
+pub mod test;
 
 use std::path::Path;
 
-use millstream_plan::Lock;
+use millstream_plan::Job;
 use millstream_spec::ast::Broker;
 use millstream_spec::render;
 use millstream_worker::{Opened, Options, WorkerError};
@@ -31,9 +36,14 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 
 /// Opens a file and checks all its parts.
 fn open(runtime: &tokio::runtime::Runtime, file: &Path, sets: &[String]) -> Result<Opened, Failure> {
+    runtime.block_on(opened(file, sets))
+}
+
+/// Opens a file and checks all its parts.
+async fn opened(file: &Path, sets: &[String]) -> Result<Opened, Failure> {
     let opened = millstream_worker::open(file, sets);
     let mut opened = opened.map_err(|error| usage(format!("reading {}: {error}", file.display())))?;
-    runtime.block_on(millstream_worker::validate::parts(&mut opened));
+    millstream_worker::validate::parts(&mut opened).await;
     Ok(opened)
 }
 
@@ -73,11 +83,17 @@ pub fn plan(options: &Plan) -> Result<(), Failure> {
     let opened = open(&runtime, &options.file, &options.set)?;
     refuse_faults(&opened)?;
     let Some((_, job)) = &opened.parts else { return Err(usage("there is no pipeline".to_owned())) };
-    println!("{}", millstream_plan::explain(job).trim_end());
+    println!("{}", planned(options, &opened, job)?.trim_end());
     Ok(())
 }
 
-/// `millstream run` and `millstream dev`.
+/// The plan, and what it does to what ran last.
+fn planned(options: &Plan, opened: &Opened, job: &Job) -> Result<String, Failure> {
+    let data = options.data.clone().unwrap_or_else(|| opened.root.join(".millstream"));
+    Ok(millstream_plan::explain(job) + &memory::changes(job, &data).map_err(failed)?)
+}
+
+/// `millstream run`.
 pub fn run(options: &Run) -> Result<(), Failure> {
     let _ = tracing_subscriber::fmt()
         .with_env_filter(
@@ -117,6 +133,7 @@ pub fn run(options: &Run) -> Result<(), Failure> {
             instance: options.instance.clone(),
             cache: Some(data.join("functions")),
             stop: stopped,
+            bench: None,
         };
         let live = live::Live::new(&pipeline.name.value);
         let shown = live.clone();
@@ -129,7 +146,7 @@ pub fn run(options: &Run) -> Result<(), Failure> {
         let result = match ended {
             Ok(report) => {
                 print!("{}", reconcile::text(&report));
-                remember(job, &data);
+                memory::note(job, &data);
                 Ok(())
             }
             Err(WorkerError::Setup(text)) => Err(failed(text)),
@@ -138,12 +155,4 @@ pub fn run(options: &Run) -> Result<(), Failure> {
         broker.stop().await;
         result
     })
-}
-
-/// Notes what has run, for the next plan to compare with.
-fn remember(job: &millstream_plan::Job, data: &Path) {
-    let text = Lock::of(job).to_string();
-    if let Err(error) = std::fs::write(data.join(format!("{}.plan.lock", job.pipeline)), text) {
-        tracing::warn!(%error, "the plan that ran could not be noted");
-    }
 }

@@ -45,7 +45,8 @@ done
 whole "$work/random" "$kills random kills" || failed=1
 rm -rf "$work/random"
 points="ingest.before_send ingest.before_offsets ingest.before_commit ingest.after_commit published.before_send
- published.before_offsets published.before_commit published.after_commit lake.before_commit lake.files_sealed
+ published.before_offsets published.before_commit published.after_commit lake.before_stage lake.after_stage
+ lake.before_commit lake.files_sealed
  lake.entry_created lake.file_published lake.files_published lake.after_commit warehouse.before_commit
  warehouse.rows_written warehouse.after_commit"
 for point in ${POINTS:-$points}; do

@@ -24,7 +24,11 @@ pub fn command(options: &Completion) -> Result<(), Failure> {
         _ => clap_complete::Shell::Bash,
     };
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut crate::args::Arguments::command(), "millstream", &mut script);
+    // Generators complete hidden commands too.
+    let all = crate::args::Arguments::command();
+    let shown = all.get_subcommands().filter(|command| !command.is_hide_set()).cloned();
+    let mut shown = clap::Command::new("millstream").version(env!("CARGO_PKG_VERSION")).subcommands(shown);
+    clap_complete::generate(shell, &mut shown, "millstream", &mut script);
     match render::print(&script) {
         Ok(()) | Err(Stopped::ReaderGone) => Ok(()),
         Err(Stopped::Failed(failure)) => Err(failure),

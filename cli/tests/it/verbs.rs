@@ -314,7 +314,7 @@ fn a_broker_stops_at_sigterm_and_keeps_what_it_has() {
 
 #[test]
 fn every_verb_has_help_with_an_example() {
-    let verbs = "broker, topic create, topic list, topic describe, topic alter, topic delete, topic add-partitions, \
+    let verbs = "new, run, dev, validate, plan, explain, test, broker, topic create, topic list, topic describe, topic alter, topic delete, topic add-partitions, \
                  group list, group describe, group reset, group delete, produce, consume, completion";
     for verb in verbs.split(", ") {
         let output =
@@ -331,6 +331,7 @@ fn completions_name_the_verbs() {
         let output = Command::new(BINARY).args(["completion", shell]).output().expect("the binary starts");
         assert_eq!(output.status.code(), Some(0));
         let text = String::from_utf8(output.stdout).expect("UTF-8");
-        says(&text, &["add-partitions", "bootstrap", "consume"]);
+        says(&text, &["add-partitions", "bootstrap", "consume", "explain", "http_server"]);
+        assert!(!text.contains("run-case"), "{shell}: a command that is for this program alone");
     }
 }

@@ -14,9 +14,11 @@ mod entry;
 mod error;
 mod journal;
 mod partition_by;
+mod read_back;
 mod sink;
 pub mod store;
 
 pub use config::{ObjectStoreSinkConfig, schema};
 pub use entry::{Entry, FilePlace, Staged};
+pub use read_back::{ReadBackError, read_folder};
 pub use sink::ObjectStoreSink;

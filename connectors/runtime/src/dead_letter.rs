@@ -1,6 +1,8 @@
 //! A dead letter as a record: the payload stays raw, what happened is in the headers, so that any client reads it and
 //! `millstream dlq replay` can send the payload again. The header names are a contract. Never enters: the producing.
 
+use std::fmt;
+
 use bytes::Bytes;
 use millstream_types::Millis;
 
@@ -44,17 +46,21 @@ pub enum Origin {
     Source(String),
 }
 
-impl Origin {
-    fn text(&self) -> String {
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Origin::Record { topic, partition, offset, row: None } => format!("{topic}-{partition}@{offset}"),
-            Origin::Record { topic, partition, offset, row: Some(row) } => {
-                format!("{topic}-{partition}@{offset}#{row}")
+            Origin::Record { topic, partition, offset, row: None } => {
+                write!(f, "{topic}-{partition}@{offset}")
             }
-            Origin::Source(text) => text.clone(),
+            Origin::Record { topic, partition, offset, row: Some(row) } => {
+                write!(f, "{topic}-{partition}@{offset}#{row}")
+            }
+            Origin::Source(text) => f.write_str(text),
         }
     }
+}
 
+impl Origin {
     fn parse(text: &str) -> Origin {
         let record = || {
             let (place, rest) = text.rsplit_once('@')?;
@@ -121,7 +127,7 @@ impl DeadLetter {
             (REASON.to_owned(), text(cut(&self.reason, ERROR_BYTES_MAX))),
             (STEP.to_owned(), text(&self.step)),
             (PIPELINE.to_owned(), text(&self.pipeline)),
-            (ORIGIN.to_owned(), text(&self.origin.text())),
+            (ORIGIN.to_owned(), text(&self.origin.to_string())),
             (AT.to_owned(), text(&self.at_ms.to_string())),
         ];
         if !self.error.is_empty() {

@@ -4,8 +4,10 @@
 pub mod config;
 pub mod error;
 mod offsets;
+mod read_back;
 mod sink;
 mod statements;
 
 pub use config::{SqliteSinkConfig, schema};
+pub use read_back::{Row, SqlValue, read_table};
 pub use sink::SqliteSink;

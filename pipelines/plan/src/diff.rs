@@ -1,4 +1,4 @@
-//! Old against new: which operators keep their state, which are rebuilt and why, and what happens to topics. Shown by
+//! Old against new: which operators keep their state, which start anew and why, and what happens to topics. Shown by
 //! `millstream plan` before anything is done.
 //!
 //! Invariant PL-6: state is kept only where the operator's definition and the cut into key groups are the same.
@@ -13,8 +13,8 @@ use crate::lock::Lock;
 pub enum Change {
     /// The operator keeps its state.
     Kept(String),
-    /// The operator's state is built anew, for this reason.
-    Rebuilt(String, String),
+    /// The operator starts with no state, for this reason: what it had kept means nothing to it any more.
+    Anew(String, String),
     /// A new operator with state.
     AddedState(String),
     /// Its state is not used any more.
@@ -40,7 +40,7 @@ impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Change::Kept(id) => write!(f, "= {id} keeps its state"),
-            Change::Rebuilt(id, why) => write!(f, "~ {id} is rebuilt: {why}"),
+            Change::Anew(id, why) => write!(f, "~ {id} starts anew, with no state: {why}"),
             Change::AddedState(id) => write!(f, "+ {id} starts with no state"),
             Change::RemovedState(id) => write!(f, "- {id} goes, and its state with it"),
             Change::AddedTopic(name) => write!(f, "+ topic {name}"),
@@ -66,12 +66,12 @@ pub fn diff(old: &Lock, new: &Job) -> Vec<Change> {
         changes.push(match old.operators.get(id) {
             None => Change::AddedState(id.clone()),
             Some(before) if before.id != operator.id => {
-                Change::Rebuilt(id.clone(), "its definition has changed".to_owned())
+                Change::Anew(id.clone(), "its definition has changed".to_owned())
             }
             Some(before) if before.stage_key != operator.stage_key => {
-                Change::Rebuilt(id.clone(), "the key of the topic that it reads has changed".to_owned())
+                Change::Anew(id.clone(), "the key of the topic that it reads has changed".to_owned())
             }
-            Some(before) if before.key_groups != operator.key_groups => Change::Rebuilt(
+            Some(before) if before.key_groups != operator.key_groups => Change::Anew(
                 id.clone(),
                 format!(
                     "the topic that it reads goes from {} to {} partitions, which moves keys",

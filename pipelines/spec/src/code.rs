@@ -147,6 +147,8 @@ codes! {
     TEST_FAIL_AT = "MS0703", Spec, Error, "an unknown point of failure", "`fail_at` is `<component>.<point>`; the message lists the points.";
     TEST_ROWS = "MS0704", Spec, Error, "a test row of the wrong form", "Rows of a source are text (as it would arrive) or mappings; rows of a table and of `expect` are mappings.";
     TEST_NAME = "MS0705", Spec, Error, "two tests of one name", "A test is run by its name.";
+    TEST_INPUT = "MS0706", Worker, Error, "a test row that its source or table cannot bring", "A file source reads lines: write each line as a row. A table's row has plain values, no lists or mappings.";
+    TEST_UNSEEN = "MS0707", Worker, Error, "an expectation of a topic that nothing writes", "Name a transform, a sink, or a topic that the pipeline writes.";
 
     UNKNOWN_SCHEME = "MS0801", Spec, Error, "a DSN or URL whose scheme is not known", "The scheme chooses the connector, as `sqlite:` or `postgres:`.";
 

@@ -20,7 +20,7 @@ use crate::connectors::Maker;
 use crate::ends::StageParts;
 use crate::error::WorkerError;
 use crate::ingest::{IngestOutput, IngestStage};
-use crate::ingest_check::Checker;
+use crate::ingest_check::{Checker, Wanted};
 use crate::outbox::DeadLetters;
 use crate::process::{ProcessOutput, ProcessStage};
 use crate::schema::arrow_schema;
@@ -42,6 +42,13 @@ pub struct Parts<'a> {
     pub maker: &'a Maker<'a>,
     /// Tables by id.
     pub tables: &'a BTreeMap<String, Loaded>,
+}
+
+/// Which columns a decoder stores; it checks all of them.
+#[derive(Clone, Copy)]
+enum Columns {
+    All,
+    None,
 }
 
 fn not_yet(what: String) -> WorkerError {
@@ -164,14 +171,17 @@ impl Parts<'_> {
     }
 
     /// What a sink or a stage of columns makes of a stream's JSON.
-    fn decoder(&self, stream: &str) -> Result<JsonDecoder, WorkerError> {
+    fn decoder(&self, stream: &str, columns: Columns) -> Result<JsonDecoder, WorkerError> {
         let flow = Flow::new(self.pipeline);
         let Some(schema) = flow.schema(stream) else {
             return Err(WorkerError::Setup(format!("{stream:?} has no schema; its sink wants columns")));
         };
         let schema = arrow_schema(schema);
-        let all: Vec<usize> = (0..schema.fields().len()).collect();
-        JsonDecoder::new(&schema, &all).map_err(|error| WorkerError::Setup(error.to_string()))
+        let stored: Vec<usize> = match columns {
+            Columns::All => (0..schema.fields().len()).collect(),
+            Columns::None => Vec::new(),
+        };
+        JsonDecoder::new(&schema, &stored).map_err(|error| WorkerError::Setup(error.to_string()))
     }
 
     /// The stages as other workers see them.
@@ -213,6 +223,7 @@ impl Parts<'_> {
             sources.push((id.as_str().into(), source.map_err(|d| WorkerError::Setup(d.message))?));
         }
         let mut outputs = Vec::new();
+        let mut wanted = Wanted::default();
         for output in &stage.outputs {
             let from = name_of(&output.from);
             let passed =
@@ -223,7 +234,11 @@ impl Parts<'_> {
             let (topic, partitions) = self.topic(&output.topic);
             outputs.push(match output.encoding {
                 Encoding::Arrow => {
-                    IngestOutput::Arrow { topic, partitions, decoder: Box::new(self.decoder(from)?) }
+                    if function.is_none() {
+                        wanted.columns.push(self.decoder(from, Columns::None)?);
+                    }
+                    let decoder = Box::new(self.decoder(from, Columns::All)?);
+                    IngestOutput::Arrow { topic, partitions, decoder }
                 }
                 _ => {
                     let key = match &output.partitioner {
@@ -233,6 +248,7 @@ impl Parts<'_> {
                         }
                         _ => None,
                     };
+                    wanted.keys.extend(key.clone());
                     IngestOutput::Json { topic, partitions, key }
                 }
             });
@@ -241,7 +257,7 @@ impl Parts<'_> {
         let (splits, split_partitions) = self.topic(&stage.inputs[0].topic);
         Ok(IngestStage {
             sources,
-            checker: Checker::new(self.pipeline.name.value.as_str().into(), function),
+            checker: Checker::new(self.pipeline.name.value.as_str().into(), function, wanted),
             outputs,
             dead_letters: self.dead_letters(),
             stop_on_bad: errors.action == DataAction::Stop,
@@ -287,6 +303,7 @@ impl Parts<'_> {
             dead_letters: self.dead_letters(),
             positions: self.positions(),
             pipeline: self.pipeline.name.value.clone(),
+            event_time_at_end: self.maker.event_time_at_end(),
         })
     }
 
@@ -301,7 +318,7 @@ impl Parts<'_> {
         let mut inputs = Vec::new();
         for input in &stage.inputs {
             let decoder = match input.encoding {
-                Encoding::Json => Some(self.decoder(&input.stream)?),
+                Encoding::Json => Some(self.decoder(&input.stream, Columns::All)?),
                 _ => None,
             };
             let (topic, partitions) = self.topic(&input.topic);

@@ -18,6 +18,7 @@ use millstream_spec::{Diagnostic, code};
 use millstream_sqlite::{SqliteSink, SqliteSinkConfig};
 use millstream_types::{Clock, Millis};
 
+use crate::bench::{Bench, NoStandIn};
 use crate::failpoint;
 use crate::schema::arrow_schema;
 
@@ -79,6 +80,7 @@ pub struct Maker<'a> {
     egress: Arc<dyn Egress>,
     clock: Arc<dyn Clock>,
     instance: u64,
+    bench: Option<Arc<Bench>>,
 }
 
 /// The host of a URL or DSN.
@@ -111,7 +113,17 @@ impl<'a> Maker<'a> {
                 }
             }
         }
-        Ok(Maker { pipeline, root, egress: Arc::new(Guard::new(policy)), clock, instance })
+        Ok(Maker { pipeline, root, egress: Arc::new(Guard::new(policy)), clock, instance, bench: None })
+    }
+
+    /// With stand-ins in place of sources, tables and targets.
+    pub fn on_bench(self, bench: Option<Arc<Bench>>) -> Maker<'a> {
+        Maker { bench, ..self }
+    }
+
+    /// Where event time stands when a bounded input has ended; nothing for the end of time.
+    pub fn event_time_at_end(&self) -> Option<Millis> {
+        self.bench.as_ref()?.event_time_at_end()
     }
 
     /// The clock that connectors get.
@@ -142,6 +154,9 @@ impl<'a> Maker<'a> {
 
     /// A source.
     pub fn source(&self, source: &ast::Source) -> Result<Box<dyn Source>, Box<Diagnostic>> {
+        if let Some(bench) = &self.bench {
+            return Ok(bench.source(&source.id));
+        }
         match source.type_name.value.as_str() {
             "file" => {
                 let config: FileSourceConfig = source.config.decode()?;
@@ -164,11 +179,15 @@ impl<'a> Maker<'a> {
 
     /// A table.
     pub fn table(&self, table: &ast::Table) -> Result<Box<dyn Table>, Box<Diagnostic>> {
+        let schema = table.schema.as_ref().and_then(|s| self.pipeline.schemas.get(&s.value));
+        let context = self.context(&table.id.value);
+        let given = self.bench.as_ref().and_then(|bench| bench.table(table, schema, context.clone()));
+        if let Some(made) = given {
+            return made.map_err(|error| refused(&table.type_name, error.to_string()));
+        }
         match table.type_name.value.as_str() {
             "file" => {
                 let config: FileTableConfig = table.config.decode()?;
-                let schema = table.schema.as_ref().and_then(|s| self.pipeline.schemas.get(&s.value));
-                let context = self.context(&table.id.value);
                 let made = FileTable::new(config, self.root.to_owned(), schema.map(arrow_schema), context);
                 Ok(Box::new(made.map_err(|error| refused(&table.type_name, error.to_string()))?))
             }
@@ -183,6 +202,16 @@ impl<'a> Maker<'a> {
     pub fn sink(&self, sink: &ast::Sink) -> Result<Box<dyn Sink>, Box<Diagnostic>> {
         let context = self.context(&sink.id.value);
         let bad = |error: millstream_connector::SinkError| refused(&sink.type_name, error.to_string());
+        if let Some(bench) = &self.bench {
+            return bench.sink(sink, context).map_err(|why| match why {
+                NoStandIn::Refused(diagnostic) => diagnostic,
+                NoStandIn::Setup(error) => bad(error),
+                NoStandIn::Unknown => refused(
+                    &sink.type_name,
+                    format!("sinks of type {} do not run in tests yet", sink.connector),
+                ),
+            });
+        }
         match sink.connector.as_str() {
             "object_store" => {
                 let config: ObjectStoreSinkConfig = sink.config.decode()?;
@@ -205,7 +234,8 @@ impl<'a> Maker<'a> {
 
     /// Makes the folders that a local database file wants to be in.
     pub fn prepare_sink(&self, sink: &ast::Sink) -> std::io::Result<()> {
-        if sink.connector == "sqlite"
+        if self.bench.is_none()
+            && sink.connector == "sqlite"
             && let Ok(config) = sink.config.decode::<SqliteSinkConfig>()
             && let Some(folder) = self.root.join(&config.path).parent()
         {

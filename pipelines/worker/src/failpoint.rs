@@ -2,7 +2,8 @@
 //! any cleaning up, when that point is reached for the third time. Never enters: what is done about it.
 //!
 //! Points: `<stage>.before_send`, `<stage>.before_offsets`, `<stage>.before_commit`, `<stage>.after_commit` of ingest and
-//! process stages, and those that each sink names, behind the sink's id.
+//! process stages; `<sink>.before_stage` and `<sink>.after_stage` around rows that a sink takes in, and those that each
+//! sink names itself, behind its id.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,14 +1,18 @@
-//! Records through the pipeline's function, and from its verdicts to items and dead letters. Never enters: reading,
-//! topics.
+//! Records through the pipeline's function, and from its verdicts to items and dead letters. What passes can go where it
+//! has to: it has the fields that choose its partitions and, where no function has judged it, the columns of sinks. Never
+//! enters: reading, writing.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use millstream_connect::dead_letter::{DeadLetter, Origin};
 use millstream_connector::SourceBatch;
+use millstream_engine::decode::json::JsonDecoder;
 use millstream_wasm::{Batch, Function, Record};
+use serde_json::value::RawValue;
 
 use crate::error::WorkerError;
+use crate::json_key;
 use crate::lanes::{Item, What};
 
 /// Checks records of one pipeline.
@@ -17,7 +21,31 @@ pub struct Checker {
     pub pipeline: Arc<str>,
     /// The function and its transform's id, where there is one.
     pub function: Option<(Arc<str>, Function)>,
+    wanted: Wanted,
     batch: Batch,
+}
+
+/// What a record has to have for the topics that it goes to.
+#[derive(Default)]
+pub struct Wanted {
+    /// Fields that choose its partition.
+    pub keys: Vec<String>,
+    /// The columns of sinks, where no function checks records: decoders that store none.
+    pub columns: Vec<JsonDecoder>,
+}
+
+impl Wanted {
+    /// What a record lacks: a reason and the error in full.
+    fn missing(&mut self, record: &[u8]) -> Option<(&'static str, String)> {
+        let malformed = "malformed_json";
+        if let Some(key) = self.keys.iter().find(|key| json_key::field(record, key).is_none()) {
+            return Some(match serde_json::from_slice::<&RawValue>(record) {
+                Err(error) => (malformed, error.to_string()),
+                Ok(_) => ("no_key", format!("it has no plain field {key:?}, which chooses its partition")),
+            });
+        }
+        self.columns.iter_mut().find_map(|decoder| Some((malformed, decoder.push(record).err()?.to_string())))
+    }
 }
 
 /// A batch that was read.
@@ -32,8 +60,8 @@ pub struct Unchecked {
 
 impl Checker {
     /// A checker.
-    pub fn new(pipeline: Arc<str>, function: Option<(Arc<str>, Function)>) -> Checker {
-        Checker { pipeline, function, batch: Batch::new() }
+    pub fn new(pipeline: Arc<str>, function: Option<(Arc<str>, Function)>, wanted: Wanted) -> Checker {
+        Checker { pipeline, function, wanted, batch: Batch::new() }
     }
 
     fn letter(&self, from: &Unchecked, index: usize, step: &str, why: (&str, &str), now: i64) -> What {
@@ -74,8 +102,12 @@ impl Checker {
                 }
                 if self.function.is_none() {
                     let timestamp = record.timestamp_ms;
-                    let what =
-                        What::Good { value: record.value.clone(), timestamp: timestamp.unwrap_or(now) };
+                    let what = match self.wanted.missing(&record.value) {
+                        Some((reason, text)) => self.letter(from, index, &from.source, (reason, &text), now),
+                        None => {
+                            What::Good { value: record.value.clone(), timestamp: timestamp.unwrap_or(now) }
+                        }
+                    };
                     verdicts[at].push((index as u32, Verdict { timestamp, what }));
                     continue;
                 }
@@ -89,21 +121,29 @@ impl Checker {
                 places.push((at as u32, index as u32));
             }
         }
+        // What they took in is checked and of no more use.
+        self.wanted.columns.iter_mut().for_each(|decoder| drop(decoder.finish()));
         if let Some((step, function)) = &self.function
             && !self.batch.is_empty()
         {
+            let step = Arc::clone(step);
             let outcome =
                 function.process(&self.batch).map_err(|error| WorkerError::Transient(error.to_string()))?;
             for emit in outcome.emits {
                 let (at, index) = places[emit.input as usize];
-                let what = match emit.output {
-                    None => {
-                        What::Good { value: emit.value.unwrap_or_default(), timestamp: emit.timestamp_ms }
-                    }
+                let value = emit.value.unwrap_or_default();
+                let fault = match emit.output {
+                    None => self.wanted.missing(&value),
                     Some(name) => {
                         let text =
                             format!("the function sent a record to {name:?}; outputs by name do not run yet");
-                        self.letter(&read[at as usize], index as usize, step, ("unknown_output", &text), now)
+                        Some(("unknown_output", text))
+                    }
+                };
+                let what = match fault {
+                    None => What::Good { value, timestamp: emit.timestamp_ms },
+                    Some((reason, text)) => {
+                        self.letter(&read[at as usize], index as usize, &step, (reason, &text), now)
                     }
                 };
                 verdicts[at as usize].push((index, Verdict { timestamp: Some(emit.timestamp_ms), what }));
@@ -111,7 +151,7 @@ impl Checker {
             for failed in outcome.failed {
                 let (at, index) = places[failed.input as usize];
                 let why = (failed.code.as_ref(), failed.trap.as_deref().unwrap_or(&failed.reason));
-                let what = self.letter(&read[at as usize], index as usize, step, why, now);
+                let what = self.letter(&read[at as usize], index as usize, &step, why, now);
                 verdicts[at as usize].push((index, Verdict { timestamp: None, what }));
             }
         }

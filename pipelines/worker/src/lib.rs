@@ -16,7 +16,9 @@
 //! a partition is read as ended only at an offset that its writer gave after its last commit (`ends.rs`).
 
 mod assemble;
+pub mod bench;
 mod connectors;
+pub mod describe;
 mod ends;
 pub mod error;
 pub mod failpoint;
@@ -27,6 +29,7 @@ mod json_key;
 mod lanes;
 mod load;
 mod outbox;
+mod polled;
 mod positions;
 mod process;
 pub mod progress;

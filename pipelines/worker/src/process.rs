@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
-use bytes::Bytes;
 use millstream_client::consumer::ListenerFuture;
 use millstream_client::{
     CommitPolicy, Consumer, ConsumerConfig, ConsumerHandle, ConsumerRecords, Isolation, OffsetAndMetadata,
@@ -27,6 +26,7 @@ use tokio::sync::Mutex;
 use crate::error::WorkerError;
 use crate::failpoint;
 use crate::outbox::{DeadLetters, Outbox};
+use crate::polled::find;
 use crate::positions::{self, COUNTS_PARTITION};
 use crate::progress::thread_cpu_ms;
 use crate::restore;
@@ -66,6 +66,8 @@ pub struct ProcessStage {
     pub positions: Arc<str>,
     /// The pipeline's name.
     pub pipeline: String,
+    /// Where event time stands when the input has ended; nothing for the end of time.
+    pub event_time_at_end: Option<i64>,
 }
 
 struct Driver {
@@ -217,9 +219,9 @@ impl Driver {
         }
         let groups: Vec<KeyGroup> =
             std::mem::take(&mut self.coming).iter().map(|p| KeyGroup(p.partition as u32)).collect();
-        let changelogs: Vec<(Arc<str>, u32)> = self.setup.changelogs.values().cloned().collect();
-        let now = self.now();
-        restore::restore_groups(&self.context.cluster, &mut self.stage, &groups, &changelogs, now).await?;
+        let (setup, now) = (Arc::clone(&self.setup), self.now());
+        restore::restore_groups(&self.context.cluster, &mut self.stage, &groups, &setup.changelogs, now)
+            .await?;
         self.owned.extend(groups.iter().map(|g| g.0));
         Ok(())
     }
@@ -298,7 +300,10 @@ impl Driver {
             }
         }
         for group in finish {
-            self.stage.finish(KeyGroup(group), now)?;
+            match self.setup.event_time_at_end {
+                Some(at) => self.stage.raise_watermark(KeyGroup(group), Watermark::at(at), now)?,
+                None => self.stage.finish(KeyGroup(group), now)?,
+            }
             self.finished.insert(group);
         }
         let lag = self
@@ -478,13 +483,4 @@ impl Driver {
             figures.cpu_ms = thread_cpu_ms();
         });
     }
-}
-
-/// A record's key and value among those that were polled.
-fn find(records: &ConsumerRecords, partition: i32, offset: i64) -> Option<(Option<Bytes>, Bytes)> {
-    let part = records.partitions.iter().find(|p| p.partition.partition == partition)?;
-    let batch = part.batches.iter().find(|b| (b.first_offset()..b.next_offset()).contains(&offset))?;
-    let record = batch.records().flatten().find(|r| r.offset == offset)?;
-    let copy = |bytes: &[u8]| Bytes::copy_from_slice(bytes);
-    Some((record.key.map(copy), copy(record.value.unwrap_or_default())))
 }

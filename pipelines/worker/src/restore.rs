@@ -6,9 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use millstream_client::{Admin, Cluster, CommitPolicy, Consumer, ConsumerConfig, Isolation, OffsetReset};
+use millstream_client::{
+    Admin, Cluster, CommitPolicy, Consumer, ConsumerConfig, Isolation, OffsetReset, RecordView,
+};
 use millstream_engine::stage::{Restore, Stage};
+use millstream_engine::state::ChangelogEntry;
 use millstream_model::KeyGroup;
+use millstream_plan::OperatorId;
 use millstream_types::TopicPartition;
 
 use crate::error::WorkerError;
@@ -30,11 +34,20 @@ pub async fn ends(
     Ok(found.into_iter().map(|(partition, listed)| (partition, listed.offset)).collect())
 }
 
-/// Reads partitions from their first record to their ends.
+/// Reads keys and values of partitions from their first record to their ends.
 pub async fn read_committed(
     cluster: &Arc<Cluster>,
     partitions: &[TopicPartition],
     mut take: impl FnMut(i32, Option<&[u8]>, Option<&[u8]>) -> Result<(), WorkerError>,
+) -> Result<(), WorkerError> {
+    read_records(cluster, partitions, |partition, record| take(partition, record.key, record.value)).await
+}
+
+/// Reads records of partitions from their first to their ends.
+pub async fn read_records(
+    cluster: &Arc<Cluster>,
+    partitions: &[TopicPartition],
+    mut take: impl FnMut(i32, RecordView<'_>) -> Result<(), WorkerError>,
 ) -> Result<(), WorkerError> {
     let ends = ends(cluster, partitions).await?;
     let wanted: Vec<TopicPartition> =
@@ -57,8 +70,7 @@ pub async fn read_committed(
         let records = consumer.poll(Duration::from_millis(100)).await?;
         for part in &records.partitions {
             for record in part.records() {
-                let record = record?;
-                take(part.partition.partition, record.key, record.value)?;
+                take(part.partition.partition, record?)?;
             }
         }
         let at = consumer.positions();
@@ -81,16 +93,18 @@ pub async fn read_committed(
     Ok(())
 }
 
-/// Takes key groups over from the changelogs, given by topic with their partitions.
+/// Takes key groups over from the changelogs: by operator id, topics with their partitions. What an operator kept in
+/// another definition of its own means nothing to this one and is passed over, with a warning: the plan told of it.
 pub async fn restore_groups(
     cluster: &Arc<Cluster>,
     stage: &mut Stage,
     groups: &[KeyGroup],
-    changelogs: &[(Arc<str>, u32)],
+    changelogs: &BTreeMap<String, (Arc<str>, u32)>,
     now: i64,
 ) -> Result<(), WorkerError> {
     let mut restore = Restore::new(groups.iter().copied());
-    for (topic, partitions) in changelogs {
+    for (operator, (topic, partitions)) in changelogs {
+        let mut passed_over = 0u64;
         let mut wanted: Vec<u32> = groups.iter().map(|g| g.0 % partitions).collect();
         wanted.sort_unstable();
         wanted.dedup();
@@ -98,10 +112,51 @@ pub async fn restore_groups(
             wanted.into_iter().map(|p| TopicPartition::new(Arc::clone(topic), p as i32)).collect();
         read_committed(cluster, &wanted, |_, _, value| {
             let value = Bytes::copy_from_slice(value.unwrap_or_default());
+            if is_of_other_definition(operator, &value) {
+                passed_over += 1;
+                return Ok(());
+            }
             Ok(restore.apply(stage, &value)?)
         })
         .await?;
+        if passed_over > 0 {
+            tracing::warn!(
+                %operator,
+                records = passed_over,
+                "its definition has changed since it last ran: it starts with no state, and windows that are open lack \
+                 what came before"
+            );
+        }
     }
     restore.finish(stage, now)?;
     Ok(())
+}
+
+/// Whether a changelog's record is state of this operator as it was once defined.
+fn is_of_other_definition(operator: &str, value: &Bytes) -> bool {
+    let Ok(ChangelogEntry::State { operator: found, .. }) = ChangelogEntry::decode(value) else {
+        return false;
+    };
+    let name = |id: &str| OperatorId::parse(id).map(|id| id.name);
+    found != operator && name(&found).is_some() && name(&found) == name(operator)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn state_is_known_by_the_definition_that_it_was_kept_under() {
+        let record = |operator: &str| {
+            ChangelogEntry::State { operator: operator.to_owned(), rows: Bytes::from_static(b"rows") }
+                .encode()
+        };
+        let now = "sums:0000000000000001";
+        assert!(!is_of_other_definition(now, &record(now)));
+        assert!(is_of_other_definition(now, &record("sums:0000000000000002")));
+        // Not of this operator at all: for the engine to refuse.
+        assert!(!is_of_other_definition(now, &record("other:0000000000000002")));
+        assert!(!is_of_other_definition(now, &record("sums")));
+        assert!(!is_of_other_definition(now, &Bytes::from_static(b"nonsense")));
+    }
 }

@@ -16,6 +16,7 @@ use millstream_wasm::{Engine, EngineConfig};
 use tokio::sync::watch;
 
 use crate::assemble::Parts;
+use crate::bench::Bench;
 use crate::connectors::{Maker, WallClock};
 use crate::ends::Ends;
 use crate::error::WorkerError;
@@ -28,6 +29,9 @@ use crate::tables;
 
 /// A transaction that a dead worker left open ends after this: it holds its successor that long.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
+/// On the bench everything comes at once and the run is over soon after: a fetch that began before a seek must not hold it
+/// up.
+const FETCH_WAIT_ON_BENCH: Duration = Duration::from_millis(20);
 /// A stage that ran this long before it failed starts with the first delay again.
 const SETTLED: Duration = Duration::from_secs(30);
 
@@ -40,6 +44,8 @@ pub struct Options {
     pub cache: Option<std::path::PathBuf>,
     /// Becomes true when the run is to end.
     pub stop: watch::Receiver<bool>,
+    /// What stands in for sources, tables and targets, in a test.
+    pub bench: Option<Arc<Bench>>,
 }
 
 /// How a run ended.
@@ -74,6 +80,8 @@ pub struct StageContext {
     pub ends: Arc<Ends>,
     /// What people see.
     pub progress: Arc<Progress>,
+    /// How long a fetch waits at the broker for records.
+    fetch_wait: Duration,
     stop: watch::Receiver<bool>,
 }
 
@@ -86,7 +94,8 @@ impl StageContext {
     /// The stage's member of its group: the same one after a restart, which so takes its partitions up again at once.
     pub fn member(&self) -> ConsumerConfig {
         let member_id = Some(format!("{}-{}", self.group_id, self.instance));
-        ConsumerConfig { member_id, ..ConsumerConfig::in_group(&self.group_id) }
+        let fetch_wait = self.fetch_wait;
+        ConsumerConfig { member_id, fetch_wait, ..ConsumerConfig::in_group(&self.group_id) }
     }
 
     /// The stage's producer, which ends what an earlier one of this worker left open.
@@ -121,8 +130,8 @@ pub async fn run(
 ) -> Result<Report, WorkerError> {
     let clock: Arc<dyn Clock> = Arc::new(WallClock::new());
     let seed = clock.wall_ms() as u64 ^ (u64::from(std::process::id()) << 44);
-    let maker =
-        Maker::new(pipeline, root, Arc::clone(&clock), seed).map_err(|d| WorkerError::Setup(d.message))?;
+    let maker = Maker::new(pipeline, root, Arc::clone(&clock), seed);
+    let maker = maker.map_err(|d| WorkerError::Setup(d.message))?.on_bench(options.bench.clone());
     make_topics(cluster, job).await?;
     let tables = tables::load_all(pipeline, &maker).await?;
     let engine = Engine::new(EngineConfig { cache_dir: options.cache.clone(), ..EngineConfig::default() })
@@ -142,6 +151,10 @@ pub async fn run(
         };
         stages.push((stage, made));
     }
+    let fetch_wait = match &options.bench {
+        Some(_) => FETCH_WAIT_ON_BENCH,
+        None => ConsumerConfig::default().fetch_wait,
+    };
     let progress = Progress::new(job.stages.iter().map(|s| s.id.clone()));
     begun(Arc::clone(&progress));
     let ends = Ends::open(cluster, &parts.positions(), &options.instance, parts.stage_parts()).await?;
@@ -162,6 +175,7 @@ pub async fn run(
             clock: Arc::clone(&clock),
             ends: Arc::clone(&ends),
             progress: Arc::clone(&progress),
+            fetch_wait,
             stop: halted.clone(),
         };
         let backoff = BackoffConfig {

@@ -21,6 +21,7 @@ use millstream_engine::decode::json::JsonDecoder;
 use millstream_types::TopicPartition;
 
 use crate::error::WorkerError;
+use crate::failpoint;
 use crate::group_events::{GroupEvent, GroupEvents};
 use crate::outbox::{DeadLetters, Outbox};
 use crate::progress::thread_cpu_ms;
@@ -211,7 +212,10 @@ impl Running<'_> {
             return Ok(());
         }
         self.rows += batch.rows().num_rows() as u64;
-        self.stage.sink.stage(partition, batch).await.map_err(stop)
+        failpoint::reach(&self.context.stage, "before_stage");
+        self.stage.sink.stage(partition, batch).await.map_err(stop)?;
+        failpoint::reach(&self.context.stage, "after_stage");
+        Ok(())
     }
 
     /// A batch without the rows that are known to be bad.

@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
+use arrow::datatypes::SchemaRef;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use bytes::Bytes;
-use millstream_spec::Pipeline;
+use millstream_spec::{Diagnostic, Pipeline, ast, code};
 
 use crate::connectors::Maker;
 use crate::error::WorkerError;
+use crate::schema::arrow_schema;
 
 /// A table as it was read.
 pub struct Loaded {
@@ -19,6 +21,23 @@ pub struct Loaded {
     pub batch: RecordBatch,
     /// Rows by key, shared with functions.
     pub lookup: Arc<millstream_wasm::Table>,
+}
+
+/// The columns of a table: as it is, or as declared where it cannot be read now, since it may be made later.
+pub async fn columns(
+    pipeline: &Pipeline,
+    table: &ast::Table,
+    maker: &Maker<'_>,
+) -> Result<SchemaRef, Box<Diagnostic>> {
+    let declared = table.schema.as_ref().and_then(|s| pipeline.schemas.get(&s.value));
+    match (maker.table(table)?.load().await, declared) {
+        (Ok(snapshot), _) => Ok(snapshot.schema),
+        (Err(_), Some(schema)) => Ok(arrow_schema(schema)),
+        (Err(error), None) => {
+            let help = "declare its columns with `schema`, or make the file first";
+            Err(Box::new(Diagnostic::new(&code::SAMPLE, table.id.span, error.to_string()).help(help)))
+        }
+    }
 }
 
 /// Reads every table of the pipeline.

@@ -13,10 +13,11 @@ use millstream_spec::{Diagnostic, Pipeline, code};
 use millstream_wasm::{Engine, EngineConfig};
 
 use crate::assemble::{function_config, stage_spec};
+use crate::bench;
 use crate::connectors::{Maker, WallClock};
 use crate::error::WorkerError;
 use crate::load::Opened;
-use crate::schema::arrow_schema;
+use crate::tables;
 
 /// Checks the parts, and adds what is found to the file's diagnostics.
 pub async fn parts(opened: &mut Opened) {
@@ -37,21 +38,13 @@ async fn check(pipeline: &Pipeline, job: &Job, root: &std::path::Path) -> Vec<Di
     found.extend(pipeline.sinks.values().filter_map(|s| maker.sink(s).err()).map(|d| *d));
     let mut schemas: BTreeMap<String, SchemaRef> = BTreeMap::new();
     for (id, table) in &pipeline.tables {
-        let declared = table.schema.as_ref().and_then(|s| pipeline.schemas.get(&s.value));
-        match maker.table(table) {
+        match tables::columns(pipeline, table, &maker).await {
+            Ok(schema) => drop(schemas.insert(id.clone(), schema)),
             Err(diagnostic) => found.push(*diagnostic),
-            Ok(mut reader) => match (reader.load().await, declared) {
-                (Ok(snapshot), _) => drop(schemas.insert(id.clone(), snapshot.schema)),
-                // The file may be made later; what is declared does for the check.
-                (Err(_), Some(schema)) => drop(schemas.insert(id.clone(), arrow_schema(schema))),
-                (Err(error), None) => {
-                    let help = "declare its columns with `schema`, or make the file first";
-                    found.push(Diagnostic::new(&code::SAMPLE, table.id.span, error.to_string()).help(help));
-                }
-            },
         }
     }
     functions(pipeline, root, &mut found);
+    found.extend(bench::check::check(pipeline, job));
     for stage in job.stages.iter().filter(|s| s.kind == StageKind::Process) {
         let tables = stage.tables.iter().filter_map(|id| Some((id.clone(), schemas.get(id)?.clone())));
         let tables: BTreeMap<String, SchemaRef> = tables.collect();

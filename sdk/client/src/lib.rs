@@ -23,6 +23,8 @@ pub use error::{ClientError, Result};
 pub use producer::{Delivery, Header, Producer, ProducerRecord, RecordMetadata, TypedProducer};
 
 /// What `Producer::send_batch` takes: a batch that the application built.
-pub use millstream_batch::{Append, BatchBuilder, BatchConfig, BatchError, HeaderView, RecordRef};
+pub use millstream_batch::{
+    Append, BatchBuilder, BatchConfig, BatchError, HeaderView, RecordRef, RecordView,
+};
 /// How a cluster is reached other than by TCP: `Cluster::with_connector`.
 pub use millstream_net::{Connector, Stream};

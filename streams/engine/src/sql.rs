@@ -221,6 +221,16 @@ impl Query {
         Ok(results)
     }
 
+    /// What is done to rows before they are aggregated, and all that is done to them where they are not.
+    pub(crate) fn before(&self) -> &[Step] {
+        &self.before
+    }
+
+    /// What is done to the rows of windows that are over.
+    pub(crate) fn after(&self) -> &[Step] {
+        &self.after
+    }
+
     pub(crate) fn aggregate_mut(&mut self) -> Option<&mut WindowAggregate> {
         self.aggregate.as_mut()
     }

@@ -11,6 +11,7 @@
 
 mod build;
 mod commit;
+pub mod describe;
 mod restore;
 mod spec;
 
@@ -382,15 +383,6 @@ impl Stage {
     /// What came out since the last call.
     pub fn take_outputs(&mut self) -> Outputs {
         std::mem::take(&mut self.out)
-    }
-
-    /// What each operator runs, by name, for people.
-    pub fn explain(&self) -> Vec<(&str, String)> {
-        let text = |o: &Operator| match &o.running {
-            Running::Dedupe(dedupe) => dedupe.explain(&self.node_schema(o.input)),
-            Running::Sql { query, .. } => query.explain().to_owned(),
-        };
-        self.operators.iter().map(|o| (o.name.as_ref(), text(o))).collect()
     }
 
     /// Each operator's counts, by name.

@@ -6,7 +6,7 @@ use arrow_array::{Int64Array, RecordBatch};
 use arrow_schema::{DataType, Field, Schema};
 use millstream_connector::test_suite::{HandClock, context};
 use millstream_connector::{Change, CrashPoints, Sink, SinkBatch, SinkError};
-use millstream_object_store::{ObjectStoreSink, ObjectStoreSinkConfig, schema};
+use millstream_object_store::{ObjectStoreSink, ObjectStoreSinkConfig, read_folder, schema};
 use millstream_types::{Rng, SeededRng, TopicPartition};
 
 use crate::faults::rows;
@@ -24,6 +24,23 @@ fn sink(root: &std::path::Path, clock: &Arc<HandClock>, more: &str, crash: Crash
 
 fn batch(from: i64, n: i64) -> SinkBatch {
     SinkBatch::one_row_each(rows(from, n), Change::Upsert, from)
+}
+
+#[tokio::test]
+async fn a_folder_is_read_back_as_others_see_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = folder.path().join("lake");
+    let count = || read_folder(&lake).unwrap().iter().map(RecordBatch::num_rows).sum::<usize>();
+    assert_eq!(count(), 0, "there is no folder");
+    let mut sink = sink(folder.path(), &HandClock::new(0), "", CrashPoints::none());
+    sink.open(&[tp(0)]).await.unwrap();
+    sink.stage(&tp(0), batch(0, 5)).await.unwrap();
+    assert_eq!(count(), 0, "nothing is committed");
+    sink.commit(&[(tp(0), 5)].into()).await.unwrap();
+    assert_eq!(count(), 5);
+    std::fs::write(lake.join("broken.parquet"), "no such thing").unwrap();
+    let error = read_folder(&lake).unwrap_err();
+    assert!(error.to_string().contains("broken.parquet"), "{error}");
 }
 
 #[tokio::test]

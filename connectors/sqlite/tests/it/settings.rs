@@ -6,7 +6,7 @@ use arrow_array::{Decimal128Array, RecordBatch, StringArray, UInt64Array};
 use arrow_schema::{DataType, Field, Schema};
 use millstream_connector::test_suite::{HandClock, context};
 use millstream_connector::{Change, CrashPoints, Kind, Sink, SinkBatch, SinkError};
-use millstream_sqlite::{SqliteSink, SqliteSinkConfig, schema};
+use millstream_sqlite::{Row, SqlValue, SqliteSink, SqliteSinkConfig, read_table, schema};
 use millstream_types::TopicPartition;
 use rusqlite::Connection;
 
@@ -37,6 +37,29 @@ fn rows(values: &[(&str, i128, u64)]) -> RecordBatch {
 
 fn tp() -> TopicPartition {
     TopicPartition::new("revenue", 0)
+}
+
+#[tokio::test]
+async fn a_table_is_read_back_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    assert_eq!(read_table(&path, "revenue").unwrap(), Vec::<Row>::new(), "nothing was written");
+    let mut sink = sink(&path, "");
+    sink.open(&[tp()]).await.unwrap();
+    assert_eq!(read_table(&path, "revenue").unwrap(), Vec::<Row>::new(), "there is no table yet");
+    let batch = rows(&[("S1", 5, 1), ("S\"2", -5, 2)]);
+    sink.stage(&tp(), SinkBatch::one_row_each(batch, Change::Upsert, 0)).await.unwrap();
+    sink.commit(&[(tp(), 2)].into()).await.unwrap();
+    let row = |store: &str, revenue: &str, big: i64| {
+        let text = |text: &str| SqlValue::Text(text.to_owned());
+        let cells = [("store", text(store)), ("revenue", text(revenue)), ("big", SqlValue::Integer(big))];
+        cells.map(|(name, value)| (name.to_owned(), value)).to_vec()
+    };
+    assert_eq!(read_table(&path, "revenue").unwrap(), [row("S1", "0.05", 1), row("S\"2", "-0.05", 2)]);
+    std::fs::write(folder.path().join("b.db"), "no database at all, and too long to be an empty one")
+        .unwrap();
+    let error = read_table(&folder.path().join("b.db"), "revenue").unwrap_err();
+    assert!(error.to_string().contains("reading the table revenue of "), "{error}");
 }
 
 #[tokio::test]

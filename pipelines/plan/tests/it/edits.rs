@@ -17,7 +17,7 @@ fn check(from: &str, to: &str, wanted: &str) {
 
 #[test]
 fn edits_keep_what_they_can() {
-    let rebuilt = "~ revenue is rebuilt: its definition has changed\n= unique keeps its state\n";
+    let anew = "~ revenue starts anew, with no state: its definition has changed\n= unique keeps its state\n";
     for (from, to, wanted) in [
         ("version: 1", "version: 1 # no edit", ALL_KEPT),
         // Formatting, rules and settings that state does not depend on.
@@ -29,24 +29,24 @@ fn edits_keep_what_they_can() {
         ("roll: { size: 128MiB", "roll: { size: 64MiB", ALL_KEPT),
         ("currency:       { type: string", "currency:       { type: bytes", ALL_KEPT),
         // The query, its window, the types of its columns, the key.
-        ("COUNT(*) AS invoices", "COUNT(*) AS n", rebuilt),
-        ("INTERVAL '5 minutes'", "INTERVAL '10 minutes'", rebuilt),
+        ("COUNT(*) AS invoices", "COUNT(*) AS n", anew),
+        ("INTERVAL '5 minutes'", "INTERVAL '10 minutes'", anew),
         (
             "total:          { type: decimal, precision: 18, scale: 2",
             "total:          { type: decimal, precision: 20, scale: 2",
-            rebuilt,
+            anew,
         ),
         (
             "key: [store_id, invoice_id]",
             "key: [store_id, invoice_id, counter_id]",
-            "= revenue keeps its state\n~ unique is rebuilt: its definition has changed\n",
+            "= revenue keeps its state\n~ unique starts anew, with no state: its definition has changed\n",
         ),
         // Partitions: growing moves keys, shrinking cannot be.
         (
             "partitions: 600",
             "partitions: 700",
-            "~ revenue is rebuilt: the topic that it reads goes from 600 to 700 partitions, which moves keys\n\
-             ~ unique is rebuilt: the topic that it reads goes from 600 to 700 partitions, which moves keys\n\
+            "~ revenue starts anew, with no state: the topic that it reads goes from 600 to 700 partitions, which moves keys\n\
+             ~ unique starts anew, with no state: the topic that it reads goes from 600 to 700 partitions, which moves keys\n\
              ~ topic invoices grows from 600 to 700 partitions\n",
         ),
         (

@@ -63,7 +63,8 @@ pub(super) fn check(check: &Check<'_>, out: &mut Diagnostics) {
             out.push(Diagnostic::new(&code::TEST_EMPTY, test.name.span, message));
         }
         if let Some(scenario) = &test.scenario {
-            let known = section_of(pipeline, &scenario.component.value).is_some();
+            let section = section_of(pipeline, &scenario.component.value);
+            let known = section.is_some_and(|section| section != Section::Tables);
             if !known || !FAIL_POINTS.contains(&scenario.point.as_str()) {
                 let message = format!(
                     "`fail_at` is <component>.<point>, the point one of {}; this is {}.{}",

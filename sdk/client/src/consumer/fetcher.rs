@@ -13,6 +13,7 @@ use millstream_wire::Records as WireRecords;
 use millstream_wire::message::fetch_request::{FetchPartition, FetchRequest, FetchTopic};
 use millstream_wire::message::fetch_response::{AbortedTransaction, PartitionData};
 use parking_lot::Mutex;
+use tokio::task::JoinSet;
 
 use super::Core;
 use super::offsets;
@@ -26,10 +27,12 @@ use crate::retry::Action;
 /// How long a partition rests after a failed fetch.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
-/// Runs until the consumer is closed.
+/// Runs until the consumer is closed. Fetches that are under way then are given up: a broker that stops waits for them.
 pub(crate) async fn run(core: Arc<Core>) {
     let busy: Arc<Mutex<HashSet<NodeId>>> = Arc::default();
+    let mut fetches = JoinSet::new();
     loop {
+        while fetches.try_join_next().is_some() {}
         let notified = core.wake_fetcher.notified();
         if core.is_closed() {
             return;
@@ -63,7 +66,7 @@ pub(crate) async fn run(core: Arc<Core>) {
                 }
             }
             let (core, busy) = (core.clone(), busy.clone());
-            tokio::spawn(async move {
+            fetches.spawn(async move {
                 fetch(&core, node, &targets).await;
                 busy.lock().remove(&node);
                 core.wake_fetcher.notify_one();

@@ -177,13 +177,6 @@ impl Dedupe {
         self.groups.remove(&group);
     }
 
-    pub(crate) fn explain(&self, input: &Schema) -> String {
-        let key: Vec<&str> = self.key.iter().map(|i| input.field(*i).name().as_str()).collect();
-        let (key, time) = (key.join(", "), input.field(self.time).name());
-        let kept_ms = self.within_ms + self.late_by_ms;
-        format!("Dedupe: key={key}, time={time}, within={} ms, kept for {kept_ms} ms", self.within_ms)
-    }
-
     pub(crate) fn size(&self) -> usize {
         self.groups.values().map(|g| g.seen.allocation_size() + g.fresh.capacity() * size_of::<Seen>()).sum()
     }

@@ -1,0 +1,116 @@
+//! `millstream explain`: the plan, then each process stage's operators as the engine runs them. Never enters: finding that
+//! out (`millstream_worker::describe`).
+
+use std::fmt::Write as _;
+
+use millstream_plan::{Job, Stage, StageKind};
+use millstream_spec::ast::{Operator, Pipeline};
+use millstream_spec::scalar::format_duration;
+use millstream_worker::describe::{self, OperatorDescription, StageDescription};
+
+use super::{failed, open, planned, refuse_faults, runtime, usage};
+use crate::args::Plan;
+use crate::exit::Failure;
+use crate::render::{self, Stopped};
+
+/// Prints the plan and what the engine makes of it.
+pub fn command(options: &Plan) -> Result<(), Failure> {
+    let runtime = runtime()?;
+    let opened = open(&runtime, &options.file, &options.set)?;
+    refuse_faults(&opened)?;
+    let Some((pipeline, job)) = &opened.parts else { return Err(usage("there is no pipeline".to_owned())) };
+    let stages = runtime.block_on(describe::stages(&opened)).map_err(|error| failed(error.to_string()))?;
+    let mut text = planned(options, &opened, job)?;
+    functions(&mut text, pipeline, job);
+    for stage in job.stages.iter().filter(|stage| stage.kind == StageKind::Process) {
+        if let Some(described) = stages.get(&stage.id) {
+            one_stage(&mut text, stage, described);
+        }
+    }
+    match render::print(text.as_bytes()) {
+        Ok(()) | Err(Stopped::ReaderGone) => Ok(()),
+        Err(Stopped::Failed(failure)) => Err(failure),
+    }
+}
+
+/// The functions that records go through before they reach a topic.
+fn functions(text: &mut String, pipeline: &Pipeline, job: &Job) {
+    for operator in job.stages.iter().flat_map(|stage| &stage.operators) {
+        let Some(Operator::Wasm(wasm)) = pipeline.transforms.get(&operator.id.name).map(|t| &t.op) else {
+            continue;
+        };
+        let lookup: Vec<&str> = wasm.lookup.iter().map(|table| table.value.as_str()).collect();
+        let _ = writeln!(text, "\nfunction {}", operator.id.name);
+        let _ = writeln!(text, "  module {}", wasm.module.value);
+        if !lookup.is_empty() {
+            let _ = writeln!(text, "  looks up {}, whole, in memory", lookup.join(", "));
+        }
+        if let Some(output) = &wasm.output {
+            let _ = writeln!(text, "  gives records of schema {}", output.value);
+        }
+        let memory = wasm.memory_bytes >> 20;
+        let _ = writeln!(text, "  limits: {memory} MiB of memory, {} units of fuel a call", wasm.fuel);
+    }
+}
+
+fn one_stage(text: &mut String, stage: &Stage, described: &StageDescription) {
+    let _ = writeln!(text, "\noperators of stage {}", stage.id);
+    let _ = writeln!(text, "  decodes {}", typed(&described.columns));
+    let watermark = stage.inputs.iter().find_map(|input| input.watermark.as_ref());
+    if let (Some(time), Some(watermark)) = (&described.event_time, watermark) {
+        let _ = writeln!(
+            text,
+            "  watermark of each partition: the greatest {time} less {}; a partition that waits longer than {} holds \
+             nothing back",
+            format_duration(watermark.delay_ms),
+            format_duration(watermark.idle_ms)
+        );
+    }
+    for operator in &described.operators {
+        one_operator(text, stage, operator);
+    }
+}
+
+fn one_operator(text: &mut String, stage: &Stage, operator: &OperatorDescription) {
+    let _ = writeln!(text, "\n  {} <- {}", operator.id, operator.input);
+    if let Some(plan) = &operator.logical_plan {
+        text.push_str("    logical plan\n");
+        for line in plan.lines() {
+            let _ = writeln!(text, "      {line}");
+        }
+    }
+    text.push_str("    runs\n");
+    for (at, step) in operator.steps.iter().enumerate() {
+        let _ = writeln!(text, "      {}. {step}", at + 1);
+    }
+    match &operator.state {
+        Some(state) => {
+            text.push_str("    state\n");
+            let _ = writeln!(
+                text,
+                "      by {} in each of {} key groups",
+                state.key.join(", "),
+                stage.key_groups
+            );
+            let _ = writeln!(text, "      holds {}", state.holds);
+            let _ = writeln!(text, "      kept {}", state.kept);
+            let planned = stage.operators.iter().find(|o| o.id.to_string() == operator.id);
+            if let Some(state) = planned.and_then(|o| o.state.as_ref()) {
+                let (topic, partitions) = (&state.changelog, state.changelog_partitions);
+                let _ = writeln!(
+                    text,
+                    "      changelog {topic}, {partitions} partitions, in each commit's transaction"
+                );
+            }
+        }
+        None => text.push_str("    state: none\n"),
+    }
+    if let Some(late) = &operator.late {
+        let _ = writeln!(text, "    late: {late}");
+    }
+    let _ = writeln!(text, "    gives {}", typed(&operator.columns));
+}
+
+fn typed(columns: &[(String, String)]) -> String {
+    columns.iter().map(|(name, kind)| format!("{name} {kind}")).collect::<Vec<_>>().join(", ")
+}

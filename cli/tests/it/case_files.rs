@@ -1,0 +1,322 @@
+//! `millstream test` from the outside: cases that hold, the same cases made wrong, workers that die at every kind of point,
+//! and files with faults. Nothing here has a target, a broker or a port: a case that reached for one would fail.
+
+use std::path::Path;
+use std::process::Command;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_millstream");
+
+/// A pipeline whose targets and listener cannot be reached; the tests of each case are put behind it.
+pub const SALES: &str = r#"version: 1
+name: sales
+broker: { bootstrap: ["203.0.113.1:9092"] }
+schemas:
+  sale:
+    fields:
+      id:    { type: string, required: true }
+      store: { type: string, required: true }
+      at:    { type: timestamp_ms, required: true }
+      total: { type: decimal, precision: 18, scale: 2, required: true }
+      note:  { type: string }
+  store:
+    fields:
+      store: { type: string, required: true }
+      city:  { type: string, required: true }
+      since: { type: int32 }
+topics:
+  sold: { partitions: 2, replication: 3, key: store }
+  refused: { partitions: 2, replication: 3 }
+sources:
+  web: { type: http_server, listen: "203.0.113.1:80", path: /v1/sales, schema: sale }
+tables:
+  stores: { type: file, path: stores.csv, key: [store], schema: store }
+transforms:
+  published: { type: topic, inputs: [web], topic: sold, watermark: { column: at, delay: 1s } }
+  once: { type: dedupe, inputs: [published], key: [store, id], within: 1h }
+  sums:
+    type: sql
+    inputs: [once, stores]
+    sql: |
+      SELECT s.store, t.city, s.window_start, COUNT(*) AS sales, SUM(s.total) AS total
+      FROM TUMBLE(once, at, INTERVAL '1 minute') AS s
+      JOIN stores AS t ON t.store = s.store
+      GROUP BY s.store, t.city, s.window_start, s.window_end
+  large:
+    type: sql
+    inputs: [once]
+    sql: SELECT id, total FROM once WHERE total > 10
+sinks:
+  files: { type: object_store, inputs: [once], url: "s3://nowhere/sales", partition_by: [store] }
+  rows: { type: postgres, inputs: [sums], dsn: "postgres://nobody@203.0.113.1/sales", table: app.sums, key: [store, window_start] }
+errors:
+  data: { action: dead_letter, topic: refused }
+tests:
+"#;
+
+fn sale(id: &str, minute: u32, total: &str) -> String {
+    format!(
+        "'{{\"id\":\"{id}\",\"store\":\"S1\",\"at\":\"2026-01-01T10:{minute:02}:00Z\",\"total\":{total}}}'"
+    )
+}
+
+/// Runs `test` over a text; returns its exit code, output and errors, the folder's path taken out.
+fn run(text: &str, options: &[&str]) -> (i32, String, String) {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("p.yaml"), text).expect("it is written");
+    std::fs::write(folder.path().join("stores.csv"), "store,city,since\nS1,Pune,2020\n")
+        .expect("it is written");
+    run_in(folder.path(), options)
+}
+
+fn run_in(folder: &Path, options: &[&str]) -> (i32, String, String) {
+    let output = Command::new(BINARY)
+        .args(["test", "p.yaml"])
+        .args(options)
+        .current_dir(folder)
+        .env_remove("INVOICES_DIR")
+        .output()
+        .expect("the binary starts");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("it prints UTF-8");
+    (output.status.code().expect("it exits"), text(output.stdout), text(output.stderr))
+}
+
+/// The lines of a result without the seconds, which differ.
+fn untimed(out: &str) -> String {
+    let line = |line: &str| match line.strip_suffix(" s").and_then(|line| line.rsplit_once("  ")) {
+        Some((line, _)) => line.to_owned(),
+        None => line.to_owned(),
+    };
+    out.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn cases_that_hold_pass() {
+    let (a, b, c) = (sale("A", 0, "5"), sale("B", 0, "7.50"), sale("C", 3, "20"));
+    let tests = format!(
+        r#"
+  - name: all windows fire when the input ends
+    inputs: {{ web: [{a}, {b}, {a}, {c}] }}
+    expect:
+      sums:
+        rows:
+          - {{ store: S1, city: Pune, window_start: "2026-01-01T15:30:00+05:30", sales: 2, total: 12.5 }}
+          - {{ store: S1, city: Pune, window_start: 1767261780000, sales: 1, total: 20 }}
+      rows: {{ rows: [{{ store: S1, total: 12.50 }}], match: subset, count: 2, unique_by: [store, window_start] }}
+      files: {{ count: 3, unique_by: [id] }}
+      sold: {{ count: 4 }}
+      published: {{ rows: [{{ id: C, total: 20.0 }}], match: subset }}
+      refused: {{ rows: [] }}
+  - name: a window that ends after the watermark stays open
+    inputs: {{ web: [{a}, {c}] }}
+    advance_watermark: "2026-01-01T10:03:30Z"
+    expect: {{ sums: {{ rows: [{{ store: S1, sales: 1, total: 5 }}], match: subset, count: 1 }} }}
+  - name: rows without a topic are seen, and a table is replaced
+    inputs:
+      web: [{a}, {c}]
+      stores: [{{ store: S1, city: "Pune, \"old\" town", since: ~ }}]
+    expect:
+      large: {{ rows: [{{ id: C, total: 20 }}] }}
+      sums: {{ rows: [{{ city: "Pune, \"old\" town" }}], match: subset }}
+  - name: a record is taken as it came
+    inputs:
+      web:
+        - |
+          {{
+            "id": "D", "store": "S1", "at": 1767261600000, "total": 1.00 }}
+        - {{ id: E, store: S1, at: 1767261600000, total: 1 }}
+        - '{{"store":"S1","id":"F"'
+        - '{{"id":"G"'
+        - {{ id: H, store: true }}
+    expect:
+      files: {{ rows: [{{ id: D, store: S1, at: "2026-01-01T10:00:00Z", total: 1 }}, {{ id: E }}], match: subset, count: 2 }}
+      refused:
+        rows:
+          - {{ reason: malformed_json, step: published, payload: '{{"store":"S1","id":"F"' }}
+          - {{ reason: malformed_json, step: web, origin: "web:4", payload: '{{"id":"G"' }}
+          - {{ reason: no_key, step: web, origin: "web:5", error: 'it has no plain field "store", which chooses its partition' }}
+        match: subset
+        count: 3
+  - name: no rows at all
+    inputs: {{}}
+    expect: {{ files: {{ count: 0 }}, rows: {{ rows: [] }} }}
+"#
+    );
+    let (code, out, err) = run(&format!("{SALES}{tests}"), &[]);
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(out.ends_with("5 passed, 0 failed\n") && !out.contains("FAILED"), "{out}");
+}
+
+#[test]
+fn a_worker_that_dies_anywhere_leaves_one_copy() {
+    let (a, b, c) = (sale("A", 0, "5"), sale("B", 0, "7.50"), sale("C", 3, "20"));
+    let points = [
+        "web.before_stage",
+        "web.after_commit",
+        "published.after_stage",
+        "sums.before_commit",
+        "once.after_commit",
+        "files.before_stage",
+        "files.after_stage",
+        "files.after_commit",
+        "rows.before_commit",
+        "rows.after_commit",
+    ];
+    let mut text = SALES.to_owned();
+    for point in points {
+        text += &format!(
+            r#"  - name: {point}
+    inputs: {{ web: [{a}, {b}, {c}] }}
+    scenario: {{ fail_at: {point} }}
+    expect:
+      files: {{ count: 3, unique_by: [id] }}
+      rows: {{ rows: [{{ sales: 2, total: 12.5 }}, {{ sales: 1, total: 20 }}], match: subset, count: 2 }}
+      sold: {{ count: 3 }}
+"#
+        );
+    }
+    text += &format!(
+        r#"  - name: what is left where nobody comes back
+    inputs: {{ web: [{a}] }}
+    scenario: {{ fail_at: files.before_commit, restart: false }}
+    expect: {{ files: {{ count: 0 }}, sold: {{ count: 1 }} }}
+"#
+    );
+    let (code, out, err) = run(&text, &[]);
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(out.ends_with("11 passed, 0 failed\n"), "{out}");
+}
+
+#[test]
+fn a_case_that_does_not_hold_says_where_and_what_is_there() {
+    let (a, c) = (sale("A", 0, "5"), sale("C", 3, "20"));
+    let tests = format!(
+        r#"  - name: wrong rows
+    inputs: {{ web: [{a}, {c}] }}
+    expect:
+      large: {{ rows: [{{ id: C, total: 20.01 }}] }}
+      files: {{ count: 1 }}
+  - name: too many rows
+    inputs: {{ web: [{a}, {c}] }}
+    expect: {{ large: {{ rows: [] }} }}
+  - name: a point that nothing reaches
+    inputs: {{}}
+    scenario: {{ fail_at: rows.before_commit }}
+    expect: {{ rows: {{ count: 0 }} }}
+  - name: a table that cannot be read
+    inputs: {{ stores: [{{ store: S1, city: ~ }}] }}
+    expect: {{ rows: {{ count: 0 }} }}
+"#
+    );
+    let text = format!("{SALES}{tests}");
+    let (code, out, err) = run(&text, &[]);
+    assert!(code == 1 && err.ends_with("millstream: 4 of 4 tests failed\n"), "{out}{err}");
+    let lines =
+        |name: &str| SALES.lines().count() + tests.lines().position(|line| line.contains(name)).unwrap() + 1;
+    let (rows, count, extra) = (lines("20.01"), lines("count: 1"), lines("large: { rows: []"));
+    let (point, table) = (lines("name: a point"), lines("name: a table"));
+    let expected = format!(
+        r#"FAILED  wrong rows
+  p.yaml:{rows}:23: large: no row is {{"id":"C","total":20.01}}
+    1 row there:
+      {{"id":"C","total":20.00}}
+  p.yaml:{count}:7: files: 1 row wanted, 2 are there
+    2 rows there:
+      {{"id":"A","store":"S1","at":"2026-01-01T10:00:00.000Z","total":5.00,"note":null}}
+      {{"id":"C","store":"S1","at":"2026-01-01T10:03:00.000Z","total":20.00,"note":null}}
+FAILED  too many rows
+  p.yaml:{extra}:15: large: 0 rows wanted, and 1 is beside them; `match: subset` lets others be there
+    1 row there:
+      {{"id":"C","total":20.00}}
+FAILED  a point that nothing reaches
+  p.yaml:{point}:11: the worker was to die at rows.before_commit, which it never reached
+FAILED  a table that cannot be read
+  p.yaml:{table}:11: "#
+    );
+    assert!(untimed(&out).starts_with(&expected), "{out}\n-- wanted\n{expected}");
+    assert!(out.ends_with("0 passed, 4 failed\n"), "{out}");
+
+    let (code, out, _) = run(&text, &["--filter", "too many", "--format", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&out).expect("it prints JSON");
+    assert_eq!((code, &json["passed"], &json["failed"]), (1, &0.into(), &1.into()));
+    assert_eq!(json["tests"][0]["faults"][0]["at"], format!("p.yaml:{extra}:15"));
+    assert_eq!(json["tests"][0]["faults"][0]["found"][0], r#"{"id":"C","total":20.00}"#);
+}
+
+#[test]
+fn files_with_faults_run_nothing() {
+    let lines = SALES
+        .replace(r#"type: http_server, listen: "203.0.113.1:80", path: /v1/sales"#, "type: file, path: in/*");
+    let spare = SALES.replace("topics:\n", "topics:\n  spare: { partitions: 1 }\n");
+    let case = |inputs: &str, rest: &str| format!("  - {{ name: t, inputs: {inputs}, {rest} }}\n");
+    let count = "expect: { rows: { count: 0 } }";
+    let cases = [
+        (SALES, case("{ wep: [] }", count), "MS0701", "did you mean"),
+        (SALES, case("{}", "expect: { rows: {} }"), "MS0702", "nothing is expected of \"rows\""),
+        (SALES, case("{}", "expect: { rows: { count: -1 } }"), "MS01", "count"),
+        (SALES, case("{ web: [7] }", count), "MS0704", "a row here is"),
+        (SALES, case("{ stores: [{ store: [1] }] }", count), "MS0706", "a list or a mapping"),
+        (&lines, case("{ web: [\"a\\nb\"] }", count), "MS0706", "holds a line break"),
+        (&spare, case("{}", "expect: { spare: { count: 0 } }"), "MS0707", "nothing in the pipeline writes"),
+        (
+            SALES,
+            case("{}", &format!("scenario: {{ fail_at: stores.before_stage }}, {count}")),
+            "MS0703",
+            "stores",
+        ),
+        (
+            SALES,
+            case("{}", &format!("scenario: {{ fail_at: rows.befor_commit }}, {count}")),
+            "MS0703",
+            "before_commit",
+        ),
+    ];
+    for (file, tests, fault, text) in cases {
+        let (code, out, err) = run(&format!("{file}{tests}"), &[]);
+        assert_eq!((code, out.as_str()), (2, ""), "{tests}{err}");
+        assert!(err.contains(&format!("error[{fault}")) && err.contains(text), "{tests}{err}");
+    }
+    for (text, filter, said) in [
+        (SALES.trim_end_matches("tests:\n").to_owned(), "", "p.yaml has no tests; write some under `tests:`"),
+        (format!("{SALES}{}", case("{}", count)), "x", "none of the 1 tests of p.yaml has \"x\" in its name"),
+    ] {
+        let (code, out, err) = run(&text, &["--filter", filter]);
+        assert!(code == 2 && out.is_empty() && err.contains(said), "{out}{err}");
+    }
+}
+
+/// The example's own tests hold, and none of them holds when what it expects is made wrong.
+#[test]
+fn the_examples_tests_hold_and_fail_when_they_are_made_wrong() {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pipelines/examples/store-invoices");
+    let folder = tempfile::tempdir().expect("a folder");
+    let wasm = "check_invoice.wasm";
+    std::fs::copy(example.join(wasm), folder.path().join(wasm)).expect("it is copied");
+    let text = std::fs::read_to_string(example.join("pipeline.yaml")).expect("it is there");
+    std::fs::write(folder.path().join("p.yaml"), &text).expect("it is written");
+    let (code, out, err) = run_in(folder.path(), &[]);
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    assert!(out.ends_with("4 passed, 0 failed\n"), "{out}");
+
+    let mut wrong = text;
+    for (right, other) in [
+        ("revenue: 120.50 }", "revenue: 120.51 }"),
+        ("{ reason: bad_total }", "{ reason: bad_sum }"),
+        ("unique: { count: 1,", "unique: { count: 2,"),
+        ("lake: { count: 1,", "lake: { count: 2,"),
+    ] {
+        assert_eq!(wrong.matches(right).count(), 1, "{right}");
+        wrong = wrong.replace(right, other);
+    }
+    std::fs::write(folder.path().join("p.yaml"), &wrong).expect("it is written");
+    let (code, out, _) = run_in(folder.path(), &[]);
+    assert_eq!(code, 1, "{out}");
+    assert!(out.ends_with("0 passed, 4 failed\n"), "{out}");
+    for said in [
+        r#"revenue: no row has {"store_id":"S1","city":"Pune","invoices":1,"revenue":120.51}"#,
+        r#"dead_letter: no row has {"reason":"bad_sum"}"#,
+        "unique: 2 rows wanted, 1 is there",
+        "lake: 2 rows wanted, 1 is there",
+    ] {
+        assert!(out.contains(said), "{said}\n{out}");
+    }
+}

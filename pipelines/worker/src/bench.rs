@@ -1,0 +1,152 @@
+//! A pipeline on the bench: the same stages, functions and queries, with stand-ins for what lies outside them. A test
+//! case's rows stand in for sources and tables, a folder for every target. Nothing here dials, listens or writes beyond
+//! that folder.
+//!
+//! ```text
+//! source -> the case's rows, in their order      object_store         -> FOLDER/sinks/<id>, Parquet as it writes it
+//! table  -> FOLDER/tables/<id>.csv, or its own   sqlite and postgres  -> FOLDER/sinks/<id>.db, a SQLite database
+//! ```
+//! Never enters: starting brokers and processes (the caller's), how what came out is compared (`bench/judge.rs`).
+
+pub mod check;
+pub mod found;
+pub mod judge;
+pub mod observe;
+mod rows_source;
+mod stand_in;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use millstream_plan::{
+    Encoding, Job, OperatorInput, Output, Partitioner, StageKind, TopicPlan, TopicRole, names,
+};
+use millstream_spec::ast::{Broker, Pipeline, TestCase};
+use millstream_spec::catalog::standard;
+use millstream_spec::flow::section_of;
+use millstream_spec::shape::Section;
+use millstream_spec::value::Value;
+
+use crate::error::WorkerError;
+pub(crate) use stand_in::NoStandIn;
+
+/// What stands in for a pipeline's surroundings.
+#[derive(Clone, Debug)]
+pub struct Bench {
+    folder: PathBuf,
+    /// Records by source; a source that is not here has none.
+    sources: BTreeMap<String, Arc<[Bytes]>>,
+    /// The tables that have a file in the folder.
+    tables: BTreeSet<String>,
+    /// Where event time stands when the input has ended; at the end of time without.
+    event_time_at_end: Option<i64>,
+}
+
+/// A test case, ready to run on a broker of its own.
+pub struct Prepared {
+    /// The pipeline, with a broker in this process.
+    pub pipeline: Pipeline,
+    /// Its job, with a topic for every transform that the case looks at.
+    pub job: Job,
+    /// The stand-ins.
+    pub bench: Arc<Bench>,
+}
+
+impl Bench {
+    /// Where event time stands when the input has ended; nothing for the end of time.
+    pub fn event_time_at_end(&self) -> Option<i64> {
+        self.event_time_at_end
+    }
+
+    /// The folder of a sink that writes files.
+    pub(crate) fn sink_folder(&self, sink: &str) -> PathBuf {
+        self.folder.join("sinks").join(sink)
+    }
+
+    /// The database file of a sink that writes rows.
+    pub(crate) fn sink_database(&self, sink: &str) -> PathBuf {
+        self.folder.join("sinks").join(format!("{sink}.db"))
+    }
+}
+
+/// Prepares a case in `folder`, which is there and holds nothing but what an earlier run of the same case left. The same
+/// case gives the same preparation, so that a run after a crash goes on where the first one stopped.
+pub fn prepare(pipeline: &Pipeline, case: &TestCase, folder: &Path) -> Result<Prepared, WorkerError> {
+    let mut pipeline = pipeline.clone();
+    pipeline.broker = Broker::Embedded;
+    let planned = millstream_plan::plan(&pipeline, &standard::catalog());
+    let mut job = planned.map_err(|found| {
+        let texts: Vec<&str> = found.items().iter().map(|d| d.message.as_str()).collect();
+        WorkerError::Setup(texts.join("; "))
+    })?;
+    // One broker keeps one copy.
+    job.topics.values_mut().for_each(|topic| topic.replication = None);
+    for (id, _) in &case.expect {
+        show_rows_of(&pipeline, &mut job, &id.value);
+    }
+    let making = |what: &Path, error: std::io::Error| {
+        WorkerError::Setup(format!("making {} for a test: {error}", what.display()))
+    };
+    for part in ["sinks", "tables"] {
+        let part = folder.join(part);
+        std::fs::create_dir_all(&part).map_err(|error| making(&part, error))?;
+    }
+    let mut bench = Bench {
+        folder: folder.to_owned(),
+        sources: BTreeMap::new(),
+        tables: BTreeSet::new(),
+        event_time_at_end: case.advance_watermark_ms,
+    };
+    for (id, rows) in &case.inputs {
+        match pipeline.tables.get(&id.value) {
+            Some(table) => {
+                let schema = table.schema.as_ref().and_then(|s| pipeline.schemas.get(&s.value));
+                let path = bench.table_file(&id.value);
+                let text = stand_in::table_text(table, schema, rows);
+                std::fs::write(&path, text).map_err(|error| making(&path, error))?;
+                bench.tables.insert(id.value.clone());
+            }
+            None => {
+                let rows = rows.iter().map(|row| match &row.value {
+                    Value::Text(text) => Bytes::copy_from_slice(text.as_bytes()),
+                    other => Bytes::from(other.to_json()),
+                });
+                // No connector gives a record without bytes.
+                let rows: Vec<Bytes> = rows.filter(|row| !row.is_empty()).collect();
+                bench.sources.insert(id.value.clone(), rows.into());
+            }
+        }
+    }
+    Ok(Prepared { pipeline, job, bench: Arc::new(bench) })
+}
+
+/// The output that carries a transform's rows and nothing else.
+pub(crate) fn own_output<'a>(job: &'a Job, id: &str) -> Option<&'a Output> {
+    let from = OperatorInput::Operator(id.to_owned());
+    let outputs = || job.stages.iter().flat_map(|stage| &stage.outputs);
+    outputs().find(|o| o.from == from && outputs().filter(|other| other.topic == o.topic).count() == 1)
+}
+
+/// Gives a transform whose rows reach no topic of their own one to be seen by.
+fn show_rows_of(pipeline: &Pipeline, job: &mut Job, id: &str) {
+    if section_of(pipeline, id) != Some(Section::Transforms) || own_output(job, id).is_some() {
+        return;
+    }
+    let Some(stage) = job.stages.iter_mut().find(|s| s.operators.iter().any(|o| o.id.name == id)) else {
+        // A topic transform: its topic shows its rows.
+        return;
+    };
+    let (encoding, partitioner) = match stage.kind {
+        StageKind::Process => (Encoding::Arrow, Partitioner::KeyGroup),
+        _ => (Encoding::Json, Partitioner::Sticky),
+    };
+    let topic = names::sink_topic(&pipeline.name, id);
+    let from = OperatorInput::Operator(id.to_owned());
+    stage.outputs.push(Output { from, topic: topic.clone(), encoding, partitioner });
+    let configs = BTreeMap::from([("retention.ms".to_owned(), "-1".to_owned())]);
+    let plan =
+        TopicPlan { name: topic.clone(), role: TopicRole::Sink, partitions: 1, replication: None, configs };
+    job.topics.insert(topic, plan);
+}

@@ -1,0 +1,89 @@
+//! What only the plan and the connectors can say about a file's tests: rows that a source cannot bring, topics that
+//! nothing writes, points that no stage has. Never enters: running a case.
+
+use millstream_plan::{Job, StageKind, names};
+use millstream_spec::ast::{Operator, Pipeline, Scenario, TestCase};
+use millstream_spec::flow::section_of;
+use millstream_spec::shape::Section;
+use millstream_spec::value::Value;
+use millstream_spec::{Diagnostic, Spanned, code};
+
+use super::observe::shown;
+
+/// The faults of all tests.
+pub fn check(pipeline: &Pipeline, job: &Job) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for case in &pipeline.tests {
+        inputs(pipeline, case, &mut found);
+        for (id, _) in &case.expect {
+            if shown(pipeline, job, &id.value).is_none() {
+                let message = format!("nothing in the pipeline writes the topic {:?}", id.value);
+                let help = "name a transform, a sink or a topic that a `topic` transform writes";
+                found.push(Diagnostic::new(&code::TEST_UNSEEN, id.span, message).help(help));
+            }
+        }
+        if let Some(scenario) = &case.scenario
+            && fail_point(pipeline, job, scenario).is_none()
+        {
+            let message =
+                format!("{:?} is read and written by no stage of its own", scenario.component.value);
+            let help = "name a source, a transform that runs, or a sink";
+            found.push(Diagnostic::new(&code::TEST_FAIL_AT, scenario.component.span, message).help(help));
+        }
+    }
+    found
+}
+
+fn inputs(pipeline: &Pipeline, case: &TestCase, found: &mut Vec<Diagnostic>) {
+    for (id, rows) in &case.inputs {
+        let lines = pipeline.sources.get(&id.value).is_some_and(|s| s.type_name.value == "file");
+        for row in rows {
+            match &row.value {
+                Value::Text(text) if lines && text.contains('\n') => {
+                    let message = format!("a row of {:?} holds a line break, and it reads lines", id.value);
+                    let help =
+                        "write each line as a row of its own; a block ends without a line break as `|-`";
+                    found.push(Diagnostic::new(&code::TEST_INPUT, row.span, message).help(help));
+                }
+                Value::Map(columns) if pipeline.tables.contains_key(&id.value) => {
+                    found.extend(columns.iter().filter_map(|column| table_cell(row, column)));
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+fn table_cell(row: &Spanned<Value>, (name, value): &(String, Value)) -> Option<Diagnostic> {
+    let nested = matches!(value, Value::List(_) | Value::Map(_));
+    nested.then(|| {
+        let message =
+            format!("the column {name:?} of a table's row is a list or a mapping; a table has plain values");
+        Diagnostic::new(&code::TEST_INPUT, row.span, message)
+    })
+}
+
+/// The point of a stage at which a scenario's worker dies, as `MILLSTREAM_FAIL_AT` names it. A stage that commits by a
+/// broker transaction stages its rows by sending them into it.
+pub fn fail_point(pipeline: &Pipeline, job: &Job, scenario: &Scenario) -> Option<String> {
+    let id = scenario.component.value.as_str();
+    let stage = match section_of(pipeline, id)? {
+        Section::Sources => job.stage(names::INGEST)?,
+        Section::Sinks => job.stage(id)?,
+        Section::Tables => return None,
+        Section::Transforms => match &pipeline.transforms[id].op {
+            Operator::Topic(op) => {
+                let topic = &pipeline.topics.get(&op.topic.value)?.name.value;
+                let writes = || job.stages.iter().find(|s| s.outputs.iter().any(|o| o.topic == *topic));
+                job.stage(id).or_else(writes)?
+            }
+            _ => job.operator(id)?.0,
+        },
+    };
+    let point = match (scenario.point.as_str(), stage.kind) {
+        ("before_stage", StageKind::Ingest | StageKind::Process) => "before_send",
+        ("after_stage", StageKind::Ingest | StageKind::Process) => "before_offsets",
+        (other, _) => other,
+    };
+    Some(format!("{}.{point}", stage.id))
+}

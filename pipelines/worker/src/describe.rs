@@ -1,0 +1,36 @@
+//! A pipeline's process stages as the engine runs them, for `explain`: built as a run builds them, over the columns that
+//! its tables have or are declared to have. Never enters: brokers, rows, layout on a screen.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use millstream_engine::stage::Stage;
+pub use millstream_engine::stage::describe::{OperatorDescription, StageDescription, StateDescription};
+use millstream_plan::StageKind;
+
+use crate::assemble::stage_spec;
+use crate::connectors::{Maker, WallClock};
+use crate::error::WorkerError;
+use crate::load::Opened;
+use crate::tables;
+
+/// The process stages of an opened pipeline, by id.
+pub async fn stages(opened: &Opened) -> Result<BTreeMap<String, StageDescription>, WorkerError> {
+    let mut described = BTreeMap::new();
+    let Some((pipeline, job)) = &opened.parts else { return Ok(described) };
+    let maker = Maker::new(pipeline, &opened.root, Arc::new(WallClock::new()), 0);
+    let maker = maker.map_err(|d| WorkerError::Setup(d.message))?;
+    let mut columns = BTreeMap::new();
+    for (id, table) in &pipeline.tables {
+        let found = tables::columns(pipeline, table, &maker).await;
+        columns.insert(id.clone(), found.map_err(|d| WorkerError::Setup(d.message))?);
+    }
+    for stage in job.stages.iter().filter(|s| s.kind == StageKind::Process) {
+        let used = stage.tables.iter().filter_map(|id| Some((id.clone(), columns.get(id)?.clone())));
+        let built = Stage::build(stage_spec(pipeline, stage, true, used.collect())?).map_err(|problems| {
+            WorkerError::Setup(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+        })?;
+        described.insert(stage.id.clone(), built.describe());
+    }
+    Ok(described)
+}
