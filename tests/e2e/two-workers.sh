@@ -11,7 +11,7 @@ if [ -z "${MILLSTREAM:-}" ]; then
     cargo build --quiet -p millstream
     cargo build --quiet -p millstream -p millstream-object-store --example count_rows
 fi
-n="${N:-200000}" rounds="${ROUNDS:-3}" RANDOM="${SEED:-1}"
+n="${N:-40000}" rounds="${ROUNDS:-3}" RANDOM="${SEED:-1}"
 work="$(mktemp -d)"
 pids=()
 trap 'kill -9 "${pids[@]}" 2> /dev/null; [ -n "${KEEP:-}" ] || rm -rf "$work"' EXIT
@@ -49,7 +49,7 @@ for round in $(seq "$rounds"); do
         kill -0 "$b" 2> /dev/null || fail "a worker did not begin"
         pause 0.05
     done
-    pause "$(awk -v r="$RANDOM" 'BEGIN { print 0.5 + r / 32768 * 4 }')"
+    pause "$(awk -v r="$RANDOM" 'BEGIN { print 0.2 + r / 32768 * 2 }')"
     kill -0 "$a" 2> /dev/null || echo "note: it was done before it was killed"
     kill -9 "$a" 2> /dev/null || true
     wait "$a" 2> /dev/null || true
