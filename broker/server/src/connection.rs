@@ -31,6 +31,9 @@ const LARGE_TIME: Duration = Duration::from_secs(30);
 const LARGE_BYTES_PER_SECOND: usize = 256 * 1024;
 /// How long a stop waits for answers that are under way.
 const STOP_TIME: Duration = Duration::from_millis(500);
+/// Bytes of requests after which a connection lets others run. A socket that always has more is else served for as long as
+/// the runtime's own budget of reads lasts, which is a hundred large requests, while other connections stand.
+const TURN_BYTES: usize = 512 * 1024;
 /// Bytes of answers that are gathered before they are written.
 const WRITE_BYTES: usize = 256 * 1024;
 
@@ -99,6 +102,8 @@ struct Connection<'a> {
     held: Option<Held>,
     large: Option<Counted>,
     out: VecDeque<OutSegment>,
+    /// Bytes of requests begun in this turn.
+    turn_bytes: usize,
     ended: bool,
 }
 
@@ -121,6 +126,7 @@ async fn run(
         held: None,
         large: None,
         out: VecDeque::new(),
+        turn_bytes: 0,
         ended: false,
     };
     let mut stop_by = Instant::now();
@@ -132,6 +138,10 @@ async fn run(
         }
         if c.ended && c.pending.is_empty() && c.blocking.is_none() {
             return Ok(());
+        }
+        if c.turn_bytes >= TURN_BYTES {
+            c.turn_bytes = 0;
+            tokio::task::yield_now().await;
         }
         let may_read = c.may_begin();
         let is_idle = may_read && c.pending.is_empty();
@@ -177,6 +187,7 @@ impl Connection<'_> {
     fn begin_buffered(&mut self) -> Result<(), Ended> {
         while self.may_begin() {
             let Some(frame) = self.reader.take_buffered()? else { return Ok(()) };
+            self.turn_bytes += frame.len();
             let mut permit = self.large.take().map(|counted| counted.permit);
             if permit.is_none() && frame.len() > UNCOUNTED_BYTES_MAX {
                 permit = self.broker.budget.try_take(frame.len());
