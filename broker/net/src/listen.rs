@@ -11,11 +11,20 @@ use tokio::net::{TcpListener, TcpStream};
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
 
+/// The kernel's buffers of each connection, in bytes; nothing leaves it to the system, which lets them grow.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SocketBuffers {
+    /// `socket.send.buffer.bytes`.
+    pub send: Option<usize>,
+    /// `socket.receive.buffer.bytes`.
+    pub receive: Option<usize>,
+}
+
 /// Listens on `address` (`host:port`; port 0 takes a free one). Fails where nothing of that name can be bound.
-pub fn listen(address: &str) -> io::Result<TcpListener> {
+pub fn listen(address: &str, buffers: SocketBuffers) -> io::Result<TcpListener> {
     let mut last = io::Error::new(io::ErrorKind::AddrNotAvailable, format!("\"{address}\" names no address"));
     for candidate in address.to_socket_addrs()? {
-        match bind(candidate) {
+        match bind(candidate, buffers) {
             Ok(listener) => return Ok(listener),
             Err(e) => last = e,
         }
@@ -23,10 +32,17 @@ pub fn listen(address: &str) -> io::Result<TcpListener> {
     Err(last)
 }
 
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+fn bind(address: SocketAddr, buffers: SocketBuffers) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
+    // Accepted sockets take these over; set before listening, so that the window is told right from the start.
+    if let Some(bytes) = buffers.send {
+        socket.set_send_buffer_size(bytes)?;
+    }
+    if let Some(bytes) = buffers.receive {
+        socket.set_recv_buffer_size(bytes)?;
+    }
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())

@@ -213,7 +213,19 @@ pub const SETTINGS: &[Setting] = &[
         "30000",
         "A follower that has not caught up for this long leaves the in-sync replicas.",
     ),
+    setting(
+        "socket.receive.buffer.bytes",
+        Kind::Number(-1, MAX32),
+        "-1",
+        "The kernel's receive buffer of a connection (SO_RCVBUF); -1 lets it grow, which takes large requests faster.",
+    ),
     setting("socket.request.max.bytes", Kind::Number(1024, MAX32), "104857600", "The largest request."),
+    setting(
+        "socket.send.buffer.bytes",
+        Kind::Number(-1, MAX32),
+        "102400",
+        "The kernel's send buffer of a connection (SO_SNDBUF); -1 leaves it to the system.",
+    ),
     setting(
         "transaction.abort.timed.out.transaction.cleanup.interval.ms",
         Kind::Number(1, MAX32),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use millstream_log::LogError;
 use millstream_log::log_dir::{DirIdentity, Loading, LogDir, load_all};
 use millstream_metadata::{ControllerConfig, MetadataImage};
-use millstream_net::listen::{accept, listen, raise_open_files_limit};
+use millstream_net::listen::{SocketBuffers, accept, listen, raise_open_files_limit};
 use millstream_net::{ByteBudget, Stream};
 use millstream_raft::{ReplicaKey, VoterSet};
 use millstream_types::{Clock, NodeId, SeededRng, TopicPartition, Uuid};
@@ -117,10 +117,16 @@ impl Node {
         if let Err(error) = raise_open_files_limit() {
             tracing::warn!(%error, "the limit of open files cannot be raised");
         }
+        let bytes = |name: &str| usize::try_from(config.number(name)).ok();
+        let buffers = SocketBuffers {
+            send: bytes("socket.send.buffer.bytes"),
+            receive: bytes("socket.receive.buffer.bytes"),
+        };
         // The socket first: a port that is taken is found out before anything is written.
         let listener = match &options.listen {
             Some(address) => Some(
-                listen(address).map_err(|source| StartError::Listen { address: address.clone(), source })?,
+                listen(address, buffers)
+                    .map_err(|source| StartError::Listen { address: address.clone(), source })?,
             ),
             None => None,
         };
