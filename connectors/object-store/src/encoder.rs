@@ -10,6 +10,10 @@ use parquet::file::properties::WriterProperties;
 
 use crate::config::{Compression, FormatConfig};
 
+/// A column whose values repeat seldom stops being a dictionary at this size. The default of 1 MiB is kept for each column of
+/// each open file, and a column of ids reaches it without having saved a byte.
+const DICTIONARY_BYTES_MAX: usize = 128 << 10;
+
 /// A file being encoded.
 pub struct Encoder {
     writer: ArrowWriter<Vec<u8>>,
@@ -27,6 +31,7 @@ impl Encoder {
         };
         let properties = WriterProperties::builder()
             .set_compression(compression)
+            .set_dictionary_page_size_limit(DICTIONARY_BYTES_MAX)
             .set_max_row_group_row_count(Some(format.row_group_rows as usize))
             .set_created_by("millstream".to_owned())
             .build();
