@@ -29,7 +29,7 @@ else
 fi
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 (cd "$work/pg" && "${as[@]}" "$bin/initdb" -D data -U postgres -A trust -E UTF8 --no-sync --no-locale > initdb.log)
-trap 'kill -QUIT $pg 2> /dev/null; kill $run 2> /dev/null; rm -rf "$work"' EXIT
+trap 'set +e; kill -QUIT $pg 2> /dev/null; kill $run 2> /dev/null; rm -rf "$work"' EXIT
 up() {
     (cd "$work/pg" && exec "${as[@]}" "$bin/postgres" -D data -p "$port" -c listen_addresses=127.0.0.1 \
         -c unix_socket_directories= -c fsync=off > "$work/pg.log" 2>&1) &

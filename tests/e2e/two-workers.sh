@@ -14,7 +14,7 @@ fi
 n="${N:-40000}" rounds="${ROUNDS:-3}" RANDOM="${SEED:-1}"
 work="$(mktemp -d)"
 pids=()
-trap 'kill -9 "${pids[@]}" 2> /dev/null; [ -n "${KEEP:-}" ] || rm -rf "$work"' EXIT
+trap 'set +e; kill -9 "${pids[@]}" 2> /dev/null; [ -n "${KEEP:-}" ] || rm -rf "$work"' EXIT
 "$millstream" generate invoices --n "$n" --seed "${SEED:-1}" --dir "$work/input" > /dev/null
 export INVOICES_DIR="$work/input"
 pause() { read -r -t "$1" <> <(:) || true; }

@@ -53,17 +53,17 @@ pub(crate) async fn run(core: Arc<Core>) {
                 None => leaderless = true,
             }
         }
-        for (node, targets) in by_node {
+        for (node, mut targets) in by_node {
             if !busy.lock().insert(node) {
                 continue;
             }
             {
                 let mut positions = core.positions.lock();
-                for (target, _) in &targets {
-                    if let Some(state) = positions.partitions.get_mut(&target.partition) {
-                        state.in_fetch = true;
-                    }
-                }
+                targets.retain(|(target, _)| positions.begin_fetch(target));
+            }
+            if targets.is_empty() {
+                busy.lock().remove(&node);
+                continue;
             }
             let (core, busy) = (core.clone(), busy.clone());
             fetches.spawn(async move {

@@ -178,6 +178,18 @@ impl Positions {
             .collect()
     }
 
+    /// Notes that a fetch begins. False where the partition was sought or given up since the target was taken: a fetch that
+    /// no longer counts would never be noted as ended.
+    pub(crate) fn begin_fetch(&mut self, target: &FetchTarget) -> bool {
+        match self.partitions.get_mut(&target.partition) {
+            Some(state) if state.number == target.number => {
+                state.in_fetch = true;
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Takes in what a fetch brought. Returns whether there is something to poll.
     pub(crate) fn fetched(&mut self, target: &FetchTarget, fetched: Fetched) -> bool {
         if !self.is_current(&target.partition, target.number) {
@@ -255,5 +267,27 @@ impl Positions {
             }
         }
         records
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fetch_that_a_seek_overtook_does_not_begin() {
+        let partition = TopicPartition::new("topic", 0);
+        let mut positions = Positions::default();
+        positions.add(partition.clone(), Start::Earliest);
+        positions.seek(&partition, 5, -1);
+        let now = Instant::now();
+        let target = positions.fetchable(now, 1 << 20, 1 << 20).remove(0);
+        positions.seek(&partition, 7, -1);
+        assert!(!positions.begin_fetch(&target));
+        // Were it noted as begun, nothing would ever note its end, and the partition would not be fetched again.
+        let again = positions.fetchable(now, 1 << 20, 1 << 20).remove(0);
+        assert_eq!(again.offset, 7);
+        assert!(positions.begin_fetch(&again));
+        assert!(positions.fetchable(now, 1 << 20, 1 << 20).is_empty());
     }
 }
