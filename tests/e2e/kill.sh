@@ -23,7 +23,7 @@ run() {
 whole() {
     local out="$1" what="$2"
     if ! run "$out"; then echo "FAIL: $what: the last run failed"; tail -20 "$out/run.err"; return 1; fi
-    if ! bash tests/e2e/store-invoices/reconcile.sh "$work/input" "$out" "$count_rows" > "$out/reconcile.log" 2>&1; then
+    if ! MILLSTREAM="$millstream" bash tests/e2e/store-invoices/reconcile.sh "$work/input" "$out" "$count_rows" > "$out/reconcile.log" 2>&1; then
         echo "FAIL: $what"; cat "$out/reconcile.log"; tail -20 "$out/run.log" "$out/run.err"; return 1
     fi
     echo "$what: $(grep '^recount' "$out/reconcile.log")"
@@ -34,15 +34,19 @@ begin=$(date +%s%N)
 whole "$work/plain" "no kill" || failed=1
 took=$((($(date +%s%N) - begin) / 1000000))
 mkdir "$work/random"
+killed=0
 for i in $(seq "$kills"); do
     run "$work/random" &
     pid=$!
     sleep "$(awk -v r="$RANDOM" -v t="$took" 'BEGIN { print 0.2 + r / 32768 * t / 1000 * 0.5 }')"
     # The child is a shell function: the program is its only child.
     pkill -KILL -P "$pid" 2> /dev/null || true
-    wait "$pid" 2> /dev/null || true
+    ended=0
+    wait "$pid" 2> /dev/null || ended=$?
+    [ "$ended" = 137 ] && killed=$((killed + 1))
 done
-whole "$work/random" "$kills random kills" || failed=1
+[ "$killed" -gt 0 ] || { echo "FAIL: every run was done before it was killed"; failed=1; }
+whole "$work/random" "$killed random kills" || failed=1
 rm -rf "$work/random"
 points="ingest.before_send ingest.before_offsets ingest.before_commit ingest.after_commit published.before_send
  published.before_offsets published.before_commit published.after_commit lake.before_stage lake.after_stage
@@ -54,8 +58,11 @@ for point in ${POINTS:-$points}; do
     mkdir "$out"
     for at in 1 2; do
         MILLSTREAM_FAIL_AT="$point:$at" run "$out" 2> /dev/null || true
+        grep -q "stopped at $point" "$out/run.err" && continue
+        # What is left after the first death may be too little for a second commit.
+        [ "$at" = 2 ] && echo "note: $point was not reached the second time"
+        [ "$at" = 1 ] && { echo "FAIL: $point was not reached"; failed=1; }
     done
-    if ! grep -q "stopped at $point" "$out/run.err"; then echo "note: $point was not reached the second time"; fi
     whole "$out" "$point" || failed=1
     rm -rf "$out"
 done

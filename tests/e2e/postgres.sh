@@ -63,6 +63,6 @@ run=''
 sql "copy (select store_id, window_start, invoices, revenue from revenue) to stdout with csv header" > "$work/revenue.csv"
 sqlite3 "$work/warehouse.db" "create table revenue (store_id text, window_start text, invoices integer, revenue text)" \
     ".mode csv" ".import --skip 1 $work/revenue.csv revenue"
-bash tests/e2e/store-invoices/reconcile.sh "$work/input" "$work" "$count_rows"
+MILLSTREAM="$millstream" bash tests/e2e/store-invoices/reconcile.sh "$work/input" "$work" "$count_rows"
 if grep -q sink_refused "$work/run.log" "$work/run.err"; then echo "FAIL: rows were refused"; exit 1; fi
 echo "postgres test passed"

@@ -50,7 +50,7 @@ for round in $(seq "$rounds"); do
         pause 0.05
     done
     pause "$(awk -v r="$RANDOM" 'BEGIN { print 0.2 + r / 32768 * 2 }')"
-    kill -0 "$a" 2> /dev/null || echo "note: it was done before it was killed"
+    kill -0 "$a" 2> /dev/null || fail "the worker was done before it was killed; take a larger N"
     kill -9 "$a" 2> /dev/null || true
     wait "$a" 2> /dev/null || true
     if [ "$round" -gt 1 ]; then
@@ -59,7 +59,7 @@ for round in $(seq "$rounds"); do
     fi
     wait "$b" || fail "the other worker failed"
     cp "$out/b.log" "$out/run.log"
-    bash tests/e2e/store-invoices/reconcile.sh "$work/input" "$out" "$count_rows" > "$out/reconcile.log" 2>&1 ||
+    MILLSTREAM="$millstream" bash tests/e2e/store-invoices/reconcile.sh "$work/input" "$out" "$count_rows" "$broker" > "$out/reconcile.log" 2>&1 ||
         { cat "$out/reconcile.log"; fail "round $round"; }
     what="one of two workers killed and gone"
     [ "$round" -gt 1 ] && what="one of two workers killed and back"

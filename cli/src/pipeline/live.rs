@@ -57,10 +57,7 @@ fn draw(name: &str, progress: &Progress, ended: &AtomicBool) {
         let stages = progress.stages();
         let records = stages.first().map_or(0, |(_, f)| f.taken);
         let rate = match last {
-            Some((at, before, rate)) if at.elapsed() < Duration::from_millis(900) => {
-                let _ = before;
-                rate
-            }
+            Some((at, _, rate)) if at.elapsed() < Duration::from_millis(900) => rate,
             Some((at, before, _)) => {
                 let rate = records.saturating_sub(before) as f64 / at.elapsed().as_secs_f64();
                 last = Some((Instant::now(), records, rate));

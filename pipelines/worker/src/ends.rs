@@ -174,7 +174,13 @@ impl Ends {
         let key = std::str::from_utf8(key).ok()?;
         let stage = key.strip_prefix("ended\0")?.split('\0').next()?;
         let wanted = self.stages.get(stage)?.parts;
-        let mark: Mark = serde_json::from_slice(value).ok()?;
+        let mark: Mark = match serde_json::from_slice(value) {
+            Ok(mark) => mark,
+            Err(error) => {
+                tracing::warn!(place = %self.place, stage, %error, "a mark of what is done cannot be read and is passed over");
+                return None;
+            }
+        };
         if mark.as_of < self.start {
             return None;
         }

@@ -1,7 +1,8 @@
 //! The pipeline's positions topic: where each split of a source has come to, what a source remembers, and the counts of
 //! each stage, all written in the transactions whose effects they tell. Compacted; the last record of a key counts.
 //!
-//! Keys: `position NUL source NUL split`, `state NUL source NUL split NUL entry`, `counts NUL stage NUL instance`.
+//! Keys: `position NUL source NUL split`, `state NUL source NUL split NUL entry`, `counts NUL stage NUL instance`,
+//! and the marks of `ends.rs`.
 //! A split's records are in the partition of its route, which is also the partition of the splits topic whose owner reads
 //! it. Never enters: what a position means.
 
@@ -29,9 +30,10 @@ pub struct Stored {
 }
 
 impl Stored {
-    fn take(&mut self, key: &[u8], value: Option<&[u8]>) {
+    fn take(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), WorkerError> {
         let Ok(key_text) = std::str::from_utf8(key) else {
-            return self.take_state(key, value);
+            self.take_state(key, value);
+            return Ok(());
         };
         let parts: Vec<&str> = key_text.split('\0').collect();
         match (parts.as_slice(), value) {
@@ -48,11 +50,17 @@ impl Stored {
                 }
             }
             (["counts", stage, instance], Some(value)) => {
-                let counts = serde_json::from_slice(value).unwrap_or_default();
+                let counts = serde_json::from_slice(value).map_err(|error| {
+                    WorkerError::Fatal(format!(
+                        "reading the counts of stage {stage} by worker {instance} in the positions topic: {error}; they \
+                         were not written by this program, and what a run reconciles would be wrong"
+                    ))
+                })?;
                 self.counts.insert(((*stage).to_owned(), (*instance).to_owned()), counts);
             }
             _ => self.take_state(key, value),
         }
+        Ok(())
     }
 
     /// A state entry's own key may be any bytes.
@@ -91,11 +99,7 @@ pub async fn load(
     let wanted: Vec<TopicPartition> =
         partitions.iter().map(|p| TopicPartition::new(Arc::clone(topic), *p as i32)).collect();
     let mut stored = Stored::default();
-    read_committed(cluster, &wanted, |_, key, value| {
-        stored.take(key.unwrap_or_default(), value);
-        Ok(())
-    })
-    .await?;
+    read_committed(cluster, &wanted, |_, key, value| stored.take(key.unwrap_or_default(), value)).await?;
     Ok(stored)
 }
 

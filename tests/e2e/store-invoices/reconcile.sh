@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# reconcile.sh INPUT_DIR WORK_DIR [COUNT_ROWS]: holds what a run of store-invoices left in WORK_DIR (lake/, warehouse.db,
-# run.log) against a recount of INPUT_DIR by other code (recount.py, sqlite3). Ends with 1 where they differ.
+# reconcile.sh INPUT_DIR WORK_DIR [COUNT_ROWS [BROKER]]: holds what a run of store-invoices left in WORK_DIR (lake/, warehouse.db,
+# run.log) against a recount of INPUT_DIR by other code (recount.py, sqlite3). The late rows are read from the dead letters,
+# at BROKER, or by MILLSTREAM (the program) from WORK_DIR/data. Ends with 1 where they differ.
 set -euo pipefail
-input="$1" work="$2" count_rows="${3:-}"
+input="$1" work="$2" count_rows="${3:-}" broker="${4:-}" millstream="${MILLSTREAM:-target/release/millstream}"
 here="$(cd "$(dirname "$0")" && pwd)"
 python3 "$here/../recount.py" "$input" --windows "$work/windows.csv" > "$work/recount.json"
 unique=$(jq .unique "$work/recount.json")
@@ -35,12 +36,39 @@ want = {(r["store_id"], int(r["window_start_ms"])): (int(r["invoices"]), cents(r
 have = {(s, ms(w)): (int(n), int(r)) for s, w, n, r in csv.reader(open(sys.argv[2]))}
 late = sum(n for n, _ in want.values()) - sum(n for n, _ in have.values())
 money = sum(r for _, r in want.values()) - sum(r for _, r in have.values())
-wrong = [k for k in have if k not in want or have[k][0] > want[k][0]]
+wrong = [
+    k for k in have
+    if k not in want or have[k][0] > want[k][0] or (have[k][0] == want[k][0] and have[k][1] != want[k][1])
+]
 differ = sum(1 for k in want if want[k] != have.get(k))
 print(f"windows: {len(want)} wanted, {len(have)} there, {differ} lack late rows, {len(wrong)} wrong; late {late} invoices, {money} hundredths")
 sys.exit(1 if wrong or late != int(sys.argv[3]) or (late == 0 and differ) else 0)
 PY
 then echo "FAIL: windows differ"; fail=1; fi
+own=''
+if [ -z "$broker" ]; then
+    "$millstream" broker --listen 127.0.0.1:0 --data "$work/data/broker" > "$work/reconcile.broker" 2> "$work/reconcile.err" &
+    own=$!
+    trap 'kill "$own" 2> /dev/null || true' EXIT
+    until grep -q '^ready ' "$work/reconcile.broker"; do
+        kill -0 "$own" 2> /dev/null || { cat "$work/reconcile.err"; echo "FAIL: the run's broker did not start"; exit 1; }
+        read -r -t 0.05 <> <(:) || true
+    done
+    broker=$(sed -n 's/^ready //p' "$work/reconcile.broker")
+fi
+# Each late row is one dead letter with its invoice: the table and they make up the whole revenue, to the hundredth.
+late_cents=$("$millstream" consume dead_letter --bootstrap "$broker" --from beginning --until-end \
+    --isolation read_committed --format json | python3 -c '
+import decimal, json, sys
+total = 0
+for line in sys.stdin:
+    record = json.loads(line)
+    if dict(record["headers"])["millstream.reason"] == "late":
+        total += int(json.loads(record["value"], parse_float=decimal.Decimal)["total"] * 100)
+print(total)')
+if [ -n "$own" ]; then kill "$own" && wait "$own" || { echo "FAIL: the broker did not stop"; fail=1; }; fi
+echo "revenue: table $table + late rows $late_cents = $((table + late_cents)) of $expected"
+if [ $((table + late_cents)) -ne "$expected" ]; then echo "FAIL: the revenue differs"; fail=1; fi
 if [ -n "$count_rows" ]; then
     lake=$("$count_rows" "$work/lake" store_id,invoice_id total)
     echo "lake: $lake"
