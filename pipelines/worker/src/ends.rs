@@ -9,6 +9,8 @@
 //! that was there before has a lower one. Workers repeat their marks until the stage is whole, so that one who comes later
 //! hears of it. No clock is asked.
 //!
+//! Levels of event time (`levels.rs`) travel with the marks by the same rule.
+//!
 //! Invariant WK-3: the ends are asked for after every writer's last commit, so that its markers lie below them.
 //! Never enters: when a part is done.
 
@@ -25,6 +27,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::error::WorkerError;
+use crate::levels::{Level, Levels};
 use crate::positions::COUNTS_PARTITION;
 use crate::restore;
 
@@ -57,6 +60,7 @@ struct Known {
     topics: BTreeMap<String, Vec<i64>>,
     /// What this worker has said, and when.
     said: BTreeMap<String, (BTreeSet<u32>, Instant)>,
+    levels: BTreeMap<String, Levels>,
 }
 
 /// The ends that are known.
@@ -72,8 +76,8 @@ pub struct Ends {
     known: Mutex<Known>,
 }
 
-fn key(stage: &str, instance: &str) -> String {
-    format!("ended\0{stage}\0{instance}")
+fn key(what: &str, stage: &str, instance: &str) -> String {
+    format!("{what}\0{stage}\0{instance}")
 }
 
 impl Ends {
@@ -110,15 +114,41 @@ impl Ends {
             return Ok(());
         }
         let as_of = end_of(&self.cluster, &self.place).await?;
-        let value = serde_json::to_vec(&Mark { as_of, parts: parts.clone() }).expect("a mark is plain data");
-        let mut record = ProducerRecord::new(
-            Arc::clone(&self.place.topic),
-            Some(key(stage, &self.instance).into()),
-            Some(value.into()),
-        );
+        self.say("ended", stage, &Mark { as_of, parts: parts.clone() }).await?;
+        self.known.lock().said.insert(stage.to_owned(), (parts.clone(), Instant::now()));
+        Ok(())
+    }
+
+    /// Says how far this worker has come in its parts of a stage, where it does not have all of them. Cheap where that
+    /// has been said just now.
+    pub async fn say_level(&self, stage: &str, level: i64, owned: &BTreeSet<u32>) -> Result<(), WorkerError> {
+        let all = self.stages.get(stage).map_or(0, |s| s.parts);
+        if owned.is_empty() || owned.len() as u32 >= all {
+            return Ok(());
+        }
+        if !self.known.lock().levels.entry(stage.to_owned()).or_default().is_due(level, owned) {
+            return Ok(());
+        }
+        let as_of = end_of(&self.cluster, &self.place).await?;
+        self.say("level", stage, &Level { as_of, level, parts: owned.clone() }).await?;
+        self.known.lock().levels.entry(stage.to_owned()).or_default().was_said(level, owned);
+        Ok(())
+    }
+
+    /// What the workers that own a stage's other parts have come to; nothing where there are none, or where they bring
+    /// nothing more.
+    pub fn level_of_others(&self, stage: &str, owned: &BTreeSet<u32>) -> Option<i64> {
+        let all = self.stages.get(stage).map_or(0, |s| s.parts);
+        self.known.lock().levels.entry(stage.to_owned()).or_default().of_others(owned, all)
+    }
+
+    async fn say(&self, what: &str, stage: &str, value: &impl Serialize) -> Result<(), WorkerError> {
+        let value = serde_json::to_vec(value).expect("a mark is plain data");
+        let key = key(what, stage, &self.instance);
+        let mut record =
+            ProducerRecord::new(Arc::clone(&self.place.topic), Some(key.into()), Some(value.into()));
         record.partition = Some(self.place.partition);
         self.producer.send(record).await?.wait().await?;
-        self.known.lock().said.insert(stage.to_owned(), (parts.clone(), Instant::now()));
         Ok(())
     }
 
@@ -171,16 +201,17 @@ impl Ends {
 
     /// Takes a mark; returns its stage where that has all parts now and had not before.
     fn take(&self, key: &[u8], value: &[u8]) -> Option<String> {
-        let key = std::str::from_utf8(key).ok()?;
-        let stage = key.strip_prefix("ended\0")?.split('\0').next()?;
+        let mut key = std::str::from_utf8(key).ok()?.split('\0');
+        let (what, stage) = (key.next()?, key.next()?);
         let wanted = self.stages.get(stage)?.parts;
-        let mark: Mark = match serde_json::from_slice(value) {
-            Ok(mark) => mark,
-            Err(error) => {
-                tracing::warn!(place = %self.place, stage, %error, "a mark of what is done cannot be read and is passed over");
-                return None;
+        if what == "level" {
+            let level: Level = self.parsed(stage, value)?;
+            if level.as_of >= self.start {
+                self.known.lock().levels.entry(stage.to_owned()).or_default().take(&level);
             }
-        };
+            return None;
+        }
+        let mark: Mark = if what == "ended" { self.parsed(stage, value)? } else { return None };
         if mark.as_of < self.start {
             return None;
         }
@@ -191,6 +222,16 @@ impl Ends {
         let parts = known.parts.entry(stage.to_owned()).or_default();
         parts.extend(mark.parts.into_iter().filter(|part| *part < wanted));
         (parts.len() as u32 == wanted).then(|| stage.to_owned())
+    }
+
+    fn parsed<T: serde::de::DeserializeOwned>(&self, stage: &str, value: &[u8]) -> Option<T> {
+        match serde_json::from_slice(value) {
+            Ok(mark) => Some(mark),
+            Err(error) => {
+                tracing::warn!(place = %self.place, stage, %error, "a mark cannot be read and is passed over");
+                None
+            }
+        }
     }
 
     async fn find_ends(&self, stage: &str) -> Result<(), WorkerError> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use millstream_client::{
-    CommitPolicy, Consumer, ConsumerConfig, OffsetAndMetadata, OffsetReset, Producer, RecordRef,
+    CommitPolicy, Consumer, ConsumerConfig, HeaderView, OffsetAndMetadata, OffsetReset, Producer, RecordRef,
 };
 use millstream_connect::rate::{RateGuard, Verdict};
 use millstream_connector::{Position, ReadLimit, ReadState, Rejected, Source, Split};
@@ -24,6 +24,7 @@ use crate::group_events::{GroupEvent, GroupEvents};
 use crate::ingest_check::{Checker, Unchecked};
 use crate::json_key;
 use crate::lanes::{self, Advance, Current, Item, Lane, ReadBatch, What};
+use crate::levels;
 use crate::outbox::{DeadLetters, Outbox};
 use crate::positions::{self, COUNTS_PARTITION};
 use crate::progress::thread_cpu_ms;
@@ -158,6 +159,7 @@ pub async fn run(stage: &mut IngestStage, context: &StageContext) -> Result<(), 
             ingest.commit(&consumer).await?;
             last_commit = Instant::now();
             committing = began.elapsed();
+            context.ends.say_level(&context.stage, ingest.emitted_level(), &ingest.owned).await?;
         }
         context.progress.update(&context.stage, |figures| {
             figures.waited += waited;
@@ -341,8 +343,11 @@ impl Ingest<'_> {
         items.sort_by_key(|item: &Item| item.clock);
         let now = self.context.clock.wall_ms();
         let mut outbox = Outbox::default();
+        let others =
+            self.context.ends.level_of_others(&self.context.stage, &self.owned).map(i64::to_be_bytes);
+        let others = others.as_ref().map(|at| HeaderView { key: levels::HEADER.as_bytes(), value: Some(at) });
         for item in &items {
-            self.emit(&mut outbox, item)?;
+            self.emit(&mut outbox, item, others.as_slice())?;
         }
         self.emit_columns(&mut outbox, now)?;
         // The last position of each split; what lies in between was emitted too.
@@ -447,7 +452,12 @@ impl Ingest<'_> {
     }
 
     /// Puts one record where it goes.
-    fn emit(&mut self, outbox: &mut Outbox, item: &Item) -> Result<(), WorkerError> {
+    fn emit(
+        &mut self,
+        outbox: &mut Outbox,
+        item: &Item,
+        headers: &[HeaderView<'_>],
+    ) -> Result<(), WorkerError> {
         let mut count = |name: &str| match self.counts.get_mut(name) {
             Some(count) => *count += 1,
             None => drop(self.counts.insert(name.to_owned(), 1)),
@@ -486,7 +496,7 @@ impl Ingest<'_> {
                         Some(key) => partition_for_key(key, *partitions as i32) as u32,
                         None => self.rounds % *partitions,
                     };
-                    let record = RecordRef { timestamp, key, value: Some(value), headers: &[] };
+                    let record = RecordRef { timestamp, key, value: Some(value), headers };
                     outbox.append(topic, partition, &record)?;
                 }
                 IngestOutput::Arrow { topic, decoder, .. } => {
@@ -544,6 +554,16 @@ impl Ingest<'_> {
                 return Ok(batch.next_position);
             }
         }
+    }
+
+    /// What will be emitted lies at or behind this event time.
+    fn emitted_level(&self) -> i64 {
+        let bounded = |at: usize| self.stage.sources[at].1.capabilities().bounded;
+        if (0..self.complete.len()).any(|at| bounded(at) && !self.complete[at]) {
+            return i64::MIN;
+        }
+        let held = self.lanes.iter().filter(|lane| lane.bounded).filter_map(Lane::first_held);
+        held.min().unwrap_or(i64::MAX).min(lanes::level(self.lanes.iter()))
     }
 
     /// Whether nothing will ever come any more for what this worker owns, and all of it is committed.

@@ -134,6 +134,11 @@ impl Lane {
         self.current.is_none() && self.waiting.is_empty()
     }
 
+    /// The clock of the first record that was read and not emitted.
+    pub fn first_held(&self) -> Option<i64> {
+        self.held.iter().find_map(|batch| batch.items.front()).map(|item| item.clock)
+    }
+
     /// Whether everything was read and emitted.
     pub fn is_done(&self) -> bool {
         self.is_read() && self.held.is_empty()

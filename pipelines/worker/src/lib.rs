@@ -27,6 +27,7 @@ mod ingest;
 mod ingest_check;
 mod json_key;
 mod lanes;
+mod levels;
 mod load;
 mod outbox;
 mod polled;

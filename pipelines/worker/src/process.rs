@@ -12,7 +12,7 @@ use arrow::compute::{concat_batches, take_record_batch};
 use millstream_client::consumer::ListenerFuture;
 use millstream_client::{
     CommitPolicy, Consumer, ConsumerConfig, ConsumerHandle, ConsumerRecords, Isolation, OffsetAndMetadata,
-    OffsetReset, Producer, RebalanceListener,
+    OffsetReset, Producer, RebalanceListener, RecordView,
 };
 use millstream_connect::dead_letter::{DeadLetter, Origin};
 use millstream_engine::batch_ipc;
@@ -25,6 +25,7 @@ use tokio::sync::Mutex;
 
 use crate::error::WorkerError;
 use crate::failpoint;
+use crate::levels;
 use crate::outbox::{DeadLetters, Outbox};
 use crate::polled::find;
 use crate::positions::{self, COUNTS_PARTITION};
@@ -207,6 +208,12 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
     Ok(())
 }
 
+/// How far the partition's other writers had come, where the record says so.
+fn level_of(record: &RecordView<'_>) -> Option<i64> {
+    let level = record.headers.find_last(levels::HEADER)?;
+    Some(i64::from_be_bytes(level.value?.try_into().ok()?))
+}
+
 impl Driver {
     fn now(&self) -> i64 {
         self.context.clock.monotonic_ms()
@@ -257,7 +264,13 @@ impl Driver {
                         source,
                     })?;
                     taken += 1;
-                    self.stage.push_record(group, record.offset, record.value.unwrap_or_default())?;
+                    let others_at = level_of(&record);
+                    self.stage.push_record(
+                        group,
+                        record.offset,
+                        record.value.unwrap_or_default(),
+                        others_at,
+                    )?;
                     if self.stage.is_full() {
                         self.stage.turn(now)?;
                         self.drain(Some(records))?;

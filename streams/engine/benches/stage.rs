@@ -167,7 +167,7 @@ fn from_json(
     let (mut since, mut changelog) = (0, 0);
     for fetch in fetches {
         for (group, value) in &fetch {
-            stage.push_record(KeyGroup(*group), 0, value).expect("an assigned partition");
+            stage.push_record(KeyGroup(*group), 0, value, None).expect("an assigned partition");
             if stage.is_full() {
                 stage.turn(0).expect("a turn");
             }

@@ -25,7 +25,7 @@ use arrow::array::{Array, AsArray, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take, take_record_batch};
 use arrow::datatypes::{Int64Type, Schema, SchemaRef, TimestampMillisecondType, UInt32Type};
 use millstream_model::watermark::CaughtUp;
-use millstream_model::{KeyGroup, LateThen, SourceWatermarks, Watermark};
+use millstream_model::{EventTime, KeyGroup, LateThen, SourceWatermarks, Watermark};
 use millstream_types::Millis;
 
 use crate::decode::BadRecord;
@@ -130,6 +130,8 @@ pub struct Stage {
     /// Of the rows waiting: key group and offset.
     groups: Vec<u32>,
     offsets: Vec<i64>,
+    /// How far a row may raise its partition's watermark at most.
+    bounds: Vec<i64>,
     waiting: Vec<RecordBatch>,
     /// Watermarks as of the last commit, raw.
     committed: Vec<i64>,
@@ -208,8 +210,15 @@ impl Stage {
         Ok(())
     }
 
-    /// Takes a record of JSON. A bad one is put among the rejected.
-    pub fn push_record(&mut self, group: KeyGroup, offset: i64, value: &[u8]) -> Result<(), StageError> {
+    /// Takes a record of JSON. A bad one is put among the rejected. `others_at` is the event time that the partition's
+    /// other writers had come to when it was written, where it has others: it raises the watermark no further than that.
+    pub fn push_record(
+        &mut self,
+        group: KeyGroup,
+        offset: i64,
+        value: &[u8],
+        others_at: Option<EventTime>,
+    ) -> Result<(), StageError> {
         if !self.clocks.has(group) {
             return Err(StageError::NotAssigned(group));
         }
@@ -217,6 +226,7 @@ impl Stage {
             Ok(()) => {
                 self.groups.push(group.0);
                 self.offsets.push(offset);
+                self.bounds.push(others_at.unwrap_or(EventTime::MAX));
             }
             Err(why) => self.out.rejected.push(RejectedRecord { group, offset, why }),
         }
@@ -252,6 +262,7 @@ impl Stage {
         }
         self.groups.extend(std::iter::repeat_n(group.0, batch.num_rows()));
         self.offsets.extend(std::iter::repeat_n(offset, batch.num_rows()));
+        self.bounds.extend(std::iter::repeat_n(EventTime::MAX, batch.num_rows()));
         self.waiting.push(batch.clone());
         Ok(())
     }
@@ -339,7 +350,8 @@ impl Stage {
             _ => concat_batches(&self.schema, &std::mem::take(&mut self.waiting))?,
         };
         let groups = std::mem::take(&mut self.groups);
-        let watermarks = self.observe(&groups, &batch, now);
+        let bounds = std::mem::take(&mut self.bounds);
+        let watermarks = self.observe((&groups, &bounds), &batch, now);
         let rows = groups.len() as u32;
         Ok(Some(Chunk {
             batch,
@@ -350,7 +362,7 @@ impl Stage {
     }
 
     /// The watermark before each row, raw; the partitions' clocks go on.
-    fn observe(&mut self, groups: &[u32], batch: &RecordBatch, now: Millis) -> Vec<i64> {
+    fn observe(&mut self, (groups, bounds): (&[u32], &[i64]), batch: &RecordBatch, now: Millis) -> Vec<i64> {
         let mut watermarks = Vec::with_capacity(groups.len());
         let times =
             self.time.map(|i| batch.column(i).as_primitive::<TimestampMillisecondType>().values().clone());
@@ -359,9 +371,10 @@ impl Stage {
             let clock = self.clocks.reading(KeyGroup(run[0]), now);
             match &times {
                 Some(times) => {
-                    for time in &times[row..row + run.len()] {
+                    let rows = row..row + run.len();
+                    for (time, bound) in times[rows.clone()].iter().zip(&bounds[rows]) {
                         watermarks.push(clock.watermark().to_raw());
-                        clock.observe(*time);
+                        clock.observe(*time.min(bound));
                     }
                 }
                 None => watermarks.extend(std::iter::repeat_n(clock.watermark().to_raw(), run.len())),

@@ -3,7 +3,9 @@
 //! the fastest partition pushes ahead of the slow ones, and drops their records as late when a topic is replayed.
 //!
 //! What raises a partition's watermark:
-//! - a record (`PartitionClock::observe`): to its time less the delay, if that is higher;
+//! - a record (`PartitionClock::observe`): to its time less the delay, if that is higher. Where the partition has other
+//!   writers, the record says how far those have come, and counts for no later time than that: two writers of a replay
+//!   that are hours apart then make no row late;
 //! - a control record of an upstream stage, or a restored state (`raise`);
 //! - idleness (`SourceWatermarks::tick`): a partition that has had records, is caught up with its end and has had
 //!   nothing new for the idle time follows the least of those that are not idle, so that its windows close. With

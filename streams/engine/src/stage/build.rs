@@ -104,6 +104,7 @@ impl Stage {
             operators,
             declared_tables: spec.tables.into_keys().collect(),
             groups: Vec::new(),
+            bounds: Vec::new(),
             offsets: Vec::new(),
             waiting: Vec::new(),
             committed: vec![Watermark::NONE.to_raw(); spec.key_groups as usize],

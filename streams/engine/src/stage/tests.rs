@@ -379,7 +379,7 @@ fn check(seed: u64) -> [usize; 5] {
                     let Some(value) = world.logs[group as usize].get(position) else { break };
                     worker
                         .stage
-                        .push_record(KeyGroup(group), position as i64, value)
+                        .push_record(KeyGroup(group), position as i64, value, None)
                         .expect("an assigned partition");
                     worker.position.insert(group, position + 1);
                     if worker.stage.is_full() {

@@ -1,5 +1,7 @@
 //! Single rules of a stage, each on its own: skewed replay, bounded state, a second run, refusals.
 
+use millstream_model::Watermark;
+
 use super::*;
 use crate::error::StageError;
 use crate::state::ChangelogRecord;
@@ -18,7 +20,7 @@ fn invoice(id: usize, store: u32, at: i64) -> Invoice {
 }
 
 fn push(stage: &mut Stage, group: u32, invoice: &Invoice) {
-    stage.push_record(KeyGroup(group), 0, &invoice.json()).expect("an assigned partition");
+    stage.push_record(KeyGroup(group), 0, &invoice.json(), None).expect("an assigned partition");
 }
 
 fn names(outputs: &Outputs) -> BTreeMap<&str, usize> {
@@ -27,6 +29,30 @@ fn names(outputs: &Outputs) -> BTreeMap<&str, usize> {
         *rows.entry(batch.output.as_ref()).or_insert(0) += batch.batch.num_rows();
     }
     rows
+}
+
+/// Two writers of one partition, of which one is an hour ahead: what it brings raises the watermark only as far as the
+/// other has come, so that nothing of the other is late, and windows close as it comes forward.
+#[test]
+fn a_writer_ahead_makes_no_row_of_another_late() {
+    const HOUR: i64 = 3_600_000;
+    let late = |bounds: bool| {
+        let mut stage = new_stage(1, QUERIES[0]);
+        for step in 0..120usize {
+            let at = step as i64 * 60_000;
+            let ahead = (invoice(step, 0, at + HOUR), at);
+            let behind = (invoice(1_000 + step, 0, at), at + HOUR);
+            for (row, others_at) in [ahead, behind] {
+                let others_at = bounds.then_some(others_at);
+                stage.push_record(KeyGroup(0), 0, &row.json(), others_at).expect("an assigned partition");
+            }
+            stage.turn(0).expect("a turn");
+        }
+        let counts: Vec<_> = stage.counts().iter().map(|(_, counts)| counts.late).collect();
+        (counts.iter().sum::<u64>(), stage.watermark(KeyGroup(0)))
+    };
+    assert_eq!(late(false).0, 120, "without bounds all rows of the second are late");
+    assert_eq!(late(true), (0, Watermark::at(119 * 60_000 - DELAY_MS)));
 }
 
 /// Kafka Streams has one stream time for a task and drops most of these; here each partition has its own watermark.
@@ -155,9 +181,12 @@ fn state_of_another_query_is_refused() {
 fn misuse_is_an_error_not_a_wrong_result() {
     let mut stage = Stage::build(spec(2, 1, QUERIES[0], 64)).expect("a stage");
     let value = invoice(1, 0, 1_000_000).json();
-    assert!(matches!(stage.push_record(KeyGroup(0), 0, &value), Err(StageError::NotAssigned(KeyGroup(0)))));
+    assert!(matches!(
+        stage.push_record(KeyGroup(0), 0, &value, None),
+        Err(StageError::NotAssigned(KeyGroup(0)))
+    ));
     stage.assign(KeyGroup(0), 0);
-    stage.push_record(KeyGroup(0), 0, &value).expect("an assigned partition");
+    stage.push_record(KeyGroup(0), 0, &value, None).expect("an assigned partition");
     assert!(matches!(stage.turn(0), Err(StageError::TableMissing { .. })));
     assert!(matches!(stage.load_table("shops", &stores()), Err(StageError::Unknown { .. })));
     let other = stores().project(&[1]).expect("a column");
