@@ -27,7 +27,8 @@ pub fn text(report: &Report) -> String {
         let _ = writeln!(text, "  rejected {reason:<15} {count:>10}");
     }
     let (mut repeated, mut conflicting) = (0, 0);
-    for (step, count) in of("repeated.") {
+    let dedupes = of("repeated.");
+    for (step, count) in &dedupes {
         repeated += count;
         let _ = writeln!(text, "  repeats dropped by {step:<6} {count:>9}");
     }
@@ -41,15 +42,18 @@ pub fn text(report: &Report) -> String {
     for (step, count) in of("late.") {
         let _ = writeln!(text, "late rows of {step:<11} {count:>12}");
     }
-    let unique = good.saturating_sub(repeated + conflicting);
-    if repeated + conflicting > 0 {
-        let right = read == unique + repeated + conflicting + rejected;
-        let _ = writeln!(
-            text,
-            "read {read} = unique {unique} + repeats {repeated} + rejected {} : {}",
-            rejected + conflicting,
-            if right { "holds" } else { "DOES NOT HOLD" }
-        );
+    // With one dedupe, every record that was read is a row of it, a repeat, or rejected. Its rows are counted where they
+    // are written; where they are not, what is left of the good ones.
+    if let ([(step, _)], true) = (dedupes.as_slice(), report.done) {
+        let written = all.get(format!("written.{step}").as_str()).copied();
+        let unique = written.unwrap_or(good.saturating_sub(repeated + conflicting));
+        // Rows that came too late to be judged.
+        let late = all.get(format!("late.{step}").as_str()).copied().unwrap_or(0);
+        let rejected = rejected + conflicting + late;
+        let right = read == unique + repeated + rejected;
+        let verdict = if right { "holds" } else { "DOES NOT HOLD" };
+        let _ =
+            writeln!(text, "read {read} = unique {unique} + repeats {repeated} + rejected {rejected} : {verdict}");
     }
     text.push_str("seconds of each stage: its own CPU, waiting for input, committing\n");
     for (id, figures) in &report.stages {

@@ -16,7 +16,7 @@ use millstream_client::{
 };
 use millstream_connect::dead_letter::{DeadLetter, Origin};
 use millstream_engine::batch_ipc;
-use millstream_engine::stage::{OutputBatch, Stage, StageSpec};
+use millstream_engine::stage::{OperatorKind, OutputBatch, Stage, StageSpec};
 use millstream_engine::state::{ChangelogEntry, RECORD_BYTES_MAX};
 use millstream_model::watermark::CaughtUp;
 use millstream_model::{KeyGroup, Watermark};
@@ -87,6 +87,8 @@ struct Driver {
     counts: BTreeMap<String, u64>,
     /// The engine's counts that are in `counts` already.
     counted: BTreeMap<String, u64>,
+    /// The operators that drop repeats.
+    deduped: BTreeSet<String>,
     bytes_since: usize,
     finished: BTreeSet<u32>,
     lost: Option<WorkerError>,
@@ -138,6 +140,8 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
     let producer = context.transactional_producer().await?;
     let stored = positions::load(&context.cluster, &setup.positions, &[COUNTS_PARTITION]).await?;
     let counts = stored.counts.get(&(context.stage.clone(), context.instance.clone())).cloned();
+    let operators = setup.spec.operators.iter();
+    let deduped = operators.filter(|operator| matches!(operator.kind, OperatorKind::Dedupe { .. }));
     let driver = Arc::new(Mutex::new(Driver {
         setup: Arc::clone(setup),
         context: context.clone(),
@@ -150,6 +154,7 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
         letters: Outbox::default(),
         counts: counts.unwrap_or_default(),
         counted: BTreeMap::new(),
+        deduped: deduped.map(|operator| operator.name.clone()).collect(),
         bytes_since: 0,
         finished: BTreeSet::new(),
         lost: None,
@@ -478,7 +483,9 @@ impl Driver {
             for (what, count) in named {
                 let key = format!("{what}.{name}");
                 let before = self.counted.insert(key.clone(), count).unwrap_or(0);
-                if count > before {
+                // Of a dedupe it is told, too, that it has dropped nothing.
+                let told = what == "repeated" && self.deduped.contains(name);
+                if count > before || told {
                     *self.counts.entry(key).or_default() += count - before;
                 }
             }
