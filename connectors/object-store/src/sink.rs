@@ -14,6 +14,7 @@ use millstream_connector::{
     async_trait,
 };
 use millstream_types::{Millis, Offset, TopicPartition};
+use tokio::task::JoinSet;
 
 use crate::config::ObjectStoreSinkConfig;
 use crate::encoder::Encoder;
@@ -117,15 +118,41 @@ impl ObjectStoreSink {
     /// Ends a file and makes it durable, out of sight.
     async fn seal(&mut self, partition: &TopicPartition, folder: &str) -> Result<(), SinkError> {
         let file = self.owned(partition).open.remove(folder).expect("the caller found it open");
-        let OpenFile { mut encoder, mut upload, .. } = file;
-        let rows = encoder.rows();
-        let mut bytes = encoder.take();
-        bytes.extend(encoder.finish().map_err(|error| encoding(&error))?);
-        self.store.append(&mut upload, bytes).await?;
-        self.store.seal(&mut upload).await?;
-        let place = FilePlace { path: upload.path, rows, bytes: upload.bytes, staged: upload.staged };
+        let place = sealed(Arc::clone(&self.store), file).await?;
         self.owned(partition).sealed.push(place);
         Ok(())
+    }
+
+    /// Ends every open file of these partitions, as many at a time as there are processors: what is left to encode is
+    /// most of a small file.
+    async fn seal_all(&mut self, partitions: &[&TopicPartition]) -> Result<(), SinkError> {
+        let mut waiting: Vec<(TopicPartition, OpenFile)> = Vec::new();
+        for partition in partitions {
+            let open = std::mem::take(&mut self.owned(partition).open);
+            waiting.extend(open.into_values().map(|file| ((*partition).clone(), file)));
+        }
+        let at_once = std::thread::available_parallelism().map_or(1, usize::from);
+        let mut running = JoinSet::new();
+        let mut failed = None;
+        loop {
+            while running.len() < at_once
+                && let Some((partition, file)) = waiting.pop()
+            {
+                let store = Arc::clone(&self.store);
+                running.spawn(async move { (partition, sealed(store, file).await) });
+            }
+            let Some(ended) = running.join_next().await else { break };
+            match ended.map_err(|error| SinkError::transient(format!("sealing a file: {error}"))) {
+                Ok((partition, Ok(place))) => self.owned(&partition).sealed.push(place),
+                Ok((_, Err(error))) | Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        for partition in partitions {
+            self.owned(partition).sealed.sort_by(|a, b| a.path.cmp(&b.path));
+        }
+        let Some(error) = failed else { return Ok(()) };
+        partitions.iter().for_each(|partition| self.owned(partition).broken = true);
+        Err(error)
     }
 
     /// Closes the file that was written to longest ago, of any partition, when one more would be too many.
@@ -212,13 +239,6 @@ impl ObjectStoreSink {
     }
 
     async fn commit_partition(&mut self, partition: &TopicPartition, next: Offset) -> Result<(), SinkError> {
-        let folders: Vec<String> = self.owned(partition).open.keys().cloned().collect();
-        for folder in folders {
-            if let Err(error) = self.seal(partition, &folder).await {
-                self.owned(partition).broken = true;
-                return Err(error);
-            }
-        }
         self.context.crash.reach("files_sealed")?;
         let instance = self.context.instance;
         let owned = self.owned(partition);
@@ -256,6 +276,21 @@ impl ObjectStoreSink {
             .insert(partition.clone(), Owned { expected: Some(next), commits, ..Owned::default() });
         Ok(())
     }
+}
+
+/// Encodes the rest of a file, away from the tasks that wait for input and output, and makes it durable.
+async fn sealed(store: Arc<dyn Store>, file: OpenFile) -> Result<FilePlace, SinkError> {
+    let OpenFile { mut encoder, mut upload, .. } = file;
+    let rows = encoder.rows();
+    let rest = tokio::task::spawn_blocking(move || {
+        let mut bytes = encoder.take();
+        bytes.extend(encoder.finish()?);
+        Ok(bytes)
+    });
+    let rest = rest.await.map_err(|error| SinkError::transient(format!("encoding Parquet: {error}")))?;
+    store.append(&mut upload, rest.map_err(|error| encoding(&error))?).await?;
+    store.seal(&mut upload).await?;
+    Ok(FilePlace { path: upload.path, rows, bytes: upload.bytes, staged: upload.staged })
 }
 
 fn encoding(error: &parquet::errors::ParquetError) -> SinkError {
@@ -350,6 +385,9 @@ impl Sink for ObjectStoreSink {
                 owned.last_offset.is_none_or(|last| last < *next),
                 "CN-1: a commit lies above what was staged"
             );
+        }
+        self.seal_all(&next.keys().collect::<Vec<_>>()).await?;
+        for (partition, next) in next {
             self.commit_partition(partition, *next).await?;
         }
         self.context.crash.reach("after_commit")?;

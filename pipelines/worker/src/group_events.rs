@@ -1,5 +1,6 @@
-//! What the group decided within a poll, for a stage that has nothing to do before it gives partitions up: what it had
-//! read and not committed is dropped and read again by the next owner. Never enters: commits.
+//! What the group decided within a poll, for a stage that has nothing to commit before it gives partitions up: what it had
+//! read and not committed is dropped and read again by the next owner. A commit that is under way is waited for.
+//! Never enters: commits.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,12 +21,21 @@ pub enum GroupEvent {
 
 /// Collects events.
 #[derive(Clone, Debug, Default)]
-pub struct GroupEvents(Arc<Mutex<Vec<GroupEvent>>>);
+pub struct GroupEvents {
+    events: Arc<Mutex<Vec<GroupEvent>>>,
+    /// Held while a commit is under way.
+    commit: Arc<tokio::sync::Mutex<()>>,
+}
 
 impl GroupEvents {
     /// What happened since the last call.
     pub fn take(&self) -> Vec<GroupEvent> {
-        std::mem::take(&mut *self.0.lock())
+        std::mem::take(&mut *self.events.lock())
+    }
+
+    /// While this lives, no partition is given up.
+    pub async fn hold(&self) -> tokio::sync::OwnedMutexGuard<()> {
+        Arc::clone(&self.commit).lock_owned().await
     }
 }
 
@@ -35,7 +45,7 @@ impl RebalanceListener for GroupEvents {
         _consumer: &'a ConsumerHandle,
         partitions: &'a BTreeSet<TopicPartition>,
     ) -> ListenerFuture<'a> {
-        self.0.lock().push(GroupEvent::Assigned(partitions.clone()));
+        self.events.lock().push(GroupEvent::Assigned(partitions.clone()));
         Box::pin(async {})
     }
 
@@ -44,8 +54,10 @@ impl RebalanceListener for GroupEvents {
         _consumer: &'a ConsumerHandle,
         partitions: &'a BTreeSet<TopicPartition>,
     ) -> ListenerFuture<'a> {
-        self.0.lock().push(GroupEvent::Gone(partitions.clone()));
-        Box::pin(async {})
+        Box::pin(async {
+            drop(self.hold().await);
+            self.events.lock().push(GroupEvent::Gone(partitions.clone()));
+        })
     }
 
     fn lost<'a>(
@@ -53,7 +65,7 @@ impl RebalanceListener for GroupEvents {
         _consumer: &'a ConsumerHandle,
         partitions: &'a BTreeSet<TopicPartition>,
     ) -> ListenerFuture<'a> {
-        self.0.lock().push(GroupEvent::Gone(partitions.clone()));
+        self.events.lock().push(GroupEvent::Gone(partitions.clone()));
         Box::pin(async {})
     }
 }

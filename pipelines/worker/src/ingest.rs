@@ -17,9 +17,9 @@ use millstream_engine::decode::json::JsonDecoder;
 use millstream_engine::state::RECORD_BYTES_MAX;
 use millstream_types::TopicPartition;
 use millstream_types::hash::partition_for_key;
+use tokio::task::JoinHandle;
 
 use crate::error::WorkerError;
-use crate::failpoint;
 use crate::group_events::{GroupEvent, GroupEvents};
 use crate::ingest_check::{Checker, Unchecked};
 use crate::json_key;
@@ -29,6 +29,7 @@ use crate::outbox::{DeadLetters, Outbox};
 use crate::positions::{self, COUNTS_PARTITION};
 use crate::progress::thread_cpu_ms;
 use crate::run::StageContext;
+use crate::transaction::Transaction;
 
 /// The fewest bytes of one read of one split. Small, since what lies ahead of other lanes is held in memory.
 const READ_BYTES: usize = 8 << 10;
@@ -90,10 +91,21 @@ struct SplitState {
     position: Option<Position>,
 }
 
+/// A commit that is under way.
+struct Flight {
+    task: JoinHandle<Result<(), WorkerError>>,
+    /// Where splits stand once it is done.
+    moved: BTreeMap<usize, Position>,
+    /// Behind which nothing is left then.
+    level: i64,
+}
+
 struct Ingest<'a> {
     stage: &'a mut IngestStage,
     context: &'a StageContext,
-    producer: Producer,
+    producer: Arc<Producer>,
+    group: GroupEvents,
+    flight: Option<Flight>,
     owned: BTreeSet<u32>,
     stored: positions::Stored,
     splits: Vec<SplitState>,
@@ -117,8 +129,8 @@ pub async fn run(stage: &mut IngestStage, context: &StageContext) -> Result<(), 
         ..context.member()
     };
     let mut consumer = Consumer::new(&context.cluster, config)?;
-    let events = GroupEvents::default();
-    consumer.set_listener(Box::new(events.clone()));
+    let group = GroupEvents::default();
+    consumer.set_listener(Box::new(group.clone()));
     consumer.subscribe([Arc::clone(&stage.splits)]).await?;
     let stored = positions::load(&context.cluster, &stage.positions, &[COUNTS_PARTITION]).await?;
     let counts = stored.counts.get(&(context.stage.clone(), context.instance.clone())).cloned();
@@ -126,7 +138,9 @@ pub async fn run(stage: &mut IngestStage, context: &StageContext) -> Result<(), 
     let mut ingest = Ingest {
         stage,
         context,
-        producer,
+        producer: Arc::new(producer),
+        group: group.clone(),
+        flight: None,
         owned: BTreeSet::new(),
         stored: positions::Stored::default(),
         splits: Vec::new(),
@@ -146,21 +160,34 @@ pub async fn run(stage: &mut IngestStage, context: &StageContext) -> Result<(), 
         let began = Instant::now();
         consumer.poll(wait).await?;
         let waited = began.elapsed();
-        ingest.follow(events.take()).await?;
+        let events = group.take();
+        if !events.is_empty() {
+            ingest.settle().await?;
+            ingest.follow(events).await?;
+        }
         if context.is_stopping() {
+            ingest.settle().await?;
             ingest.commit(&consumer).await?;
+            ingest.settle().await?;
             break;
         }
         let read = ingest.read_round().await?;
-        let due = last_commit.elapsed() >= context.commit_interval || ingest.read_since >= COMMIT_BYTES;
-        let mut committing = Duration::ZERO;
-        if due || !read {
-            let began = Instant::now();
+        let began = Instant::now();
+        if ingest.flight.as_ref().is_some_and(|flight| flight.task.is_finished()) {
+            ingest.settle().await?;
+        }
+        // Reading goes on while a commit is under way, until there is enough for the next.
+        let full = ingest.read_since >= COMMIT_BYTES || !read;
+        if full || (ingest.flight.is_none() && last_commit.elapsed() >= context.commit_interval) {
+            ingest.settle().await?;
             ingest.commit(&consumer).await?;
             last_commit = Instant::now();
-            committing = began.elapsed();
+        }
+        if !read {
+            ingest.settle().await?;
             context.ends.say_level(&context.stage, ingest.emitted_level(), &ingest.owned).await?;
         }
+        let committing = began.elapsed();
         context.progress.update(&context.stage, |figures| {
             figures.waited += waited;
             figures.committing += committing;
@@ -318,7 +345,7 @@ impl Ingest<'_> {
         Ok(!read.is_empty() || ended)
     }
 
-    /// Emits what may go, in one transaction.
+    /// Begins to commit what may go, in one transaction. No other is under way.
     async fn commit(&mut self, consumer: &Consumer) -> Result<(), WorkerError> {
         let level = lanes::level(self.lanes.iter());
         let (mut items, mut advances) = (Vec::new(), Vec::new());
@@ -403,27 +430,28 @@ impl Ingest<'_> {
             let partition = TopicPartition::new(Arc::clone(&self.stage.splits), *partition as i32);
             (partition, OffsetAndMetadata::new(0))
         });
-        let name = &self.context.stage;
-        let built = Instant::now();
-        self.producer.begin_transaction()?;
-        failpoint::reach(name, "before_send");
-        outbox.send(&self.producer).await?;
-        let sent = Instant::now();
-        failpoint::reach(name, "before_offsets");
-        self.producer.send_offsets_to_transaction(&offsets.collect(), &consumer.group_metadata()?).await?;
-        let positioned = Instant::now();
-        failpoint::reach(name, "before_commit");
-        self.producer.commit_transaction().await?;
-        tracing::debug!(
-            stage = %name,
-            items = items.len(),
-            build_ms = built.duration_since(began).as_millis(),
-            send_ms = sent.duration_since(built).as_millis(),
-            offsets_ms = positioned.duration_since(sent).as_millis(),
-            commit_ms = positioned.elapsed().as_millis(),
-            "committed"
-        );
-        failpoint::reach(name, "after_commit");
+        let transaction = Transaction {
+            stage: self.context.stage.clone(),
+            outbox,
+            offsets: offsets.collect(),
+            consumer: consumer.handle(),
+        };
+        tracing::debug!(stage = %self.context.stage, items = items.len(), build_ms = began.elapsed().as_millis(), "built");
+        let held = self.group.hold().await;
+        let producer = Arc::clone(&self.producer);
+        let task = tokio::spawn(async move {
+            let committed = transaction.commit(&producer).await;
+            drop(held);
+            committed
+        });
+        self.flight = Some(Flight { task, moved, level: self.emitted_level() });
+        Ok(())
+    }
+
+    /// Waits for the commit that is under way, and tells those who wait for it.
+    async fn settle(&mut self) -> Result<(), WorkerError> {
+        let Some(Flight { task, moved, level }) = self.flight.take() else { return Ok(()) };
+        task.await.map_err(|error| WorkerError::Fatal(format!("committing: {error}")))??;
         for lane in &mut self.lanes {
             let Some(current) = &mut lane.current else { continue };
             if let Some(position) = moved.get(&current.split) {
@@ -433,7 +461,8 @@ impl Ingest<'_> {
         for (split, position) in moved {
             self.splits[split].position = Some(position);
         }
-        self.context.progress.update(name, |figures| figures.commits += 1);
+        self.context.ends.say_level(&self.context.stage, level, &self.owned).await?;
+        self.context.progress.update(&self.context.stage, |figures| figures.commits += 1);
         self.show();
         Ok(())
     }
@@ -572,6 +601,7 @@ impl Ingest<'_> {
             && self.complete.iter().all(|c| *c)
             && self.stage.sources.iter().all(|(_, s)| s.capabilities().bounded)
             && self.lanes.iter().all(Lane::is_done)
+            && self.flight.is_none()
     }
 
     /// Waits until a source may have more.

@@ -39,6 +39,7 @@ mod run;
 mod schema;
 mod sink_stage;
 mod tables;
+mod transaction;
 pub mod validate;
 
 pub use error::WorkerError;

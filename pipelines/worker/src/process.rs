@@ -24,7 +24,6 @@ use millstream_types::TopicPartition;
 use tokio::sync::Mutex;
 
 use crate::error::WorkerError;
-use crate::failpoint;
 use crate::levels;
 use crate::outbox::{DeadLetters, Outbox};
 use crate::polled::find;
@@ -32,6 +31,7 @@ use crate::positions::{self, COUNTS_PARTITION};
 use crate::progress::thread_cpu_ms;
 use crate::restore;
 use crate::run::StageContext;
+use crate::transaction::Transaction;
 
 /// How long a poll waits for records.
 const POLL_WAIT: Duration = Duration::from_millis(50);
@@ -434,14 +434,8 @@ impl Driver {
         });
         let offsets: BTreeMap<TopicPartition, OffsetAndMetadata> = offsets.collect();
         let name = &self.context.stage;
-        self.producer.begin_transaction()?;
-        failpoint::reach(name, "before_send");
-        outbox.send(&self.producer).await?;
-        failpoint::reach(name, "before_offsets");
-        self.producer.send_offsets_to_transaction(&offsets, &consumer.group_metadata()?).await?;
-        failpoint::reach(name, "before_commit");
-        self.producer.commit_transaction().await?;
-        failpoint::reach(name, "after_commit");
+        let transaction = Transaction { stage: name.clone(), outbox, offsets, consumer: consumer.clone() };
+        transaction.commit(&self.producer).await?;
         self.moved.clear();
         self.bytes_since = 0;
         self.context.progress.update(name, |figures| {

@@ -47,6 +47,8 @@ pub enum Purpose {
     Main,
     /// Fetches of one consumer.
     Fetch(u64),
+    /// Fetches of one consumer that do not wait, beside one that does.
+    FetchNow(u64),
     /// Joining, syncing and heartbeats of one consumer.
     Member(u64),
     /// Positions and transactions.
@@ -165,7 +167,7 @@ impl Cluster {
 
     /// Closes a consumer's own connections.
     pub(crate) fn drop_consumer(&self, id: u64) {
-        let own = [Purpose::Fetch(id), Purpose::Member(id)];
+        let own = [Purpose::Fetch(id), Purpose::FetchNow(id), Purpose::Member(id)];
         self.state.lock().slots.retain(|(_, purpose), _| !own.contains(purpose));
     }
 

@@ -24,7 +24,7 @@ pub use producer::{Delivery, Header, Producer, ProducerRecord, RecordMetadata, T
 
 /// What `Producer::send_batch` takes: a batch that the application built.
 pub use millstream_batch::{
-    Append, BatchBuilder, BatchConfig, BatchError, HeaderView, RecordRef, RecordView,
+    Append, BatchBuilder, BatchConfig, BatchError, Codec, Compressor, HeaderView, RecordRef, RecordView,
 };
 /// How a cluster is reached other than by TCP: `Cluster::with_connector`.
 pub use millstream_net::{Connector, Stream};

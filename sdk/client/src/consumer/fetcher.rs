@@ -1,5 +1,7 @@
 //! Fetching ahead: one task that keeps a fetch under way at each broker that leads partitions of ours with room in their
-//! buffers, and looks positions up where they are not known. Owns what is visible under read_committed.
+//! buffers, and looks positions up where they are not known. While a fetch waits at a broker for records, another, that does
+//! not wait and has a connection of its own, serves partitions that may have some: those that were sought, assigned or
+//! resumed meanwhile, or had no room when it began. Owns what is visible under read_committed.
 //! Never enters: the group's state.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -24,12 +26,14 @@ use crate::config::{Isolation, OffsetReset, OutOfRange};
 use crate::error::{ClientError, Result};
 use crate::retry::Action;
 
+/// The fewest bytes that a fetch asks for in all: there is always room for something.
+const FETCH_BYTES_MIN: usize = 256 << 10;
 /// How long a partition rests after a failed fetch.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Runs until the consumer is closed. Fetches that are under way then are given up: a broker that stops waits for them.
 pub(crate) async fn run(core: Arc<Core>) {
-    let busy: Arc<Mutex<HashSet<NodeId>>> = Arc::default();
+    let busy: Arc<Mutex<HashSet<(NodeId, bool)>>> = Arc::default();
     let mut fetches = JoinSet::new();
     loop {
         while fetches.try_join_next().is_some() {}
@@ -42,7 +46,7 @@ pub(crate) async fn run(core: Arc<Core>) {
         let config = &core.config;
         let targets = {
             let positions = core.positions.lock();
-            positions.fetchable(now, config.prefetch_partition_bytes, config.prefetch_bytes)
+            positions.fetchable(now, config.prefetch_partition_bytes, config.prefetch_bytes, config.isolation)
         };
         let metadata = core.cluster.metadata();
         let mut by_node: BTreeMap<NodeId, Vec<(FetchTarget, i32)>> = BTreeMap::new();
@@ -54,7 +58,11 @@ pub(crate) async fn run(core: Arc<Core>) {
             }
         }
         for (node, mut targets) in by_node {
-            if !busy.lock().insert(node) {
+            let waits = !busy.lock().contains(&(node, true));
+            if !waits {
+                targets.retain(|(target, _)| !target.at_end);
+            }
+            if targets.is_empty() || !busy.lock().insert((node, waits)) {
                 continue;
             }
             {
@@ -62,13 +70,13 @@ pub(crate) async fn run(core: Arc<Core>) {
                 targets.retain(|(target, _)| positions.begin_fetch(target));
             }
             if targets.is_empty() {
-                busy.lock().remove(&node);
+                busy.lock().remove(&(node, waits));
                 continue;
             }
             let (core, busy) = (core.clone(), busy.clone());
             fetches.spawn(async move {
-                fetch(&core, node, &targets).await;
-                busy.lock().remove(&node);
+                fetch(&core, (node, waits), &targets).await;
+                busy.lock().remove(&(node, waits));
                 core.wake_fetcher.notify_one();
             });
         }
@@ -80,9 +88,9 @@ pub(crate) async fn run(core: Arc<Core>) {
     }
 }
 
-/// Fetches once from a broker.
-async fn fetch(core: &Arc<Core>, node: NodeId, targets: &[(FetchTarget, i32)]) {
-    match try_fetch(core, node, targets).await {
+/// Fetches once from a broker, and waits there for records or not.
+async fn fetch(core: &Arc<Core>, (node, waits): (NodeId, bool), targets: &[(FetchTarget, i32)]) {
+    match try_fetch(core, (node, waits), targets).await {
         Ok(()) => {}
         Err(error) => {
             tracing::debug!(%error, broker = %node, "fetching failed");
@@ -101,12 +109,18 @@ async fn fetch(core: &Arc<Core>, node: NodeId, targets: &[(FetchTarget, i32)]) {
     }
 }
 
-async fn try_fetch(core: &Arc<Core>, node: NodeId, targets: &[(FetchTarget, i32)]) -> Result<()> {
+async fn try_fetch(
+    core: &Arc<Core>,
+    (node, waits): (NodeId, bool),
+    targets: &[(FetchTarget, i32)],
+) -> Result<()> {
     let config = &core.config;
     let metadata = core.cluster.metadata();
-    let conn = core.cluster.conn(node, Purpose::Fetch(core.id)).await?;
+    let purpose = if waits { Purpose::Fetch(core.id) } else { Purpose::FetchNow(core.id) };
+    let conn = core.cluster.conn(node, purpose).await?;
     let with_ids = targets.iter().all(|(target, _)| !metadata.topic_id(&target.partition.topic).is_zero());
     let version = conn.version_up_to::<FetchRequest>(if with_ids { i16::MAX } else { 12 })?;
+    let room = core.positions.lock().room(config.prefetch_bytes).max(FETCH_BYTES_MIN);
     let mut topics: BTreeMap<&Arc<str>, Vec<FetchPartition>> = BTreeMap::new();
     for (target, leader_epoch) in targets {
         topics.entry(&target.partition.topic).or_default().push(FetchPartition {
@@ -118,9 +132,9 @@ async fn try_fetch(core: &Arc<Core>, node: NodeId, targets: &[(FetchTarget, i32)
         });
     }
     let request = FetchRequest {
-        max_wait_ms: config.fetch_wait.as_millis().min(i32::MAX as u128) as i32,
+        max_wait_ms: if waits { config.fetch_wait.as_millis().min(i32::MAX as u128) as i32 } else { 0 },
         min_bytes: config.fetch_min_bytes,
-        max_bytes: config.fetch_bytes_max,
+        max_bytes: config.fetch_bytes_max.min(i32::try_from(room).unwrap_or(i32::MAX)),
         isolation_level: config.isolation.code(),
         session_id: 0,
         session_epoch: -1,
@@ -192,16 +206,21 @@ fn take_in(core: &Arc<Core>, target: &FetchTarget, data: PartitionData, scratch:
     };
     let aborted = data.aborted_transactions.unwrap_or_default();
     match open_batches(core, target, &bytes, &aborted, scratch) {
-        Ok((batches, next_fetch)) => core.positions.lock().fetched(
-            target,
-            Fetched {
-                batches,
-                next_fetch,
-                high_watermark: data.high_watermark,
-                last_stable_offset: data.last_stable_offset,
-                log_start_offset: data.log_start_offset,
-            },
-        ),
+        Ok((batches, next_fetch)) => {
+            let became = batches.iter().map(|batch| batch.payload.len()).sum();
+            let mut positions = core.positions.lock();
+            positions.opened(bytes.len(), became);
+            positions.fetched(
+                target,
+                Fetched {
+                    batches,
+                    next_fetch,
+                    high_watermark: data.high_watermark,
+                    last_stable_offset: data.last_stable_offset,
+                    log_start_offset: data.log_start_offset,
+                },
+            )
+        }
         Err(source) => fail(core, target, ClientError::Batch { partition: target.partition.clone(), source }),
     }
 }
@@ -269,11 +288,7 @@ fn open_batches(
         let payload = match header.attributes.codec()? {
             _ if !visible => Bytes::new(),
             Codec::None => bytes.slice_ref(batch.payload()),
-            codec => {
-                let mut out = Vec::new();
-                scratch.decompress_into(codec, batch.payload(), &mut out)?;
-                Bytes::from(out)
-            }
+            codec => Bytes::copy_from_slice(scratch.decompress(codec, batch.payload())?),
         };
         if visible {
             // Checked here, once, so that an application that walks the records meets no surprise in the middle.

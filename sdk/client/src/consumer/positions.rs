@@ -10,7 +10,11 @@ use std::time::Instant;
 use millstream_types::TopicPartition;
 
 use super::records::{ConsumerRecords, FetchedBatch, PartitionRecords};
+use crate::config::Isolation;
 use crate::error::ClientError;
+
+/// What is taken for the expansion of compressed batches before any was seen.
+const EXPANSION_AT_FIRST: f64 = 4.0;
 
 /// How a partition gets its position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +41,9 @@ pub(crate) struct PartitionState {
     pub(crate) paused: bool,
     buffered: VecDeque<FetchedBatch>,
     buffered_bytes: usize,
+    /// When a fetch last brought something, in numbers of such fetches: a broker fills its answer in the order of the
+    /// request, so those that got nothing come first in the next.
+    served: u64,
     /// Rises with each change that makes earlier fetches worthless (CL-4).
     number: u64,
     pub(crate) in_fetch: bool,
@@ -56,6 +63,8 @@ pub(crate) struct FetchTarget {
     pub(crate) partition: TopicPartition,
     pub(crate) number: u64,
     pub(crate) offset: i64,
+    /// Nothing is known to be there: a fetch waits at the broker.
+    pub(crate) at_end: bool,
 }
 
 /// What a fetch brought for a partition.
@@ -73,6 +82,9 @@ pub(crate) struct Positions {
     pub(crate) partitions: BTreeMap<TopicPartition, PartitionState>,
     pub(crate) buffered_bytes: usize,
     next_number: u64,
+    next_served: u64,
+    /// Bytes that a byte of an answer becomes when it is opened, as the last answers had it; 0 before the first.
+    expansion: f64,
     /// What the next poll fails with.
     pub(crate) error: Option<ClientError>,
     /// The partition that the last poll ended with: the next one begins behind it.
@@ -91,6 +103,7 @@ impl Positions {
             paused: false,
             buffered: VecDeque::new(),
             buffered_bytes: 0,
+            served: 0,
             number: self.next_number,
             in_fetch: false,
             in_lookup: false,
@@ -157,9 +170,11 @@ impl Positions {
         now: Instant,
         partition_bytes: usize,
         all_bytes: usize,
+        isolation: Isolation,
     ) -> Vec<FetchTarget> {
         let full = self.buffered_bytes >= all_bytes;
-        self.partitions
+        let mut targets: Vec<(u64, FetchTarget)> = self
+            .partitions
             .iter()
             .filter(|(_, state)| {
                 state.position.is_some()
@@ -170,12 +185,32 @@ impl Positions {
                     // When all is full, those that have nothing still go on: none starves.
                     && (!full || state.buffered.is_empty())
             })
-            .map(|(partition, state)| FetchTarget {
-                partition: partition.clone(),
-                number: state.number,
-                offset: state.fetch_from,
+            .map(|(partition, state)| {
+                let end = match isolation {
+                    Isolation::ReadCommitted => state.last_stable_offset,
+                    Isolation::ReadUncommitted => state.high_watermark,
+                };
+                let at_end = end >= 0 && state.fetch_from >= end;
+                let (partition, number, offset) = (partition.clone(), state.number, state.fetch_from);
+                (state.served, FetchTarget { partition, number, offset, at_end })
             })
-            .collect()
+            .collect();
+        targets.sort_by_key(|(served, _)| *served);
+        targets.into_iter().map(|(_, target)| target).collect()
+    }
+
+    /// How many bytes an answer may have, so that about `all_bytes` are buffered when it is opened.
+    pub(crate) fn room(&self, all_bytes: usize) -> usize {
+        let expansion = if self.expansion > 0.0 { self.expansion } else { EXPANSION_AT_FIRST };
+        (all_bytes.saturating_sub(self.buffered_bytes) as f64 / expansion) as usize
+    }
+
+    /// Notes what an answer of so many bytes became.
+    pub(crate) fn opened(&mut self, bytes: usize, became: usize) {
+        if bytes >= 1024 {
+            let seen = (became as f64 / bytes as f64).max(1.0);
+            self.expansion = if self.expansion > 0.0 { self.expansion * 0.7 + seen * 0.3 } else { seen };
+        }
     }
 
     /// Notes that a fetch begins. False where the partition was sought or given up since the target was taken: a fetch that
@@ -203,6 +238,10 @@ impl Positions {
         state.last_stable_offset = fetched.last_stable_offset;
         state.log_start_offset = fetched.log_start_offset;
         let bytes: usize = fetched.batches.iter().map(|batch| batch.payload.len()).sum();
+        if !fetched.batches.is_empty() {
+            self.next_served += 1;
+            state.served = self.next_served;
+        }
         state.buffered_bytes += bytes;
         self.buffered_bytes += bytes;
         state.buffered.extend(fetched.batches);
@@ -281,13 +320,13 @@ mod tests {
         positions.add(partition.clone(), Start::Earliest);
         positions.seek(&partition, 5, -1);
         let now = Instant::now();
-        let target = positions.fetchable(now, 1 << 20, 1 << 20).remove(0);
+        let target = positions.fetchable(now, 1 << 20, 1 << 20, Isolation::ReadUncommitted).remove(0);
         positions.seek(&partition, 7, -1);
         assert!(!positions.begin_fetch(&target));
         // Were it noted as begun, nothing would ever note its end, and the partition would not be fetched again.
-        let again = positions.fetchable(now, 1 << 20, 1 << 20).remove(0);
+        let again = positions.fetchable(now, 1 << 20, 1 << 20, Isolation::ReadUncommitted).remove(0);
         assert_eq!(again.offset, 7);
         assert!(positions.begin_fetch(&again));
-        assert!(positions.fetchable(now, 1 << 20, 1 << 20).is_empty());
+        assert!(positions.fetchable(now, 1 << 20, 1 << 20, Isolation::ReadUncommitted).is_empty());
     }
 }

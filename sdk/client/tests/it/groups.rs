@@ -198,6 +198,36 @@ fn a_group_goes_on_where_it_stopped_and_manual_commits_count() {
     });
 }
 
+/// The consumer that waits for one partition is not kept from the records of another: what was sought, resumed or
+/// assigned meanwhile is fetched at once, however long the wait.
+#[test]
+fn a_fetch_that_waits_holds_no_other_partition_up() {
+    against_cluster("a_fetch_that_waits_holds_no_other_partition_up", |cluster| async move {
+        let (empty, full) = (topic(&cluster, 1).await, topic(&cluster, 1).await);
+        fill(&cluster, &full, 0..10).await;
+        let long = ConsumerConfig {
+            fetch_wait: Duration::from_secs(20),
+            offset_reset: OffsetReset::Earliest,
+            ..ConsumerConfig::default()
+        };
+        let (empty, full) = (TopicPartition::new(empty, 0), TopicPartition::new(full, 0));
+        let mut consumer = Consumer::new(&cluster, long).unwrap();
+        consumer.assign(vec![empty.clone(), full.clone()]).await.unwrap();
+        let start = Instant::now();
+        for again in 0..3 {
+            let mut read = 0;
+            while read < 10 {
+                assert!(start.elapsed() < Duration::from_secs(15), "{read} records in round {again}");
+                read += consumer.poll(Duration::from_millis(200)).await.unwrap().count();
+            }
+            // Both are at their ends, and a fetch waits for either.
+            assert_eq!(consumer.poll(Duration::from_millis(200)).await.unwrap().count(), 0);
+            consumer.seek(&full, 0).unwrap();
+        }
+        consumer.close().await.unwrap();
+    });
+}
+
 #[test]
 fn latest_loses_nothing_of_partitions_that_are_added() {
     against_cluster("latest_loses_nothing_of_partitions_that_are_added", |cluster| async move {
