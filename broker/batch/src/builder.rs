@@ -14,6 +14,9 @@ use crate::header::{
 use crate::record::{Deltas, HeaderSource, HeaderView, RecordView, body_len, put_record};
 use crate::varint::varint_len;
 
+/// Bytes that an empty batch has room for.
+const CAPACITY_AT_FIRST: usize = 16 << 10;
+
 /// A record to append.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RecordRef<'a> {
@@ -105,7 +108,8 @@ pub struct BatchBuilder {
 impl BatchBuilder {
     /// An empty batch.
     pub fn new(config: BatchConfig) -> BatchBuilder {
-        let mut buffer = Vec::with_capacity(HEADER_BYTES + config.batch_bytes_max.min(1 << 20));
+        // Many batches may be open at a time, most of which stay small.
+        let mut buffer = Vec::with_capacity(HEADER_BYTES + config.batch_bytes_max.min(CAPACITY_AT_FIRST));
         buffer.resize(HEADER_BYTES, 0);
         let base_timestamp = config.delete_horizon_ms;
         BatchBuilder {
@@ -236,8 +240,9 @@ impl BatchBuilder {
                 let mut out = Vec::with_capacity(HEADER_BYTES + (buffer.len() / 2).max(64));
                 out.resize(HEADER_BYTES, 0);
                 compressor.compress(codec, config.level, &buffer[HEADER_BYTES..], &mut out)?;
-                buffer = Vec::new();
                 drop(buffer);
+                // What is built may wait long for its sending.
+                out.shrink_to_fit();
                 out
             }
         };

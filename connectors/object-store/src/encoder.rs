@@ -14,6 +14,10 @@ use crate::config::{Compression, FormatConfig};
 /// each open file, and a column of ids reaches it without having saved a byte.
 const DICTIONARY_BYTES_MAX: usize = 128 << 10;
 
+/// A column's page is compressed at this size. Until then it is kept plain, for each column of each open file: with the default
+/// of 1 MiB the pages of 16 files of 17 columns took 250 MB.
+const PAGE_BYTES: usize = 128 << 10;
+
 /// A file being encoded.
 pub struct Encoder {
     writer: ArrowWriter<Vec<u8>>,
@@ -32,6 +36,7 @@ impl Encoder {
         let properties = WriterProperties::builder()
             .set_compression(compression)
             .set_dictionary_page_size_limit(DICTIONARY_BYTES_MAX)
+            .set_data_page_size_limit(PAGE_BYTES)
             .set_max_row_group_row_count(Some(format.row_group_rows as usize))
             .set_created_by("millstream".to_owned())
             .build();

@@ -36,7 +36,7 @@ const READ_BYTES: usize = 8 << 10;
 /// Bytes that go through the function together, about.
 const ROUND_BYTES: usize = 1 << 20;
 /// A commit comes early when this much was read since the last one.
-const COMMIT_BYTES: u64 = 48 << 20;
+const COMMIT_BYTES: u64 = 24 << 20;
 /// How long to wait where nothing can be read.
 const IDLE_WAIT: Duration = Duration::from_millis(20);
 

@@ -36,7 +36,7 @@ use crate::transaction::Transaction;
 /// How long a poll waits for records.
 const POLL_WAIT: Duration = Duration::from_millis(50);
 /// A commit comes early when this much was read since the last one.
-const COMMIT_BYTES: usize = 64 << 20;
+const COMMIT_BYTES: usize = 32 << 20;
 
 /// Where an operator's rows go.
 #[derive(Clone, Debug)]
@@ -164,7 +164,7 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
         commit: CommitPolicy::Manual,
         offset_reset: OffsetReset::Earliest,
         isolation: Isolation::ReadCommitted,
-        prefetch_bytes: 32 << 20,
+        prefetch_bytes: 16 << 20,
         poll_bytes_max: 8 << 20,
         ..context.member()
     };

@@ -62,7 +62,7 @@ pub async fn run(stage: &mut SinkStage, context: &StageContext) -> Result<(), Wo
         commit: CommitPolicy::Manual,
         offset_reset: OffsetReset::Earliest,
         isolation: Isolation::ReadCommitted,
-        prefetch_bytes: 24 << 20,
+        prefetch_bytes: 12 << 20,
         poll_bytes_max: 4 << 20,
         ..context.member()
     };
