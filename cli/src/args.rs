@@ -163,6 +163,9 @@ pub struct Run {
     /// A setting of the embedded broker, by Kafka's names; may be given many times
     #[arg(long, value_name = "KEY=VALUE")]
     pub broker_set: Vec<String>,
+    /// Serve the figures of stages and of the embedded broker at http://HOST:PORT/metrics, as Prometheus reads them
+    #[arg(long, value_name = "HOST:PORT")]
+    pub metrics: Option<String>,
     /// This worker's name: kept over restarts, its own among the pipeline's workers
     #[arg(long, default_value = "0")]
     pub instance: String,

@@ -5,6 +5,7 @@ pub mod args;
 pub mod cmd;
 pub mod exit;
 pub mod generate;
+mod metrics;
 pub mod pipeline;
 pub mod render;
 

@@ -19,6 +19,7 @@ use millstream_worker::{Opened, Options, WorkerError};
 
 use crate::args::{Plan, Run, Validate, ValidateFormat};
 use crate::exit::{Exit, Failure};
+use crate::metrics::{self, Figures};
 
 fn usage(text: String) -> Failure {
     Failure { exit: Exit::Usage, text }
@@ -108,6 +109,10 @@ pub fn run(options: &Run) -> Result<(), Failure> {
     let Some((pipeline, job)) = &opened.parts else { return Err(usage("there is no pipeline".to_owned())) };
     let data = options.data.clone().unwrap_or_else(|| opened.root.join(".millstream"));
     runtime.block_on(async {
+        let figures = Figures::default();
+        if let Some(at) = &options.metrics {
+            println!("metrics {}", metrics::serve(at, figures.clone()).await.map_err(failed)?);
+        }
         let broker = match &pipeline.broker {
             Broker::Embedded => {
                 embedded::Broker::start(options.listen.clone(), data.clone(), &options.broker_set).await
@@ -118,6 +123,9 @@ pub fn run(options: &Run) -> Result<(), Failure> {
             }
         };
         let broker = broker.map_err(failed)?;
+        if let Some(broker) = broker.inside() {
+            figures.broker_is(broker);
+        }
         if let Some(address) = broker.address() {
             println!("ready {address}");
         }
@@ -137,11 +145,18 @@ pub fn run(options: &Run) -> Result<(), Failure> {
         };
         let live = live::Live::new(&pipeline.name.value);
         let shown = live.clone();
-        let ended =
-            millstream_worker::run((pipeline, job), &opened.root, broker.cluster(), worker, move |figures| {
-                shown.begin(figures);
-            })
-            .await;
+        let name = pipeline.name.value.clone();
+        let ended = millstream_worker::run(
+            (pipeline, job),
+            &opened.root,
+            broker.cluster(),
+            worker,
+            move |progress| {
+                figures.pipeline_is(&name, &progress);
+                shown.begin(progress);
+            },
+        )
+        .await;
         live.end();
         let result = match ended {
             Ok(report) => {

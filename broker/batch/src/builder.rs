@@ -233,7 +233,7 @@ impl BatchBuilder {
 
     /// [`BatchBuilder::build`] with a compressor that is kept from batch to batch.
     pub fn build_with(self, compressor: &mut Compressor) -> Result<Bytes, BatchError> {
-        let BatchBuilder { config, mut buffer, record_count, last_offset_delta, .. } = self;
+        let BatchBuilder { config, buffer, record_count, last_offset_delta, .. } = self;
         let mut batch = match config.codec {
             Codec::None => buffer,
             codec => {

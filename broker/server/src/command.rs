@@ -3,7 +3,9 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use crate::broker::Broker;
 use crate::config::Config;
 use crate::node::{Node, NodeOptions};
 
@@ -13,6 +15,16 @@ const USAGE: u8 = 2;
 /// Runs a broker until SIGTERM or SIGINT; the exit code is 0 after a clean stop, 1 where it could not start, 2 where a
 /// setting is not taken.
 pub fn run(listen: &str, data: PathBuf, settings: &[String]) -> ExitCode {
+    run_with(listen, data, settings, async |_| Ok(()))
+}
+
+/// [`run`], with something to do once the broker serves and before that is told; a text of its own where it cannot.
+pub fn run_with(
+    listen: &str,
+    data: PathBuf,
+    settings: &[String],
+    begun: impl AsyncFnOnce(&Arc<Broker>) -> Result<(), String>,
+) -> ExitCode {
     let config = match Config::from_pairs(settings) {
         Ok(config) => config,
         Err(faults) => {
@@ -43,6 +55,11 @@ pub fn run(listen: &str, data: PathBuf, settings: &[String]) -> ExitCode {
                 return ExitCode::FAILURE;
             }
         };
+        if let Err(error) = begun(node.broker()).await {
+            eprintln!("{error}");
+            node.stop().await;
+            return ExitCode::FAILURE;
+        }
         println!("ready {}", node.address().unwrap_or_default());
         stop_asked().await;
         node.stop().await;

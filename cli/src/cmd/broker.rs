@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::metrics::Figures;
+
 /// Options of `broker`.
 #[derive(Debug, clap::Args)]
 #[command(
@@ -18,10 +20,20 @@ pub struct Broker {
     /// A setting by Kafka's name; may be given many times
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    /// Serve the broker's counters at http://HOST:PORT/metrics, as Prometheus reads them; port 0 takes a free one
+    #[arg(long, value_name = "HOST:PORT")]
+    pub metrics: Option<String>,
 }
 
 /// Runs a broker until it is told to stop.
 pub fn command(options: Broker) -> ExitCode {
     super::log_from("info");
-    millstream_server::command::run(&options.listen, options.data, &options.set)
+    let Broker { listen, data, set, metrics } = options;
+    millstream_server::command::run_with(&listen, data, &set, async |broker| {
+        let Some(at) = metrics else { return Ok(()) };
+        let figures = Figures::default();
+        figures.broker_is(broker);
+        println!("metrics {}", crate::metrics::serve(&at, figures).await?);
+        Ok(())
+    })
 }

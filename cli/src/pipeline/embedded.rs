@@ -55,6 +55,11 @@ impl Broker {
         self.node.as_ref()?.address().map(str::to_owned)
     }
 
+    /// Itself, where it is in this process.
+    pub fn inside(&self) -> Option<&Arc<millstream_server::Broker>> {
+        self.node.as_deref().map(Node::broker)
+    }
+
     /// The way to it.
     pub fn cluster(&self) -> &Arc<Cluster> {
         &self.cluster

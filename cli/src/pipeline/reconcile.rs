@@ -52,8 +52,10 @@ pub fn text(report: &Report) -> String {
         let rejected = rejected + conflicting + late;
         let right = read == unique + repeated + rejected;
         let verdict = if right { "holds" } else { "DOES NOT HOLD" };
-        let _ =
-            writeln!(text, "read {read} = unique {unique} + repeats {repeated} + rejected {rejected} : {verdict}");
+        let _ = writeln!(
+            text,
+            "read {read} = unique {unique} + repeats {repeated} + rejected {rejected} : {verdict}"
+        );
     }
     text.push_str("seconds of each stage: its own CPU, waiting for input, committing\n");
     for (id, figures) in &report.stages {

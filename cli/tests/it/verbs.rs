@@ -313,6 +313,43 @@ fn a_broker_stops_at_sigterm_and_keeps_what_it_has() {
 }
 
 #[test]
+fn a_broker_tells_its_counters() {
+    use std::net::TcpStream;
+    let data = tempfile::tempdir().expect("a folder");
+    let mut process = Command::new(BINARY)
+        .args(["broker", "--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--data"])
+        .arg(data.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let mut lines = BufReader::new(process.stdout.take().expect("it is piped")).lines();
+    let mut line = || lines.next().expect("it prints a line").expect("of text");
+    let metrics = line().strip_prefix("metrics ").expect("where its counters are").to_owned();
+    let address = line().strip_prefix("ready ").expect("where it listens").to_owned();
+    let broker = Broker { process, address, _data: data };
+    broker.ok("topic create t");
+    broker.ok_with("produce t", b"one\ntwo\n");
+    let get = |path: &str| {
+        let mut stream = TcpStream::connect(&metrics).expect("it listens");
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            .expect("it takes a request");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("it answers");
+        text
+    };
+    says(
+        &get("/metrics"),
+        &[
+            "200 OK",
+            "text/plain; version=0.0.4",
+            "# TYPE kafka_server_brokertopicmetrics_messagesin_total counter",
+            "kafka_server_brokertopicmetrics_messagesin_total 2\n",
+        ],
+    );
+    says(&get("/"), &["404 Not Found"]);
+}
+
+#[test]
 fn every_verb_has_help_with_an_example() {
     let verbs = "new, run, dev, validate, plan, explain, test, broker, topic create, topic list, topic describe, topic alter, topic delete, topic add-partitions, \
                  group list, group describe, group reset, group delete, produce, consume, completion";

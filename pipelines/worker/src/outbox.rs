@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use millstream_client::{Append, BatchBuilder, BatchConfig, Codec, Compressor, Delivery, HeaderView, Producer, RecordRef};
+use millstream_client::{
+    Append, BatchBuilder, BatchConfig, Codec, Compressor, Delivery, HeaderView, Producer, RecordRef,
+};
 use millstream_connect::dead_letter::DeadLetter;
 use millstream_types::TopicPartition;
 

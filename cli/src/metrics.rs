@@ -1,0 +1,155 @@
+//! `--metrics HOST:PORT`: what a process counts, at `/metrics`, in the text format that Prometheus reads. Never enters:
+//! counting (`millstream_server::metrics`, `millstream_worker::progress`).
+
+use std::fmt::Write as _;
+use std::sync::{Arc, Weak};
+
+use axum::Router;
+use axum::http::header::CONTENT_TYPE;
+use axum::routing::get;
+use millstream_server::Broker;
+use millstream_worker::progress::{Progress, StageFigures};
+use parking_lot::Mutex;
+
+const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// What is counted in this process. Nothing is kept alive by it.
+#[derive(Clone, Default)]
+pub struct Figures {
+    broker: Arc<Mutex<Weak<Broker>>>,
+    pipeline: Arc<Mutex<(String, Weak<Progress>)>>,
+}
+
+impl Figures {
+    /// Shows a broker's.
+    pub fn broker_is(&self, broker: &Arc<Broker>) {
+        *self.broker.lock() = Arc::downgrade(broker);
+    }
+
+    /// Shows a pipeline's.
+    pub fn pipeline_is(&self, name: &str, progress: &Arc<Progress>) {
+        *self.pipeline.lock() = (name.to_owned(), Arc::downgrade(progress));
+    }
+
+    /// All of them as they are now.
+    fn text(&self) -> String {
+        let mut text = String::new();
+        if let Some(broker) = self.broker.lock().upgrade() {
+            for (name, meaning, value) in broker.metrics.all() {
+                head(&mut text, name, meaning);
+                let _ = writeln!(text, "{name} {value}");
+            }
+        }
+        let pipeline = self.pipeline.lock();
+        if let Some(progress) = pipeline.1.upgrade() {
+            stages(&mut text, &pipeline.0, &progress);
+        }
+        text
+    }
+}
+
+fn head(text: &mut String, name: &str, meaning: &str) {
+    let kind = if name.ends_with("_total") { "counter" } else { "gauge" };
+    let _ = writeln!(text, "# HELP {name} {meaning}\n# TYPE {name} {kind}");
+}
+
+/// A figure of a stage: its name, its meaning, and how it is read.
+type Figure = (&'static str, &'static str, fn(&StageFigures) -> Option<f64>);
+
+const FIGURES: &[Figure] = &[
+    ("millstream_stage_records_total", "Records or rows taken in and committed, over all runs.", |f| {
+        Some(f.taken as f64)
+    }),
+    ("millstream_stage_commits_total", "Commits of this run.", |f| Some(f.commits as f64)),
+    ("millstream_stage_lag_records", "Records that wait in the stage's input.", |f| f.lag.map(|n| n as f64)),
+    ("millstream_stage_watermark_seconds", "The least watermark, in seconds since 1970.", |f| {
+        f.watermark.map(|ms| ms as f64 / 1e3)
+    }),
+    ("millstream_stage_cpu_seconds_total", "CPU of the stage's own thread.", |f| Some(f.cpu_ms as f64 / 1e3)),
+    ("millstream_stage_waiting_seconds_total", "Time spent waiting for input.", |f| {
+        Some(f.waited.as_secs_f64())
+    }),
+    ("millstream_stage_committing_seconds_total", "Time spent committing.", |f| {
+        Some(f.committing.as_secs_f64())
+    }),
+    ("millstream_stage_done", "1 where the stage has done everything there is to do.", |f| {
+        Some(f64::from(u8::from(f.done)))
+    }),
+];
+
+fn stages(text: &mut String, pipeline: &str, progress: &Progress) {
+    let stages = progress.stages();
+    // Names are of letters, digits, - and _; reasons come from functions.
+    let quoted = |value: &str| value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+    for (name, meaning, read) in FIGURES {
+        head(text, name, meaning);
+        for (stage, figures) in &stages {
+            if let Some(value) = read(figures) {
+                let _ = writeln!(text, "{name}{{pipeline=\"{pipeline}\",stage=\"{stage}\"}} {value}");
+            }
+        }
+    }
+    let name = "millstream_stage_counts_total";
+    head(
+        text,
+        name,
+        "What became of records and rows, over all runs: rejected by reason, repeated, late, written.",
+    );
+    for (stage, figures) in &stages {
+        for (what, count) in &figures.counts {
+            let what = quoted(what);
+            let _ =
+                writeln!(text, "{name}{{pipeline=\"{pipeline}\",stage=\"{stage}\",what=\"{what}\"}} {count}");
+        }
+    }
+    let (read, total) = progress.bytes();
+    for (name, meaning, bytes) in [
+        ("millstream_input_bytes", "Bytes that were read of bounded input.", read),
+        ("millstream_input_bytes_known", "Bytes of bounded input, as far as they are known.", total),
+    ] {
+        head(text, name, meaning);
+        let _ = writeln!(text, "{name}{{pipeline=\"{pipeline}\"}} {bytes}");
+    }
+}
+
+/// Serves them until the process ends; the address that it serves at.
+pub async fn serve(at: &str, figures: Figures) -> Result<std::net::SocketAddr, String> {
+    let failed =
+        |error: std::io::Error| format!("serving metrics at {at}: {error}; --metrics takes HOST:PORT");
+    let listener = tokio::net::TcpListener::bind(at).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let shown = move || async move { ([(CONTENT_TYPE, TEXT_FORMAT)], figures.text()) };
+    let routes = Router::new().route("/metrics", get(shown));
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, routes).await {
+            tracing::warn!(%address, %error, "metrics are not served any more");
+        }
+    });
+    Ok(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stages_are_told_by_name_and_reasons_are_quoted() {
+        let progress = Progress::new(["ingest".to_owned()]);
+        progress.update("ingest", |figures| {
+            figures.taken = 7;
+            figures.counts.insert("rejected.a \"b\"".to_owned(), 2);
+        });
+        let figures = Figures::default();
+        assert_eq!(figures.text(), "");
+        figures.pipeline_is("orders", &progress);
+        let text = figures.text();
+        for line in [
+            "# TYPE millstream_stage_records_total counter",
+            "millstream_stage_records_total{pipeline=\"orders\",stage=\"ingest\"} 7",
+            "millstream_stage_counts_total{pipeline=\"orders\",stage=\"ingest\",what=\"rejected.a \\\"b\\\"\"} 2",
+            "# TYPE millstream_stage_done gauge",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
+    }
+}
