@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -36,6 +37,9 @@ const STOP_TIME: Duration = Duration::from_millis(500);
 const TURN_BYTES: usize = 512 * 1024;
 /// Bytes of answers that are gathered before they are written.
 const WRITE_BYTES: usize = 256 * 1024;
+
+/// Answers that wait for requests which stand in the socket already: those are begun first, and all leave together.
+const GATHERED_MAX: usize = 8;
 
 /// An answer to come, as segments to write; none for a request that is not answered (acks=0).
 pub type Answering = Pin<Box<dyn Future<Output = Vec<OutSegment>> + Send>>;
@@ -132,6 +136,15 @@ async fn run(
     let mut stop_by = Instant::now();
     loop {
         c.begin_buffered()?;
+        if c.may_gather()
+            && let Some(more) = at_once(read_more(&mut c.reader, stream, c.broker, &mut c.large)).await
+        {
+            if more? {
+                continue;
+            }
+            c.write_ready(stream).await?;
+            return Ok(());
+        }
         if c.write_ready(stream).await? {
             // There is room for requests that stand in the buffer.
             continue;
@@ -181,6 +194,15 @@ async fn run(
 impl Connection<'_> {
     fn may_begin(&self) -> bool {
         self.blocking.is_none() && self.held.is_none() && self.pending.len() < PIPELINE_MAX && !self.ended
+    }
+
+    /// Whether an answer that is ready waits for what can be read without waiting: large requests come one by one, and an
+    /// answer to each would wake its client for each.
+    fn may_gather(&self) -> bool {
+        matches!(self.pending.front(), Some(Pending { slot: Slot::Ready(_), .. }))
+            && self.pending.len() < GATHERED_MAX
+            && self.turn_bytes < TURN_BYTES
+            && self.may_begin()
     }
 
     /// Begins what has been read.
@@ -239,6 +261,18 @@ impl Connection<'_> {
         }
         Ok(any)
     }
+}
+
+/// What a future gives without waiting.
+async fn at_once<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = std::pin::pin!(future);
+    std::future::poll_fn(|cx| {
+        Poll::Ready(match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Some(output),
+            Poll::Pending => None,
+        })
+    })
+    .await
 }
 
 /// The budget's bytes for a large frame that is being read, and until when it has to be whole.

@@ -446,21 +446,32 @@ impl Driver {
         Ok(())
     }
 
-    /// Rows of this commit into the topics of sinks, each key group's in its partition.
+    /// Rows of this commit into the topics of sinks, each key group's in its partition. Rows come in runs of one key
+    /// group, as they were polled, and are copied once, run by run.
     fn put_rows(&mut self, outbox: &mut Outbox, now: i64) -> Result<(), WorkerError> {
         for (to, waiting) in self.setup.outputs.iter().zip(&mut self.rows) {
             let waiting = std::mem::take(waiting);
             let Some((first, _)) = waiting.first() else { continue };
-            let rows = concat_batches(&first.schema(), waiting.iter().map(|(batch, _)| batch))?;
-            let mut places: Vec<Vec<u32>> = vec![Vec::new(); to.partitions as usize];
-            let groups = waiting.iter().flat_map(|(_, groups)| groups.values().iter());
-            for (row, group) in groups.enumerate() {
-                places[(group % to.partitions) as usize].push(row as u32);
+            let schema = first.schema();
+            let mut parts: Vec<Vec<RecordBatch>> = vec![Vec::new(); to.partitions as usize];
+            let mut rows = 0;
+            for (batch, groups) in waiting {
+                rows += batch.num_rows();
+                let mut at = 0;
+                for run in groups.values().chunk_by(|a, b| a % to.partitions == b % to.partitions) {
+                    parts[(run[0] % to.partitions) as usize].push(batch.slice(at, run.len()));
+                    at += run.len();
+                }
             }
-            *self.counts.entry(format!("written.{}", to.from)).or_default() += rows.num_rows() as u64;
-            drop(waiting);
-            for (partition, places) in places.into_iter().enumerate().filter(|(_, p)| !p.is_empty()) {
-                let part = take_record_batch(&rows, &UInt32Array::from(places))?;
+            *self.counts.entry(format!("written.{}", to.from)).or_default() += rows as u64;
+            for (partition, runs) in parts.into_iter().enumerate().filter(|(_, runs)| !runs.is_empty()) {
+                let part = match runs.as_slice() {
+                    // Of a slice, arrow does not know what its own bytes are, and would encode it in tiny records.
+                    [run] => {
+                        take_record_batch(run, &UInt32Array::from_iter_values(0..run.num_rows() as u32))?
+                    }
+                    runs => concat_batches(&schema, runs)?,
+                };
                 for record in batch_ipc::encode(&part, RECORD_BYTES_MAX)? {
                     outbox.append_value(&to.topic, partition as u32, now, &record)?;
                 }
