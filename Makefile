@@ -26,8 +26,7 @@ DEMO_BIN = $(or $(CARGO_TARGET_DIR),target)/$(if $(filter dev,$(DEMO_PROFILE)),d
 
 demo:
 	@bash .ci/deps demo
-	cargo build --profile $(DEMO_PROFILE) -p millstream
-	cargo build --profile $(DEMO_PROFILE) -p millstream -p millstream-object-store --example count_rows
+	cargo build --profile $(DEMO_PROFILE) -p millstream -p millstream-object-store --bins --example count_rows
 	N=$(N) SEED=$(SEED) DEMO=$(DEMO) MILLSTREAM=$(DEMO_BIN)/millstream \
 		COUNT_ROWS=$(DEMO_BIN)/examples/count_rows bash tests/e2e/store-invoices/demo.sh
 

@@ -81,7 +81,7 @@ component_config! {
         /// How many files are being encoded at once; one more closes the one that was written to longest ago.
         max_open_files: u32 [default = 64, bounds = 1..=4_096],
         /// How much memory encoding may take; beyond it the largest row group is ended early.
-        encode_memory: ByteSize [default = ByteSize(128 << 20), bounds = (1 << 20)..=(64 << 30)],
+        encode_memory: ByteSize [default = ByteSize(64 << 20), bounds = (1 << 20)..=(64 << 30)],
         /// The size of uploaded parts.
         part_size: ByteSize [default = ByteSize(8 << 20), bounds = (5 << 20)..=(512 << 20)],
         /// Access to an S3 store.

@@ -184,7 +184,7 @@ static OBJECT_STORE: &[Field] = &[
     Field::optional(
         "encode_memory",
         Kind::Size(1 << 20, 64 << 30),
-        "128MiB",
+        "64MiB",
         "How much memory encoding may take.",
     ),
     Field::optional("part_size", Kind::Size(5 << 20, 512 << 20), "8MiB", "The size of uploaded parts."),
