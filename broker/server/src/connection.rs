@@ -135,15 +135,21 @@ async fn run(
     };
     let mut stop_by = Instant::now();
     loop {
-        c.begin_buffered()?;
+        if let Err(error) = c.begin_buffered() {
+            c.write_ready(stream).await?;
+            return Err(error);
+        }
         if c.may_gather()
             && let Some(more) = at_once(read_more(&mut c.reader, stream, c.broker, &mut c.large)).await
         {
-            if more? {
-                continue;
+            match more {
+                Ok(true) => continue,
+                // Nothing more comes; what was asked before is answered first.
+                ended => {
+                    c.write_ready(stream).await?;
+                    return ended.map(|_| ());
+                }
             }
-            c.write_ready(stream).await?;
-            return Ok(());
         }
         if c.write_ready(stream).await? {
             // There is room for requests that stand in the buffer.

@@ -18,7 +18,6 @@ pub fn text(report: &Report) -> String {
     };
     let ingest = report.stages.first().and_then(|(id, _)| report.totals.get(id));
     let read = ingest.and_then(|c| c.get("read")).copied().unwrap_or(0);
-    let good = ingest.and_then(|c| c.get("good")).copied().unwrap_or(0);
     let _ = writeln!(text, "{}", if report.done { "done" } else { "stopped" });
     let _ = writeln!(text, "read                     {read:>12}");
     let mut rejected = 0;
@@ -27,8 +26,7 @@ pub fn text(report: &Report) -> String {
         let _ = writeln!(text, "  rejected {reason:<15} {count:>10}");
     }
     let (mut repeated, mut conflicting) = (0, 0);
-    let dedupes = of("repeated.");
-    for (step, count) in &dedupes {
+    for (step, count) in of("repeated.") {
         repeated += count;
         let _ = writeln!(text, "  repeats dropped by {step:<6} {count:>9}");
     }
@@ -42,13 +40,13 @@ pub fn text(report: &Report) -> String {
     for (step, count) in of("late.") {
         let _ = writeln!(text, "late rows of {step:<11} {count:>12}");
     }
-    // With one dedupe, every record that was read is a row of it, a repeat, or rejected. Its rows are counted where they
-    // are written; where they are not, what is left of the good ones.
-    if let ([(step, _)], true) = (dedupes.as_slice(), report.done) {
-        let written = all.get(format!("written.{step}").as_str()).copied();
-        let unique = written.unwrap_or(good.saturating_sub(repeated + conflicting));
+    // Where all that is read goes through one dedupe, each record is a row of it, a repeat, or rejected. Its rows are
+    // counted where they are written; where they are not, what is left of those that went in.
+    if let ([(step, into)], true) = (of("into.").as_slice(), report.done) {
         // Rows that came too late to be judged.
         let late = all.get(format!("late.{step}").as_str()).copied().unwrap_or(0);
+        let written = all.get(format!("written.{step}").as_str()).copied();
+        let unique = written.unwrap_or(into.saturating_sub(repeated + conflicting + late));
         let rejected = rejected + conflicting + late;
         let right = read == unique + repeated + rejected;
         let verdict = if right { "holds" } else { "DOES NOT HOLD" };

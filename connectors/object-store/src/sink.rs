@@ -128,6 +128,8 @@ impl ObjectStoreSink {
     async fn seal_all(&mut self, partitions: &[&TopicPartition]) -> Result<(), SinkError> {
         let mut waiting: Vec<(TopicPartition, OpenFile)> = Vec::new();
         for partition in partitions {
+            // Until all of them are sealed, nothing staged can be used.
+            self.owned(partition).broken = true;
             let open = std::mem::take(&mut self.owned(partition).open);
             waiting.extend(open.into_values().map(|file| ((*partition).clone(), file)));
         }
@@ -148,11 +150,11 @@ impl ObjectStoreSink {
             }
         }
         for partition in partitions {
-            self.owned(partition).sealed.sort_by(|a, b| a.path.cmp(&b.path));
+            let owned = self.owned(partition);
+            owned.sealed.sort_by(|a, b| a.path.cmp(&b.path));
+            owned.broken = failed.is_some();
         }
-        let Some(error) = failed else { return Ok(()) };
-        partitions.iter().for_each(|partition| self.owned(partition).broken = true);
-        Err(error)
+        failed.map_or(Ok(()), Err)
     }
 
     /// Closes the file that was written to longest ago, of any partition, when one more would be too many.
@@ -288,8 +290,15 @@ async fn sealed(store: Arc<dyn Store>, file: OpenFile) -> Result<FilePlace, Sink
         Ok(bytes)
     });
     let rest = rest.await.map_err(|error| SinkError::transient(format!("encoding Parquet: {error}")))?;
-    store.append(&mut upload, rest.map_err(|error| encoding(&error))?).await?;
-    store.seal(&mut upload).await?;
+    let rest = rest.map_err(|error| encoding(&error))?;
+    let kept = match store.append(&mut upload, rest).await {
+        Ok(()) => store.seal(&mut upload).await,
+        failed => failed,
+    };
+    if let Err(error) = kept {
+        store.discard(&upload.staged, &upload.path).await;
+        return Err(error);
+    }
     Ok(FilePlace { path: upload.path, rows, bytes: upload.bytes, staged: upload.staged })
 }
 

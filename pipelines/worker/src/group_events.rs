@@ -65,7 +65,10 @@ impl RebalanceListener for GroupEvents {
         _consumer: &'a ConsumerHandle,
         partitions: &'a BTreeSet<TopicPartition>,
     ) -> ListenerFuture<'a> {
-        self.events.lock().push(GroupEvent::Gone(partitions.clone()));
-        Box::pin(async {})
+        // Who was taken out joins again only behind this: a commit under way never gets the new epoch.
+        Box::pin(async {
+            drop(self.hold().await);
+            self.events.lock().push(GroupEvent::Gone(partitions.clone()));
+        })
     }
 }

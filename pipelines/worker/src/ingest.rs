@@ -153,61 +153,73 @@ pub async fn run(stage: &mut IngestStage, context: &StageContext) -> Result<(), 
         quiet: false,
     };
     ingest.show();
-    let mut last_commit = Instant::now();
-    loop {
-        let waits = ingest.owned.is_empty() || ingest.is_read();
-        let wait = if waits { Duration::from_millis(50) } else { Duration::ZERO };
-        let began = Instant::now();
-        consumer.poll(wait).await?;
-        let waited = began.elapsed();
-        let events = group.take();
-        if !events.is_empty() {
-            ingest.settle().await?;
-            ingest.follow(events).await?;
-        }
-        if context.is_stopping() {
-            ingest.settle().await?;
-            ingest.commit(&consumer).await?;
-            ingest.settle().await?;
-            break;
-        }
-        let read = ingest.read_round().await?;
-        let began = Instant::now();
-        if ingest.flight.as_ref().is_some_and(|flight| flight.task.is_finished()) {
-            ingest.settle().await?;
-        }
-        // Reading goes on while a commit is under way, until there is enough for the next.
-        let full = ingest.read_since >= COMMIT_BYTES || !read;
-        if full || (ingest.flight.is_none() && last_commit.elapsed() >= context.commit_interval) {
-            ingest.settle().await?;
-            ingest.commit(&consumer).await?;
-            last_commit = Instant::now();
-        }
-        if !read {
-            ingest.settle().await?;
-            context.ends.say_level(&context.stage, ingest.emitted_level(), &ingest.owned).await?;
-        }
-        let committing = began.elapsed();
-        context.progress.update(&context.stage, |figures| {
-            figures.waited += waited;
-            figures.committing += committing;
-        });
-        if ingest.is_read() {
-            context.ends.mark(&context.stage, &ingest.owned).await?;
-        }
-        if context.ends.is_whole(&context.stage) {
-            break;
-        }
-        if !read {
-            ingest.wait_for_more().await?;
-        }
+    let ended = ingest.work(&mut consumer).await;
+    if ended.is_err()
+        && let Err(error) = ingest.settle().await
+    {
+        // The commit that was under way is known before its member leaves; what stopped the stage came first.
+        tracing::debug!(stage = %context.stage, %error, "the last commit did not count either");
     }
+    ended?;
     consumer.close().await?;
     ingest.producer.close(Duration::from_secs(5)).await;
     Ok(())
 }
 
 impl Ingest<'_> {
+    /// Reads and commits until there is no more, or it is told to stop.
+    async fn work(&mut self, consumer: &mut Consumer) -> Result<(), WorkerError> {
+        let mut last_commit = Instant::now();
+        loop {
+            let waits = self.owned.is_empty() || self.is_read();
+            let wait = if waits { Duration::from_millis(50) } else { Duration::ZERO };
+            let began = Instant::now();
+            consumer.poll(wait).await?;
+            let waited = began.elapsed();
+            let events = self.group.take();
+            if !events.is_empty() {
+                self.settle().await?;
+                self.follow(events).await?;
+            }
+            if self.context.is_stopping() {
+                self.settle().await?;
+                self.commit(consumer).await?;
+                self.settle().await?;
+                return Ok(());
+            }
+            let read = self.read_round().await?;
+            let began = Instant::now();
+            if self.flight.as_ref().is_some_and(|flight| flight.task.is_finished()) {
+                self.settle().await?;
+            }
+            // Reading goes on while a commit is under way, until there is enough for the next.
+            let full = self.read_since >= COMMIT_BYTES || !read;
+            if full || (self.flight.is_none() && last_commit.elapsed() >= self.context.commit_interval) {
+                self.settle().await?;
+                self.commit(consumer).await?;
+                last_commit = Instant::now();
+            }
+            if !read {
+                self.settle().await?;
+                self.say_level(self.emitted_level()).await?;
+            }
+            let committing = began.elapsed();
+            self.context.progress.update(&self.context.stage, |figures| {
+                figures.waited += waited;
+                figures.committing += committing;
+            });
+            if self.is_read() {
+                self.context.ends.mark(&self.context.stage, &self.owned).await?;
+            }
+            if self.context.ends.is_whole(&self.context.stage) {
+                return Ok(());
+            }
+            if !read {
+                self.wait_for_more().await?;
+            }
+        }
+    }
+
     /// Takes partitions over and gives them up.
     async fn follow(&mut self, events: Vec<GroupEvent>) -> Result<(), WorkerError> {
         if events.is_empty() {
@@ -461,7 +473,7 @@ impl Ingest<'_> {
         for (split, position) in moved {
             self.splits[split].position = Some(position);
         }
-        self.context.ends.say_level(&self.context.stage, level, &self.owned).await?;
+        self.say_level(level).await?;
         self.context.progress.update(&self.context.stage, |figures| figures.commits += 1);
         self.show();
         Ok(())
@@ -582,6 +594,20 @@ impl Ingest<'_> {
             if left == 0 {
                 return Ok(batch.next_position);
             }
+        }
+    }
+
+    /// Whether lanes' clocks are event times: a function gives those, and bounded input is read by them.
+    fn has_levels(&self) -> bool {
+        self.stage.checker.function.is_some()
+            && self.stage.sources.iter().any(|(_, source)| source.capabilities().bounded)
+    }
+
+    /// Says how far this worker has come.
+    async fn say_level(&self, level: i64) -> Result<(), WorkerError> {
+        match self.has_levels() {
+            true => self.context.ends.say_level(&self.context.stage, level, &self.owned).await,
+            false => Ok(()),
         }
     }
 

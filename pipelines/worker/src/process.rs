@@ -35,6 +35,9 @@ use crate::transaction::Transaction;
 
 /// How long a poll waits for records.
 const POLL_WAIT: Duration = Duration::from_millis(50);
+/// Rows that are mixed so that a run has fewer than this many are sorted, unless there are few.
+const RUN_ROWS: usize = 16;
+const RUNS_FEW: usize = 64;
 /// A commit comes early when this much was read since the last one.
 const COMMIT_BYTES: usize = 32 << 20;
 
@@ -87,7 +90,7 @@ struct Driver {
     counts: BTreeMap<String, u64>,
     /// The engine's counts that are in `counts` already.
     counted: BTreeMap<String, u64>,
-    /// The operators that drop repeats.
+    /// The operators that drop repeats of all that the stage reads.
     deduped: BTreeSet<String>,
     bytes_since: usize,
     finished: BTreeSet<u32>,
@@ -141,7 +144,10 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
     let stored = positions::load(&context.cluster, &setup.positions, &[COUNTS_PARTITION]).await?;
     let counts = stored.counts.get(&(context.stage.clone(), context.instance.clone())).cloned();
     let operators = setup.spec.operators.iter();
-    let deduped = operators.filter(|operator| matches!(operator.kind, OperatorKind::Dedupe { .. }));
+    let deduped = operators.filter(|operator| {
+        matches!(operator.kind, OperatorKind::Dedupe { .. })
+            && operator.inputs == [setup.spec.source.name.as_str()]
+    });
     let driver = Arc::new(Mutex::new(Driver {
         setup: Arc::clone(setup),
         context: context.clone(),
@@ -211,6 +217,23 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
     consumer.close().await?;
     driver.lock().await.producer.close(Duration::from_secs(5)).await;
     Ok(())
+}
+
+/// Rows that are cut into runs of one partition, sorted by it first where they are mixed.
+fn in_runs(
+    batch: RecordBatch,
+    groups: UInt32Array,
+    partitions: u32,
+) -> Result<(RecordBatch, UInt32Array), WorkerError> {
+    let runs = groups.values().chunk_by(|a, b| a % partitions == b % partitions).count();
+    if runs <= RUNS_FEW.max(batch.num_rows() / RUN_ROWS) {
+        return Ok((batch, groups));
+    }
+    // Stable: rows of one partition keep their order.
+    let mut order: Vec<u32> = (0..batch.num_rows() as u32).collect();
+    order.sort_by_key(|row| groups.value(*row as usize) % partitions);
+    let sorted = UInt32Array::from_iter_values(order.iter().map(|row| groups.value(*row as usize)));
+    Ok((take_record_batch(&batch, &UInt32Array::from(order))?, sorted))
 }
 
 /// How far the partition's other writers had come, where the record says so.
@@ -446,17 +469,17 @@ impl Driver {
         Ok(())
     }
 
-    /// Rows of this commit into the topics of sinks, each key group's in its partition. Rows come in runs of one key
-    /// group, as they were polled, and are copied once, run by run.
+    /// Rows of this commit into the topics of sinks, each key group's in its partition. Rows that were polled come in runs
+    /// of one key group and are copied once, run by run; those of windows come mixed, and are gathered one by one.
     fn put_rows(&mut self, outbox: &mut Outbox, now: i64) -> Result<(), WorkerError> {
         for (to, waiting) in self.setup.outputs.iter().zip(&mut self.rows) {
             let waiting = std::mem::take(waiting);
             let Some((first, _)) = waiting.first() else { continue };
             let schema = first.schema();
             let mut parts: Vec<Vec<RecordBatch>> = vec![Vec::new(); to.partitions as usize];
-            let mut rows = 0;
+            let rows: usize = waiting.iter().map(|(batch, _)| batch.num_rows()).sum();
             for (batch, groups) in waiting {
-                rows += batch.num_rows();
+                let (batch, groups) = in_runs(batch, groups, to.partitions)?;
                 let mut at = 0;
                 for run in groups.values().chunk_by(|a, b| a % to.partitions == b % to.partitions) {
                     parts[(run[0] % to.partitions) as usize].push(batch.slice(at, run.len()));
@@ -483,14 +506,18 @@ impl Driver {
     /// Adds what the engine has counted since the last time.
     fn count(&mut self) {
         for (name, counts) in self.stage.counts() {
-            let named =
-                [("repeated", counts.repeated), ("conflicting", counts.conflicting), ("late", counts.late)];
+            // Of a dedupe that everything goes through, how much did: what was read can be held against it.
+            let into = if self.deduped.contains(name) { counts.rows_in } else { 0 };
+            let named = [
+                ("into", into),
+                ("repeated", counts.repeated),
+                ("conflicting", counts.conflicting),
+                ("late", counts.late),
+            ];
             for (what, count) in named {
                 let key = format!("{what}.{name}");
                 let before = self.counted.insert(key.clone(), count).unwrap_or(0);
-                // Of a dedupe it is told, too, that it has dropped nothing.
-                let told = what == "repeated" && self.deduped.contains(name);
-                if count > before || told {
+                if count > before {
                     *self.counts.entry(key).or_default() += count - before;
                 }
             }

@@ -39,6 +39,11 @@ impl Transaction {
         let sent = Instant::now();
         failpoint::reach(&self.stage, "before_offsets");
         let member = self.consumer.group_metadata()?;
+        if member.epoch < 0 {
+            // Positions without a member would be taken as set by hand, and fence nobody.
+            let text = "this worker is not in its group any more, and its commit does not count".to_owned();
+            return Err(WorkerError::Transient(text));
+        }
         producer.send_offsets_to_transaction(&self.offsets, &member).await?;
         let positioned = Instant::now();
         failpoint::reach(&self.stage, "before_commit");

@@ -121,15 +121,20 @@ async fn try_fetch(
     let with_ids = targets.iter().all(|(target, _)| !metadata.topic_id(&target.partition.topic).is_zero());
     let version = conn.version_up_to::<FetchRequest>(if with_ids { i16::MAX } else { 12 })?;
     let room = core.positions.lock().room(config.prefetch_bytes).max(FETCH_BYTES_MIN);
-    let mut topics: BTreeMap<&Arc<str>, Vec<FetchPartition>> = BTreeMap::new();
+    // In the order of the targets, which a broker fills its answer in: a topic may come more than once.
+    let mut topics: Vec<(&Arc<str>, Vec<FetchPartition>)> = Vec::new();
     for (target, leader_epoch) in targets {
-        topics.entry(&target.partition.topic).or_default().push(FetchPartition {
+        let partition = FetchPartition {
             partition: target.partition.partition,
             current_leader_epoch: if version >= 9 { *leader_epoch } else { -1 },
             fetch_offset: target.offset,
             partition_max_bytes: config.partition_bytes_max,
             ..FetchPartition::default()
-        });
+        };
+        match topics.last_mut() {
+            Some((topic, partitions)) if **topic == target.partition.topic => partitions.push(partition),
+            _ => topics.push((&target.partition.topic, vec![partition])),
+        }
     }
     let request = FetchRequest {
         max_wait_ms: if waits { config.fetch_wait.as_millis().min(i32::MAX as u128) as i32 } else { 0 },
@@ -161,10 +166,14 @@ async fn try_fetch(
         }
     }
     let mut scratch = Decompressor::new(config.batch_uncompressed_bytes_max);
+    // Where something was known to be there and nothing came, for whatever reason: not at once again.
+    let came =
+        |data: &PartitionData| matches!(&data.records, Some(WireRecords::Bytes(bytes)) if !bytes.is_empty());
+    let rest = (!waits && !answers.values().any(came)).then(|| Instant::now() + RETRY_PAUSE);
     let mut something = false;
     for (target, _) in targets {
         match answers.remove(&target.partition) {
-            Some(data) => something |= take_in(core, target, data, &mut scratch),
+            Some(data) => something |= take_in(core, target, data, rest, &mut scratch),
             None => core.positions.lock().fetch_failed(target, Instant::now() + RETRY_PAUSE),
         }
     }
@@ -179,7 +188,14 @@ fn name_of(metadata: &Metadata, name: &str, id: millstream_types::Uuid) -> Optio
 }
 
 /// Takes in one partition's part of an answer. Returns whether there is something to poll.
-fn take_in(core: &Arc<Core>, target: &FetchTarget, data: PartitionData, scratch: &mut Decompressor) -> bool {
+/// Where nothing came that should have, it rests until `rest`.
+fn take_in(
+    core: &Arc<Core>,
+    target: &FetchTarget,
+    data: PartitionData,
+    rest: Option<Instant>,
+    scratch: &mut Decompressor,
+) -> bool {
     let what = || format!("fetching {}", target.partition);
     let Some(code) = ErrorCode::from_code(data.error_code) else {
         return fail(core, target, ClientError::UnknownCode { what: what().into(), code: data.error_code });
@@ -218,6 +234,7 @@ fn take_in(core: &Arc<Core>, target: &FetchTarget, data: PartitionData, scratch:
                     high_watermark: data.high_watermark,
                     last_stable_offset: data.last_stable_offset,
                     log_start_offset: data.log_start_offset,
+                    rest,
                 },
             )
         }

@@ -75,6 +75,8 @@ pub(crate) struct Fetched {
     pub(crate) high_watermark: i64,
     pub(crate) last_stable_offset: i64,
     pub(crate) log_start_offset: i64,
+    /// Not to be fetched again before.
+    pub(crate) rest: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -232,7 +234,7 @@ impl Positions {
         }
         let Some(state) = self.partitions.get_mut(&target.partition) else { return false };
         state.in_fetch = false;
-        state.retry_at = None;
+        state.retry_at = fetched.rest;
         state.fetch_from = fetched.next_fetch;
         state.high_watermark = fetched.high_watermark;
         state.last_stable_offset = fetched.last_stable_offset;

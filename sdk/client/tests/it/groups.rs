@@ -220,7 +220,7 @@ fn a_fetch_that_waits_holds_no_other_partition_up() {
                 assert!(start.elapsed() < Duration::from_secs(15), "{read} records in round {again}");
                 read += consumer.poll(Duration::from_millis(200)).await.unwrap().count();
             }
-            // Both are at their ends, and a fetch waits for either.
+            // Both are at their ends, and a fetch waits there.
             assert_eq!(consumer.poll(Duration::from_millis(200)).await.unwrap().count(), 0);
             consumer.seek(&full, 0).unwrap();
         }
