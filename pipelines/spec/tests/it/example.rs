@@ -42,7 +42,7 @@ fn the_main_job_is_accepted() {
     assert_eq!(revenue.windows[0].arguments, ["interval '5 minutes'"]);
     let late = revenue.late.as_ref().unwrap();
     assert_eq!((late.allow_ms, &late.then), (600_000, &LateThen::DeadLetter));
-    assert_eq!((p.sinks["lake"].writers, p.sinks["warehouse"].writers), (16, 4));
+    assert_eq!((p.sinks["lake"].writers, p.sinks["warehouse"].writers), (8, 4));
     assert_eq!(p.sinks["warehouse"].connector, "sqlite");
     assert_eq!(p.sinks["warehouse"].config.secret("path").unwrap().value.expose(), b"out/warehouse.db");
     assert_eq!(p.sinks["warehouse"].config.origin("path"), Some(Origin::Variable));
