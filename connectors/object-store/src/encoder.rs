@@ -14,8 +14,8 @@ use crate::config::{Compression, FormatConfig};
 /// each open file, and a column of ids reaches it without having saved a byte.
 const DICTIONARY_BYTES_MAX: usize = 128 << 10;
 
-/// A column's page is compressed at this size. Until then it is kept plain, for each column of each open file: with the default
-/// of 1 MiB the pages of 16 files of 17 columns took 250 MB.
+/// A column's page is compressed at this size. Until then it is kept plain, for each column of each open file; the default is
+/// 1 MiB.
 const PAGE_BYTES: usize = 128 << 10;
 
 /// A file being encoded.

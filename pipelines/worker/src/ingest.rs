@@ -382,8 +382,12 @@ impl Ingest<'_> {
         items.sort_by_key(|item: &Item| item.clock);
         let now = self.context.clock.wall_ms();
         let mut outbox = Outbox::default();
-        let others =
-            self.context.ends.level_of_others(&self.context.stage, &self.owned).map(i64::to_be_bytes);
+        let others = match self.has_levels() {
+            true => self.context.ends.level_of_others(&self.context.stage, &self.owned),
+            // Nobody says one, and a bound that never rises would keep every window open.
+            false => None,
+        };
+        let others = others.map(i64::to_be_bytes);
         let others = others.as_ref().map(|at| HeaderView { key: levels::HEADER.as_bytes(), value: Some(at) });
         for item in &items {
             self.emit(&mut outbox, item, others.as_slice())?;
