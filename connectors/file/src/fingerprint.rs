@@ -49,3 +49,8 @@ pub fn tail(file: &File, offset: u64) -> io::Result<Option<String>> {
     let read = read_at(file, buffer, offset - length)?;
     Ok((read == buffer.len()).then(|| format!("{:032x}", hash(buffer))))
 }
+
+/// [`tail`] of the place behind these bytes, which stand before it; `None` where they are too few to tell.
+pub fn tail_of(before: &[u8]) -> Option<String> {
+    before.last_chunk::<{ TAIL_BYTES_MAX as usize }>().map(|bytes| format!("{:032x}", hash(bytes)))
+}

@@ -10,6 +10,8 @@ pub struct Line {
     pub bytes: Bytes,
     /// Its number in the file, from 1.
     pub number: u64,
+    /// Where the next line begins in the chunk.
+    pub end: usize,
 }
 
 /// The lines of a chunk, and how far they reach.
@@ -38,7 +40,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 pub fn split(chunk: &Bytes, first_number: u64, rest: Rest, max: usize) -> Lines {
     let mut result = Lines::default();
     let mut start = 0;
-    let take = |result: &mut Lines, from: usize, to: usize| {
+    let take = |result: &mut Lines, from: usize, to: usize, end: usize| {
         let mut bytes = &chunk[from..to];
         bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
         let number = first_number + result.counted;
@@ -47,14 +49,14 @@ pub fn split(chunk: &Bytes, first_number: u64, rest: Rest, max: usize) -> Lines 
         }
         result.counted += 1;
         if !bytes.is_empty() {
-            result.lines.push(Line { bytes: chunk.slice_ref(bytes), number });
+            result.lines.push(Line { bytes: chunk.slice_ref(bytes), number, end });
         }
     };
     for end in memchr::memchr_iter(b'\n', chunk) {
         if result.lines.len() >= max {
             break;
         }
-        take(&mut result, start, end);
+        take(&mut result, start, end, end + 1);
         start = end + 1;
     }
     if rest == Rest::Take
@@ -62,7 +64,7 @@ pub fn split(chunk: &Bytes, first_number: u64, rest: Rest, max: usize) -> Lines 
         && result.lines.len() < max
         && !chunk[start..].contains(&b'\n')
     {
-        take(&mut result, start, chunk.len());
+        take(&mut result, start, chunk.len(), chunk.len());
         start = chunk.len();
     }
     result.used = start;
@@ -112,9 +114,9 @@ mod tests {
             for max in maxes.iter().cycle() {
                 let part = split(&all.slice(at..), number, Rest::Take, *max);
                 if part.used == 0 { break }
+                lines.extend(part.lines.into_iter().map(|line| Line { end: at + line.end, ..line }));
                 at += part.used;
                 number += part.counted;
-                lines.extend(part.lines);
             }
             prop_assert_eq!(lines, whole.lines);
             prop_assert_eq!(at, all.len());

@@ -3,16 +3,17 @@
 //! the descriptor, or the path that discovery last found, follows it. Blocks on the disk for at most one chunk.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use millstream_connector::{
-    Position, ReadLimit, ReadState, RecordFault, SourceBatch, SourceError, SourceRecord, SplitId,
+    Position, ReadLimit, ReadState, RecordEnd, RecordFault, SourceBatch, SourceError, SourceRecord, SplitId,
     SplitReader, async_trait,
 };
 
@@ -57,6 +58,34 @@ pub struct FileReader {
     pub file: Option<File>,
     /// Whether the head was compared since the file was opened.
     pub checked: bool,
+    /// The file as it was when its bytes were last found to be those that were read.
+    seen: Option<Seen>,
+}
+
+/// What tells a file that nobody wrote to since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Seen {
+    device: u64,
+    inode: u64,
+    size: u64,
+    /// Seconds and nanoseconds: any write moves it, and so does setting the time of modification back.
+    changed: (i64, i64),
+}
+
+/// A file that was changed so long ago, in seconds, has another time when it is changed again: the kernel's clock for
+/// files moves in steps of some milliseconds.
+const SETTLED_SECONDS: i64 = 2;
+
+impl Seen {
+    fn of(meta: &Metadata) -> Seen {
+        let changed = (meta.ctime(), meta.ctime_nsec());
+        Seen { device: meta.dev(), inode: meta.ino(), size: meta.len(), changed }
+    }
+
+    fn is_settled(&self) -> bool {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_secs());
+        i64::try_from(now).unwrap_or(0) - self.changed.0 >= SETTLED_SECONDS
+    }
 }
 
 impl FileReader {
@@ -69,7 +98,18 @@ impl FileReader {
     ) -> FileReader {
         let (offset, lines, tail) =
             from.map_or((0, 0, String::new()), |from| (from.offset, from.lines, from.tail));
-        FileReader { config, shared, split, offset, lines, tail, sequence: 0, file: None, checked: false }
+        FileReader {
+            config,
+            shared,
+            split,
+            offset,
+            lines,
+            tail,
+            sequence: 0,
+            file: None,
+            checked: false,
+            seen: None,
+        }
     }
 
     fn place(&self) -> Result<Place, SourceError> {
@@ -94,6 +134,20 @@ impl FileReader {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(source_error("opening", &place.path, &error)),
         }
+    }
+
+    /// The position behind a record that was read behind this one; nothing when the file is gone or another one.
+    pub fn position_behind(mut self, record: RecordEnd) -> Result<Option<Position>, SourceError> {
+        let place = self.place()?;
+        let Some(file) = self.opened(&place)? else { return Ok(None) };
+        let meta = file.metadata().map_err(|error| source_error("reading", &place.path, &error))?;
+        let from = self.offset;
+        if !self.check(&file, &meta, &place)? || self.offset != from {
+            return Ok(None);
+        }
+        let tail = tail_at(&file, record.end, &place)?;
+        let position = FilePosition { v: 1, offset: record.end, lines: record.place, tail };
+        Ok(Some(Position::of(&position)))
     }
 
     /// Keeps the descriptor, unless enough are kept.
@@ -126,7 +180,21 @@ impl FileReader {
 
     /// Whether the file is still this split's, and the bytes before the position are those that were read. Another
     /// file under the name is a split of its own; the same file with other bytes is read again, or stops the pipeline.
-    fn check(&mut self, file: &File, size: u64, place: &Place) -> Result<bool, SourceError> {
+    fn check(&mut self, file: &File, meta: &Metadata, place: &Place) -> Result<bool, SourceError> {
+        let seen = Seen::of(meta);
+        if self.seen == Some(seen) {
+            return Ok(true);
+        }
+        // Taken before the bytes are looked at: what is written meanwhile is looked at next time.
+        self.seen = seen.is_settled().then_some(seen);
+        let found = self.check_bytes(file, meta.len(), place);
+        if !matches!(found, Ok(true)) {
+            self.seen = None;
+        }
+        found
+    }
+
+    fn check_bytes(&mut self, file: &File, size: u64, place: &Place) -> Result<bool, SourceError> {
         let doing = |error: &io::Error| source_error("reading", &place.path, error);
         let in_place = std::mem::replace(&mut self.checked, true);
         let head = fingerprint::head(file, !self.config.watch).map_err(|error| doing(&error))?;
@@ -183,6 +251,7 @@ impl FileReader {
                 }
             }
             let mut lines = lines;
+            let start = self.offset;
             match lines.lines.iter().position(|line| line.bytes.len() > max_line) {
                 Some(0) => {
                     // Lines without bytes may stand before it.
@@ -198,15 +267,21 @@ impl FileReader {
             }
             self.offset += lines.used as u64;
             self.lines += lines.counted;
-            let unread = &chunk[lines.used..];
+            let (taken, unread) = chunk.split_at(lines.used);
             let end = at_end
                 && (unread.is_empty() || (self.config.watch && memchr::memchr(b'\n', unread).is_none()));
             let records = lines.lines.into_iter().map(|line| SourceRecord {
                 value: line.bytes,
                 place: line.number,
+                end: start + line.end as u64,
                 ..SourceRecord::default()
             });
-            return Ok(Taken { records: records.collect(), fault: None, end });
+            return Ok(Taken {
+                records: records.collect(),
+                fault: None,
+                end,
+                tail: fingerprint::tail_of(taken),
+            });
         }
     }
 
@@ -228,7 +303,7 @@ impl FileReader {
             match memchr::memchr(b'\n', &buffer[..read]) {
                 Some(end) => break at + end as u64 + 1,
                 None if read == 0 && self.config.watch => {
-                    return Ok(Taken { records: Vec::new(), fault: None, end: true });
+                    return Ok(Taken { records: Vec::new(), fault: None, end: true, tail: None });
                 }
                 None if read == 0 => break size.max(at),
                 None => at += read as u64,
@@ -238,9 +313,16 @@ impl FileReader {
         self.offset = end;
         self.lines += 1;
         let value = begun.slice(..begun.len().min(max_line));
-        let record = SourceRecord { value, place: self.lines, ..SourceRecord::default() };
-        Ok(Taken { records: vec![record], fault: Some(fault), end: end >= size })
+        let record = SourceRecord { value, place: self.lines, end, ..SourceRecord::default() };
+        Ok(Taken { records: vec![record], fault: Some(fault), end: end >= size, tail: None })
     }
+}
+
+/// The hash of what stands before a position.
+fn tail_at(file: &File, offset: u64, place: &Place) -> Result<String, SourceError> {
+    let tail =
+        fingerprint::tail(file, offset).map_err(|error| source_error("reading", &place.path, &error))?;
+    tail.ok_or_else(|| SourceError::transient(format!("reading {}: it shrank", place.label)))
 }
 
 struct Taken {
@@ -249,6 +331,8 @@ struct Taken {
     fault: Option<String>,
     /// Nothing more for now.
     end: bool,
+    /// The hash before the new position, where the chunk that was read reaches that far back.
+    tail: Option<String>,
 }
 
 #[async_trait]
@@ -261,15 +345,15 @@ impl SplitReader for FileReader {
         };
         let meta = file.metadata().map_err(|error| source_error("reading", &place.path, &error))?;
         let size = meta.len();
-        if !self.check(&file, size, &place)? {
+        if !self.check(&file, &meta, &place)? {
             return Ok(self.batch(&place, Vec::new(), ReadState::End));
         }
         let taken = self.take(&file, size, limit, &place)?;
         if !taken.records.is_empty() || self.tail.is_empty() {
-            let tail = fingerprint::tail(&file, self.offset);
-            let tail = tail.map_err(|error| source_error("reading", &place.path, &error))?;
-            self.tail =
-                tail.ok_or_else(|| SourceError::transient(format!("reading {}: it shrank", place.label)))?;
+            self.tail = match taken.tail {
+                Some(tail) => tail,
+                None => tail_at(&file, self.offset, &place)?,
+            };
         }
         self.sequence += taken.records.len() as u64;
         let state = match (taken.end, self.config.watch) {

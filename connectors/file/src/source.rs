@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millstream_connector::{
-    Changes, Context, Delivery, Discovery, Position, Source, SourceCapabilities, SourceError, SplitId,
-    SplitReader, StateEntry, async_trait,
+    Changes, Context, Delivery, Discovery, Position, RecordEnd, Source, SourceCapabilities, SourceError,
+    SplitId, SplitReader, StateEntry, async_trait,
 };
 use notify::Watcher;
 
@@ -41,6 +41,17 @@ impl FileSource {
             told: Arc::default(),
             watcher: None,
         }
+    }
+
+    fn reader(&self, split: &SplitId, from: Option<&Position>) -> Result<FileReader, SourceError> {
+        let from = from.map(Position::read::<FilePosition>).transpose()?;
+        if let Some(from) = from.as_ref().filter(|from| from.v != 1) {
+            return Err(SourceError::Setup(format!(
+                "reading the stored position of {split}: version {} of a later release",
+                from.v
+            )));
+        }
+        Ok(FileReader::new(Arc::clone(&self.config), Arc::clone(&self.shared), split.clone(), from))
     }
 
     fn scan(&self) -> Result<Vec<found::Found>, SourceError> {
@@ -154,17 +165,20 @@ impl Source for FileSource {
         from: Option<&Position>,
         _state: Vec<StateEntry>,
     ) -> Result<Box<dyn SplitReader>, SourceError> {
-        let from = from.map(Position::read::<FilePosition>).transpose()?;
-        if let Some(from) = from.as_ref().filter(|from| from.v != 1) {
-            return Err(SourceError::Setup(format!(
-                "reading the stored position of {split}: version {} of a later release",
-                from.v
-            )));
-        }
+        let reader = self.reader(split, from)?;
         if let Some(place) = self.shared.places.lock().expect("no panic while held").get_mut(split) {
             place.read_to = None;
         }
-        Ok(Box::new(FileReader::new(Arc::clone(&self.config), Arc::clone(&self.shared), split.clone(), from)))
+        Ok(Box::new(reader))
+    }
+
+    async fn position_behind(
+        &mut self,
+        split: &SplitId,
+        from: Option<&Position>,
+        record: RecordEnd,
+    ) -> Result<Option<Position>, SourceError> {
+        self.reader(split, from)?.position_behind(record)
     }
 }
 

@@ -11,7 +11,9 @@ use millstream_client::{
     CommitPolicy, Consumer, ConsumerConfig, HeaderView, OffsetAndMetadata, OffsetReset, Producer, RecordRef,
 };
 use millstream_connect::rate::{RateGuard, Verdict};
-use millstream_connector::{Position, ReadLimit, ReadState, Rejected, Source, Split};
+use millstream_connector::{
+    Position, ReadLimit, ReadState, RecordEnd, Rejected, Source, SourceRecord, Split,
+};
 use millstream_engine::batch_ipc;
 use millstream_engine::decode::json::JsonDecoder;
 use millstream_engine::state::RECORD_BYTES_MAX;
@@ -344,7 +346,7 @@ impl Ingest<'_> {
                 split,
                 start,
                 next: from.batch.next_position.clone(),
-                records: from.batch.records.len() as u32,
+                ends: from.batch.records.iter().map(SourceRecord::record_end).collect(),
                 items: items.into(),
             });
         }
@@ -398,8 +400,8 @@ impl Ingest<'_> {
         for advance in advances {
             match advance {
                 Advance::To(split, position) => drop(moved.insert(split, position)),
-                Advance::Part { lane, split, from, records } => {
-                    let position = self.position_behind(split, from.as_ref(), records).await?;
+                Advance::Part { lane, split, from, records, end } => {
+                    let position = self.position_behind(split, from.as_ref(), records, end).await?;
                     if let Some(batch) = self.lanes[lane].held.front_mut() {
                         batch.start = Some(position.clone());
                     }
@@ -573,15 +575,20 @@ impl Ingest<'_> {
         Ok(())
     }
 
-    /// The position some records behind another, found by reading them again.
+    /// The position some records behind another, the last of which ends at `end`; where the source cannot say it,
+    /// found by reading them again.
     async fn position_behind(
         &mut self,
         split: usize,
         from: Option<&Position>,
         records: u32,
+        end: RecordEnd,
     ) -> Result<Position, WorkerError> {
         let state = &self.splits[split];
         let (id, source) = &mut self.stage.sources[state.source];
+        if let Some(position) = source.position_behind(&state.split.id, from, end).await? {
+            return Ok(position);
+        }
         let mut reader = source.open(&state.split.id, from, Vec::new()).await?;
         let mut left = records as usize;
         loop {

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use millstream_connect::dead_letter::DeadLetter;
-use millstream_connector::{Position, SplitReader};
+use millstream_connector::{Position, RecordEnd, SplitReader};
 
 /// A record that was checked.
 #[derive(Debug)]
@@ -47,8 +47,8 @@ pub struct ReadBatch {
     pub start: Option<Position>,
     /// Behind the last.
     pub next: Position,
-    /// How many were read, behind `start`.
-    pub records: u32,
+    /// The ends of those that were read, behind `start`.
+    pub ends: VecDeque<RecordEnd>,
     /// What is not emitted yet, indexed from `start`.
     pub items: VecDeque<Item>,
 }
@@ -92,8 +92,8 @@ pub struct Lane {
 pub enum Advance {
     /// To this position.
     To(usize, Position),
-    /// So many records behind `from`; the position is to be found by reading them again. `lane` holds the rest.
-    Part { lane: usize, split: usize, from: Option<Position>, records: u32 },
+    /// So many records behind `from`, the last of which ends at `end`. `lane` holds the rest.
+    Part { lane: usize, split: usize, from: Option<Position>, records: u32, end: RecordEnd },
 }
 
 impl Lane {
@@ -158,9 +158,9 @@ impl Lane {
                 continue;
             };
             let records = first.index;
-            if records > 0 {
-                advances.push(Advance::Part { lane, split: batch.split, from: batch.start.clone(), records });
-                batch.records -= records;
+            if let Some(end) = batch.ends.drain(..records as usize).next_back() {
+                let (split, from) = (batch.split, batch.start.clone());
+                advances.push(Advance::Part { lane, split, from, records, end });
                 batch.items.iter_mut().for_each(|item| item.index -= records);
             }
             return;
@@ -223,7 +223,7 @@ mod tests {
             split,
             start: None,
             next: Position(Bytes::from(format!("end of {split}"))),
-            records: clocks.len() as u32,
+            ends: (1..=clocks.len() as u64).map(|place| RecordEnd { place, end: 10 * place }).collect(),
             items: items.collect(),
         }
     }
@@ -252,10 +252,14 @@ mod tests {
         assert_eq!(items.iter().map(|i| i.clock).collect::<Vec<_>>(), [10, 20, 20, 20]);
         assert!(matches!(
             advances.as_slice(),
-            [Advance::To(0, _), Advance::Part { lane: 0, split: 1, records: 1, .. }, Advance::To(2, _)]
+            [
+                Advance::To(0, _),
+                Advance::Part { lane: 0, split: 1, records: 1, end: RecordEnd { place: 1, end: 10 }, .. },
+                Advance::To(2, _)
+            ]
         ));
         // What is left counts from the new start.
-        assert_eq!((lanes[0].held[0].records, lanes[0].held[0].items[0].index), (2, 0));
+        assert_eq!((lanes[0].held[0].ends[0].place, lanes[0].held[0].items[0].index), (2, 0));
         assert!(lanes[1].held.is_empty());
     }
 

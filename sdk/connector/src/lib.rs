@@ -30,7 +30,7 @@ pub use scalar::{ByteSize, Period};
 pub use schema::{Bounds, ComponentSchema, Delivery, FieldSchema, Kind, Role};
 pub use sink::{Change, NextOffsets, Offsets, RowFault, RowId, Run, Sink, SinkBatch, SinkCapabilities};
 pub use source::{
-    Changes, Discovery, Header, ReadLimit, ReadState, RecordFault, Rejected, Source, SourceBatch,
+    Changes, Discovery, Header, ReadLimit, ReadState, RecordEnd, RecordFault, Rejected, Source, SourceBatch,
     SourceCapabilities, SourceRecord, Split, SplitReader,
 };
 pub use table::{Table, TableSnapshot};

@@ -94,6 +94,25 @@ pub struct SourceRecord {
     pub timestamp_ms: Option<Millis>,
     /// Where in the batch's origin: a line number from 1, or the source's own count.
     pub place: u64,
+    /// Where its split goes on behind it, in the source's own count, such as the byte behind its line end. Says
+    /// something to [`Source::position_behind`] only.
+    pub end: u64,
+}
+
+impl SourceRecord {
+    /// What [`Source::position_behind`] takes.
+    pub fn record_end(&self) -> RecordEnd {
+        RecordEnd { place: self.place, end: self.end }
+    }
+}
+
+/// The end of a record in its split.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecordEnd {
+    /// [`SourceRecord::place`].
+    pub place: u64,
+    /// [`SourceRecord::end`].
+    pub end: u64,
 }
 
 /// A record that the source itself condemns, such as a line beyond the limit: to the dead letters with it.
@@ -169,6 +188,19 @@ pub trait Source: Send {
         from: Option<&Position>,
         state: Vec<StateEntry>,
     ) -> Result<Box<dyn SplitReader>, SourceError>;
+
+    /// The position behind a record in the midst of a batch that was read behind `from`: what [`SplitReader::read`]
+    /// would have given, had it stopped there. `None` where the source cannot say it; the worker then reads the
+    /// records again to learn it.
+    async fn position_behind(
+        &mut self,
+        split: &SplitId,
+        from: Option<&Position>,
+        record: RecordEnd,
+    ) -> Result<Option<Position>, SourceError> {
+        let _ = (split, from, record);
+        Ok(None)
+    }
 }
 
 /// A split that is being read by its one owner.

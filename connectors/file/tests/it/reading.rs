@@ -7,7 +7,7 @@ use std::path::Path;
 
 use millstream_connector::test_suite::{HandClock, context};
 use millstream_connector::{
-    CrashPoints, Position, ReadLimit, ReadState, Source, SourceError, SplitId, SplitReader,
+    CrashPoints, Position, ReadLimit, ReadState, Source, SourceBatch, SourceError, SplitId, SplitReader,
 };
 use millstream_file::FileSource;
 
@@ -18,6 +18,8 @@ struct Run<'a> {
     readers: BTreeMap<SplitId, Box<dyn SplitReader>>,
     positions: BTreeMap<SplitId, Position>,
     lines: Vec<String>,
+    /// Positions within a batch that were asked for and given.
+    between: usize,
     error: Option<SourceError>,
 }
 
@@ -40,6 +42,7 @@ impl Run<'_> {
             let mut ended = Vec::new();
             for (id, reader) in &mut self.readers {
                 loop {
+                    let from = self.positions.get(id).cloned();
                     let batch = match reader.read(ReadLimit { max_bytes: 64, ..ReadLimit::default() }).await {
                         Ok(batch) => batch,
                         Err(error) => {
@@ -55,6 +58,7 @@ impl Run<'_> {
                         }
                     }
                     if commit {
+                        self.between += positions_between(&mut self.source, id, from.as_ref(), &batch).await;
                         self.positions.insert(id.clone(), batch.next_position.clone());
                     }
                     match batch.state {
@@ -112,6 +116,27 @@ impl Run<'_> {
     }
 }
 
+/// The position behind each record is the one that a reader which stops there gives, unless the file is no longer what
+/// was read.
+async fn positions_between(
+    source: &mut FileSource,
+    id: &SplitId,
+    from: Option<&Position>,
+    batch: &SourceBatch,
+) -> usize {
+    let mut given = 0;
+    for (at, record) in batch.records.iter().enumerate() {
+        let Some(said) = source.position_behind(id, from, record.record_end()).await.unwrap() else {
+            continue;
+        };
+        given += 1;
+        let mut reader = source.open(id, from, Vec::new()).await.unwrap();
+        let limit = ReadLimit { max_bytes: 64, max_records: at + 1, ..ReadLimit::default() };
+        assert_eq!(said, reader.read(limit).await.unwrap().next_position, "{record:?} of {batch:?}");
+    }
+    given
+}
+
 async fn check(name: &str, more: &str, script: &str) {
     let folder = tempfile::tempdir().unwrap();
     let config = format!(r#"{{"path":"*.log"{more}}}"#);
@@ -123,12 +148,14 @@ async fn check(name: &str, more: &str, script: &str) {
         readers: BTreeMap::new(),
         positions: BTreeMap::new(),
         lines: Vec::new(),
+        between: 0,
         error: None,
     };
     for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
         println!("{name}: {line}");
         run.step(line).await;
     }
+    assert!(run.between > 0, "no position within a batch was given");
 }
 
 const WATCH: &str = r#","watch":true"#;
