@@ -113,6 +113,21 @@ enum Running {
     Sql { query: Box<Query>, late: LateThen },
 }
 
+impl Running {
+    /// Lets go of a key group.
+    fn forget(&mut self, group: KeyGroup) -> Result<(), StageError> {
+        match self {
+            Running::Dedupe(dedupe) => dedupe.forget(group.0),
+            Running::Sql { query, .. } => {
+                if let Some(aggregate) = query.aggregate_mut() {
+                    aggregate.forget(group.0)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 /// A running stage.
 pub struct Stage {
     source: Arc<str>,
@@ -198,14 +213,7 @@ impl Stage {
         self.clocks.revoke(group);
         self.committed[group.0 as usize] = Watermark::NONE.to_raw();
         for operator in &mut self.operators {
-            match &mut operator.running {
-                Running::Dedupe(dedupe) => dedupe.forget(group.0),
-                Running::Sql { query, .. } => {
-                    if let Some(aggregate) = query.aggregate_mut() {
-                        aggregate.forget(group.0)?;
-                    }
-                }
-            }
+            operator.running.forget(group)?;
         }
         Ok(())
     }

@@ -6,10 +6,13 @@
 //! writing; that order, and committed reads, are all that a restore needs:
 //! - `State`: rows to add to an operator's;
 //! - `Watermarks`: the key groups' watermarks as of the commit; every window over by then has fired in it;
-//! - `Reset`: what came before for these key groups is void; the full state follows in the same transaction.
+//! - `Reset`: what came before of this operator for these key groups is void; its full state follows in the same
+//!   transaction, after which what lies before it may be deleted ([`snapshots`]).
 //!
 //! This serves the `changelog` mode. A crate of its own for state (snapshots in an object store, spilling) has no use
 //! before those exist.
+
+pub mod snapshots;
 
 use bytes::Bytes;
 use millstream_model::KeyGroup;
@@ -34,8 +37,13 @@ pub enum ChangelogEntry {
     },
     /// Watermarks of key groups, raw.
     Watermarks(Vec<(KeyGroup, i64)>),
-    /// The state of these key groups starts anew behind this record.
-    Reset(Vec<KeyGroup>),
+    /// The state that an operator has for these key groups starts anew behind this record.
+    Reset {
+        /// The operator's stable id.
+        operator: String,
+        /// Its key groups.
+        groups: Vec<KeyGroup>,
+    },
 }
 
 /// A record for a stage's changelog topic.
@@ -49,15 +57,13 @@ pub struct ChangelogRecord {
 
 impl ChangelogEntry {
     /// The record's value. Layout, little endian: version, kind (0 state, 1 watermarks, 2 reset); then for state the
-    /// id's length (u16), the id, the rows; for watermarks pairs of u32 and i64; for a reset u32s.
+    /// id's length (u16), the id, the rows; for watermarks pairs of u32 and i64; for a reset the id as for state, u32s.
     pub fn encode(&self) -> Bytes {
         let mut out = vec![VERSION];
         match self {
             ChangelogEntry::State { operator, rows } => {
                 out.push(0);
-                let len = u16::try_from(operator.len()).expect("an operator id is at most 65,535 bytes");
-                out.extend_from_slice(&len.to_le_bytes());
-                out.extend_from_slice(operator.as_bytes());
+                put_id(&mut out, operator);
                 out.extend_from_slice(rows);
             }
             ChangelogEntry::Watermarks(watermarks) => {
@@ -67,8 +73,9 @@ impl ChangelogEntry {
                     out.extend_from_slice(&watermark.to_le_bytes());
                 }
             }
-            ChangelogEntry::Reset(groups) => {
+            ChangelogEntry::Reset { operator, groups } => {
                 out.push(2);
+                put_id(&mut out, operator);
                 for group in groups {
                     out.extend_from_slice(&group.0.to_le_bytes());
                 }
@@ -88,13 +95,8 @@ impl ChangelogEntry {
         let number = |bytes: &[u8]| u32::from_le_bytes(bytes[..4].try_into().expect("four bytes"));
         match kind {
             0 => {
-                let (len, rest) =
-                    rest.split_first_chunk::<2>().ok_or("a changelog record without operator id")?;
-                let len = usize::from(u16::from_le_bytes(*len));
-                let id = rest.get(..len).ok_or("a changelog record whose operator id is cut off")?;
-                let operator =
-                    std::str::from_utf8(id).map_err(|_| "an operator id that is not UTF-8")?.to_owned();
-                Ok(ChangelogEntry::State { operator, rows: value.slice(4 + len..) })
+                let (operator, rows) = take_id(rest)?;
+                Ok(ChangelogEntry::State { operator, rows: value.slice_ref(rows) })
             }
             1 if rest.len() % 12 == 0 => {
                 let pair = |c: &[u8]| {
@@ -103,12 +105,33 @@ impl ChangelogEntry {
                 };
                 Ok(ChangelogEntry::Watermarks(rest.chunks_exact(12).map(pair).collect()))
             }
-            2 if rest.len() % 4 == 0 => {
-                Ok(ChangelogEntry::Reset(rest.chunks_exact(4).map(|c| KeyGroup(number(c))).collect()))
+            2 => {
+                let (operator, rest) = take_id(rest)?;
+                if rest.len() % 4 != 0 {
+                    return Err(format!("a reset of {operator} whose key groups have {} bytes", rest.len()));
+                }
+                let groups = rest.chunks_exact(4).map(|c| KeyGroup(number(c))).collect();
+                Ok(ChangelogEntry::Reset { operator, groups })
             }
             kind => Err(format!("a changelog record of kind {kind} and {} bytes", value.len())),
         }
     }
+}
+
+fn put_id(out: &mut Vec<u8>, operator: &str) {
+    let len = u16::try_from(operator.len()).expect("an operator id is at most 65,535 bytes");
+    out.extend_from_slice(&len.to_le_bytes());
+    out.extend_from_slice(operator.as_bytes());
+}
+
+/// An operator's id, and what follows it.
+fn take_id(bytes: &[u8]) -> Result<(String, &[u8]), String> {
+    let (len, rest) = bytes.split_first_chunk::<2>().ok_or("a changelog record without operator id")?;
+    let (id, rest) = rest
+        .split_at_checked(usize::from(u16::from_le_bytes(*len)))
+        .ok_or("a changelog record whose operator id is cut off")?;
+    let id = std::str::from_utf8(id).map_err(|_| "an operator id that is not UTF-8")?;
+    Ok((id.to_owned(), rest))
 }
 
 /// A set of key groups.
@@ -142,7 +165,7 @@ mod tests {
         for entry in [
             ChangelogEntry::State { operator: "unique-1".into(), rows: Bytes::from_static(b"rows") },
             ChangelogEntry::Watermarks(vec![(KeyGroup(3), i64::MIN), (KeyGroup(599), 17)]),
-            ChangelogEntry::Reset(vec![KeyGroup(0), KeyGroup(16)]),
+            ChangelogEntry::Reset { operator: "unique-1".into(), groups: vec![KeyGroup(0), KeyGroup(16)] },
         ] {
             assert_eq!(ChangelogEntry::decode(&entry.encode()), Ok(entry));
         }
@@ -158,6 +181,7 @@ mod tests {
             b"\x01\x00\x05\x00abc",
             b"\x01\x01abc",
             b"\x01\x02abc",
+            b"\x01\x02\x01\x00a\x00",
         ] {
             assert!(ChangelogEntry::decode(&Bytes::copy_from_slice(bad)).is_err(), "{bad:?}");
         }

@@ -205,11 +205,11 @@ impl WindowAggregate {
         Ok(concat_batches(&self.plan.state_schema, &rows)?)
     }
 
-    /// Every open window, as state rows.
-    pub(crate) fn all(&mut self) -> Result<RecordBatch, StageError> {
+    /// Every open window of these key groups, as state rows.
+    pub(crate) fn all(&mut self, wanted: &Owned) -> Result<RecordBatch, StageError> {
         let mut rows = Vec::new();
         for pane in self.panes.values_mut() {
-            rows.push(pane.all(&self.plan)?);
+            rows.push(pane.all(&self.plan, wanted)?);
         }
         Ok(concat_batches(&self.plan.state_schema, &rows)?)
     }

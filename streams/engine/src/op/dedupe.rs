@@ -144,11 +144,11 @@ impl Dedupe {
         state_batch(rows.collect())
     }
 
-    /// Everything that a row can still meet, as state rows.
-    pub(crate) fn all(&mut self, watermarks: &[i64]) -> RecordBatch {
+    /// Everything of these key groups that a row can still meet, as state rows.
+    pub(crate) fn all(&mut self, watermarks: &[i64], wanted: &Owned) -> RecordBatch {
         let keep_ms = self.late_by_ms + self.within_ms;
         let mut rows = Vec::new();
-        for (group, table) in &mut self.groups {
+        for (group, table) in self.groups.iter_mut().filter(|(group, _)| wanted.has(**group)) {
             table.fresh.clear();
             let oldest = watermarks[*group as usize].saturating_sub(keep_ms);
             let mut kept: Vec<Seen> = table.seen.iter().filter(|s| s.time >= oldest).copied().collect();

@@ -4,7 +4,7 @@
 //! last one, and let a key group leave without the others being touched.
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array};
-use arrow::compute::{concat_batches, filter_record_batch};
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::UInt32Type;
 use datafusion_expr::{EmitTo, GroupsAccumulator};
 use datafusion_physical_plan::aggregates::group_values::{GroupValues, new_group_values};
@@ -13,6 +13,7 @@ use datafusion_physical_plan::aggregates::order::GroupOrdering;
 use super::aggregate::{AggregatePlan, KEY_COLUMNS};
 use super::chunk::constant_i64;
 use crate::error::StageError;
+use crate::state::Owned;
 
 /// Groups and their accumulators.
 struct Table {
@@ -46,6 +47,10 @@ impl Table {
     /// Takes everything out as state rows of the window that starts at `start`.
     fn state(&mut self, plan: &AggregatePlan, start: i64) -> Result<RecordBatch, StageError> {
         let rows = self.groups.len();
+        if rows == 0 {
+            // Some accumulators cannot say what nothing is.
+            return Ok(RecordBatch::new_empty(plan.state_schema.clone()));
+        }
         let mut groups = self.groups.emit(EmitTo::All)?.into_iter();
         // Emitting leaves some tables' index behind.
         self.groups.clear_shrink(rows);
@@ -207,10 +212,13 @@ impl Pane {
         Ok(())
     }
 
-    /// Everything, as state rows; from now on all of it counts as committed.
-    pub(crate) fn all(&mut self, plan: &AggregatePlan) -> Result<RecordBatch, StageError> {
-        self.delta(plan)?;
-        Ok(concat_batches(&plan.state_schema, &self.committed)?)
+    /// What is committed of these key groups, as state rows, one for each of its groups.
+    pub(crate) fn all(&self, plan: &AggregatePlan, wanted: &Owned) -> Result<RecordBatch, StageError> {
+        let mut merged = Table::new(plan)?;
+        for rows in &self.committed {
+            merged.merge(plan, &part(rows, |group| wanted.has(group))?)?;
+        }
+        merged.state(plan, self.start)
     }
 
     pub(crate) fn size(&self) -> usize {

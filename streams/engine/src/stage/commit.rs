@@ -13,7 +13,7 @@ use millstream_types::Millis;
 use super::{OutputBatch, Running, Stage};
 use crate::batch_ipc;
 use crate::error::StageError;
-use crate::state::{ChangelogEntry, ChangelogRecord, RECORD_BYTES_MAX};
+use crate::state::{ChangelogEntry, ChangelogRecord, Owned, RECORD_BYTES_MAX};
 
 impl Stage {
     /// Runs what waits, fires every window that is over, and gives the records for the changelog: what changed since
@@ -43,25 +43,31 @@ impl Stage {
         Ok(records)
     }
 
-    /// The whole state, as records that void everything before them in the changelog: to be written in the same
-    /// transaction as the commit just before, after which older records may be deleted.
-    pub fn snapshot(&mut self) -> Result<Vec<ChangelogRecord>, StageError> {
-        let watermarks = self.committed.clone();
-        let mut records = Vec::new();
-        let groups: Vec<usize> = self.clocks.partitions().map(|g| g.0 as usize).collect();
-        for (partition, groups) in self.by_partition(&groups) {
-            let groups = groups.into_iter().map(|g| KeyGroup(g as u32)).collect();
-            records.push(ChangelogRecord { partition, entry: ChangelogEntry::Reset(groups) });
+    /// What an operator, by its stable id, keeps for the key groups that are assigned here and write to this partition
+    /// of its changelog, as records that void its earlier ones there: to be written behind those of the commit just
+    /// before, in its transaction. They hold the groups' watermarks too. Nothing where no such group is assigned.
+    pub fn snapshot(&mut self, operator: &str, partition: u32) -> Result<Vec<ChangelogRecord>, StageError> {
+        let groups =
+            self.clocks.partitions().filter(|group| group.0 % self.changelog_partitions == partition);
+        let groups: Vec<KeyGroup> = groups.collect();
+        let Some(at) = self.operators.iter().position(|o| o.id == operator) else { return Ok(Vec::new()) };
+        if groups.is_empty() {
+            return Ok(Vec::new());
         }
-        self.watermark_records(&groups, &watermarks, &mut records);
-        for i in 0..self.operators.len() {
-            let rows = match &mut self.operators[i].running {
-                Running::Dedupe(dedupe) => Some(dedupe.all(&watermarks)),
-                Running::Sql { query, .. } => query.aggregate_mut().map(|a| a.all()).transpose()?,
-            };
-            if let Some(rows) = rows {
-                self.state_records(&self.operators[i].id, &rows, &mut records)?;
-            }
+        let mut wanted = Owned::default();
+        groups.iter().for_each(|group| wanted.add(*group));
+        let pairs = groups.iter().map(|group| (*group, self.committed[group.0 as usize])).collect();
+        let reset = ChangelogEntry::Reset { operator: operator.to_owned(), groups };
+        let mut records = vec![
+            ChangelogRecord { partition, entry: reset },
+            ChangelogRecord { partition, entry: ChangelogEntry::Watermarks(pairs) },
+        ];
+        let rows = match &mut self.operators[at].running {
+            Running::Dedupe(dedupe) => Some(dedupe.all(&self.committed, &wanted)),
+            Running::Sql { query, .. } => query.aggregate_mut().map(|a| a.all(&wanted)).transpose()?,
+        };
+        if let Some(rows) = rows {
+            self.state_records(operator, &rows, &mut records)?;
         }
         Ok(records)
     }

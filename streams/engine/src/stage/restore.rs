@@ -8,7 +8,7 @@ use bytes::Bytes;
 use millstream_model::{KeyGroup, Watermark};
 use millstream_types::Millis;
 
-use super::{Running, Stage, same_state};
+use super::{Operator, Running, Stage, same_state};
 use crate::batch_ipc;
 use crate::error::StageError;
 use crate::op::dedupe::Dedupe;
@@ -40,19 +40,16 @@ impl Restore {
                     *known = watermark.max(*known);
                 }
             }
-            ChangelogEntry::Reset(groups) => {
+            ChangelogEntry::Reset { operator, groups } => {
+                // Watermarks stay: they only rise.
+                let found = find(stage, &operator)?;
                 for group in groups.into_iter().filter(|group| self.groups.has(group.0)) {
-                    self.watermarks.remove(&group.0);
-                    stage.revoke(group)?;
+                    found.running.forget(group)?;
                 }
             }
             ChangelogEntry::State { operator, rows } => {
                 let rows = batch_ipc::decode(&rows).map_err(|e| bad(&operator, e.to_string()))?;
-                let Some(found) = stage.operators.iter_mut().find(|o| o.id == operator) else {
-                    let what =
-                        "the changelog has state for it, but the stage has no such operator".to_owned();
-                    return Err(bad(&operator, what));
-                };
+                let found = find(stage, &operator)?;
                 let groups_known = rows.num_columns() > 0 && rows.column(0).null_count() == 0;
                 if !groups_known {
                     return Err(bad(&operator, "rows without key group".to_owned()));
@@ -91,4 +88,11 @@ impl Restore {
         }
         Ok(())
     }
+}
+
+fn find<'a>(stage: &'a mut Stage, operator: &str) -> Result<&'a mut Operator, StageError> {
+    stage.operators.iter_mut().find(|o| o.id == operator).ok_or_else(|| StageError::State {
+        operator: operator.to_owned(),
+        what: "the changelog has state for it, but the stage has no such operator".to_owned(),
+    })
 }

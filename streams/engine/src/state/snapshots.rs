@@ -1,0 +1,101 @@
+//! When a changelog partition is due for a snapshot, and how far it may then be deleted. A snapshot is made by the owner
+//! of key groups, of those that it has; a partition serves the key groups of several owners, so what may be deleted is
+//! known only from all their marks together. Pure. Never enters: where marks are kept, how records are deleted.
+//!
+//! Invariant SM-4: what is deleted of a changelog partition lies before the last committed snapshot of every key group
+//! that writes to it. A transaction that is still open began behind its own groups' last snapshot, so it lies behind
+//! the bound too.
+
+use std::collections::BTreeMap;
+
+/// Below this many bytes since the last snapshot none is made.
+const LEAST_BYTES: u64 = 4 << 20;
+
+/// What was written to one changelog partition, for one owner.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Growth {
+    /// Bytes that a restore would read besides the last snapshot.
+    since: u64,
+    /// Bytes of the last snapshot.
+    snapshot: u64,
+}
+
+impl Growth {
+    /// Notes bytes of changes; or of a restore, of which nobody knows how much a snapshot would take.
+    pub fn add(&mut self, bytes: u64) {
+        self.since += bytes;
+    }
+
+    /// Notes that a snapshot of this many bytes was made.
+    pub fn was_taken(&mut self, bytes: u64) {
+        *self = Growth { since: 0, snapshot: bytes };
+    }
+
+    /// How far it is beyond its due, in bytes: nothing where no snapshot is due. One is when a restore reads more than
+    /// three times the state, so that snapshots add at most half to what changes write.
+    pub fn overdue(&self) -> Option<u64> {
+        self.since.checked_sub(LEAST_BYTES.max(2 * self.snapshot))
+    }
+}
+
+/// A committed snapshot: the changelog partition's end just before it, and whose state it has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotMark {
+    /// An offset at or before its first record.
+    pub offset: i64,
+    /// Its key groups.
+    pub groups: Vec<u32>,
+}
+
+/// The offset below which a changelog partition is not needed any more, by the marks of all owners, later ones of an
+/// owner in place of its earlier ones: 0 while a key group has none (SM-4).
+pub fn deletable_below(
+    marks: impl IntoIterator<Item = SnapshotMark>,
+    (partition, partitions): (u32, u32),
+    key_groups: u32,
+) -> i64 {
+    let mut last: BTreeMap<u32, i64> = BTreeMap::new();
+    for mark in marks {
+        for group in mark.groups {
+            let known = last.entry(group).or_insert(mark.offset);
+            *known = mark.offset.max(*known);
+        }
+    }
+    let of = |group| last.get(&group).copied().unwrap_or(0);
+    (partition..key_groups).step_by(partitions.max(1) as usize).map(of).min().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_deleted_that_some_key_group_needs() {
+        let mark = |offset, groups: &[u32]| SnapshotMark { offset, groups: groups.to_vec() };
+        let below = |marks: &[SnapshotMark]| deletable_below(marks.to_vec(), (1, 4), 10);
+        // Key groups 1, 5 and 9 write to partition 1 of 4.
+        assert_eq!(below(&[]), 0);
+        assert_eq!(below(&[mark(50, &[1, 5])]), 0);
+        assert_eq!(below(&[mark(50, &[1, 5, 9])]), 50);
+        // Of two owners the one that is behind counts; a group that moved has the later of its marks.
+        assert_eq!(below(&[mark(50, &[1, 5]), mark(70, &[9])]), 50);
+        assert_eq!(below(&[mark(50, &[1, 5]), mark(70, &[5, 9])]), 50);
+        assert_eq!(below(&[mark(50, &[1, 5]), mark(70, &[1, 9])]), 50);
+        assert_eq!(below(&[mark(50, &[1, 5]), mark(70, &[1, 5, 9])]), 70);
+        assert_eq!(deletable_below([mark(7, &[0])], (0, 1), 1), 7);
+    }
+
+    #[test]
+    fn a_snapshot_is_due_when_changes_outweigh_it() {
+        let mut growth = Growth::default();
+        growth.add(LEAST_BYTES - 1);
+        assert_eq!(growth.overdue(), None);
+        growth.add(11);
+        assert_eq!(growth.overdue(), Some(10));
+        growth.was_taken(10 * LEAST_BYTES);
+        growth.add(20 * LEAST_BYTES - 1);
+        assert_eq!(growth.overdue(), None);
+        growth.add(1);
+        assert_eq!(growth.overdue(), Some(0));
+    }
+}
