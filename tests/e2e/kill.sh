@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Kills a run of store-invoices with SIGKILL at random moments, and at each step of each commit (failpoints), runs it again
-# to its end, and holds what came out against a recount: nothing lost, nothing twice.
+# to its end, and holds what came out against a recount: nothing lost, nothing twice. State is written anew and topics are
+# trimmed all the while.
 # N invoices, KILLS random moments, SEED; MILLSTREAM and COUNT_ROWS name the programs.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -18,36 +19,52 @@ export INVOICES_DIR="$work/input"
 run() {
     LAKE_URL="$1/lake" WAREHOUSE_DSN="sqlite:$1/warehouse.db" \
         "$millstream" run pipelines/examples/store-invoices/pipeline.yaml --data "$1/data" \
-        --set defaults.commit_interval=100ms > "$1/run.log" 2> "$1/run.err"
+        --set defaults.commit_interval=100ms --set defaults.snapshot_after=1KiB \
+        --set defaults.trim_interval=100ms > "$1/run.log" 2> "$1/run.err"
 }
 whole() {
     local out="$1" what="$2"
+    mkdir -p "$out"
     if ! run "$out"; then echo "FAIL: $what: the last run failed"; tail -20 "$out/run.err"; return 1; fi
     if ! MILLSTREAM="$millstream" bash tests/e2e/store-invoices/reconcile.sh "$work/input" "$out" "$count_rows" > "$out/reconcile.log" 2>&1; then
         echo "FAIL: $what"; cat "$out/reconcile.log"; tail -20 "$out/run.log" "$out/run.err"; return 1
     fi
     echo "$what: $(grep '^recount' "$out/reconcile.log")"
 }
+trimmed() { # a topic: whether records were deleted from its beginning
+    grep -Eq "^$2 [0-9]+ [1-9]" "$1/data/broker/log-start-offset-checkpoint"
+}
 failed=0
 mkdir "$work/plain"
 begin=$(date +%s%N)
 whole "$work/plain" "no kill" || failed=1
 took=$((($(date +%s%N) - begin) / 1000000))
-mkdir "$work/random"
+for topic in store-invoices-unique store-invoices-revenue store-invoices-unique-state; do
+    trimmed "$work/plain" "$topic" || { echo "FAIL: nothing was deleted from $topic"; failed=1; }
+done
 killed=0
-for i in $(seq "$kills"); do
-    run "$work/random" &
+round=0
+runs=0
+while [ "$killed" -lt "$kills" ] && [ "$runs" -lt $((20 * kills)) ]; do
+    runs=$((runs + 1))
+    out="$work/random-$round"
+    mkdir -p "$out"
+    run "$out" &
     pid=$!
     sleep "$(awk -v r="$RANDOM" -v t="$took" 'BEGIN { print 0.2 + r / 32768 * t / 1000 * 0.5 }')"
     # The child is a shell function: the program is its only child.
     pkill -KILL -P "$pid" 2> /dev/null || true
     ended=0
     wait "$pid" 2> /dev/null || ended=$?
-    [ "$ended" = 137 ] && killed=$((killed + 1))
+    [ "$ended" = 137 ] && { killed=$((killed + 1)); continue; }
+    # It was done before it was killed: hold it against the recount, and begin anew.
+    whole "$out" "after $killed of $kills random kills" || failed=1
+    rm -rf "$out"
+    round=$((round + 1))
 done
-[ "$killed" -gt 0 ] || { echo "FAIL: every run was done before it was killed"; failed=1; }
-whole "$work/random" "$killed random kills" || failed=1
-rm -rf "$work/random"
+[ "$killed" = "$kills" ] || { echo "FAIL: of $runs runs $killed were killed, not $kills: the others were done too soon"; failed=1; }
+whole "$work/random-$round" "$killed random kills" || failed=1
+rm -rf "$work/random-$round"
 points="ingest.before_send ingest.before_offsets ingest.before_commit ingest.after_commit published.before_send
  published.before_offsets published.before_commit published.after_commit lake.before_stage lake.after_stage
  lake.before_commit lake.files_sealed

@@ -21,7 +21,8 @@ pause() { read -r -t "$1" <> <(:) || true; }
 worker() { # NAME: starts a worker of the round
     LAKE_URL="$out/lake" WAREHOUSE_DSN="sqlite:$out/warehouse.db" BROKER="$broker" \
         "$millstream" run pipelines/examples/store-invoices/pipeline.yaml --data "$out/$1" --instance "$1" \
-        --set defaults.commit_interval=100ms >> "$out/$1.log" 2>> "$out/$1.err" &
+        --set defaults.commit_interval=100ms \
+        --set defaults.snapshot_after=1KiB --set defaults.trim_interval=100ms >> "$out/$1.log" 2>> "$out/$1.err" &
     pids+=($!)
 }
 fail() { echo "FAIL: $1"; tail -n 20 "$out"/*.log "$out"/*.err; exit 1; }

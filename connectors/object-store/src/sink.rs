@@ -244,11 +244,11 @@ impl ObjectStoreSink {
         self.context.crash.reach("files_sealed")?;
         let instance = self.context.instance;
         let owned = self.owned(partition);
-        if owned.sealed.is_empty() {
-            // No row, no entry: the store stays where it is, and these offsets hold nothing to be repeated.
+        let expected = owned.expected;
+        // Without rows too the store says how far it has come: what lies before is then deleted from the topic.
+        if owned.sealed.is_empty() && expected.unwrap_or(0) == next {
             return Ok(());
         }
-        let expected = owned.expected;
         let entry = Entry {
             v: ENTRY_VERSION,
             instance,

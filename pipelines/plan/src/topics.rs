@@ -15,6 +15,10 @@ use crate::names;
 pub const CHANGELOG_PARTITIONS_MAX: u32 = 16;
 /// The partitions of the splits and positions topics: how many workers can read sources at once.
 pub const SPLIT_PARTITIONS: u32 = 16;
+/// Segments of topics that the pipeline itself deletes from, in bytes.
+const SEGMENT_BYTES: u64 = 64 << 20;
+/// Segments of the positions topic, in bytes.
+const POSITIONS_SEGMENT_BYTES: u64 = 16 << 20;
 /// The partitions of a dead-letter topic that is not declared.
 const DEAD_LETTER_PARTITIONS: u32 = 12;
 /// How long such a topic keeps its records.
@@ -60,7 +64,7 @@ impl<'a> Topics<'a> {
         name
     }
 
-    /// Rows to sinks. Kept until DeleteRecords below the sinks' committed offsets.
+    /// Rows to sinks. Kept until the sinks delete what all of them have committed.
     pub fn sink(&mut self, operator: &str, partitions: u32) -> String {
         let name = names::sink_topic(&self.pipeline.name, operator);
         self.add(name.clone(), TopicRole::Sink, partitions, None, &kept());
@@ -77,7 +81,11 @@ impl<'a> Topics<'a> {
     /// Positions and splits of the sources.
     pub fn positions_and_splits(&mut self) -> (String, String) {
         let positions = names::positions_topic(&self.pipeline.name);
-        let compact = [("cleanup.policy", "compact".to_owned())];
+        // A start reads it whole, and what lies in the last segment is not compacted.
+        let compact = [
+            ("cleanup.policy", "compact".to_owned()),
+            ("segment.bytes", POSITIONS_SEGMENT_BYTES.to_string()),
+        ];
         self.add(positions.clone(), TopicRole::Positions, SPLIT_PARTITIONS, None, &compact);
         let splits = names::splits_topic(&self.pipeline.name);
         self.add(splits.clone(), TopicRole::Splits, SPLIT_PARTITIONS, None, &kept());
@@ -94,6 +102,11 @@ impl<'a> Topics<'a> {
     }
 }
 
-fn kept() -> [(&'static str, String); 2] {
-    [("cleanup.policy", "delete".to_owned()), ("retention.ms", "-1".to_owned())]
+/// Kept until the pipeline deletes it. What it has deleted leaves the disk by whole segments, so they are small.
+fn kept() -> [(&'static str, String); 3] {
+    [
+        ("cleanup.policy", "delete".to_owned()),
+        ("retention.ms", "-1".to_owned()),
+        ("segment.bytes", SEGMENT_BYTES.to_string()),
+    ]
 }

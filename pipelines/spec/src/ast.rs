@@ -102,6 +102,10 @@ pub struct Defaults {
     pub delivery: Delivery,
     /// The longest time between two commits of a worker, in milliseconds.
     pub commit_interval_ms: u64,
+    /// How often rows that every sink has written are deleted from the topics that bring them, in milliseconds.
+    pub trim_interval_ms: u64,
+    /// The bytes of changes in a changelog's partition before its state is written anew.
+    pub snapshot_after_bytes: u64,
     /// The parts of a keyed stage's state behind an exchange.
     pub key_groups: u32,
 }
@@ -468,6 +472,8 @@ pub struct Sink {
     pub writers: u32,
     /// Whether a row takes the place of the one with its key (`mode: upsert`).
     pub upserts: bool,
+    /// Whether it goes on where records that its target does not have were deleted (`on_gap: skip`).
+    pub skips_gaps: bool,
     /// The connector's settings.
     pub config: Config,
 }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use millstream_connect::rate::{MaxRate, RateGuard};
@@ -26,6 +27,7 @@ use crate::process::{ProcessOutput, ProcessStage};
 use crate::schema::arrow_schema;
 use crate::sink_stage::SinkStage;
 use crate::tables::Loaded;
+use crate::trim::Trimmer;
 
 /// Rows that the engine runs together.
 const BATCH_ROWS: usize = 8_192;
@@ -300,11 +302,27 @@ impl Parts<'_> {
             input: stage.inputs[0].topic.as_str().into(),
             outputs,
             changelogs: changelogs.collect(),
+            snapshot_after: self.pipeline.defaults.snapshot_after_bytes,
             dead_letters: self.dead_letters(),
             positions: self.positions(),
             pipeline: self.pipeline.name.value.clone(),
             event_time_at_end: self.maker.event_time_at_end(),
         })
+    }
+
+    /// Deletes from the topics of a sink stage that are there for sinks alone.
+    fn trimmer(&self, stage: &Stage) -> Trimmer {
+        let is_ours = |topic: &str| self.job.topics.get(topic).is_some_and(|t| t.role == TopicRole::Sink);
+        let readers = |topic: &str| {
+            let reads = |s: &&Stage| s.inputs.iter().any(|input| input.topic == topic);
+            self.job.stages.iter().filter(reads).map(|s| s.group_id.clone()).collect()
+        };
+        let ours = stage.inputs.iter().filter(|input| is_ours(&input.topic));
+        let interval = Duration::from_millis(self.pipeline.defaults.trim_interval_ms);
+        Trimmer::new(
+            ours.map(|input| (input.topic.as_str().into(), readers(&input.topic))).collect(),
+            interval,
+        )
     }
 
     /// A sink stage.
@@ -327,6 +345,8 @@ impl Parts<'_> {
         Ok(SinkStage {
             sink,
             inputs,
+            trimmer: self.trimmer(stage),
+            skips_gaps: spec.skips_gaps,
             dead_letters: self.dead_letters(),
             pipeline: self.pipeline.name.value.clone(),
             bad: BTreeSet::new(),

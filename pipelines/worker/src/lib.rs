@@ -17,6 +17,7 @@
 
 mod assemble;
 pub mod bench;
+mod changelog;
 mod connectors;
 pub mod describe;
 mod ends;
@@ -40,6 +41,7 @@ mod schema;
 mod sink_stage;
 mod tables;
 mod transaction;
+mod trim;
 pub mod validate;
 
 pub use error::WorkerError;

@@ -2,7 +2,7 @@
 //! each stage, all written in the transactions whose effects they tell. Compacted; the last record of a key counts.
 //!
 //! Keys: `position NUL source NUL split`, `state NUL source NUL split NUL entry`, `counts NUL stage NUL instance`,
-//! and the marks of `ends.rs`.
+//! `snapshot NUL changelog NUL partition NUL instance` (`changelog.rs`), and the marks of `ends.rs`.
 //! A split's records are in the partition of its route, which is also the partition of the splits topic whose owner reads
 //! it. Never enters: what a position means.
 
@@ -12,7 +12,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use millstream_client::{Cluster, RecordRef};
 use millstream_connector::{Position, SplitId, StateEntry};
+use millstream_engine::state::snapshots::SnapshotMark;
 use millstream_types::TopicPartition;
+use serde::{Deserialize, Serialize};
 
 use crate::error::WorkerError;
 use crate::outbox::Outbox;
@@ -27,6 +29,14 @@ pub struct Stored {
     pub state: BTreeMap<(String, SplitId), BTreeMap<Bytes, Bytes>>,
     /// Counts by stage and instance.
     pub counts: BTreeMap<(String, String), BTreeMap<String, u64>>,
+    /// The last snapshot of each instance, by partition of a changelog.
+    pub snapshots: BTreeMap<TopicPartition, BTreeMap<String, SnapshotMark>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredMark {
+    offset: i64,
+    groups: Vec<u32>,
 }
 
 impl Stored {
@@ -57,6 +67,15 @@ impl Stored {
                     ))
                 })?;
                 self.counts.insert(((*stage).to_owned(), (*instance).to_owned()), counts);
+            }
+            (["snapshot", topic, partition, instance], Some(value)) => {
+                // What is no mark of ours allows nothing to be deleted.
+                let mark = serde_json::from_slice::<StoredMark>(value).ok();
+                if let (Some(mark), Ok(partition)) = (mark, partition.parse()) {
+                    let mark = SnapshotMark { offset: mark.offset, groups: mark.groups };
+                    let at = TopicPartition::new(*topic, partition);
+                    self.snapshots.entry(at).or_default().insert((*instance).to_owned(), mark);
+                }
             }
             _ => self.take_state(key, value),
         }
@@ -147,5 +166,21 @@ pub fn write_counts(
     outbox.append(topic, COUNTS_PARTITION, &record)
 }
 
-/// The partition that counts are in.
+/// Writes where a snapshot of a changelog's partition is, and whose state it has.
+pub fn write_snapshot(
+    outbox: &mut Outbox,
+    topic: &Arc<str>,
+    now: i64,
+    at: &TopicPartition,
+    instance: &str,
+    mark: &SnapshotMark,
+) -> Result<(), WorkerError> {
+    let key = format!("snapshot\0{}\0{}\0{instance}", at.topic, at.partition);
+    let value = StoredMark { offset: mark.offset, groups: mark.groups.clone() };
+    let value = serde_json::to_vec(&value).expect("a mark is plain data");
+    let record = RecordRef { timestamp: now, key: Some(key.as_bytes()), value: Some(&value), headers: &[] };
+    outbox.append(topic, COUNTS_PARTITION, &record)
+}
+
+/// The partition that counts and snapshots' marks are in.
 pub const COUNTS_PARTITION: u32 = 0;

@@ -23,6 +23,7 @@ use millstream_model::{KeyGroup, Watermark};
 use millstream_types::TopicPartition;
 use tokio::sync::Mutex;
 
+use crate::changelog::Changelogs;
 use crate::error::WorkerError;
 use crate::levels;
 use crate::outbox::{DeadLetters, Outbox};
@@ -64,6 +65,8 @@ pub struct ProcessStage {
     pub outputs: Vec<ProcessOutput>,
     /// Changelogs by operator id, with their partitions.
     pub changelogs: BTreeMap<String, (Arc<str>, u32)>,
+    /// How many bytes of changes a changelog's partition has before its state is written anew.
+    pub snapshot_after: u64,
     /// Where dead letters go.
     pub dead_letters: Option<DeadLetters>,
     /// The positions topic, where counts go.
@@ -94,7 +97,15 @@ struct Driver {
     deduped: BTreeSet<String>,
     bytes_since: usize,
     finished: BTreeSet<u32>,
+    changelogs: Changelogs,
     lost: Option<WorkerError>,
+}
+
+/// Whether a commit may write state anew: not one that others wait for.
+#[derive(Clone, Copy)]
+enum MaySnapshot {
+    Yes,
+    No,
 }
 
 /// Commits what is to be given up before it goes.
@@ -163,6 +174,13 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
         deduped: deduped.map(|operator| operator.name.clone()).collect(),
         bytes_since: 0,
         finished: BTreeSet::new(),
+        changelogs: Changelogs::new(
+            setup.changelogs.clone(),
+            Arc::clone(&setup.positions),
+            &context.instance,
+            setup.spec.key_groups,
+            setup.snapshot_after,
+        ),
         lost: None,
     }));
     driver.lock().await.show(None);
@@ -199,7 +217,7 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
         let mut committing = Duration::ZERO;
         if due || quiet || stopping {
             let began = Instant::now();
-            driver.commit(&consumer).await?;
+            driver.commit(&consumer, MaySnapshot::Yes).await?;
             last_commit = Instant::now();
             committing = began.elapsed();
             // What has been finished is committed now.
@@ -254,9 +272,9 @@ impl Driver {
         }
         let groups: Vec<KeyGroup> =
             std::mem::take(&mut self.coming).iter().map(|p| KeyGroup(p.partition as u32)).collect();
-        let (setup, now) = (Arc::clone(&self.setup), self.now());
-        restore::restore_groups(&self.context.cluster, &mut self.stage, &groups, &setup.changelogs, now)
-            .await?;
+        let now = self.now();
+        let cluster = &self.context.cluster;
+        restore::restore_groups(cluster, &mut self.stage, &groups, &mut self.changelogs, now).await?;
         self.owned.extend(groups.iter().map(|g| g.0));
         Ok(())
     }
@@ -267,7 +285,7 @@ impl Driver {
         consumer: &ConsumerHandle,
         partitions: &BTreeSet<TopicPartition>,
     ) -> Result<(), WorkerError> {
-        self.commit(consumer).await?;
+        self.commit(consumer, MaySnapshot::No).await?;
         for partition in partitions {
             if !self.coming.remove(partition) {
                 self.stage.revoke(KeyGroup(partition.partition as u32))?;
@@ -428,7 +446,11 @@ impl Driver {
     }
 
     /// Commits everything that was processed.
-    async fn commit(&mut self, consumer: &ConsumerHandle) -> Result<(), WorkerError> {
+    async fn commit(
+        &mut self,
+        consumer: &ConsumerHandle,
+        may_snapshot: MaySnapshot,
+    ) -> Result<(), WorkerError> {
         let now = self.context.clock.wall_ms();
         let changes = self.stage.commit(self.now())?;
         // Windows that fired just now; late rows were found in their own poll.
@@ -436,18 +458,25 @@ impl Driver {
         let mut outbox = std::mem::take(&mut self.letters);
         self.put_rows(&mut outbox, now)?;
         // Watermarks belong to the stage and travel with its first changelog.
-        let first = self.setup.changelogs.values().next().cloned();
         for change in changes {
+            let topics = &self.setup.changelogs;
             let to = match &change.entry {
-                ChangelogEntry::State { operator, .. } => self.setup.changelogs.get(operator).cloned(),
-                _ => first.clone(),
+                ChangelogEntry::State { operator, .. } => topics.get_key_value(operator),
+                _ => topics.iter().next(),
             };
-            let Some((topic, _)) = to else { continue };
-            outbox.append_value(&topic, change.partition, now, &change.entry.encode())?;
+            let Some((operator, (topic, _))) = to else { continue };
+            let value = change.entry.encode();
+            outbox.append_value(topic, change.partition, now, &value)?;
+            self.changelogs.add(operator, change.partition, value.len());
         }
         if outbox.is_empty() && self.moved.is_empty() {
             return Ok(());
         }
+        let cluster = Arc::clone(&self.context.cluster);
+        let snapshot = match may_snapshot {
+            MaySnapshot::Yes => self.changelogs.snapshot(&cluster, &mut self.stage, &mut outbox, now).await?,
+            MaySnapshot::No => None,
+        };
         self.count();
         let who = (self.context.stage.as_str(), self.context.instance.as_str());
         positions::write_counts(&mut outbox, &self.setup.positions, now, who, &self.counts)?;
@@ -459,6 +488,9 @@ impl Driver {
         let name = &self.context.stage;
         let transaction = Transaction { stage: name.clone(), outbox, offsets, consumer: consumer.clone() };
         transaction.commit(&self.producer).await?;
+        if let Some(taken) = snapshot {
+            self.changelogs.was_committed(&cluster, taken).await;
+        }
         self.moved.clear();
         self.bytes_since = 0;
         self.context.progress.update(name, |figures| {

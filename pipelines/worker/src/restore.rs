@@ -15,6 +15,7 @@ use millstream_model::KeyGroup;
 use millstream_plan::OperatorId;
 use millstream_types::TopicPartition;
 
+use crate::changelog::Changelogs;
 use crate::error::WorkerError;
 
 /// How long reading may stand still. A worker that died in a transaction holds its successor until the broker has
@@ -99,20 +100,21 @@ pub async fn restore_groups(
     cluster: &Arc<Cluster>,
     stage: &mut Stage,
     groups: &[KeyGroup],
-    changelogs: &BTreeMap<String, (Arc<str>, u32)>,
+    changelogs: &mut Changelogs,
     now: i64,
 ) -> Result<(), WorkerError> {
     let mut restore = Restore::new(groups.iter().copied());
-    for (operator, (topic, partitions)) in changelogs {
+    for (operator, (topic, partitions)) in changelogs.topics().clone() {
         let mut passed_over = 0u64;
         let mut wanted: Vec<u32> = groups.iter().map(|g| g.0 % partitions).collect();
         wanted.sort_unstable();
         wanted.dedup();
         let wanted: Vec<TopicPartition> =
-            wanted.into_iter().map(|p| TopicPartition::new(Arc::clone(topic), p as i32)).collect();
-        read_committed(cluster, &wanted, |_, _, value| {
+            wanted.into_iter().map(|p| TopicPartition::new(Arc::clone(&topic), p as i32)).collect();
+        read_committed(cluster, &wanted, |partition, _, value| {
             let value = Bytes::copy_from_slice(value.unwrap_or_default());
-            if is_of_other_definition(operator, &value) {
+            changelogs.add(&operator, partition as u32, value.len());
+            if is_of_other_definition(&operator, &value) {
                 passed_over += 1;
                 return Ok(());
             }
@@ -134,8 +136,9 @@ pub async fn restore_groups(
 
 /// Whether a changelog's record is state of this operator as it was once defined.
 fn is_of_other_definition(operator: &str, value: &Bytes) -> bool {
-    let Ok(ChangelogEntry::State { operator: found, .. }) = ChangelogEntry::decode(value) else {
-        return false;
+    let found = match ChangelogEntry::decode(value) {
+        Ok(ChangelogEntry::State { operator, .. } | ChangelogEntry::Reset { operator, .. }) => operator,
+        _ => return false,
     };
     let name = |id: &str| OperatorId::parse(id).map(|id| id.name);
     found != operator && name(&found).is_some() && name(&found) == name(operator)

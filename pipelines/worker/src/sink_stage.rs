@@ -26,6 +26,7 @@ use crate::group_events::{GroupEvent, GroupEvents};
 use crate::outbox::{DeadLetters, Outbox};
 use crate::progress::thread_cpu_ms;
 use crate::run::StageContext;
+use crate::trim::{self, Trimmer};
 
 const POLL_WAIT: Duration = Duration::from_millis(100);
 /// How often the group's offsets follow the target's.
@@ -39,6 +40,10 @@ pub struct SinkStage {
     pub inputs: Vec<(Arc<str>, u32, Option<JsonDecoder>)>,
     /// Where rows go that can never be written.
     pub dead_letters: Option<DeadLetters>,
+    /// Deletes what was committed.
+    pub trimmer: Trimmer,
+    /// Whether it goes on where records that the target does not have were deleted.
+    pub skips_gaps: bool,
     /// The pipeline's name.
     pub pipeline: String,
     /// Rows that are known to be bad, over begin-agains.
@@ -89,6 +94,7 @@ pub async fn run(stage: &mut SinkStage, context: &StageContext) -> Result<(), Wo
         return Err(error);
     }
     running.follow(&consumer).await?;
+    running.trim().await;
     consumer.close().await?;
     Ok(())
 }
@@ -165,6 +171,7 @@ impl Running<'_> {
             self.context.ends.mark(&self.context.stage, &ended.into_keys().collect()).await?;
             if followed.elapsed() > FOLLOW_EVERY {
                 self.follow(consumer).await?;
+                self.trim().await;
                 followed = Instant::now();
             }
             self.show(consumer);
@@ -178,8 +185,21 @@ impl Running<'_> {
     async fn open(&mut self, consumer: &Consumer, partitions: &BTreeSet<TopicPartition>) -> Result<(), Stop> {
         let list: Vec<TopicPartition> = partitions.iter().cloned().collect();
         let known = self.stage.sink.open(&list).await.map_err(stop)?;
+        let starts = trim::starts(&self.context.cluster, &list).await?;
+        let mut skipped = Offsets::new();
         for partition in list {
-            match known.get(&partition).copied().flatten() {
+            let mut next = known.get(&partition).copied().flatten();
+            let start = starts.get(&partition).copied().unwrap_or(0);
+            let ours = self.stage.trimmer.readers.contains_key(&partition.topic);
+            if let Some(from) = trim::gap(next, start, ours) {
+                if !self.stage.skips_gaps {
+                    return Err(trim::gap_error(&self.context.stage, &partition, (from, start)).into());
+                }
+                tracing::warn!(%partition, from, start, "records that the target does not have were deleted; they are skipped");
+                next = Some(start);
+                skipped.insert(partition.clone(), start);
+            }
+            match next {
                 Some(next) => {
                     consumer.seek(&partition, next)?;
                     self.committed.insert(partition.clone(), next);
@@ -188,6 +208,10 @@ impl Running<'_> {
                 None => consumer.seek_to_beginning(&partition)?,
             }
             self.owned.insert(partition);
+        }
+        if !skipped.is_empty() {
+            // From now on the target knows where it begins.
+            self.stage.sink.commit(&skipped).await.map_err(stop)?;
         }
         Ok(())
     }
@@ -275,6 +299,11 @@ impl Running<'_> {
             consumer.commit_offsets(&offsets).await?;
         }
         Ok(())
+    }
+
+    /// Deletes what all sinks have of the owned partitions, where it is time.
+    async fn trim(&mut self) {
+        self.stage.trimmer.trim(&self.context.cluster, self.committed.keys()).await;
     }
 
     /// The owned partitions of which everything that there will ever be has been staged (WK-3), by their part: their

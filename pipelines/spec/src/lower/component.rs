@@ -72,6 +72,7 @@ impl Lower<'_> {
                 .unwrap_or_else(|| schema.map_or(1, |s| s.writers))
                 .max(1),
             upserts,
+            skips_gaps: word(node, "on_gap").is_some_and(|w| w == "skip"),
             config,
             type_name,
         }

@@ -17,6 +17,8 @@ use crate::value::Value;
 
 /// Defaults that `shape/core.rs` shows in YAML.
 const COMMIT_INTERVAL_MS: u64 = 1_000;
+const TRIM_INTERVAL_MS: u64 = 30_000;
+const SNAPSHOT_AFTER_BYTES: u64 = 4 << 20;
 const KEY_GROUPS: u32 = 64;
 const RETENTION_MS: u64 = 7 * 86_400_000;
 const MAX_RATE: Rate = Rate { basis_points: 500, per_ms: 60_000 };
@@ -60,6 +62,8 @@ impl Lower<'_> {
                 .and_then(|w| delivery(&w))
                 .unwrap_or(Delivery::ExactlyOnce),
             commit_interval_ms: duration(node, "commit_interval").unwrap_or(COMMIT_INTERVAL_MS),
+            trim_interval_ms: duration(node, "trim_interval").unwrap_or(TRIM_INTERVAL_MS),
+            snapshot_after_bytes: size(node, "snapshot_after").unwrap_or(SNAPSHOT_AFTER_BYTES),
             key_groups: integer(node, "key_groups").and_then(|n| u32::try_from(n).ok()).unwrap_or(KEY_GROUPS),
         }
     }

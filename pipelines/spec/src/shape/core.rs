@@ -127,6 +127,19 @@ static DEFAULTS: Shape = Shape {
             "The longest time between two commits of a worker under load; early when idle.",
         ),
         Field::optional(
+            "trim_interval",
+            Kind::Duration(100, 86_400_000),
+            "30s",
+            "How often rows that every sink has written are deleted from the topics that bring them.",
+        ),
+        Field::optional(
+            "snapshot_after",
+            Kind::Size(1_024, 1 << 40),
+            "4MiB",
+            "How much must have changed in a partition of a changelog before its state is written anew, and what was \
+             there is deleted.",
+        ),
+        Field::optional(
             "key_groups",
             Kind::Int(1, 4_096),
             "64",
@@ -296,6 +309,12 @@ pub static SINK: Shape = Shape {
             Kind::Int(1, 256),
             "the connector's",
             "How many writers at most: the partitions of the topic that it reads.",
+        ),
+        Field::optional(
+            "on_gap",
+            Kind::Word(&["stop", "skip"]),
+            "stop",
+            "Where records that the target does not have were deleted from the topic: the run stops, or they are skipped.",
         ),
     ],
 };

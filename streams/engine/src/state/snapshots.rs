@@ -8,9 +8,6 @@
 
 use std::collections::BTreeMap;
 
-/// Below this many bytes since the last snapshot none is made.
-const LEAST_BYTES: u64 = 4 << 20;
-
 /// What was written to one changelog partition, for one owner.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Growth {
@@ -31,10 +28,11 @@ impl Growth {
         *self = Growth { since: 0, snapshot: bytes };
     }
 
-    /// How far it is beyond its due, in bytes: nothing where no snapshot is due. One is when a restore reads more than
-    /// three times the state, so that snapshots add at most half to what changes write.
-    pub fn overdue(&self) -> Option<u64> {
-        self.since.checked_sub(LEAST_BYTES.max(2 * self.snapshot))
+    /// How far it is beyond its due, in bytes: nothing where no snapshot is due. One is after `least` bytes of changes,
+    /// and when a restore reads more than three times the state, so that snapshots add at most half to what changes
+    /// write.
+    pub fn overdue(&self, least: u64) -> Option<u64> {
+        self.since.checked_sub(least.max(2 * self.snapshot))
     }
 }
 
@@ -88,14 +86,14 @@ mod tests {
     #[test]
     fn a_snapshot_is_due_when_changes_outweigh_it() {
         let mut growth = Growth::default();
-        growth.add(LEAST_BYTES - 1);
-        assert_eq!(growth.overdue(), None);
+        growth.add(99);
+        assert_eq!(growth.overdue(100), None);
         growth.add(11);
-        assert_eq!(growth.overdue(), Some(10));
-        growth.was_taken(10 * LEAST_BYTES);
-        growth.add(20 * LEAST_BYTES - 1);
-        assert_eq!(growth.overdue(), None);
+        assert_eq!(growth.overdue(100), Some(10));
+        growth.was_taken(1_000);
+        growth.add(1_999);
+        assert_eq!(growth.overdue(100), None);
         growth.add(1);
-        assert_eq!(growth.overdue(), Some(0));
+        assert_eq!(growth.overdue(100), Some(0));
     }
 }
