@@ -166,6 +166,10 @@ pub struct Run {
     /// Serve the figures of stages and of the embedded broker at http://HOST:PORT/metrics, as Prometheus reads them
     #[arg(long, value_name = "HOST:PORT")]
     pub metrics: Option<String>,
+    /// Hold about this much at most: commit earlier and fetch less ahead when it is short, such as 512MiB [default: half of
+    /// what the machine or its control group gives]
+    #[arg(long, value_name = "SIZE", value_parser = crate::pipeline::limit::size)]
+    pub memory: Option<u64>,
     /// This worker's name: kept over restarts, its own among the pipeline's workers
     #[arg(long, default_value = "0")]
     pub instance: String,
@@ -188,6 +192,10 @@ pub struct Dev {
     /// A setting of the embedded broker, by Kafka's names; may be given many times
     #[arg(long, value_name = "KEY=VALUE")]
     pub broker_set: Vec<String>,
+    /// Hold about this much at most: commit earlier and fetch less ahead when it is short, such as 512MiB [default: half of
+    /// what the machine or its control group gives]
+    #[arg(long, value_name = "SIZE", value_parser = crate::pipeline::limit::size)]
+    pub memory: Option<u64>,
 }
 
 /// Options of `validate`.

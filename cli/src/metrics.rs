@@ -8,8 +8,11 @@ use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 use millstream_server::Broker;
+use millstream_types::MemoryBudget;
 use millstream_worker::progress::{Progress, StageFigures};
 use parking_lot::Mutex;
+
+use crate::pipeline::limit::resident_bytes;
 
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -18,6 +21,7 @@ const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub struct Figures {
     broker: Arc<Mutex<Weak<Broker>>>,
     pipeline: Arc<Mutex<(String, Weak<Progress>)>>,
+    memory: Arc<Mutex<Option<MemoryBudget>>>,
 }
 
 impl Figures {
@@ -29,6 +33,11 @@ impl Figures {
     /// Shows a pipeline's.
     pub fn pipeline_is(&self, name: &str, progress: &Arc<Progress>) {
         *self.pipeline.lock() = (name.to_owned(), Arc::downgrade(progress));
+    }
+
+    /// Shows what parts of the process hold.
+    pub fn memory_is(&self, memory: &MemoryBudget) {
+        *self.memory.lock() = Some(memory.clone());
     }
 
     /// All of them as they are now.
@@ -44,7 +53,27 @@ impl Figures {
         if let Some(progress) = pipeline.1.upgrade() {
             stages(&mut text, &pipeline.0, &progress);
         }
+        if let Some(memory) = self.memory.lock().as_ref() {
+            held(&mut text, memory);
+        }
         text
+    }
+}
+
+/// What parts of the process say that they hold, what they may hold in all, and what it has in memory.
+fn held(text: &mut String, memory: &MemoryBudget) {
+    let name = "millstream_memory_bytes";
+    head(text, name, "Bytes that parts of the process hold, by kind.");
+    for (kind, bytes) in memory.claimed() {
+        let _ = writeln!(text, "{name}{{kind=\"{kind}\"}} {bytes}");
+    }
+    let name = "millstream_memory_limit_bytes";
+    head(text, name, "Bytes that they may hold in all.");
+    let _ = writeln!(text, "{name} {}", memory.limit_bytes());
+    if let Some(bytes) = resident_bytes() {
+        let name = "process_resident_memory_bytes";
+        head(text, name, "Bytes that the process has in memory.");
+        let _ = writeln!(text, "{name} {bytes}");
     }
 }
 

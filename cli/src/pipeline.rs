@@ -4,6 +4,7 @@
 pub mod dev;
 mod embedded;
 pub mod explain;
+pub mod limit;
 mod live;
 mod memory;
 pub mod new;
@@ -109,13 +110,16 @@ pub fn run(options: &Run) -> Result<(), Failure> {
     let Some((pipeline, job)) = &opened.parts else { return Err(usage("there is no pipeline".to_owned())) };
     let data = options.data.clone().unwrap_or_else(|| opened.root.join(".millstream"));
     runtime.block_on(async {
+        let memory = limit::budget(options.memory);
         let figures = Figures::default();
+        figures.memory_is(&memory);
         if let Some(at) = &options.metrics {
             println!("metrics {}", metrics::serve(at, figures.clone()).await.map_err(failed)?);
         }
         let broker = match &pipeline.broker {
             Broker::Embedded => {
-                embedded::Broker::start(options.listen.clone(), data.clone(), &options.broker_set).await
+                let listen = options.listen.clone();
+                embedded::Broker::start(listen, data.clone(), &options.broker_set, &memory).await
             }
             Broker::Cluster(cluster) => {
                 let hosts: Vec<&str> = cluster.bootstrap.iter().map(|b| b.value.as_str()).collect();
@@ -142,6 +146,7 @@ pub fn run(options: &Run) -> Result<(), Failure> {
             cache: Some(data.join("functions")),
             stop: stopped,
             bench: None,
+            memory,
         };
         let live = live::Live::new(&pipeline.name.value);
         let shown = live.clone();

@@ -71,6 +71,9 @@ def confluent():
     producer.init_transactions(30)
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": out, "enable.auto.commit": False})
     consumer.subscribe([topic])
+    # A member that is about to join has no generation yet, and its positions would be refused.
+    while not consumer.assignment():
+        consumer.poll(0.1)
     for kept in [False, True]:
         producer.begin_transaction()
         producer.produce(out, value=f"kept {kept}")

@@ -32,7 +32,7 @@ java_clients() {
   local T="org.apache.kafka.tools" B="--bootstrap-server $bootstrap" t="$id-java" g="$id-group" codec protocol out
 
   expect "TopicCommand --create" "Created topic $t." "$(tool $T.TopicCommand $B --create --topic $t --partitions 3 --config retention.ms=86400000)"
-  out="$(tool $T.TopicCommand $B --describe --topic $t | head -1 | tr -s '\t ' ' ' | sed -e 's/TopicId: [^ ]* //' -e 's/segment.bytes=[0-9]*,*//' -e 's/,*flush.mode=[a-z_]*//' -e 's/min.insync.replicas=1,*//')"
+  out="$(tool $T.TopicCommand $B --describe --topic $t | head -1 | tr -s '\t ' ' ' | sed -e 's/TopicId: [^ ]* //' -e 's/segment.bytes=[0-9]*,*//' -e 's/,*flush.mode=[a-z_]*//' -e 's/,*file.delete.delay.ms=[0-9]*//' -e 's/min.insync.replicas=1,*//')"
   expect "TopicCommand --describe" "Topic: $t PartitionCount: 3 ReplicationFactor: 1 Configs: retention.ms=86400000" "$(echo "$out" | sed -e 's/ *$//' -e 's/,$//')"
   for codec in none gzip snappy lz4 zstd; do
     seq -f "$codec-%03g" 1 20 | tool $T.ConsoleProducer $B --topic $t --compression-codec $codec >/dev/null
@@ -64,8 +64,9 @@ java_clients() {
   printf '{"version":1,"partitions":[{"topic":"%s","partition":0,"offset":-1}]}' $t >"$work/delete.json"
   out="$(tool $T.DeleteRecordsCommand $B --offset-json-file "$work/delete.json" | grep -c "partition: $t-0.low_watermark")"
   expect "DeleteRecordsCommand" 1 "$out"
-  out="$(tool $T.GetOffsetShell $B --topic $t --time -2 | awk -F: '$2 == 0 {e = $3 > 0} END {print NR, e}')"
-  expect "GetOffsetShell after it" "5 1" "$out"
+  # The first partition may have got nothing: it begins where it ends, wherever that is.
+  out="$(for at in -2 -1; do tool $T.GetOffsetShell $B --topic $t --time $at | awk -F: '$2 == 0 {print $3}'; done | uniq | wc -l)"
+  expect "GetOffsetShell after it" 1 "$out"
   out="$(tool $T.VerifiableProducer $B --topic $t --max-messages 200 --acks -1 | grep -o '"acked":200')"
   expect "VerifiableProducer" '"acked":200' "$out"
   out="$(tool $T.VerifiableConsumer $B --topic $t --group-id $g-v --max-messages 200 --reset-policy earliest | grep -c offsets_committed)"
@@ -130,7 +131,7 @@ python_client() {
   fi
   topics_for_python "$t" "$t-txn"
   out="$(timeout 150 "$venv/bin/python" clients.py "$name" $bootstrap "$t" 2>"$work/err")" || out="$out
-$(tail -1 "$work/err")"
+$(grep -v TERMINATE "$work/err" | tail -3)"
   case "$name" in
     confluent-kafka) expect "$name" "classic confluent-kafka read 100 of 100 same: True
 consumer confluent-kafka read 100 of 100 same: True

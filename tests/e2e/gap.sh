@@ -2,16 +2,13 @@
 # What sinks have written is deleted from their topics. A target that is then replaced lacks it: the run stops and says so,
 # unless the pipeline says to go on without.
 # N invoices; MILLSTREAM names the program.
-set -euo pipefail
+. "$(dirname "$0")/lib.sh"
 shopt -s nullglob
-cd "$(dirname "$0")/../.."
-millstream="${MILLSTREAM:-${CARGO_TARGET_DIR:-target}/debug/millstream}"
-[ -n "${MILLSTREAM:-}" ] || cargo build --quiet -p millstream
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 export INVOICES_DIR="$work/input" LAKE_URL="$work/lake" WAREHOUSE_DSN="sqlite:$work/warehouse.db"
 run() {
-    "$millstream" run pipelines/examples/store-invoices/pipeline.yaml --data "$work/data" \
+    "$millstream" run $pipeline --data "$work/data" \
         --set defaults.commit_interval=100ms --set defaults.trim_interval=100ms "$@" > "$work/run.log" 2> "$work/run.err"
 }
 fail() {

@@ -3,14 +3,7 @@
 # to its end, and holds what came out against a recount: nothing lost, nothing twice. State is written anew and topics are
 # trimmed all the while.
 # N invoices, KILLS random moments, SEED; MILLSTREAM and COUNT_ROWS name the programs.
-set -euo pipefail
-cd "$(dirname "$0")/../.."
-target="${CARGO_TARGET_DIR:-target}"
-millstream="${MILLSTREAM:-$target/debug/millstream}" count_rows="${COUNT_ROWS:-$target/debug/examples/count_rows}"
-if [ -z "${MILLSTREAM:-}" ]; then
-    cargo build --quiet -p millstream
-    cargo build --quiet -p millstream -p millstream-object-store --example count_rows
-fi
+. "$(dirname "$0")/lib.sh"
 n="${N:-20000}" kills="${KILLS:-20}" RANDOM="${SEED:-1}"
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
@@ -18,7 +11,7 @@ trap 'rm -rf "$work"' EXIT
 export INVOICES_DIR="$work/input"
 run() {
     LAKE_URL="$1/lake" WAREHOUSE_DSN="sqlite:$1/warehouse.db" \
-        "$millstream" run pipelines/examples/store-invoices/pipeline.yaml --data "$1/data" \
+        "$millstream" run $pipeline --data "$1/data" \
         --set defaults.commit_interval=100ms --set defaults.snapshot_after=1KiB \
         --set defaults.trim_interval=100ms > "$1/run.log" 2> "$1/run.err"
 }
@@ -26,7 +19,7 @@ whole() {
     local out="$1" what="$2"
     mkdir -p "$out"
     if ! run "$out"; then echo "FAIL: $what: the last run failed"; tail -20 "$out/run.err"; return 1; fi
-    if ! MILLSTREAM="$millstream" bash tests/e2e/store-invoices/reconcile.sh "$work/input" "$out" "$count_rows" > "$out/reconcile.log" 2>&1; then
+    if ! reconcile "$work/input" "$out" > "$out/reconcile.log" 2>&1; then
         echo "FAIL: $what"; cat "$out/reconcile.log"; tail -20 "$out/run.log" "$out/run.err"; return 1
     fi
     echo "$what: $(grep '^recount' "$out/reconcile.log")"

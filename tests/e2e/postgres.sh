@@ -2,14 +2,7 @@
 # store-invoices into a PostgreSQL server of its own, which dies in the middle of the run and is away for DOWN seconds:
 # the pipeline waits, catches up, and ends with what a recount finds; nothing went to the dead letters for it.
 # N invoices, DOWN seconds, SEED; MILLSTREAM and COUNT_ROWS name the programs.
-set -euo pipefail
-cd "$(dirname "$0")/../.."
-target="${CARGO_TARGET_DIR:-target}"
-millstream="${MILLSTREAM:-$target/debug/millstream}" count_rows="${COUNT_ROWS:-$target/debug/examples/count_rows}"
-if [ -z "${MILLSTREAM:-}" ]; then
-    cargo build --quiet -p millstream
-    cargo build --quiet -p millstream -p millstream-object-store --example count_rows
-fi
+. "$(dirname "$0")/lib.sh"
 bin="${MILLSTREAM_PG_BIN:-$(ls -d /usr/lib/postgresql/*/bin 2> /dev/null | sort -V | tail -1)}"
 if [ ! -x "$bin/postgres" ]; then
     echo "SKIPPED: PostgreSQL's server is not installed (apt-get install postgresql)"
@@ -36,7 +29,7 @@ up() {
     pg=$!
     until "$bin/pg_isready" -q -h 127.0.0.1 -p "$port"; do
         kill -0 $pg 2> /dev/null || { cat "$work/pg.log"; echo "FAIL: PostgreSQL did not start"; exit 1; }
-        read -r -t 0.1 <> <(:) || true
+        pause 0.1
     done
 }
 sql() { "$bin/psql" -X -A -t -q -h 127.0.0.1 -p "$port" -U postgres -c "$1" postgres; }
@@ -44,13 +37,13 @@ pg='' run=''
 up
 "$millstream" generate invoices --n "$n" --seed "${SEED:-1}" --dir "$work/input" > /dev/null
 export INVOICES_DIR="$work/input" LAKE_URL="$work/lake" WAREHOUSE_DSN="postgres://postgres@localhost:$port/postgres"
-"$millstream" run pipelines/examples/store-invoices/pipeline.yaml --data "$work/data" --set defaults.commit_interval=200ms \
+"$millstream" run $pipeline --data "$work/data" --set defaults.commit_interval=200ms \
     > "$work/run.log" 2> "$work/run.err" &
 run=$!
 # As soon as it runs, the server goes.
 until [ -s "$work/run.log" ]; do
     kill -0 $run 2> /dev/null || { cat "$work/run.log" "$work/run.err"; echo "FAIL: the run did not begin"; exit 1; }
-    read -r -t 0.01 <> <(:) || true
+    pause 0.01
 done
 kill -QUIT $pg
 wait $pg 2> /dev/null || true
@@ -63,6 +56,6 @@ run=''
 sql "copy (select store_id, window_start, invoices, revenue from revenue) to stdout with csv header" > "$work/revenue.csv"
 sqlite3 "$work/warehouse.db" "create table revenue (store_id text, window_start text, invoices integer, revenue text)" \
     ".mode csv" ".import --skip 1 $work/revenue.csv revenue"
-MILLSTREAM="$millstream" bash tests/e2e/store-invoices/reconcile.sh "$work/input" "$work" "$count_rows"
+reconcile "$work/input" "$work"
 if grep -q sink_refused "$work/run.log" "$work/run.err"; then echo "FAIL: rows were refused"; exit 1; fi
 echo "postgres test passed"

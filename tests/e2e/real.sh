@@ -10,12 +10,7 @@ if [ ! -e "$data/uci_invoices.jsonl.gz" ]; then
     echo "SKIPPED: no real invoices in $data (DATA=folder names another)"
     exit
 fi
-target="${CARGO_TARGET_DIR:-target}"
-millstream="${MILLSTREAM:-$target/debug/millstream}" count_rows="${COUNT_ROWS:-$target/debug/examples/count_rows}"
-if [ -z "${MILLSTREAM:-}" ]; then
-    cargo build --quiet -p millstream
-    cargo build --quiet -p millstream -p millstream-object-store --example count_rows
-fi
+. tests/e2e/lib.sh
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 fail() { echo "FAIL: $1"; tail -n 30 "$work"/run.log "$work"/run.err; exit 1; }
@@ -23,7 +18,7 @@ mkdir -p "$work/input/stores/retailer/inbox"
 gunzip -c "$data/uci_invoices.jsonl.gz" > "$work/input/stores/retailer/inbox/december.jsonl"
 cp "$data/uci_stores.csv" "$work/input/stores.csv"
 export INVOICES_DIR="$work/input" LAKE_URL="$work/lake" WAREHOUSE_DSN="sqlite:$work/warehouse.db"
-run() { "$millstream" run pipelines/examples/store-invoices/pipeline.yaml --data "$work/data" "$@" >> "$work/run.log" 2>> "$work/run.err"; }
+run() { "$millstream" run $pipeline --data "$work/data" "$@" >> "$work/run.log" 2>> "$work/run.err"; }
 # One invoice in five is a cancellation: more than the pipeline lets pass as bad. It stops, and nothing of it is written.
 status=0
 run || status=$?
@@ -31,7 +26,7 @@ run || status=$?
 # Whoever has looked lets them pass; the same data folder goes on.
 : > "$work/run.log"
 run --set errors.data.max_rate=50%/1m || fail "the run"
-MILLSTREAM="$millstream" bash tests/e2e/store-invoices/reconcile.sh "$work/input" "$work" "$count_rows" || fail "the recount differs"
+reconcile "$work/input" "$work" || fail "the recount differs"
 has() { jq -e "$1" "$work/recount.json" > /dev/null || { cat "$work/recount.json"; fail "the recount lacks $1"; }; }
 has '.lines == 1893 and .unique == 1525 and .repeats == 0 and .rejected.negative_qty == 368'
 has '(.revenue | tonumber) == 755717.18'

@@ -3,24 +3,16 @@
 # stays dead and the other takes over; in the next rounds it comes back. Each round is held against a recount.
 # N invoices, ROUNDS, SEED; MILLSTREAM and COUNT_ROWS name the programs. BROKER=host:port is another cluster (Apache Kafka),
 # fresh for each call, with ROUNDS=1 and a consumer session time-out of a few seconds.
-set -euo pipefail
-cd "$(dirname "$0")/../.."
-target="${CARGO_TARGET_DIR:-target}"
-millstream="${MILLSTREAM:-$target/debug/millstream}" count_rows="${COUNT_ROWS:-$target/debug/examples/count_rows}"
-if [ -z "${MILLSTREAM:-}" ]; then
-    cargo build --quiet -p millstream
-    cargo build --quiet -p millstream -p millstream-object-store --example count_rows
-fi
+. "$(dirname "$0")/lib.sh"
 n="${N:-40000}" rounds="${ROUNDS:-3}" RANDOM="${SEED:-1}"
 work="$(mktemp -d)"
 pids=()
 trap 'set +e; kill -9 "${pids[@]}" 2> /dev/null; [ -n "${KEEP:-}" ] || rm -rf "$work"' EXIT
 "$millstream" generate invoices --n "$n" --seed "${SEED:-1}" --dir "$work/input" > /dev/null
 export INVOICES_DIR="$work/input"
-pause() { read -r -t "$1" <> <(:) || true; }
 worker() { # NAME: starts a worker of the round
     LAKE_URL="$out/lake" WAREHOUSE_DSN="sqlite:$out/warehouse.db" BROKER="$broker" \
-        "$millstream" run pipelines/examples/store-invoices/pipeline.yaml --data "$out/$1" --instance "$1" \
+        "$millstream" run $pipeline --data "$out/$1" --instance "$1" \
         --set defaults.commit_interval=100ms \
         --set defaults.snapshot_after=1KiB --set defaults.trim_interval=100ms >> "$out/$1.log" 2>> "$out/$1.err" &
     pids+=($!)
@@ -31,14 +23,9 @@ for round in $(seq "$rounds"); do
     mkdir "$out"
     broker="${BROKER:-}"
     if [ -z "$broker" ]; then
-        "$millstream" broker --listen 127.0.0.1:0 --data "$out/broker" \
-            --set group.consumer.session.timeout.ms=3000 --set group.consumer.heartbeat.interval.ms=500 > "$out/broker.out" 2> "$out/broker.err" &
-        pids+=($!)
-        until grep -q '^ready ' "$out/broker.out"; do
-            kill -0 "${pids[-1]}" 2> /dev/null || fail "the broker did not start"
-            pause 0.05
-        done
-        broker=$(sed -n 's/^ready //p' "$out/broker.out")
+        start_broker "$out/broker" --set group.consumer.session.timeout.ms=3000 \
+            --set group.consumer.heartbeat.interval.ms=500
+        pids+=("$broker_pid")
     fi
     worker a
     a="${pids[-1]}"
@@ -60,7 +47,7 @@ for round in $(seq "$rounds"); do
     fi
     wait "$b" || fail "the other worker failed"
     cp "$out/b.log" "$out/run.log"
-    MILLSTREAM="$millstream" bash tests/e2e/store-invoices/reconcile.sh "$work/input" "$out" "$count_rows" "$broker" > "$out/reconcile.log" 2>&1 ||
+    reconcile "$work/input" "$out" "$broker" > "$out/reconcile.log" 2>&1 ||
         { cat "$out/reconcile.log"; fail "round $round"; }
     # Workers that are hours apart make no row late: those are as few as with one worker.
     late=$(sed -n 's/.*late by count: //p' "$out/reconcile.log")

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use millstream_types::MemoryBudget;
+
 use crate::broker::Broker;
 use crate::config::Config;
 use crate::node::{Node, NodeOptions};
@@ -47,7 +49,8 @@ pub fn run_with(
         }
     };
     runtime.block_on(async {
-        let options = NodeOptions { listen: Some(listen.to_owned()), data, config };
+        let options =
+            NodeOptions { listen: Some(listen.to_owned()), data, config, memory: MemoryBudget::unlimited() };
         let node = match Node::start(options).await {
             Ok(node) => node,
             Err(error) => {

@@ -14,7 +14,7 @@ use millstream_metadata::{ControllerConfig, MetadataImage};
 use millstream_net::listen::{SocketBuffers, accept, listen, raise_open_files_limit};
 use millstream_net::{ByteBudget, Stream};
 use millstream_raft::{ReplicaKey, VoterSet};
-use millstream_types::{Clock, NodeId, SeededRng, TopicPartition, Uuid};
+use millstream_types::{Clock, MemoryBudget, NodeId, SeededRng, TopicPartition, Uuid};
 use millstream_wire::message::BrokerRegistrationRequest;
 use millstream_wire::message::broker_registration_request::Listener;
 use parking_lot::{Mutex, RwLock};
@@ -79,6 +79,8 @@ pub struct NodeOptions {
     pub data: PathBuf,
     /// Settings.
     pub config: Config,
+    /// What this process may hold, of which requests claim a part.
+    pub memory: MemoryBudget,
 }
 
 /// A running broker.
@@ -144,8 +146,9 @@ impl Node {
                 (advertised_host(&host), port)
             }
         };
-        let started =
-            tokio::task::spawn_blocking(move || Started::open(config, &options.data, clock, advertised));
+        let started = tokio::task::spawn_blocking(move || {
+            Started::open(config, &options.data, clock, advertised, &options.memory)
+        });
         let started = started.await.map_err(|e| std::io::Error::other(e.to_string()))??;
         started.run(listener, address).await
     }
@@ -215,6 +218,7 @@ impl Started {
         data: &std::path::Path,
         clock: Arc<dyn Clock>,
         advertised: (String, u16),
+        memory: &MemoryBudget,
     ) -> Result<Started, StartError> {
         let me = NodeId(config.number("node.id") as i32);
         let mut rng = SeededRng::new(crate::clock::seed());
@@ -283,7 +287,7 @@ impl Started {
         let broker = Arc::new(Broker {
             me,
             cluster_id,
-            budget: ByteBudget::new(config.request_bytes()),
+            budget: ByteBudget::new(config.request_bytes(), memory),
             sessions: FetchSessions::new(config.number("max.incremental.fetch.session.cache.slots") as usize),
             config,
             clock,

@@ -1,5 +1,5 @@
-//! The vocabulary of every other crate: ids, topic names, error codes, limits, and the `Clock` and `Rng` traits
-//! through which time and chance come in. Logic stays out: this crate changes rarely, and nearly every crate is
+//! The vocabulary of every other crate: ids, topic names, error codes, limits, the budget of memory that all share, and
+//! the `Clock` and `Rng` traits through which time and chance come in. Logic stays out: this crate changes rarely, and nearly every crate is
 //! built again when it does. Never enters: bytes on the wire, files, sockets.
 
 pub mod clock;
@@ -7,6 +7,7 @@ pub mod error_code;
 pub mod hash;
 pub mod ids;
 pub mod limits;
+pub mod memory;
 pub mod random;
 pub mod secret;
 pub mod topic;
@@ -14,6 +15,7 @@ pub mod topic;
 pub use clock::{Clock, Millis};
 pub use error_code::ErrorCode;
 pub use ids::{LeaderEpoch, NodeId, Offset, ProducerEpoch, ProducerId, Uuid};
+pub use memory::{MemoryBudget, MemoryClaim};
 pub use random::{Rng, SeededRng};
 pub use secret::Secret;
 pub use topic::{TopicIdPartition, TopicPartition};

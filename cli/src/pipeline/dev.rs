@@ -18,12 +18,13 @@ use std::sync::Arc;
 use millstream_plan::{Change, Lock, diff};
 use millstream_spec::ast::{Broker, Operator, Pipeline};
 use millstream_spec::render;
+use millstream_types::MemoryBudget;
 use millstream_worker::progress::Progress;
 use millstream_worker::{Opened, Options, Report};
 use parking_lot::Mutex;
 use tokio::sync::watch as flag;
 
-use super::{embedded, failed, live, memory, opened, reconcile, runtime, usage};
+use super::{embedded, failed, limit, live, memory, opened, reconcile, runtime, usage};
 use crate::args::Dev;
 use crate::exit::Failure;
 
@@ -50,6 +51,7 @@ type Picture = Arc<Mutex<Option<(Arc<Progress>, live::Live)>>>;
 struct Development<'a> {
     options: &'a Dev,
     data: &'a Path,
+    memory: MemoryBudget,
     broker: &'a embedded::Broker,
     watch: watch::Watch,
     stop: flag::Receiver<bool>,
@@ -64,7 +66,8 @@ pub fn command(options: &Dev) -> Result<(), Failure> {
     let first = runtime.block_on(opened(&options.file, &options.set))?;
     let data = options.data.clone().unwrap_or_else(|| first.root.join(".millstream"));
     runtime.block_on(async {
-        let broker = start(options, &first, &data).await?;
+        let memory = limit::budget(options.memory);
+        let broker = start(options, &first, &data, &memory).await?;
         let (stop, stopped) = flag::channel(false);
         tokio::spawn(async move {
             embedded::stop_asked().await;
@@ -75,7 +78,7 @@ pub fn command(options: &Dev) -> Result<(), Failure> {
         });
         let watch = watch::Watch::new();
         let mut development =
-            Development { options, data: &data, broker: &broker, watch, stop: stopped, lock: None };
+            Development { options, data: &data, memory, broker: &broker, watch, stop: stopped, lock: None };
         development.run(first).await;
         drop(development);
         broker.stop().await;
@@ -84,7 +87,12 @@ pub fn command(options: &Dev) -> Result<(), Failure> {
 }
 
 /// The broker that the file asks for, and where it listens.
-async fn start(options: &Dev, first: &Opened, data: &Path) -> Result<embedded::Broker, Failure> {
+async fn start(
+    options: &Dev,
+    first: &Opened,
+    data: &Path,
+    memory: &MemoryBudget,
+) -> Result<embedded::Broker, Failure> {
     // A file with faults says nothing yet; most have their broker in the process.
     let asked = first.parts.as_ref().map_or(&Broker::Embedded, |(pipeline, _)| &pipeline.broker);
     if let Broker::Cluster(cluster) = asked {
@@ -99,7 +107,7 @@ async fn start(options: &Dev, first: &Opened, data: &Path) -> Result<embedded::B
         Some(listen) => listen.clone(),
         None => free_address()?,
     };
-    let broker = embedded::Broker::start(Some(listen), data.to_owned(), &options.broker_set).await;
+    let broker = embedded::Broker::start(Some(listen), data.to_owned(), &options.broker_set, memory).await;
     let broker = broker.map_err(failed)?;
     println!("ready {}", broker.address().unwrap_or_default());
     Ok(broker)
@@ -240,6 +248,7 @@ impl Development<'_> {
             cache: Some(self.data.join("functions")),
             stop: halted,
             bench: None,
+            memory: self.memory.clone(),
         };
         let name = pipeline.name.value.clone();
         let shown = Picture::default();

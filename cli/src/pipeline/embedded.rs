@@ -8,6 +8,7 @@ use std::sync::{Arc, Weak};
 
 use millstream_client::{ClientConfig, Cluster, Connector, Stream};
 use millstream_server::{Config, Node, NodeOptions};
+use millstream_types::MemoryBudget;
 
 /// A broker, or the way to one.
 pub struct Broker {
@@ -30,13 +31,19 @@ impl Connector for Inside {
 
 impl Broker {
     /// Starts one in this process. `listen` lets others in too.
-    pub async fn start(listen: Option<String>, data: PathBuf, settings: &[String]) -> Result<Broker, String> {
+    pub async fn start(
+        listen: Option<String>,
+        data: PathBuf,
+        settings: &[String],
+        memory: &MemoryBudget,
+    ) -> Result<Broker, String> {
         std::fs::create_dir_all(&data).map_err(|error| format!("making {}: {error}", data.display()))?;
         let config = Config::from_pairs(settings)
             .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
         let data = data.join("broker");
-        let node =
-            Node::start(NodeOptions { listen, data, config }).await.map_err(|error| error.to_string())?;
+        let memory = memory.clone();
+        let node = Node::start(NodeOptions { listen, data, config, memory }).await;
+        let node = node.map_err(|error| error.to_string())?;
         let node = Arc::new(node);
         let connector = Arc::new(Inside(Arc::downgrade(&node)));
         let client = ClientConfig::new("inside:0");

@@ -13,7 +13,7 @@ use millstream_connector::{
     Change, Context, Delivery, NextOffsets, Offsets, Sink, SinkBatch, SinkCapabilities, SinkError,
     async_trait,
 };
-use millstream_types::{Millis, Offset, TopicPartition};
+use millstream_types::{MemoryClaim, Millis, Offset, TopicPartition};
 use tokio::task::JoinSet;
 
 use crate::config::ObjectStoreSinkConfig;
@@ -33,6 +33,8 @@ pub struct ObjectStoreSink {
     partitions: BTreeMap<TopicPartition, Owned>,
     /// Counts files and writes to them, for finding the one that was written to longest ago.
     tick: u64,
+    /// What encoding holds.
+    memory: MemoryClaim,
 }
 
 #[derive(Default)]
@@ -65,6 +67,8 @@ const CRASH_POINTS: &[&str] =
     &["before_commit", "files_sealed", "entry_created", "file_published", "files_published", "after_commit"];
 /// After how many commits the note of where to start listing is written anew.
 const FLOOR_EVERY: u64 = 64;
+/// While the process is short of memory, encoding has this part of what it may have.
+const SHORT_OF_MEMORY: u64 = 4;
 
 impl ObjectStoreSink {
     /// A sink over the config's URL; relative folders are under `root`, the pipeline's own.
@@ -94,7 +98,9 @@ impl ObjectStoreSink {
             }
         }
         let journal = Journal::new(Arc::clone(&store), &context);
-        Ok(ObjectStoreSink { config, context, store, journal, parts, partitions: BTreeMap::new(), tick: 0 })
+        let memory = context.memory.claim("writers");
+        let partitions = BTreeMap::new();
+        Ok(ObjectStoreSink { config, context, store, journal, parts, partitions, tick: 0, memory })
     }
 
     /// Throws away what is staged; but for files that an entry may name, were it only by a request that is still on its
@@ -216,6 +222,12 @@ impl ObjectStoreSink {
         Ok(())
     }
 
+    /// Says what encoding holds.
+    fn note_memory(&self) {
+        let files = self.partitions.values().flat_map(|owned| owned.open.values());
+        self.memory.set(files.map(|file| file.encoder.memory() as u64).sum());
+    }
+
     /// Ends the largest row groups until encoding keeps within its memory.
     async fn bound_memory(&mut self) -> Result<(), SinkError> {
         let store = Arc::clone(&self.store);
@@ -223,10 +235,13 @@ impl ObjectStoreSink {
             let mut files: Vec<&mut OpenFile> =
                 self.partitions.values_mut().flat_map(|owned| owned.open.values_mut()).collect();
             let total: usize = files.iter().map(|file| file.encoder.memory()).sum();
+            self.memory.set(total as u64);
+            let bound = match self.memory.is_short() {
+                true => self.config.encode_memory.0 / SHORT_OF_MEMORY,
+                false => self.config.encode_memory.0,
+            };
             let largest = files.iter_mut().max_by_key(|file| file.encoder.memory());
-            let Some(file) = largest
-                .filter(|file| total as u64 > self.config.encode_memory.0 && file.encoder.memory() > 0)
-            else {
+            let Some(file) = largest.filter(|file| total as u64 > bound && file.encoder.memory() > 0) else {
                 return Ok(());
             };
             let before = file.encoder.memory();
@@ -399,6 +414,7 @@ impl Sink for ObjectStoreSink {
         for (partition, next) in next {
             self.commit_partition(partition, *next).await?;
         }
+        self.note_memory();
         self.context.crash.reach("after_commit")?;
         Ok(())
     }
@@ -407,6 +423,7 @@ impl Sink for ObjectStoreSink {
         for partition in partitions {
             self.drop_staged(partition).await;
         }
+        self.note_memory();
         Ok(())
     }
 }

@@ -40,7 +40,8 @@ impl PostgresSink {
     pub fn new(config: PostgresSinkConfig, context: Context) -> Result<PostgresSink, SinkError> {
         config.validate().map_err(SinkError::Setup)?;
         let limits = StagingLimits { interval_ms: config.commit_interval.0, bytes: config.max_staged.0 };
-        Ok(PostgresSink { config, context, connection: None, staging: Staging::new(limits) })
+        let staging = Staging::new(limits, &context.memory);
+        Ok(PostgresSink { config, context, connection: None, staging })
     }
 
     async fn connected(&mut self) -> Result<Connection, SinkError> {

@@ -34,7 +34,8 @@ impl SqliteSink {
     pub fn new(config: SqliteSinkConfig, context: Context) -> Result<SqliteSink, SinkError> {
         config.validate().map_err(SinkError::Setup)?;
         let limits = StagingLimits { interval_ms: config.commit_interval.0, bytes: config.max_staged.0 };
-        Ok(SqliteSink { config, context, connection: None, staging: Staging::new(limits) })
+        let staging = Staging::new(limits, &context.memory);
+        Ok(SqliteSink { config, context, connection: None, staging })
     }
 
     /// Runs `work` with the connection on a blocking thread. The connection comes back even when `work` fails: SQLite

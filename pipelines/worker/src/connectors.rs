@@ -16,7 +16,7 @@ use millstream_postgres::{PostgresSink, PostgresSinkConfig};
 use millstream_spec::ast::{self, Pipeline};
 use millstream_spec::{Diagnostic, code};
 use millstream_sqlite::{SqliteSink, SqliteSinkConfig};
-use millstream_types::{Clock, Millis};
+use millstream_types::{Clock, MemoryBudget, Millis};
 
 use crate::bench::{Bench, NoStandIn};
 use crate::failpoint;
@@ -81,6 +81,7 @@ pub struct Maker<'a> {
     clock: Arc<dyn Clock>,
     instance: u64,
     bench: Option<Arc<Bench>>,
+    memory: MemoryBudget,
 }
 
 /// The host of a URL or DSN.
@@ -113,7 +114,20 @@ impl<'a> Maker<'a> {
                 }
             }
         }
-        Ok(Maker { pipeline, root, egress: Arc::new(Guard::new(policy)), clock, instance, bench: None })
+        Ok(Maker {
+            pipeline,
+            root,
+            egress: Arc::new(Guard::new(policy)),
+            clock,
+            instance,
+            bench: None,
+            memory: MemoryBudget::unlimited(),
+        })
+    }
+
+    /// Whose connectors claim what they hold of a budget.
+    pub fn within(self, memory: &MemoryBudget) -> Maker<'a> {
+        Maker { memory: memory.clone(), ..self }
     }
 
     /// With stand-ins in place of sources, tables and targets.
@@ -149,6 +163,7 @@ impl<'a> Maker<'a> {
             clock: self.clock(),
             egress: Arc::clone(&self.egress),
             crash,
+            memory: self.memory.clone(),
         }
     }
 

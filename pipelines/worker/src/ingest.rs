@@ -3,35 +3,29 @@
 //! nothing; committing it as this member is what fences an owner that was replaced. Never enters: Arrow, except where a
 //! sink reads what ingest gives.
 
+pub mod check;
+mod commit;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use millstream_client::{
-    CommitPolicy, Consumer, ConsumerConfig, HeaderView, OffsetAndMetadata, OffsetReset, Producer, RecordRef,
-};
-use millstream_connect::rate::{RateGuard, Verdict};
-use millstream_connector::{
-    Position, ReadLimit, ReadState, RecordEnd, Rejected, Source, SourceRecord, Split,
-};
-use millstream_engine::batch_ipc;
+use millstream_client::{CommitPolicy, Consumer, ConsumerConfig, OffsetReset, Producer};
+use millstream_connect::rate::RateGuard;
+use millstream_connector::{Position, ReadLimit, ReadState, Source, SourceRecord, Split};
 use millstream_engine::decode::json::JsonDecoder;
-use millstream_engine::state::RECORD_BYTES_MAX;
-use millstream_types::TopicPartition;
+use millstream_types::MemoryClaim;
 use millstream_types::hash::partition_for_key;
 use tokio::task::JoinHandle;
 
+use self::check::{Checker, Unchecked};
 use crate::error::WorkerError;
 use crate::group_events::{GroupEvent, GroupEvents};
-use crate::ingest_check::{Checker, Unchecked};
-use crate::json_key;
-use crate::lanes::{self, Advance, Current, Item, Lane, ReadBatch, What};
-use crate::levels;
-use crate::outbox::{DeadLetters, Outbox};
+use crate::lanes::{self, Current, Lane, ReadBatch};
+use crate::outbox::DeadLetters;
 use crate::positions::{self, COUNTS_PARTITION};
 use crate::progress::thread_cpu_ms;
 use crate::run::StageContext;
-use crate::transaction::Transaction;
 
 /// The fewest bytes of one read of one split. Small, since what lies ahead of other lanes is held in memory.
 const READ_BYTES: usize = 8 << 10;
@@ -39,6 +33,8 @@ const READ_BYTES: usize = 8 << 10;
 const ROUND_BYTES: usize = 1 << 20;
 /// A commit comes early when this much was read since the last one.
 const COMMIT_BYTES: u64 = 24 << 20;
+/// And when this much was, while the process is short of memory.
+const COMMIT_BYTES_SHORT: u64 = 4 << 20;
 /// How long to wait where nothing can be read.
 const IDLE_WAIT: Duration = Duration::from_millis(20);
 
@@ -100,6 +96,8 @@ struct Flight {
     moved: BTreeMap<usize, Position>,
     /// Behind which nothing is left then.
     level: i64,
+    /// The bytes of what it emits, about.
+    bytes: usize,
 }
 
 struct Ingest<'a> {
@@ -116,6 +114,8 @@ struct Ingest<'a> {
     complete: Vec<bool>,
     counts: BTreeMap<String, u64>,
     read_since: u64,
+    /// What was read and is not committed.
+    memory: MemoryClaim,
     bytes_read: u64,
     rounds: u32,
     /// Nothing came in the last round.
@@ -150,6 +150,7 @@ pub async fn run(stage: &mut IngestStage, context: &StageContext) -> Result<(), 
         complete,
         counts: counts.unwrap_or_default(),
         read_since: 0,
+        memory: context.memory.claim("read"),
         bytes_read: 0,
         rounds: 0,
         quiet: false,
@@ -195,7 +196,7 @@ impl Ingest<'_> {
                 self.settle().await?;
             }
             // Reading goes on while a commit is under way, until there is enough for the next.
-            let full = self.read_since >= COMMIT_BYTES || !read;
+            let full = self.read_since >= self.commit_bytes() || !read;
             if full || (self.flight.is_none() && last_commit.elapsed() >= self.context.commit_interval) {
                 self.settle().await?;
                 self.commit(consumer).await?;
@@ -220,6 +221,11 @@ impl Ingest<'_> {
                 self.wait_for_more().await?;
             }
         }
+    }
+
+    /// How much is read before a commit; while memory is short, less.
+    fn commit_bytes(&self) -> u64 {
+        if self.memory.is_short() { COMMIT_BYTES_SHORT } else { COMMIT_BYTES }
     }
 
     /// Takes partitions over and gives them up.
@@ -288,6 +294,13 @@ impl Ingest<'_> {
         Ok(())
     }
 
+    /// Says what was read and is not committed.
+    fn note_memory(&self) {
+        let held: usize = self.lanes.iter().map(Lane::held_bytes).sum();
+        let in_flight = self.flight.as_ref().map_or(0, |flight| flight.bytes);
+        self.memory.set((in_flight + held) as u64);
+    }
+
     /// Opens a lane's next split where none is open.
     async fn open_next(&mut self, lane: usize) -> Result<(), WorkerError> {
         while self.lanes[lane].current.is_none() {
@@ -345,11 +358,13 @@ impl Ingest<'_> {
             lane.held.push_back(ReadBatch {
                 split,
                 start,
+                bytes: from.batch.records.iter().map(|r| r.value.len()).sum(),
                 next: from.batch.next_position.clone(),
                 ends: from.batch.records.iter().map(SourceRecord::record_end).collect(),
                 items: items.into(),
             });
         }
+        self.note_memory();
         self.rounds += 1;
         self.quiet = read.is_empty() && !ended;
         if self.rounds.is_multiple_of(16) {
@@ -357,279 +372,6 @@ impl Ingest<'_> {
             self.context.progress.set_bytes(self.bytes_read, total);
         }
         Ok(!read.is_empty() || ended)
-    }
-
-    /// Begins to commit what may go, in one transaction. No other is under way.
-    async fn commit(&mut self, consumer: &Consumer) -> Result<(), WorkerError> {
-        let level = lanes::level(self.lanes.iter());
-        let (mut items, mut advances) = (Vec::new(), Vec::new());
-        let mut rejected: BTreeMap<usize, Vec<Rejected>> = BTreeMap::new();
-        for (at, lane) in self.lanes.iter_mut().enumerate() {
-            let before = items.len();
-            lane.emit(at, level, &mut items, &mut advances);
-            let Some(current) = lane.current.as_ref().filter(|_| !lane.bounded) else { continue };
-            for item in &items[before..] {
-                if let What::Bad(sequence, letter) = &item.what {
-                    let reason = letter.reason.as_str().into();
-                    rejected.entry(current.split).or_default().push(Rejected { sequence: *sequence, reason });
-                }
-            }
-        }
-        self.read_since = 0;
-        if advances.is_empty() {
-            return Ok(());
-        }
-        let began = Instant::now();
-        self.watch_rate(&items)?;
-        items.sort_by_key(|item: &Item| item.clock);
-        let now = self.context.clock.wall_ms();
-        let mut outbox = Outbox::default();
-        let others = match self.has_levels() {
-            true => self.context.ends.level_of_others(&self.context.stage, &self.owned),
-            // Nobody says one, and a bound that never rises would keep every window open.
-            false => None,
-        };
-        let others = others.map(i64::to_be_bytes);
-        let others = others.as_ref().map(|at| HeaderView { key: levels::HEADER.as_bytes(), value: Some(at) });
-        for item in &items {
-            self.emit(&mut outbox, item, others.as_slice())?;
-        }
-        self.emit_columns(&mut outbox, now)?;
-        // The last position of each split; what lies in between was emitted too.
-        let mut moved: BTreeMap<usize, Position> = BTreeMap::new();
-        for advance in advances {
-            match advance {
-                Advance::To(split, position) => drop(moved.insert(split, position)),
-                Advance::Part { lane, split, from, records, end } => {
-                    let position = self.position_behind(split, from.as_ref(), records, end).await?;
-                    if let Some(batch) = self.lanes[lane].held.front_mut() {
-                        batch.start = Some(position.clone());
-                    }
-                    moved.insert(split, position);
-                }
-            }
-        }
-        let mut touched = BTreeSet::from([]);
-        for (split, position) in &moved {
-            let state = &self.splits[*split];
-            let id = &self.stage.sources[state.source].0;
-            let place = (id.as_ref(), &state.split.id);
-            positions::write_position(
-                &mut outbox,
-                &self.stage.positions,
-                state.partition,
-                now,
-                place,
-                position,
-            )?;
-            touched.insert(state.partition);
-        }
-        for lane in &mut self.lanes {
-            let Some(current) = &mut lane.current else { continue };
-            let Some(position) = moved.get(&current.split) else { continue };
-            let state = &self.splits[current.split];
-            let id = &self.stage.sources[state.source].0;
-            let rejected = rejected.remove(&current.split).unwrap_or_default();
-            for entry in current.reader.delta(position, &rejected)? {
-                let place = (id.as_ref(), &state.split.id);
-                positions::write_state(
-                    &mut outbox,
-                    &self.stage.positions,
-                    state.partition,
-                    now,
-                    place,
-                    &entry,
-                )?;
-            }
-        }
-        let who = (self.context.stage.as_str(), self.context.instance.as_str());
-        positions::write_counts(&mut outbox, &self.stage.positions, now, who, &self.counts)?;
-        let offsets = touched.iter().map(|partition| {
-            let partition = TopicPartition::new(Arc::clone(&self.stage.splits), *partition as i32);
-            (partition, OffsetAndMetadata::new(0))
-        });
-        let transaction = Transaction {
-            stage: self.context.stage.clone(),
-            outbox,
-            offsets: offsets.collect(),
-            consumer: consumer.handle(),
-        };
-        tracing::debug!(stage = %self.context.stage, items = items.len(), build_ms = began.elapsed().as_millis(), "built");
-        let held = self.group.hold().await;
-        let producer = Arc::clone(&self.producer);
-        let task = tokio::spawn(async move {
-            let committed = transaction.commit(&producer).await;
-            drop(held);
-            committed
-        });
-        self.flight = Some(Flight { task, moved, level: self.emitted_level() });
-        Ok(())
-    }
-
-    /// Waits for the commit that is under way, and tells those who wait for it.
-    async fn settle(&mut self) -> Result<(), WorkerError> {
-        let Some(Flight { task, moved, level }) = self.flight.take() else { return Ok(()) };
-        task.await.map_err(|error| WorkerError::Fatal(format!("committing: {error}")))??;
-        for lane in &mut self.lanes {
-            let Some(current) = &mut lane.current else { continue };
-            if let Some(position) = moved.get(&current.split) {
-                current.reader.ack(position).await?;
-            }
-        }
-        for (split, position) in moved {
-            self.splits[split].position = Some(position);
-        }
-        self.say_level(level).await?;
-        self.context.progress.update(&self.context.stage, |figures| figures.commits += 1);
-        self.show();
-        Ok(())
-    }
-
-    /// Ends the run where too many records are bad: nothing of this commit is written, and the next run reads it again.
-    fn watch_rate(&mut self, items: &[Item]) -> Result<(), WorkerError> {
-        let Some(guard) = &mut self.stage.rate else { return Ok(()) };
-        let bad = items.iter().filter(|item| matches!(item.what, What::Bad(..))).count() as u64;
-        match guard.seen(self.context.clock.monotonic_ms(), items.len() as u64, bad) {
-            Verdict::Go => Ok(()),
-            Verdict::Over { bad, all } => Err(WorkerError::Fatal(format!(
-                "{bad} of the last {all} records are bad, which is above `errors: data: max_rate`; nothing more is read \
-                 until a person has looked: correct the input or the rate and run again, or say `on_exceed: continue`"
-            ))),
-        }
-    }
-
-    /// Puts one record where it goes.
-    fn emit(
-        &mut self,
-        outbox: &mut Outbox,
-        item: &Item,
-        headers: &[HeaderView<'_>],
-    ) -> Result<(), WorkerError> {
-        let mut count = |name: &str| match self.counts.get_mut(name) {
-            Some(count) => *count += 1,
-            None => drop(self.counts.insert(name.to_owned(), 1)),
-        };
-        count("read");
-        let (value, timestamp) = match &item.what {
-            What::Good { value, timestamp } => (value, *timestamp),
-            What::Bad(_, letter) => {
-                count(&format!("rejected.{}", letter.reason));
-                if self.stage.stop_on_bad {
-                    let text = format!(
-                        "{}: {}; `errors: data: action: stop` says to stop",
-                        letter.reason, letter.error
-                    );
-                    return Err(WorkerError::Fatal(text));
-                }
-                return match &self.stage.dead_letters {
-                    Some(to) => outbox.append_dead_letter(to, letter),
-                    None => Ok(()),
-                };
-            }
-        };
-        count("good");
-        for output in &mut self.stage.outputs {
-            match output {
-                IngestOutput::Json { topic, partitions, key } => {
-                    let key = match key {
-                        Some(name) => Some(json_key::field(value, name).ok_or_else(|| {
-                            WorkerError::Fatal(format!(
-                                "a record for topic {topic} has no plain field {name:?}, which chooses its partition"
-                            ))
-                        })?),
-                        None => None,
-                    };
-                    let partition = match key {
-                        Some(key) => partition_for_key(key, *partitions as i32) as u32,
-                        None => self.rounds % *partitions,
-                    };
-                    let record = RecordRef { timestamp, key, value: Some(value), headers };
-                    outbox.append(topic, partition, &record)?;
-                }
-                IngestOutput::Arrow { topic, decoder, .. } => {
-                    // It passed every check, and a sink cannot take it: the schema or a check is wrong.
-                    decoder.push(value).map_err(|bad| {
-                        WorkerError::Fatal(format!(
-                            "a record for topic {topic} passed its checks and does not fit the sink's columns: {bad}; \
-                             nothing of this commit is written; correct the columns or the check and run again"
-                        ))
-                    })?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Puts the columns of this commit into the topics of sinks.
-    fn emit_columns(&mut self, outbox: &mut Outbox, now: i64) -> Result<(), WorkerError> {
-        for output in &mut self.stage.outputs {
-            let IngestOutput::Arrow { topic, partitions, decoder } = output else { continue };
-            if decoder.rows() == 0 {
-                continue;
-            }
-            let rows = decoder.finish();
-            for (at, record) in batch_ipc::encode(&rows, RECORD_BYTES_MAX)?.iter().enumerate() {
-                outbox.append_value(topic, (self.rounds + at as u32) % *partitions, now, record)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The position some records behind another, the last of which ends at `end`; where the source cannot say it,
-    /// found by reading them again.
-    async fn position_behind(
-        &mut self,
-        split: usize,
-        from: Option<&Position>,
-        records: u32,
-        end: RecordEnd,
-    ) -> Result<Position, WorkerError> {
-        let state = &self.splits[split];
-        let (id, source) = &mut self.stage.sources[state.source];
-        if let Some(position) = source.position_behind(&state.split.id, from, end).await? {
-            return Ok(position);
-        }
-        let mut reader = source.open(&state.split.id, from, Vec::new()).await?;
-        let mut left = records as usize;
-        loop {
-            let limit = ReadLimit { max_bytes: ROUND_BYTES, max_records: left, wait_ms: 0 };
-            let batch = reader.read(limit).await?;
-            let read = batch.records.len();
-            if read > left || (read < left && batch.state != ReadState::More) {
-                return Err(WorkerError::Transient(format!(
-                    "reading {records} records of {id} {} again gave others; the input changed while it was read",
-                    state.split.label
-                )));
-            }
-            left -= read;
-            if left == 0 {
-                return Ok(batch.next_position);
-            }
-        }
-    }
-
-    /// Whether lanes' clocks are event times: a function gives those, and bounded input is read by them.
-    fn has_levels(&self) -> bool {
-        self.stage.checker.function.is_some()
-            && self.stage.sources.iter().any(|(_, source)| source.capabilities().bounded)
-    }
-
-    /// Says how far this worker has come.
-    async fn say_level(&self, level: i64) -> Result<(), WorkerError> {
-        match self.has_levels() {
-            true => self.context.ends.say_level(&self.context.stage, level, &self.owned).await,
-            false => Ok(()),
-        }
-    }
-
-    /// What will be emitted lies at or behind this event time.
-    fn emitted_level(&self) -> i64 {
-        let bounded = |at: usize| self.stage.sources[at].1.capabilities().bounded;
-        if (0..self.complete.len()).any(|at| bounded(at) && !self.complete[at]) {
-            return i64::MIN;
-        }
-        let held = self.lanes.iter().filter(|lane| lane.bounded).filter_map(Lane::first_held);
-        held.min().unwrap_or(i64::MAX).min(lanes::level(self.lanes.iter()))
     }
 
     /// Whether nothing will ever come any more for what this worker owns, and all of it is committed.

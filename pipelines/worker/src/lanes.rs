@@ -47,6 +47,8 @@ pub struct ReadBatch {
     pub start: Option<Position>,
     /// Behind the last.
     pub next: Position,
+    /// Bytes of those that are not emitted yet, about.
+    pub bytes: usize,
     /// The ends of those that were read, behind `start`.
     pub ends: VecDeque<RecordEnd>,
     /// What is not emitted yet, indexed from `start`.
@@ -134,6 +136,11 @@ impl Lane {
         self.current.is_none() && self.waiting.is_empty()
     }
 
+    /// The bytes of what was read and not emitted.
+    pub fn held_bytes(&self) -> usize {
+        self.held.iter().map(|batch| batch.bytes).sum()
+    }
+
     /// The clock of the first record that was read and not emitted.
     pub fn first_held(&self) -> Option<i64> {
         self.held.iter().find_map(|batch| batch.items.front()).map(|item| item.clock)
@@ -151,7 +158,9 @@ impl Lane {
                 true => batch.items.iter().take_while(|item| item.clock <= level).count(),
                 false => batch.items.len(),
             };
+            let before = batch.items.len().max(1);
             items.extend(batch.items.drain(..ready));
+            batch.bytes = batch.bytes * batch.items.len() / before;
             let Some(first) = batch.items.front() else {
                 let batch = self.held.pop_front().expect("it is the front");
                 advances.push(Advance::To(batch.split, batch.next));
@@ -223,6 +232,7 @@ mod tests {
             split,
             start: None,
             next: Position(Bytes::from(format!("end of {split}"))),
+            bytes: 10 * clocks.len(),
             ends: (1..=clocks.len() as u64).map(|place| RecordEnd { place, end: 10 * place }).collect(),
             items: items.collect(),
         }
@@ -261,6 +271,7 @@ mod tests {
         // What is left counts from the new start.
         assert_eq!((lanes[0].held[0].ends[0].place, lanes[0].held[0].items[0].index), (2, 0));
         assert!(lanes[1].held.is_empty());
+        assert_eq!((lanes[0].held_bytes(), lanes[1].held_bytes()), (20, 0));
     }
 
     #[test]

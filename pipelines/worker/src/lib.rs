@@ -25,7 +25,6 @@ pub mod error;
 pub mod failpoint;
 mod group_events;
 mod ingest;
-mod ingest_check;
 mod json_key;
 mod lanes;
 mod levels;

@@ -20,7 +20,7 @@ use millstream_engine::stage::{OperatorKind, OutputBatch, Stage, StageSpec};
 use millstream_engine::state::{ChangelogEntry, RECORD_BYTES_MAX};
 use millstream_model::watermark::CaughtUp;
 use millstream_model::{KeyGroup, Watermark};
-use millstream_types::TopicPartition;
+use millstream_types::{MemoryClaim, TopicPartition};
 use tokio::sync::Mutex;
 
 use crate::changelog::Changelogs;
@@ -41,6 +41,8 @@ const RUN_ROWS: usize = 16;
 const RUNS_FEW: usize = 64;
 /// A commit comes early when this much was read since the last one.
 const COMMIT_BYTES: usize = 32 << 20;
+/// And when this much was, while the process is short of memory.
+const COMMIT_BYTES_SHORT: usize = 4 << 20;
 
 /// Where an operator's rows go.
 #[derive(Clone, Debug)]
@@ -96,6 +98,9 @@ struct Driver {
     /// The operators that drop repeats of all that the stage reads.
     deduped: BTreeSet<String>,
     bytes_since: usize,
+    /// What was read since the last commit, and what operators keep.
+    read: MemoryClaim,
+    state: MemoryClaim,
     finished: BTreeSet<u32>,
     changelogs: Changelogs,
     lost: Option<WorkerError>,
@@ -173,6 +178,8 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
         counted: BTreeMap::new(),
         deduped: deduped.map(|operator| operator.name.clone()).collect(),
         bytes_since: 0,
+        read: context.memory.claim("read"),
+        state: context.memory.claim("state"),
         finished: BTreeSet::new(),
         changelogs: Changelogs::new(
             setup.changelogs.clone(),
@@ -213,7 +220,7 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
             driver.look(&consumer)?;
         }
         let stopping = context.is_stopping();
-        let due = last_commit.elapsed() >= context.commit_interval || driver.bytes_since >= COMMIT_BYTES;
+        let due = last_commit.elapsed() >= context.commit_interval || driver.is_full();
         let mut committing = Duration::ZERO;
         if due || quiet || stopping {
             let began = Instant::now();
@@ -263,6 +270,12 @@ fn level_of(record: &RecordView<'_>) -> Option<i64> {
 impl Driver {
     fn now(&self) -> i64 {
         self.context.clock.monotonic_ms()
+    }
+
+    /// Whether enough was read for a commit; while memory is short, less is.
+    fn is_full(&self) -> bool {
+        let enough = if self.read.is_short() { COMMIT_BYTES_SHORT } else { COMMIT_BYTES };
+        self.bytes_since >= enough
     }
 
     /// Restores partitions that came.
@@ -329,6 +342,7 @@ impl Driver {
         }
         self.stage.turn(now)?;
         self.drain(Some(records))?;
+        self.read.set(self.bytes_since as u64);
         if taken > 0 {
             *self.counts.entry("read".to_owned()).or_default() += taken;
         }
@@ -493,6 +507,8 @@ impl Driver {
         }
         self.moved.clear();
         self.bytes_since = 0;
+        self.read.set(0);
+        self.state.set(self.stage.state_sizes().iter().map(|(_, size)| size.bytes as u64).sum());
         self.context.progress.update(name, |figures| {
             figures.commits += 1;
             figures.counts.clone_from(&self.counts);

@@ -11,7 +11,7 @@ use millstream_connect::retry::{Backoff, BackoffConfig};
 use millstream_connector::Period;
 use millstream_plan::{Job, StageKind, names};
 use millstream_spec::Pipeline;
-use millstream_types::{Clock, ErrorCode, SeededRng};
+use millstream_types::{Clock, ErrorCode, MemoryBudget, SeededRng};
 use millstream_wasm::{Engine, EngineConfig};
 use tokio::sync::watch;
 
@@ -46,6 +46,8 @@ pub struct Options {
     pub stop: watch::Receiver<bool>,
     /// What stands in for sources, tables and targets, in a test.
     pub bench: Option<Arc<Bench>>,
+    /// What this process may hold.
+    pub memory: MemoryBudget,
 }
 
 /// How a run ended.
@@ -80,6 +82,8 @@ pub struct StageContext {
     pub ends: Arc<Ends>,
     /// What people see.
     pub progress: Arc<Progress>,
+    /// What this process may hold.
+    pub memory: MemoryBudget,
     /// How long a fetch waits at the broker for records.
     fetch_wait: Duration,
     stop: watch::Receiver<bool>,
@@ -95,7 +99,8 @@ impl StageContext {
     pub fn member(&self) -> ConsumerConfig {
         let member_id = Some(format!("{}-{}", self.group_id, self.instance));
         let fetch_wait = self.fetch_wait;
-        ConsumerConfig { member_id, fetch_wait, ..ConsumerConfig::in_group(&self.group_id) }
+        let memory = self.memory.clone();
+        ConsumerConfig { member_id, fetch_wait, memory, ..ConsumerConfig::in_group(&self.group_id) }
     }
 
     /// The stage's producer, which ends what an earlier one of this worker left open.
@@ -131,11 +136,18 @@ pub async fn run(
     let clock: Arc<dyn Clock> = Arc::new(WallClock::new());
     let seed = clock.wall_ms() as u64 ^ (u64::from(std::process::id()) << 44);
     let maker = Maker::new(pipeline, root, Arc::clone(&clock), seed);
-    let maker = maker.map_err(|d| WorkerError::Setup(d.message))?.on_bench(options.bench.clone());
+    let maker = maker
+        .map_err(|d| WorkerError::Setup(d.message))?
+        .on_bench(options.bench.clone())
+        .within(&options.memory);
     make_topics(cluster, job).await?;
     let tables = tables::load_all(pipeline, &maker).await?;
-    let engine = Engine::new(EngineConfig { cache_dir: options.cache.clone(), ..EngineConfig::default() })
-        .map_err(|error| WorkerError::Setup(error.to_string()))?;
+    let engine = EngineConfig {
+        cache_dir: options.cache.clone(),
+        memory: options.memory.clone(),
+        ..EngineConfig::default()
+    };
+    let engine = Engine::new(engine).map_err(|error| WorkerError::Setup(error.to_string()))?;
     let parts = Parts { pipeline, job, root, maker: &maker, tables: &tables };
     let mut stages = Vec::new();
     let mut bounded = true;
@@ -175,6 +187,7 @@ pub async fn run(
             clock: Arc::clone(&clock),
             ends: Arc::clone(&ends),
             progress: Arc::clone(&progress),
+            memory: options.memory.clone(),
             fetch_wait,
             stop: halted.clone(),
         };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millstream_batch::{Codec, Level};
+use millstream_types::MemoryBudget;
 
 use crate::error::{ClientError, Result};
 use crate::retry::Backoff;
@@ -273,6 +274,8 @@ pub struct ConsumerConfig {
     pub prefetch_partition_bytes: usize,
     /// Bytes of all partitions that are kept ready before fetching pauses.
     pub prefetch_bytes: usize,
+    /// What is kept ready is claimed of this; while it is short, only partitions that have nothing ready are fetched.
+    pub memory: MemoryBudget,
     /// About how many bytes a poll returns at most; a batch is never split.
     pub poll_bytes_max: usize,
     /// The most bytes that a compressed batch may hold when opened.
@@ -303,6 +306,7 @@ impl Default for ConsumerConfig {
             partition_bytes_max: 1024 * 1024,
             prefetch_partition_bytes: 2 * 1024 * 1024,
             prefetch_bytes: 64 * 1024 * 1024,
+            memory: MemoryBudget::unlimited(),
             poll_bytes_max: 16 * 1024 * 1024,
             batch_uncompressed_bytes_max: millstream_types::limits::BATCH_UNCOMPRESSED_BYTES_MAX,
             check_crcs: true,

@@ -31,7 +31,7 @@ use crate::config::{CommitPolicy, ConsumerConfig, GroupProtocol};
 use crate::error::{ClientError, Result};
 use crate::retry::Action;
 use membership::{Membership, Subscription};
-use positions::Start;
+use positions::{Positions, Start};
 
 pub(crate) use core::Core;
 pub use handle::ConsumerHandle;
@@ -109,11 +109,12 @@ impl Consumer {
             }
             None => None,
         };
+        let memory = config.memory.claim("fetched");
         let core = Arc::new(Core {
             cluster: cluster.clone(),
             id: cluster.new_consumer(),
             config,
-            positions: Mutex::default(),
+            positions: Mutex::new(Positions::new(memory)),
             wake_fetcher: Notify::new(),
             data: Notify::new(),
             membership,

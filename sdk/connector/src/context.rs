@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use millstream_types::{Clock, Millis};
+use millstream_types::{Clock, MemoryBudget, Millis};
 
 use crate::Egress;
 
@@ -24,6 +24,8 @@ pub struct Context {
     pub egress: Arc<dyn Egress>,
     /// Where to die, in tests.
     pub crash: CrashPoints,
+    /// What this process may hold, and what its parts claim of it.
+    pub memory: MemoryBudget,
 }
 
 impl Context {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use millstream_types::{Millis, Offset, TopicPartition};
+use millstream_types::{MemoryBudget, MemoryClaim, Millis, Offset, TopicPartition};
 
 use crate::{NextOffsets, Offsets, SinkBatch};
 
@@ -20,6 +20,7 @@ pub struct StagingLimits {
 #[derive(Debug)]
 pub struct Staging {
     limits: StagingLimits,
+    memory: MemoryClaim,
     partitions: BTreeMap<TopicPartition, Owned>,
 }
 
@@ -46,9 +47,13 @@ pub struct Share {
 }
 
 impl Staging {
-    /// Nothing opened.
-    pub fn new(limits: StagingLimits) -> Staging {
-        Staging { limits, partitions: BTreeMap::new() }
+    /// Nothing opened. What waits is claimed of `memory` as `writers`; while that is short, all of it is due.
+    pub fn new(limits: StagingLimits, memory: &MemoryBudget) -> Staging {
+        Staging { limits, memory: memory.claim("writers"), partitions: BTreeMap::new() }
+    }
+
+    fn bytes(&self) -> u64 {
+        self.partitions.values().map(|owned| owned.bytes).sum()
     }
 
     /// Partitions were found to stand here; what was staged for them is dropped.
@@ -56,6 +61,7 @@ impl Staging {
         for (partition, next) in found {
             self.partitions.insert(partition.clone(), Owned { expected: *next, ..Owned::default() });
         }
+        self.memory.set(self.bytes());
     }
 
     /// Takes rows in.
@@ -65,11 +71,12 @@ impl Staging {
         owned.since.get_or_insert(now);
         owned.bytes += batch.rows().get_array_memory_size() as u64;
         owned.staged.push(batch);
+        self.memory.set(self.bytes());
     }
 
     /// The partitions whose rows have waited long enough, or all that have rows when they are many.
     pub fn due(&self, now: Millis) -> Vec<TopicPartition> {
-        let full = self.partitions.values().map(|owned| owned.bytes).sum::<u64>() >= self.limits.bytes;
+        let full = self.bytes() >= self.limits.bytes || self.memory.is_short();
         let interval = self.limits.interval_ms as Millis;
         let due = |owned: &Owned| owned.since.is_some_and(|since| full || now - since >= interval);
         self.partitions
@@ -110,6 +117,7 @@ impl Staging {
                 *owned = Owned { expected: owned.expected, ..Owned::default() };
             }
         }
+        self.memory.set(self.bytes());
     }
 
     /// Partitions were let go.
@@ -117,5 +125,6 @@ impl Staging {
         for partition in partitions {
             self.partitions.remove(partition);
         }
+        self.memory.set(self.bytes());
     }
 }

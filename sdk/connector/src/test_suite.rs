@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use millstream_types::{Clock, Millis};
+use millstream_types::{Clock, MemoryBudget, Millis};
 
 use crate::{Context, CrashPoints, Egress, EgressError, async_trait};
 
@@ -116,6 +116,7 @@ pub fn context(clock: &Arc<HandClock>, crash: CrashPoints) -> Context {
         clock: Arc::clone(clock) as Arc<dyn Clock>,
         egress: Arc::new(LoopbackOnly),
         crash,
+        memory: MemoryBudget::unlimited(),
     }
 }
 

@@ -5,6 +5,7 @@ use crate::error::{EngineError, LoadError};
 use crate::function::{Function, FunctionConfig};
 use crate::limits;
 use crate::module_cache::ModuleCache;
+use millstream_types::MemoryBudget;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,11 +25,18 @@ pub struct EngineConfig {
     /// The most that any function's `memory` limit may be, in bytes. Address space of 4 GiB is reserved for each
     /// instance whatever it is.
     pub memory_bytes_max: u64,
+    /// What instances hold is claimed of this; while it is short, none is kept for later.
+    pub memory: MemoryBudget,
 }
 
 impl Default for EngineConfig {
     fn default() -> EngineConfig {
-        EngineConfig { cache_dir: None, instances_max: 128, memory_bytes_max: 1 << 30 }
+        EngineConfig {
+            cache_dir: None,
+            instances_max: 128,
+            memory_bytes_max: 1 << 30,
+            memory: MemoryBudget::unlimited(),
+        }
     }
 }
 
@@ -42,6 +50,7 @@ struct Shared {
     wasmtime: wasmtime::Engine,
     cache: Option<ModuleCache>,
     memory_bytes_max: u64,
+    memory: MemoryBudget,
 }
 
 impl std::fmt::Debug for Engine {
@@ -74,7 +83,8 @@ impl Engine {
             })
             .map_err(|error| failed(error.to_string()))?;
         let cache = config.cache_dir.map(|dir| ModuleCache::new(dir, &wasmtime));
-        Ok(Engine { shared: Arc::new(Shared { wasmtime, cache, memory_bytes_max: config.memory_bytes_max }) })
+        let (memory_bytes_max, memory) = (config.memory_bytes_max, config.memory);
+        Ok(Engine { shared: Arc::new(Shared { wasmtime, cache, memory_bytes_max, memory }) })
     }
 
     /// Compiles a component or module, or takes it from the cache, checks its imports and exports, and starts a first
@@ -96,6 +106,10 @@ impl Engine {
 
     pub(crate) fn cache(&self) -> Option<&ModuleCache> {
         self.shared.cache.as_ref()
+    }
+
+    pub(crate) fn memory(&self) -> &MemoryBudget {
+        &self.shared.memory
     }
 
     pub(crate) fn memory_bytes_max(&self) -> u64 {

@@ -10,6 +10,7 @@ use crate::module_cache::{Compiled, ModuleDigest};
 use crate::packed::Batch;
 use crate::table::Table;
 use crate::{component, plain};
+use millstream_types::MemoryClaim;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -72,6 +73,7 @@ enum Code {
 pub(crate) struct Instance {
     store: Store<State>,
     exports: Exports,
+    memory: MemoryClaim,
 }
 
 enum Exports {
@@ -150,9 +152,14 @@ impl Function {
             .map_err(|error| Transient::Instance { name: self.name().to_owned(), text: error.to_string() })
     }
 
-    /// For the next call.
+    /// For the next call, unless memory is short.
     pub(crate) fn give_back(&self, instance: Instance) {
-        self.shared.idle.lock().push(instance);
+        instance.memory.set(instance.store.data().limiter.memory_bytes());
+        let mut idle = self.shared.idle.lock();
+        // One stays: it is taken again at once.
+        if idle.is_empty() || !instance.memory.is_short() {
+            idle.push(instance);
+        }
     }
 
     fn instantiate(&self) -> Result<Instance, LoadError> {
@@ -204,7 +211,7 @@ impl Function {
             }
         };
         store.data_mut().end_call();
-        Ok(Instance { store, exports })
+        Ok(Instance { store, exports, memory: shared.engine.memory().claim("functions") })
     }
 
     /// Gives the store what a call may use.
@@ -221,7 +228,7 @@ impl Function {
 impl Instance {
     /// One call. After any fault but a refusal the instance must not be called again.
     pub(crate) fn call(&mut self, function: &Function, batch: &Batch) -> Result<Outcome, Fault> {
-        let Instance { store, exports } = self;
+        let Instance { store, exports, .. } = self;
         let output_bytes_max = function.limits().output_bytes_max(batch.size_bytes());
         let called = match function.start_call(store, batch.size_bytes()) {
             Err(error) => Err(error),

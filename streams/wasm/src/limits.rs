@@ -92,6 +92,11 @@ impl Limiter {
         }
     }
 
+    /// What its linear memories have.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        self.memory_bytes
+    }
+
     /// The refusal since this was last asked, if there was one.
     pub(crate) fn take_refusal(&mut self) -> Option<Refusal> {
         self.refused.take()

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use millstream_client::{ClientConfig, Cluster};
 use millstream_server::{Config, Node, NodeOptions};
+use millstream_types::MemoryBudget;
 use tempfile::TempDir;
 
 use crate::SMALL;
@@ -94,7 +95,12 @@ impl InProcess {
 
 async fn start(data: &Path, settings: &[String]) -> Node {
     let config = Config::from_pairs(settings).unwrap_or_else(|e| panic!("a test's settings: {e:?}"));
-    let options = NodeOptions { listen: Some("127.0.0.1:0".to_owned()), data: data.to_owned(), config };
+    let options = NodeOptions {
+        listen: Some("127.0.0.1:0".to_owned()),
+        data: data.to_owned(),
+        config,
+        memory: MemoryBudget::unlimited(),
+    };
     Node::start(options).await.unwrap_or_else(|e| panic!("starting a test's broker: {e}"))
 }
 

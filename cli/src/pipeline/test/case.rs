@@ -9,6 +9,7 @@ use std::time::Duration;
 use millstream_plan::Job;
 use millstream_spec::SourceMap;
 use millstream_spec::ast::{Pipeline, Scenario, TestCase};
+use millstream_types::MemoryBudget;
 use millstream_worker::Options;
 use millstream_worker::bench::{self, Prepared, check, judge};
 use millstream_worker::failpoint;
@@ -38,7 +39,7 @@ pub struct Bench<'a> {
 
 /// A broker whose data are in a case's folder, for nobody but this process.
 pub async fn broker(folder: &Path) -> Result<embedded::Broker, String> {
-    embedded::Broker::start(None, folder.to_owned(), &[]).await
+    embedded::Broker::start(None, folder.to_owned(), &[], &MemoryBudget::unlimited()).await
 }
 
 /// Runs a case's pipeline until its input is done.
@@ -58,6 +59,7 @@ pub async fn run_pipeline(
         cache: Some(functions.to_owned()),
         stop: stopped,
         bench: Some(prepared.bench.clone()),
+        memory: MemoryBudget::unlimited(),
     };
     let parts = (&prepared.pipeline, &prepared.job);
     let ended = millstream_worker::run(parts, root, broker.cluster(), options, |_| {}).await;

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
-use millstream_types::TopicPartition;
+use millstream_types::{MemoryClaim, TopicPartition};
 
 use super::records::{ConsumerRecords, FetchedBatch, PartitionRecords};
 use crate::config::Isolation;
@@ -79,8 +79,10 @@ pub(crate) struct Fetched {
     pub(crate) rest: Option<Instant>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Positions {
+    /// What is buffered.
+    memory: MemoryClaim,
     pub(crate) partitions: BTreeMap<TopicPartition, PartitionState>,
     pub(crate) buffered_bytes: usize,
     next_number: u64,
@@ -94,6 +96,19 @@ pub(crate) struct Positions {
 }
 
 impl Positions {
+    pub(crate) fn new(memory: MemoryClaim) -> Positions {
+        Positions {
+            memory,
+            partitions: BTreeMap::new(),
+            buffered_bytes: 0,
+            next_number: 0,
+            next_served: 0,
+            expansion: 0.0,
+            error: None,
+            last_polled: None,
+        }
+    }
+
     /// Takes a partition in.
     pub(crate) fn add(&mut self, partition: TopicPartition, start: Start) {
         self.next_number += 1;
@@ -117,12 +132,14 @@ impl Positions {
         };
         if let Some(old) = self.partitions.insert(partition, state) {
             self.buffered_bytes -= old.buffered_bytes;
+            self.memory.set(self.buffered_bytes as u64);
         }
     }
 
     pub(crate) fn remove(&mut self, partition: &TopicPartition) {
         if let Some(old) = self.partitions.remove(partition) {
             self.buffered_bytes -= old.buffered_bytes;
+            self.memory.set(self.buffered_bytes as u64);
         }
     }
 
@@ -131,6 +148,7 @@ impl Positions {
         self.next_number += 1;
         let state = self.partitions.get_mut(partition)?;
         self.buffered_bytes -= state.buffered_bytes;
+        self.memory.set(self.buffered_bytes as u64);
         state.buffered.clear();
         state.buffered_bytes = 0;
         state.number = self.next_number;
@@ -174,7 +192,7 @@ impl Positions {
         all_bytes: usize,
         isolation: Isolation,
     ) -> Vec<FetchTarget> {
-        let full = self.buffered_bytes >= all_bytes;
+        let full = self.buffered_bytes >= all_bytes || self.memory.is_short();
         let mut targets: Vec<(u64, FetchTarget)> = self
             .partitions
             .iter()
@@ -246,6 +264,7 @@ impl Positions {
         }
         state.buffered_bytes += bytes;
         self.buffered_bytes += bytes;
+        self.memory.set(self.buffered_bytes as u64);
         state.buffered.extend(fetched.batches);
         !state.buffered.is_empty()
     }
@@ -307,18 +326,21 @@ impl Positions {
                 break;
             }
         }
+        self.memory.set(self.buffered_bytes as u64);
         records
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use millstream_types::MemoryBudget;
+
     use super::*;
 
     #[test]
     fn a_fetch_that_a_seek_overtook_does_not_begin() {
         let partition = TopicPartition::new("topic", 0);
-        let mut positions = Positions::default();
+        let mut positions = Positions::new(MemoryBudget::unlimited().claim("fetched"));
         positions.add(partition.clone(), Start::Earliest);
         positions.seek(&partition, 5, -1);
         let now = Instant::now();

@@ -1,0 +1,170 @@
+//! One budget of memory for a process. Whoever holds much says how much that is, in a [`MemoryClaim`]; whoever can do
+//! with less asks whether the budget is short, and then does: a stage commits what it has gathered, a consumer fetches
+//! nothing ahead, a writer lets go of what it has encoded. Nobody is refused, so that nothing can wait for itself: each
+//! part keeps a bound of its own for what it cannot do without. Never enters: what a part does when it is short.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// A budget that all parts of a process share. Clones are the same budget.
+#[derive(Clone)]
+pub struct MemoryBudget(Arc<Shared>);
+
+struct Shared {
+    limit_bytes: i64,
+    total: AtomicI64,
+    kinds: Mutex<BTreeMap<&'static str, Arc<AtomicI64>>>,
+}
+
+impl MemoryBudget {
+    /// A budget of so many bytes.
+    pub fn new(limit_bytes: u64) -> MemoryBudget {
+        let limit_bytes = i64::try_from(limit_bytes).unwrap_or(i64::MAX);
+        let shared = Shared { limit_bytes, total: AtomicI64::new(0), kinds: Mutex::default() };
+        MemoryBudget(Arc::new(shared))
+    }
+
+    /// A budget that is never short.
+    pub fn unlimited() -> MemoryBudget {
+        MemoryBudget::new(u64::MAX)
+    }
+
+    /// A claim of nothing yet, by a part of this kind, such as `fetched`. Any number of parts may be of one kind.
+    pub fn claim(&self, kind: &'static str) -> MemoryClaim {
+        let mut kinds = self.0.kinds.lock().expect("no panic while held");
+        let of_kind = Arc::clone(kinds.entry(kind).or_default());
+        MemoryClaim { budget: self.clone(), of_kind, held: AtomicI64::new(0) }
+    }
+
+    /// Whether more is claimed than there is.
+    pub fn is_short(&self) -> bool {
+        self.0.total.load(Ordering::Relaxed) > self.0.limit_bytes
+    }
+
+    /// The bytes that there are; `u64::MAX` where they are not limited.
+    pub fn limit_bytes(&self) -> u64 {
+        match self.0.limit_bytes {
+            i64::MAX => u64::MAX,
+            limit => limit.cast_unsigned(),
+        }
+    }
+
+    /// The bytes that are claimed, by kind.
+    pub fn claimed(&self) -> Vec<(&'static str, u64)> {
+        let kinds = self.0.kinds.lock().expect("no panic while held");
+        let bytes = |held: &AtomicI64| held.load(Ordering::Relaxed).max(0).cast_unsigned();
+        kinds.iter().map(|(kind, held)| (*kind, bytes(held))).collect()
+    }
+}
+
+impl Default for MemoryBudget {
+    fn default() -> MemoryBudget {
+        MemoryBudget::unlimited()
+    }
+}
+
+impl fmt::Debug for MemoryBudget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryBudget")
+            .field("limit_bytes", &self.limit_bytes())
+            .field("claimed", &self.claimed())
+            .finish()
+    }
+}
+
+/// What one part holds of a budget; given back when it is dropped.
+pub struct MemoryClaim {
+    budget: MemoryBudget,
+    of_kind: Arc<AtomicI64>,
+    held: AtomicI64,
+}
+
+impl MemoryClaim {
+    /// Says that the part now holds so many bytes. Costs three atomic additions; nothing where nothing changed.
+    pub fn set(&self, bytes: u64) {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        let more = bytes - self.held.swap(bytes, Ordering::Relaxed);
+        if more != 0 {
+            self.count(more);
+        }
+    }
+
+    /// Says that the part now holds so many bytes more.
+    pub fn grow(&self, bytes: u64) {
+        self.change(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// Says that the part now holds so many bytes less.
+    pub fn shrink(&self, bytes: u64) {
+        self.change(-i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    fn change(&self, more: i64) {
+        self.held.fetch_add(more, Ordering::Relaxed);
+        self.count(more);
+    }
+
+    fn count(&self, more: i64) {
+        self.of_kind.fetch_add(more, Ordering::Relaxed);
+        self.budget.0.total.fetch_add(more, Ordering::Relaxed);
+    }
+
+    /// Whether more is claimed of the whole budget than there is.
+    pub fn is_short(&self) -> bool {
+        self.budget.is_short()
+    }
+}
+
+impl Drop for MemoryClaim {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}
+
+impl fmt::Debug for MemoryClaim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryClaim").field("held", &self.held).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_is_short_while_its_claims_are_above_it() {
+        let budget = MemoryBudget::new(100);
+        let (read, fetched, more) = (budget.claim("read"), budget.claim("fetched"), budget.claim("fetched"));
+        read.set(60);
+        fetched.set(40);
+        assert!(!budget.is_short());
+        more.set(1);
+        assert!(budget.is_short() && read.is_short());
+        assert_eq!(budget.claimed(), [("fetched", 41), ("read", 60)]);
+        read.set(30);
+        read.shrink(25);
+        read.grow(5);
+        assert!(!budget.is_short());
+        drop(fetched);
+        assert_eq!(budget.claimed(), [("fetched", 1), ("read", 10)]);
+    }
+
+    #[test]
+    fn threads_that_claim_and_let_go_leave_nothing() {
+        let budget = MemoryBudget::unlimited();
+        std::thread::scope(|scope| {
+            for seed in 0..8u64 {
+                let claim = budget.claim("read");
+                scope.spawn(move || {
+                    for n in 0..10_000 {
+                        claim.set((n * 7 + seed) % 1_000);
+                    }
+                });
+            }
+        });
+        assert_eq!(budget.claimed(), [("read", 0)]);
+        assert!(!budget.is_short());
+    }
+}
