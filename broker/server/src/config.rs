@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use millstream_log::LogConfig;
+
 /// What a value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -308,6 +310,17 @@ pub enum ConfigError {
         /// What is taken.
         wanted: String,
     },
+    /// A default of a topic setting that the topic setting does not take.
+    #[error("broker setting {name}: {source}")]
+    TopicDefault {
+        /// The key.
+        name: String,
+        /// Why.
+        source: millstream_log::ConfigError,
+    },
+    /// Settings that are good alone and not together.
+    #[error("broker settings: {0}")]
+    Together(millstream_log::ConfigError),
 }
 
 fn suggestion(nearest: &Option<&'static str>) -> String {
@@ -332,6 +345,10 @@ impl Config {
                 None => faults.push(ConfigError::Form(pair.as_ref().to_owned())),
             }
         }
+        if faults.is_empty() {
+            let defaults = LogConfig::from_pairs(config.topic_defaults().map(|(name, value)| (name, value)));
+            faults.extend(defaults.err().map(ConfigError::Together));
+        }
         if faults.is_empty() { Ok(config) } else { Err(faults) }
     }
 
@@ -343,7 +360,11 @@ impl Config {
             check(setting, value)?;
             self.set.insert(setting.name, value.to_owned());
         }
-        if let Some((key, _)) = topic {
+        if let Some((key, setting)) = topic {
+            // By the rules of the topic setting that it is the default of; no part of another setting's.
+            LogConfig::default()
+                .set(setting, value)
+                .map_err(|source| ConfigError::TopicDefault { name: name.to_owned(), source })?;
             self.topic_defaults.insert(key, value.to_owned());
         }
         if own.is_none() && topic.is_none() {
@@ -441,9 +462,15 @@ mod tests {
 
     #[test]
     fn every_fault_is_told() {
-        let faults =
-            Config::from_pairs(&["num.partitions=0", "num.partition=3", "flush.mode", "zookeeper.connect=x"])
-                .unwrap_err();
+        let faults = Config::from_pairs(&[
+            "num.partitions=0",
+            "num.partition=3",
+            "flush.mode",
+            "zookeeper.connect=x",
+            "log.segment.bytes=1",
+            "log.cleanup.policy=shred",
+        ])
+        .unwrap_err();
         let text: Vec<String> = faults.iter().map(ToString::to_string).collect();
         assert_eq!(
             text,
@@ -452,6 +479,8 @@ mod tests {
                 "broker setting \"num.partition\" is not one this broker honours; did you mean num.partitions?",
                 "reading a broker setting: \"flush.mode\" is not KEY=VALUE",
                 "broker setting \"zookeeper.connect\" is not one this broker honours",
+                "broker setting log.segment.bytes: setting segment.bytes to \"1\": it has to be at least 1048576",
+                "broker setting log.cleanup.policy: setting cleanup.policy to \"shred\": it has to be delete, compact, both or empty",
             ]
         );
     }
