@@ -50,6 +50,7 @@ while [ "$killed" -lt "$kills" ] && [ "$runs" -lt $((20 * kills)) ]; do
     ended=0
     wait "$pid" 2> /dev/null || ended=$?
     [ "$ended" = 137 ] && { killed=$((killed + 1)); continue; }
+    [ "$ended" = 0 ] || { echo "FAIL: a run ended with $ended"; tail -n 20 "$out/run.err"; failed=1; break; }
     # It was done before it was killed: hold it against the recount, and begin anew.
     whole "$out" "after $killed of $kills random kills" || failed=1
     rm -rf "$out"

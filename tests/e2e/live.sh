@@ -35,7 +35,10 @@ come() { # FIRST EVERY: every so manieth store's folder appears, whole files at 
     done
 }
 until_rows() { # MORE THAN, WHAT
+    local tries=0
     until [ "$(rows)" -gt "$1" ]; do
+        tries=$((tries + 1))
+        [ "$tries" -lt 1200 ] || fail "$2, for two minutes"
         kill -0 "$a" 2> /dev/null || fail "worker a ended: $2"
         kill -0 "$b" 2> /dev/null || fail "worker b ended: $2"
         pause 0.1

@@ -346,7 +346,7 @@ impl Config {
             }
         }
         if faults.is_empty() {
-            let defaults = LogConfig::from_pairs(config.topic_defaults().map(|(name, value)| (name, value)));
+            let defaults = LogConfig::from_pairs(config.topic_defaults());
             faults.extend(defaults.err().map(ConfigError::Together));
         }
         if faults.is_empty() { Ok(config) } else { Err(faults) }
@@ -395,7 +395,7 @@ impl Config {
     }
 
     /// Topic settings that this broker gives as defaults, under their topic names.
-    pub fn topic_defaults(&self) -> impl Iterator<Item = (&'static str, &str)> {
+    pub fn topic_defaults(&self) -> impl Iterator<Item = (&str, &str)> {
         TOPIC_DEFAULTS
             .iter()
             .filter_map(|(key, topic)| self.topic_defaults.get(key).map(|value| (*topic, value.as_str())))

@@ -20,11 +20,27 @@ pub fn size(text: &str) -> Result<u64, String> {
 pub fn budget(asked: Option<u64>) -> MemoryBudget {
     let half = || {
         let read = |path: &str| std::fs::read_to_string(path).ok();
-        let group = read("/sys/fs/cgroup/memory.max").and_then(|text| text.trim().parse::<u64>().ok());
+        let own = read("/proc/self/cgroup").and_then(|text| group_of(&text)).unwrap_or_default();
+        let group = limit_of_group(&own, &read);
         let machine = read("/proc/meminfo").and_then(|text| total_of(&text));
         [group, machine].into_iter().flatten().min().map(|bytes| bytes / 2)
     };
     asked.or_else(half).map_or_else(MemoryBudget::unlimited, MemoryBudget::new)
+}
+
+/// The control group's path in `/proc/self/cgroup`, of version 2.
+fn group_of(text: &str) -> Option<String> {
+    text.lines().find_map(|line| line.strip_prefix("0::/")).map(str::to_owned)
+}
+
+/// The least limit of a group and of those that it is in.
+fn limit_of_group(path: &str, read: &impl Fn(&str) -> Option<String>) -> Option<u64> {
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    let limit = |depth: usize| {
+        let folder = parts[..depth].iter().fold("/sys/fs/cgroup".to_owned(), |all, part| all + "/" + part);
+        read(&format!("{folder}/memory.max"))?.trim().parse::<u64>().ok()
+    };
+    (0..=parts.len()).filter_map(limit).min()
 }
 
 /// `MemTotal` of `/proc/meminfo`, in bytes.
@@ -57,5 +73,13 @@ mod tests {
     fn the_machine_is_read() {
         assert_eq!(total_of("MemTotal:       24000 kB\nMemFree: 1 kB\n"), Some(24_576_000));
         assert!(resident_bytes().is_some_and(|bytes| bytes > 1 << 20));
+        assert_eq!(group_of("0::/system.slice/mill.service\n").as_deref(), Some("system.slice/mill.service"));
+        let read = |path: &str| match path {
+            "/sys/fs/cgroup/system.slice/memory.max" => Some("max\n".to_owned()),
+            "/sys/fs/cgroup/system.slice/mill.service/memory.max" => Some("1000\n".to_owned()),
+            _ => None,
+        };
+        assert_eq!(limit_of_group("system.slice/mill.service", &read), Some(1000));
+        assert_eq!(limit_of_group("", &read), None);
     }
 }

@@ -348,8 +348,10 @@ impl SplitReader for FileReader {
         if !self.check(&file, &meta, &place)? {
             return Ok(self.batch(&place, Vec::new(), ReadState::End));
         }
+        let from = self.offset;
         let taken = self.take(&file, size, limit, &place)?;
-        if !taken.records.is_empty() || self.tail.is_empty() {
+        // Lines without bytes are no records, and move the position all the same.
+        if self.offset != from || self.tail.is_empty() {
             self.tail = match taken.tail {
                 Some(tail) => tail,
                 None => tail_at(&file, self.offset, &place)?,

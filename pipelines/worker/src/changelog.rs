@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use millstream_client::{Admin, Cluster};
 use millstream_engine::stage::Stage;
@@ -16,6 +17,14 @@ use crate::outbox::Outbox;
 use crate::positions::{self, COUNTS_PARTITION};
 use crate::restore;
 
+/// About how many bytes of state one commit writes anew: what a transaction can carry well within its time-out.
+const PART_BYTES: u64 = 16 << 20;
+/// How often the ends of changelogs are looked at, for what other workers write.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// A worker makes a snapshot of what it has in a partition when so many records have come there since its last one, though
+/// it wrote few of them: without its mark nobody can delete any.
+const RECORDS_MAX: i64 = 4_096;
+
 /// The changelogs of a stage, as this worker has written them.
 pub struct Changelogs {
     /// By operator id: topics with their partitions.
@@ -26,12 +35,20 @@ pub struct Changelogs {
     /// No snapshot before this many bytes of changes.
     least: u64,
     growth: BTreeMap<(String, u32), Growth>,
+    /// Where each partition ended when this worker last made a snapshot of what it has there, or first looked.
+    ends: BTreeMap<TopicPartition, i64>,
+    looked: Instant,
 }
 
-/// A snapshot that is part of a commit.
+/// A part of a snapshot that a commit has.
 pub struct Taken {
     place: (String, u32),
+    at: TopicPartition,
+    end: i64,
+    groups: Vec<u32>,
     bytes: u64,
+    /// It has all that the worker owns there.
+    last: bool,
 }
 
 impl Changelogs {
@@ -50,6 +67,8 @@ impl Changelogs {
             key_groups,
             least,
             growth: BTreeMap::new(),
+            ends: BTreeMap::new(),
+            looked: Instant::now(),
         }
     }
 
@@ -63,7 +82,45 @@ impl Changelogs {
         self.growth.entry((operator.to_owned(), partition)).or_default().add(bytes as u64);
     }
 
-    /// Puts a snapshot of the partition that is most overdue, if one is, behind what the commit has there.
+    /// Whether a snapshot is to be made.
+    pub fn is_due(&self) -> bool {
+        self.growth.values().any(|growth| growth.overdue(self.least).is_some())
+    }
+
+    /// Looks, now and then, at what other workers have written to the partitions that this one has key groups in.
+    pub async fn look(&mut self, cluster: &Arc<Cluster>) {
+        if self.looked.elapsed() < LOOK_EVERY {
+            return;
+        }
+        self.looked = Instant::now();
+        let place = |at: &TopicPartition| {
+            let (operator, _) = self.topics.iter().find(|(_, (topic, _))| *topic == at.topic)?;
+            Some((operator.clone(), at.partition as u32))
+        };
+        let all = self.growth.keys().filter_map(|(operator, partition)| {
+            let (topic, _) = self.topics.get(operator)?;
+            Some(TopicPartition::new(Arc::clone(topic), *partition as i32))
+        });
+        let all: Vec<TopicPartition> = all.collect();
+        let ends = match restore::ends(cluster, &all).await {
+            Ok(ends) => ends,
+            Err(error) => {
+                return tracing::warn!(%error, "the ends of changelogs are not known; asked again later");
+            }
+        };
+        let mut wanted = Vec::new();
+        for (at, end) in ends {
+            let since = *self.ends.entry(at.clone()).or_insert(end);
+            if end - since > RECORDS_MAX {
+                wanted.extend(place(&at));
+            }
+        }
+        for place in wanted {
+            self.growth.entry(place).or_default().want();
+        }
+    }
+
+    /// Puts a part of a snapshot of the partition that is most overdue, if one is, behind what the commit has there.
     pub async fn snapshot(
         &mut self,
         cluster: &Arc<Cluster>,
@@ -75,7 +132,14 @@ impl Changelogs {
         let Some((_, place)) = overdue.max() else { return Ok(None) };
         let place = place.clone();
         let (operator, partition) = &place;
-        let records = stage.snapshot(operator, *partition)?;
+        let mut groups = self.growth[&place].lacks(&stage.groups_of(*partition));
+        // As many key groups as make up a part, by what the operator keeps for each on average.
+        let kept: usize = stage.state_sizes().iter().map(|(_, size)| size.bytes).sum();
+        let each = kept as u64 / stage.key_groups_assigned().max(1) as u64;
+        let most = usize::try_from(PART_BYTES / each.max(1)).unwrap_or(usize::MAX).max(1);
+        let last = groups.len() <= most;
+        groups.truncate(most);
+        let records = stage.snapshot(operator, *partition, groups)?;
         let reset = match (self.topics.get(operator), records.first().map(|r| &r.entry)) {
             (Some((topic, _)), Some(ChangelogEntry::Reset { groups, .. })) => Some((topic, groups)),
             _ => None,
@@ -85,48 +149,57 @@ impl Changelogs {
             self.growth.remove(&place);
             return Ok(None);
         };
-        let groups = groups.iter().map(|group| group.0).collect();
+        let groups: Vec<u32> = groups.iter().map(|group| group.0).collect();
         let at = TopicPartition::new(Arc::clone(topic), *partition as i32);
         let ends = restore::ends(cluster, std::slice::from_ref(&at)).await?;
-        let Some(offset) = ends.get(&at).copied() else { return Ok(None) };
+        let Some(end) = ends.get(&at).copied() else { return Ok(None) };
         let mut bytes = 0;
         for record in &records {
             let value = record.entry.encode();
             bytes += value.len() as u64;
             outbox.append_value(topic, *partition, now, &value)?;
         }
-        let mark = SnapshotMark { offset, groups };
+        let mark = SnapshotMark { offset: end, groups: groups.clone() };
         positions::write_snapshot(outbox, &self.positions, now, &at, &self.instance, &mark)?;
-        Ok(Some(Taken { place, bytes }))
+        Ok(Some(Taken { place, at, end, groups, bytes, last }))
     }
 
-    /// The commit with a snapshot has succeeded: deletes what no key group needs any more. A failure does no harm: the
-    /// next snapshot deletes it too.
-    pub async fn was_committed(&mut self, cluster: &Arc<Cluster>, taken: Taken) {
-        let (operator, partition) = &taken.place;
-        let Some((topic, partitions)) = self.topics.get(operator).cloned() else { return };
-        let at = TopicPartition::new(topic, *partition as i32);
-        match self.cut(cluster, &at, partitions).await {
-            Ok(below) => tracing::debug!(%at, below, bytes = taken.bytes, "state was written anew"),
-            Err(error) => tracing::warn!(
-                %at, %error, "what a snapshot of its state voids could not be deleted; the next one does it"
-            ),
+    /// The commit with a part of a snapshot has succeeded. With the last one what no key group needs any more is deleted,
+    /// beside the work. A failure does no harm: the next snapshot deletes it too.
+    pub fn was_committed(&mut self, cluster: &Arc<Cluster>, taken: Taken) {
+        let Taken { place, at, end, groups, bytes, last } = taken;
+        let partitions = self.topics.get(&place.0).map_or(1, |(_, partitions)| *partitions);
+        self.growth.entry(place).or_default().was_taken(&groups, bytes, last);
+        if !last {
+            return;
         }
-        self.growth.entry(taken.place).or_default().was_taken(taken.bytes);
+        self.ends.insert(at.clone(), end);
+        let (cluster, positions, key_groups) =
+            (Arc::clone(cluster), Arc::clone(&self.positions), self.key_groups);
+        tokio::spawn(async move {
+            match cut(&cluster, &positions, &at, partitions, key_groups).await {
+                Ok(below) => tracing::debug!(%at, below, bytes, "state was written anew"),
+                Err(error) => tracing::warn!(
+                    %at, %error, "what a snapshot of its state voids could not be deleted; the next one does it"
+                ),
+            }
+        });
     }
+}
 
-    async fn cut(
-        &self,
-        cluster: &Arc<Cluster>,
-        at: &TopicPartition,
-        partitions: u32,
-    ) -> Result<i64, WorkerError> {
-        let mut stored = positions::load(cluster, &self.positions, &[COUNTS_PARTITION]).await?;
-        let marks = stored.snapshots.remove(at).unwrap_or_default();
-        let below = deletable_below(marks.into_values(), (at.partition as u32, partitions), self.key_groups);
-        if below > 0 {
-            Admin::new(cluster).delete_records(&BTreeMap::from([(at.clone(), below)])).await?;
-        }
-        Ok(below)
+/// Deletes what is not needed any more; below which offset.
+async fn cut(
+    cluster: &Arc<Cluster>,
+    positions: &Arc<str>,
+    at: &TopicPartition,
+    partitions: u32,
+    key_groups: u32,
+) -> Result<i64, WorkerError> {
+    let mut stored = positions::load(cluster, positions, &[COUNTS_PARTITION]).await?;
+    let marks = stored.snapshots.remove(at).unwrap_or_default();
+    let below = deletable_below(marks.into_values(), (at.partition as u32, partitions), key_groups);
+    if below > 0 {
+        Admin::new(cluster).delete_records(&BTreeMap::from([(at.clone(), below)])).await?;
     }
+    Ok(below)
 }

@@ -37,9 +37,8 @@ impl From<ClientError> for WorkerError {
                 WorkerError::Fatal(format!("{text}; another worker has this instance's name"))
             }
             ClientError::Config(_) | ClientError::Unsupported { .. } => WorkerError::Setup(text),
-            ClientError::Batch { .. } | ClientError::OffsetOutOfRange { .. } | ClientError::NoOffset(_) => {
-                WorkerError::Fatal(text)
-            }
+            ClientError::Batch { .. } | ClientError::NoOffset(_) => WorkerError::Fatal(text),
+            // The stage begins again, asks where to go on, and tells what is missing.
             _ => WorkerError::Transient(text),
         }
     }

@@ -2,7 +2,7 @@
 //! each stage, all written in the transactions whose effects they tell. Compacted; the last record of a key counts.
 //!
 //! Keys: `position NUL source NUL split`, `state NUL source NUL split NUL entry`, `counts NUL stage NUL instance`,
-//! `snapshot NUL changelog NUL partition NUL instance` (`changelog.rs`), and the marks of `ends.rs`.
+//! `snapshot NUL changelog NUL partition NUL instance NUL first key group` (`changelog.rs`), and the marks of `ends.rs`.
 //! A split's records are in the partition of its route, which is also the partition of the splits topic whose owner reads
 //! it. Never enters: what a position means.
 
@@ -29,8 +29,8 @@ pub struct Stored {
     pub state: BTreeMap<(String, SplitId), BTreeMap<Bytes, Bytes>>,
     /// Counts by stage and instance.
     pub counts: BTreeMap<(String, String), BTreeMap<String, u64>>,
-    /// The last snapshot of each instance, by partition of a changelog.
-    pub snapshots: BTreeMap<TopicPartition, BTreeMap<String, SnapshotMark>>,
+    /// The last snapshot of each instance from each key group on, by partition of a changelog.
+    pub snapshots: BTreeMap<TopicPartition, BTreeMap<(String, String), SnapshotMark>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -68,13 +68,14 @@ impl Stored {
                 })?;
                 self.counts.insert(((*stage).to_owned(), (*instance).to_owned()), counts);
             }
-            (["snapshot", topic, partition, instance], Some(value)) => {
+            (["snapshot", topic, partition, instance, first], Some(value)) => {
                 // What is no mark of ours allows nothing to be deleted.
                 let mark = serde_json::from_slice::<StoredMark>(value).ok();
                 if let (Some(mark), Ok(partition)) = (mark, partition.parse()) {
                     let mark = SnapshotMark { offset: mark.offset, groups: mark.groups };
                     let at = TopicPartition::new(*topic, partition);
-                    self.snapshots.entry(at).or_default().insert((*instance).to_owned(), mark);
+                    let who = ((*instance).to_owned(), (*first).to_owned());
+                    self.snapshots.entry(at).or_default().insert(who, mark);
                 }
             }
             _ => self.take_state(key, value),
@@ -175,7 +176,8 @@ pub fn write_snapshot(
     instance: &str,
     mark: &SnapshotMark,
 ) -> Result<(), WorkerError> {
-    let key = format!("snapshot\0{}\0{}\0{instance}", at.topic, at.partition);
+    let first = mark.groups.first().copied().unwrap_or(0);
+    let key = format!("snapshot\0{}\0{}\0{instance}\0{first}", at.topic, at.partition);
     let value = StoredMark { offset: mark.offset, groups: mark.groups.clone() };
     let value = serde_json::to_vec(&value).expect("a mark is plain data");
     let record = RecordRef { timestamp: now, key: Some(key.as_bytes()), value: Some(&value), headers: &[] };

@@ -218,6 +218,7 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
         if quiet || last_look.elapsed() > Duration::from_secs(1) {
             last_look = Instant::now();
             driver.look(&consumer)?;
+            driver.changelogs.look(&context.cluster).await;
         }
         let stopping = context.is_stopping();
         let due = last_commit.elapsed() >= context.commit_interval || driver.is_full();
@@ -289,6 +290,7 @@ impl Driver {
         let cluster = &self.context.cluster;
         restore::restore_groups(cluster, &mut self.stage, &groups, &mut self.changelogs, now).await?;
         self.owned.extend(groups.iter().map(|g| g.0));
+        self.note_state();
         Ok(())
     }
 
@@ -306,6 +308,7 @@ impl Driver {
             self.owned.remove(&(partition.partition as u32));
             self.finished.remove(&(partition.partition as u32));
         }
+        self.note_state();
         Ok(())
     }
 
@@ -459,37 +462,57 @@ impl Driver {
         self.letters.append_dead_letter(to, &letter)
     }
 
+    /// A position that is committed where none has moved, since positions are what fences a worker that was replaced: time
+    /// alone closes windows, and a worker that was away would write them behind its successor's.
+    fn fence(&self, consumer: &ConsumerHandle) -> Option<(TopicPartition, OffsetAndMetadata)> {
+        let positions = consumer.positions();
+        let of = |group: &u32| TopicPartition::new(Arc::clone(&self.setup.input), *group as i32);
+        let mut known =
+            self.owned.iter().map(of).filter_map(|p| positions.get(&p).map(|at| (p.clone(), *at)));
+        known.next().map(|(partition, at)| (partition, OffsetAndMetadata::new(at)))
+    }
+
+    /// Says what operators keep.
+    fn note_state(&self) {
+        self.state.set(self.stage.state_sizes().iter().map(|(_, size)| size.bytes as u64).sum());
+    }
+
     /// Commits everything that was processed.
     async fn commit(
         &mut self,
         consumer: &ConsumerHandle,
         may_snapshot: MaySnapshot,
     ) -> Result<(), WorkerError> {
+        let fence = self.fence(consumer);
+        if self.moved.is_empty() && fence.is_none() {
+            // Nothing is owned, or it is not known yet from where on.
+            return Ok(());
+        }
         let now = self.context.clock.wall_ms();
         let changes = self.stage.commit(self.now())?;
         // Windows that fired just now; late rows were found in their own poll.
         self.drain(None)?;
         let mut outbox = std::mem::take(&mut self.letters);
         self.put_rows(&mut outbox, now)?;
-        // Watermarks belong to the stage and travel with its first changelog.
+        // Watermarks belong to the stage: each changelog has them, so that none misses another that is renamed or gone.
         for change in changes {
-            let topics = &self.setup.changelogs;
-            let to = match &change.entry {
-                ChangelogEntry::State { operator, .. } => topics.get_key_value(operator),
-                _ => topics.iter().next(),
-            };
-            let Some((operator, (topic, _))) = to else { continue };
             let value = change.entry.encode();
-            outbox.append_value(topic, change.partition, now, &value)?;
-            self.changelogs.add(operator, change.partition, value.len());
+            for (operator, (topic, _)) in &self.setup.changelogs {
+                if matches!(&change.entry, ChangelogEntry::State { operator: of, .. } if of != operator) {
+                    continue;
+                }
+                outbox.append_value(topic, change.partition, now, &value)?;
+                self.changelogs.add(operator, change.partition, value.len());
+            }
         }
-        if outbox.is_empty() && self.moved.is_empty() {
+        let wants_snapshot = matches!(may_snapshot, MaySnapshot::Yes) && self.changelogs.is_due();
+        if outbox.is_empty() && self.moved.is_empty() && !wants_snapshot {
             return Ok(());
         }
         let cluster = Arc::clone(&self.context.cluster);
-        let snapshot = match may_snapshot {
-            MaySnapshot::Yes => self.changelogs.snapshot(&cluster, &mut self.stage, &mut outbox, now).await?,
-            MaySnapshot::No => None,
+        let snapshot = match wants_snapshot {
+            true => self.changelogs.snapshot(&cluster, &mut self.stage, &mut outbox, now).await?,
+            false => None,
         };
         self.count();
         let who = (self.context.stage.as_str(), self.context.instance.as_str());
@@ -498,17 +521,20 @@ impl Driver {
             let partition = TopicPartition::new(Arc::clone(&self.setup.input), *partition);
             (partition, OffsetAndMetadata::new(*offset))
         });
-        let offsets: BTreeMap<TopicPartition, OffsetAndMetadata> = offsets.collect();
+        let mut offsets: BTreeMap<TopicPartition, OffsetAndMetadata> = offsets.collect();
+        if offsets.is_empty() {
+            offsets.extend(fence);
+        }
         let name = &self.context.stage;
         let transaction = Transaction { stage: name.clone(), outbox, offsets, consumer: consumer.clone() };
         transaction.commit(&self.producer).await?;
         if let Some(taken) = snapshot {
-            self.changelogs.was_committed(&cluster, taken).await;
+            self.changelogs.was_committed(&cluster, taken);
         }
         self.moved.clear();
         self.bytes_since = 0;
         self.read.set(0);
-        self.state.set(self.stage.state_sizes().iter().map(|(_, size)| size.bytes as u64).sum());
+        self.note_state();
         self.context.progress.update(name, |figures| {
             figures.commits += 1;
             figures.counts.clone_from(&self.counts);

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use arrow::array::RecordBatch;
 use arrow::compute::filter_record_batch;
 use millstream_client::{
-    CommitPolicy, Consumer, ConsumerConfig, Isolation, OffsetAndMetadata, OffsetReset, Producer,
-    ProducerConfig,
+    ClientError, CommitPolicy, Consumer, ConsumerConfig, ConsumerRecords, Isolation, OffsetAndMetadata,
+    OffsetReset, OutOfRange, Producer, ProducerConfig,
 };
 use millstream_connect::dead_letter::{DeadLetter, Origin};
 use millstream_connector::SinkError;
@@ -25,12 +25,15 @@ use crate::failpoint;
 use crate::group_events::{GroupEvent, GroupEvents};
 use crate::outbox::{DeadLetters, Outbox};
 use crate::progress::thread_cpu_ms;
+use crate::restore;
 use crate::run::StageContext;
 use crate::trim::{self, Trimmer};
 
 const POLL_WAIT: Duration = Duration::from_millis(100);
 /// How often the group's offsets follow the target's.
 const FOLLOW_EVERY: Duration = Duration::from_secs(1);
+/// How often offsets are committed behind which there were no rows.
+const ROWLESS_EVERY: Duration = Duration::from_secs(60);
 
 /// What the stage is made of.
 pub struct SinkStage {
@@ -59,13 +62,20 @@ struct Running<'a> {
     /// Behind what was committed.
     committed: Offsets,
     rows: u64,
+    /// Partitions of which rows were staged since their last commit.
+    dirty: BTreeSet<TopicPartition>,
+    /// When progress without rows was last committed.
+    caught_up: Instant,
 }
 
 /// Runs the stage until its input has ended, or it is told to stop.
 pub async fn run(stage: &mut SinkStage, context: &StageContext) -> Result<(), WorkerError> {
     let config = ConsumerConfig {
         commit: CommitPolicy::Manual,
+        // Where to go on is asked for at each assignment. A position that is gone meanwhile is a gap, found when the stage
+        // begins again.
         offset_reset: OffsetReset::Earliest,
+        out_of_range: OutOfRange::Fail,
         isolation: Isolation::ReadCommitted,
         prefetch_bytes: 12 << 20,
         poll_bytes_max: 4 << 20,
@@ -83,6 +93,8 @@ pub async fn run(stage: &mut SinkStage, context: &StageContext) -> Result<(), Wo
         staged: Offsets::new(),
         committed: Offsets::new(),
         rows: 0,
+        dirty: BTreeSet::new(),
+        caught_up: Instant::now(),
     };
     let result = running.work(&mut consumer, &events).await;
     if let Err(Stop::Rows(faults)) = result {
@@ -94,7 +106,7 @@ pub async fn run(stage: &mut SinkStage, context: &StageContext) -> Result<(), Wo
         return Err(error);
     }
     running.follow(&consumer).await?;
-    running.trim().await;
+    running.stage.trimmer.trim_now(&context.cluster, running.committed.keys()).await;
     consumer.close().await?;
     Ok(())
 }
@@ -123,7 +135,7 @@ impl Running<'_> {
         let mut followed = Instant::now();
         loop {
             let began = Instant::now();
-            let records = consumer.poll(POLL_WAIT).await?;
+            let polled = consumer.poll(POLL_WAIT).await;
             let waited = began.elapsed();
             let mut moved = BTreeSet::new();
             for event in events.take() {
@@ -138,11 +150,22 @@ impl Running<'_> {
                         for partition in &gone {
                             self.owned.remove(partition);
                             self.staged.remove(partition);
+                            self.dirty.remove(partition);
                             self.committed.remove(partition);
                         }
                     }
                 }
             }
+            let records = match polled {
+                Ok(records) => records,
+                // The position was that of the group, before the target was asked.
+                Err(ClientError::OffsetOutOfRange { partition, offset })
+                    if consumer.positions().get(&partition) != Some(&offset) =>
+                {
+                    ConsumerRecords::default()
+                }
+                Err(error) => return Err(error.into()),
+            };
             for part in &records.partitions {
                 // What came in the poll that brought the partition is from before its seek.
                 if moved.contains(&part.partition) || !self.owned.contains(&part.partition) {
@@ -161,6 +184,11 @@ impl Running<'_> {
                 false => self.stage.sink.due(self.context.clock.wall_ms()).into_iter().collect(),
             };
             due.extend(ended.values().cloned());
+            if self.caught_up.elapsed() > ROWLESS_EVERY {
+                // Without rows, too, the target keeps up with its topic, whose retention goes on.
+                self.caught_up = Instant::now();
+                due.extend(self.staged.keys().filter(|p| !self.dirty.contains(*p)).cloned());
+            }
             let began = Instant::now();
             self.commit(&due).await?;
             let committing = began.elapsed();
@@ -185,11 +213,25 @@ impl Running<'_> {
     async fn open(&mut self, consumer: &Consumer, partitions: &BTreeSet<TopicPartition>) -> Result<(), Stop> {
         let list: Vec<TopicPartition> = partitions.iter().cloned().collect();
         let known = self.stage.sink.open(&list).await.map_err(stop)?;
+        // Others delete what all groups have committed. Where the target has less than its group says, it was replaced or
+        // set back: the group says so before it is asked what there is.
+        let stands = |p: &TopicPartition| known.get(p).copied().flatten().unwrap_or(0);
+        let stands: BTreeMap<TopicPartition, OffsetAndMetadata> =
+            list.iter().map(|p| (p.clone(), OffsetAndMetadata::new(stands(p)))).collect();
+        if !stands.is_empty() {
+            consumer.commit_offsets(&stands).await?;
+        }
         let starts = trim::starts(&self.context.cluster, &list).await?;
+        let ends = restore::ends(&self.context.cluster, &list).await?;
         let mut skipped = Offsets::new();
         for partition in list {
             let mut next = known.get(&partition).copied().flatten();
             let start = starts.get(&partition).copied().unwrap_or(0);
+            if let (Some(next), Some(end)) = (next, ends.get(&partition).copied())
+                && next > end
+            {
+                return Err(trim::beyond_error(&self.context.stage, &partition, (next, end)).into());
+            }
             let ours = self.stage.trimmer.readers.contains_key(&partition.topic);
             if let Some(from) = trim::gap(next, start, ours) {
                 if !self.stage.skips_gaps {
@@ -210,8 +252,10 @@ impl Running<'_> {
             self.owned.insert(partition);
         }
         if !skipped.is_empty() {
-            // From now on the target knows where it begins.
+            // From now on the target knows where it begins, and the group says the same.
             self.stage.sink.commit(&skipped).await.map_err(stop)?;
+            let begin = skipped.into_iter().map(|(p, at)| (p, OffsetAndMetadata::new(at))).collect();
+            consumer.commit_offsets(&begin).await?;
         }
         Ok(())
     }
@@ -236,6 +280,7 @@ impl Running<'_> {
             return Ok(());
         }
         self.rows += batch.rows().num_rows() as u64;
+        self.dirty.insert(partition.clone());
         failpoint::reach(&self.context.stage, "before_stage");
         self.stage.sink.stage(partition, batch).await.map_err(stop)?;
         failpoint::reach(&self.context.stage, "after_stage");
@@ -282,6 +327,7 @@ impl Running<'_> {
             return Ok(());
         }
         self.stage.sink.commit(&next).await.map_err(stop)?;
+        self.dirty.retain(|partition| !next.contains_key(partition));
         self.committed.extend(next);
         let rows = self.rows;
         self.context.progress.update(&self.context.stage, |figures| {

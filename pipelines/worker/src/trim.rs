@@ -32,9 +32,13 @@ impl Trimmer {
     /// Deletes below the least offset that a group of the readers has committed, of these partitions; at most once in
     /// the interval. A failure does no harm: the next time does it too.
     pub async fn trim(&mut self, cluster: &Arc<Cluster>, owned: impl Iterator<Item = &TopicPartition>) {
-        if self.last.elapsed() < self.interval {
-            return;
+        if self.last.elapsed() >= self.interval {
+            self.trim_now(cluster, owned).await;
         }
+    }
+
+    /// Deletes it now: at the end of a run, which may be shorter than the interval.
+    pub async fn trim_now(&mut self, cluster: &Arc<Cluster>, owned: impl Iterator<Item = &TopicPartition>) {
         self.last = Instant::now();
         let owned: Vec<TopicPartition> =
             owned.filter(|p| self.readers.contains_key(&p.topic)).cloned().collect();
@@ -104,6 +108,15 @@ pub fn gap_error(sink: &str, partition: &TopicPartition, (from, start): (i64, i6
          after every sink that there was had committed them. The target was replaced or set back, or the sink is new to \
          the pipeline. Restore the target, or run the pipeline over its input again under another name; or say \
          `on_gap: skip` at the sink to go on without them"
+    ))
+}
+
+/// What to tell of a target that stands behind the end of its topic.
+pub fn beyond_error(sink: &str, partition: &TopicPartition, (next, end): (i64, i64)) -> WorkerError {
+    WorkerError::Setup(format!(
+        "opening sink {sink}: its target has {partition} up to offset {next}, and the topic ends at {end}: the topic was made \
+         anew, and the target would pass over what is in it. Give the sink another target, or run the pipeline under \
+         another name"
     ))
 }
 

@@ -199,6 +199,8 @@ pub enum OutOfRange {
     Nearest,
     /// Where [`OffsetReset`] says.
     Reset,
+    /// Nowhere: an error.
+    Fail,
 }
 
 /// When positions are committed.

@@ -95,7 +95,7 @@ pub enum ClientError {
     #[error("the transaction has to be aborted: {0}")]
     MustAbort(Arc<str>),
     /// A position is outside of the log and nothing says where to go on.
-    #[error("{partition}: offset {offset} is outside of the log, and auto_offset_reset is none")]
+    #[error("{partition}: offset {offset} is outside of the log, and the consumer is not to go on elsewhere")]
     OffsetOutOfRange {
         /// The partition.
         partition: TopicPartition,

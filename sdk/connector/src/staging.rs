@@ -47,7 +47,8 @@ pub struct Share {
 }
 
 impl Staging {
-    /// Nothing opened. What waits is claimed of `memory` as `writers`; while that is short, all of it is due.
+    /// Nothing opened. What waits is claimed of `memory` as `writers`; while that is short, a sixteenth of the
+    /// limit is enough for all of it to be due.
     pub fn new(limits: StagingLimits, memory: &MemoryBudget) -> Staging {
         Staging { limits, memory: memory.claim("writers"), partitions: BTreeMap::new() }
     }
@@ -76,7 +77,9 @@ impl Staging {
 
     /// The partitions whose rows have waited long enough, or all that have rows when they are many.
     pub fn due(&self, now: Millis) -> Vec<TopicPartition> {
-        let full = self.bytes() >= self.limits.bytes || self.memory.is_short();
+        // A shortage may last; commits of single rows would not end it.
+        let most = if self.memory.is_short() { self.limits.bytes / 16 } else { self.limits.bytes };
+        let full = self.bytes() >= most;
         let interval = self.limits.interval_ms as Millis;
         let due = |owned: &Owned| owned.since.is_some_and(|since| full || now - since >= interval);
         self.partitions

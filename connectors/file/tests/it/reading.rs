@@ -161,6 +161,29 @@ async fn check(name: &str, more: &str, script: &str) {
 const WATCH: &str = r#","watch":true"#;
 
 #[tokio::test]
+async fn lines_without_bytes() {
+    for more in [WATCH, ""] {
+        check(
+            "a position behind lines without bytes is a good one",
+            more,
+            "
+            write a.log one\\n
+            read
+            expect a.log:1=one
+            append a.log \\n\\n
+            read
+            restart
+            read
+            append a.log two\\n
+            read
+            expect a.log:4=two
+            ",
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
 async fn partial_lines() {
     check(
         "a partial last line is awaited when watching",

@@ -259,9 +259,14 @@ fn out_of_range(core: &Core, target: &FetchTarget) {
     // What was fetched before is still good: the position is only lost when the application has come this far.
     let start = match core.config.out_of_range {
         OutOfRange::Nearest => Start::OutOfRange(target.offset),
-        OutOfRange::Reset => Start::Reset,
+        OutOfRange::Reset | OutOfRange::Fail => Start::Reset,
     };
-    if core.config.out_of_range == OutOfRange::Reset && core.config.offset_reset == OffsetReset::None {
+    let fails = match core.config.out_of_range {
+        OutOfRange::Nearest => false,
+        OutOfRange::Reset => core.config.offset_reset == OffsetReset::None,
+        OutOfRange::Fail => true,
+    };
+    if fails {
         let partition = target.partition.clone();
         positions.error.get_or_insert(ClientError::OffsetOutOfRange { partition, offset: target.offset });
         positions.fetch_failed(target, Instant::now() + Duration::from_secs(1));

@@ -43,13 +43,26 @@ impl Stage {
         Ok(records)
     }
 
-    /// What an operator, by its stable id, keeps for the key groups that are assigned here and write to this partition
-    /// of its changelog, as records that void its earlier ones there: to be written behind those of the commit just
-    /// before, in its transaction. They hold the groups' watermarks too. Nothing where no such group is assigned.
-    pub fn snapshot(&mut self, operator: &str, partition: u32) -> Result<Vec<ChangelogRecord>, StageError> {
-        let groups =
-            self.clocks.partitions().filter(|group| group.0 % self.changelog_partitions == partition);
-        let groups: Vec<KeyGroup> = groups.collect();
+    /// How many key groups are assigned here.
+    pub fn key_groups_assigned(&self) -> usize {
+        self.clocks.partitions().count()
+    }
+
+    /// The key groups that are assigned here and write to this partition of changelogs.
+    pub fn groups_of(&self, partition: u32) -> Vec<KeyGroup> {
+        let all = self.clocks.partitions();
+        all.filter(|group| group.0 % self.changelog_partitions == partition).collect()
+    }
+
+    /// What an operator, by its stable id, keeps for some key groups that are assigned here, all of one partition of its
+    /// changelog, as records that void its earlier ones there: to be written behind those of the commit just before, in
+    /// its transaction. They hold the groups' watermarks too. Nothing where there is no such operator or group.
+    pub fn snapshot(
+        &mut self,
+        operator: &str,
+        partition: u32,
+        groups: Vec<KeyGroup>,
+    ) -> Result<Vec<ChangelogRecord>, StageError> {
         let Some(at) = self.operators.iter().position(|o| o.id == operator) else { return Ok(Vec::new()) };
         if groups.is_empty() {
             return Ok(Vec::new());

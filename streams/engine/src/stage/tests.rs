@@ -345,7 +345,10 @@ impl World {
         let partition = rng.below(u64::from(partitions)) as u32;
         let operator = OPERATORS[rng.below(2) as usize];
         let key_groups = self.logs.len() as u32;
-        let records = worker.stage.snapshot(operator, partition).expect("a snapshot");
+        // All of its key groups, or some.
+        let mut groups = worker.stage.groups_of(partition);
+        groups.retain(|_| rng.chance(3, 4));
+        let records = worker.stage.snapshot(operator, partition, groups).expect("a snapshot");
         let changelog = self.changelog(operator, partition);
         let Some(ChangelogEntry::Reset { groups, .. }) = records.first().map(|r| r.entry.clone()) else {
             return;
