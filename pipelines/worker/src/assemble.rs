@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
@@ -307,6 +308,7 @@ impl Parts<'_> {
             positions: self.positions(),
             pipeline: self.pipeline.name.value.clone(),
             event_time_at_end: self.maker.event_time_at_end(),
+            begun: AtomicBool::new(false),
         })
     }
 

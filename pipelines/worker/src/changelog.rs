@@ -2,7 +2,7 @@
 //! of what such a snapshot voids. A snapshot is part of a commit, and so is its mark in the positions topic; records are
 //! deleted afterwards, below the marks of all workers (SM-4). Never enters: what a snapshot holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -37,7 +37,11 @@ pub struct Changelogs {
     growth: BTreeMap<(String, u32), Growth>,
     /// Where each partition ended when this worker last made a snapshot of what it has there, or first looked.
     ends: BTreeMap<TopicPartition, i64>,
+    /// About how many offsets it has taken there itself since.
+    own: BTreeMap<(String, u32), i64>,
     looked: Instant,
+    /// No snapshot before, where the stage had to begin again: one that cannot be committed must not hold up the rest.
+    not_before: Option<Instant>,
 }
 
 /// A part of a snapshot that a commit has.
@@ -52,13 +56,14 @@ pub struct Taken {
 }
 
 impl Changelogs {
-    /// Changelogs by operator id, of a stage of so many key groups.
+    /// Changelogs by operator id, of a stage of so many key groups, which may begin again after a failure.
     pub fn new(
         topics: BTreeMap<String, (Arc<str>, u32)>,
         positions: Arc<str>,
         instance: &str,
         key_groups: u32,
         least: u64,
+        begins_again: bool,
     ) -> Changelogs {
         Changelogs {
             topics,
@@ -68,7 +73,9 @@ impl Changelogs {
             least,
             growth: BTreeMap::new(),
             ends: BTreeMap::new(),
+            own: BTreeMap::new(),
             looked: Instant::now(),
+            not_before: begins_again.then(|| Instant::now() + LOOK_EVERY),
         }
     }
 
@@ -77,18 +84,26 @@ impl Changelogs {
         &self.topics
     }
 
-    /// Notes changes that were written, or read at a restore.
-    pub fn add(&mut self, operator: &str, partition: u32, bytes: usize) {
+    /// Notes changes that are written.
+    pub fn wrote(&mut self, operator: &str, partition: u32, bytes: usize) {
+        self.read(operator, partition, bytes);
+        // The record, and at most one marker.
+        *self.own.entry((operator.to_owned(), partition)).or_default() += 2;
+    }
+
+    /// Notes changes that a restore has read.
+    pub fn read(&mut self, operator: &str, partition: u32, bytes: usize) {
         self.growth.entry((operator.to_owned(), partition)).or_default().add(bytes as u64);
     }
 
     /// Whether a snapshot is to be made.
     pub fn is_due(&self) -> bool {
-        self.growth.values().any(|growth| growth.overdue(self.least).is_some())
+        self.not_before.is_none_or(|at| Instant::now() >= at)
+            && self.growth.values().any(|growth| growth.overdue(self.least).is_some())
     }
 
     /// Looks, now and then, at what other workers have written to the partitions that this one has key groups in.
-    pub async fn look(&mut self, cluster: &Arc<Cluster>) {
+    pub async fn look(&mut self, cluster: &Arc<Cluster>, owned: &BTreeSet<u32>) {
         if self.looked.elapsed() < LOOK_EVERY {
             return;
         }
@@ -97,9 +112,9 @@ impl Changelogs {
             let (operator, _) = self.topics.iter().find(|(_, (topic, _))| *topic == at.topic)?;
             Some((operator.clone(), at.partition as u32))
         };
-        let all = self.growth.keys().filter_map(|(operator, partition)| {
-            let (topic, _) = self.topics.get(operator)?;
-            Some(TopicPartition::new(Arc::clone(topic), *partition as i32))
+        let all = self.topics.values().flat_map(|(topic, partitions)| {
+            let of: BTreeSet<u32> = owned.iter().map(|group| group % partitions).collect();
+            of.into_iter().map(|partition| TopicPartition::new(Arc::clone(topic), partition as i32))
         });
         let all: Vec<TopicPartition> = all.collect();
         let ends = match restore::ends(cluster, &all).await {
@@ -111,8 +126,10 @@ impl Changelogs {
         let mut wanted = Vec::new();
         for (at, end) in ends {
             let since = *self.ends.entry(at.clone()).or_insert(end);
-            if end - since > RECORDS_MAX {
-                wanted.extend(place(&at));
+            let Some(place) = place(&at) else { continue };
+            let own = self.own.get(&place).copied().unwrap_or(0);
+            if end - since - own > RECORDS_MAX {
+                wanted.push(place);
             }
         }
         for place in wanted {
@@ -169,10 +186,11 @@ impl Changelogs {
     pub fn was_committed(&mut self, cluster: &Arc<Cluster>, taken: Taken) {
         let Taken { place, at, end, groups, bytes, last } = taken;
         let partitions = self.topics.get(&place.0).map_or(1, |(_, partitions)| *partitions);
-        self.growth.entry(place).or_default().was_taken(&groups, bytes, last);
+        self.growth.entry(place.clone()).or_default().was_taken(&groups, bytes, last);
         if !last {
             return;
         }
+        self.own.remove(&place);
         self.ends.insert(at.clone(), end);
         let (cluster, positions, key_groups) =
             (Arc::clone(cluster), Arc::clone(&self.positions), self.key_groups);

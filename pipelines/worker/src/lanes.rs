@@ -16,7 +16,7 @@ use millstream_connector::{Position, RecordEnd, SplitReader};
 /// A record that was checked.
 #[derive(Debug)]
 pub struct Item {
-    /// Its lane's clock when it was read.
+    /// Its lane's clock when its record was read: the same for all that became of the record, so that they go together.
     pub clock: i64,
     /// Its place in its batch as it was read.
     pub index: u32,
@@ -154,16 +154,10 @@ impl Lane {
     /// Takes out what lies at or before `level`.
     pub fn emit(&mut self, lane: usize, level: i64, items: &mut Vec<Item>, advances: &mut Vec<Advance>) {
         while let Some(batch) = self.held.front_mut() {
-            let mut ready = match self.bounded {
+            let ready = match self.bounded {
                 true => batch.items.iter().take_while(|item| item.clock <= level).count(),
                 false => batch.items.len(),
             };
-            // What became of one record goes together: the position is before it or behind it.
-            while ready > 0
-                && batch.items.get(ready).is_some_and(|next| next.index == batch.items[ready - 1].index)
-            {
-                ready -= 1;
-            }
             let before = batch.items.len().max(1);
             items.extend(batch.items.drain(..ready));
             batch.bytes = batch.bytes * batch.items.len() / before;
@@ -278,21 +272,6 @@ mod tests {
         assert_eq!((lanes[0].held[0].ends[0].place, lanes[0].held[0].items[0].index), (2, 0));
         assert!(lanes[1].held.is_empty());
         assert_eq!((lanes[0].held_bytes(), lanes[1].held_bytes()), (20, 0));
-    }
-
-    #[test]
-    fn what_became_of_one_record_goes_together() {
-        let mut held = batch(0, &[10, 20, 30]);
-        // Two of the second record, one of which lies ahead.
-        held.items[2].index = 1;
-        held.ends.pop_back();
-        let mut lane = lane(30, &[9], vec![held]);
-        let (mut items, mut advances) = (Vec::new(), Vec::new());
-        lane.emit(0, 20, &mut items, &mut advances);
-        assert_eq!(items.len(), 1);
-        assert!(matches!(advances.as_slice(), [Advance::Part { records: 1, .. }]));
-        lane.emit(0, 30, &mut items, &mut advances);
-        assert_eq!(items.len(), 3);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use arrow::array::{RecordBatch, UInt32Array};
@@ -77,6 +78,8 @@ pub struct ProcessStage {
     pub pipeline: String,
     /// Where event time stands when the input has ended; nothing for the end of time.
     pub event_time_at_end: Option<i64>,
+    /// Whether the stage has begun before.
+    pub begun: AtomicBool,
 }
 
 struct Driver {
@@ -187,6 +190,7 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
             &context.instance,
             setup.spec.key_groups,
             setup.snapshot_after,
+            setup.begun.swap(true, Ordering::Relaxed),
         ),
         lost: None,
     }));
@@ -218,7 +222,8 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
         if quiet || last_look.elapsed() > Duration::from_secs(1) {
             last_look = Instant::now();
             driver.look(&consumer)?;
-            driver.changelogs.look(&context.cluster).await;
+            let Driver { changelogs, owned, .. } = &mut *driver;
+            changelogs.look(&context.cluster, owned).await;
         }
         let stopping = context.is_stopping();
         let due = last_commit.elapsed() >= context.commit_interval || driver.is_full();
@@ -502,7 +507,7 @@ impl Driver {
                     continue;
                 }
                 outbox.append_value(topic, change.partition, now, &value)?;
-                self.changelogs.add(operator, change.partition, value.len());
+                self.changelogs.wrote(operator, change.partition, value.len());
             }
         }
         let wants_snapshot = matches!(may_snapshot, MaySnapshot::Yes) && self.changelogs.is_due();

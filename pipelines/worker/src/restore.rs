@@ -113,7 +113,7 @@ pub async fn restore_groups(
             wanted.into_iter().map(|p| TopicPartition::new(Arc::clone(&topic), p as i32)).collect();
         read_committed(cluster, &wanted, |partition, _, value| {
             let value = Bytes::copy_from_slice(value.unwrap_or_default());
-            changelogs.add(&operator, partition as u32, value.len());
+            changelogs.read(&operator, partition as u32, value.len());
             if is_of_other_definition(&operator, &value) {
                 passed_over += 1;
                 return Ok(());

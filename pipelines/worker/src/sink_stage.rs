@@ -138,14 +138,22 @@ impl Running<'_> {
             let polled = consumer.poll(POLL_WAIT).await;
             let waited = began.elapsed();
             let mut moved = BTreeSet::new();
-            for event in events.take() {
+            let events = events.take();
+            for (at, event) in events.iter().enumerate() {
                 match event {
                     GroupEvent::Assigned(partitions) => {
+                        // Those that are gone again already are somebody else's.
+                        let gone = |p: &TopicPartition| {
+                            let later = events[at + 1..].iter();
+                            later.into_iter().any(|e| matches!(e, GroupEvent::Gone(gone) if gone.contains(p)))
+                        };
+                        let partitions: BTreeSet<TopicPartition> =
+                            partitions.iter().filter(|p| !gone(p)).cloned().collect();
                         self.open(consumer, &partitions).await?;
                         moved.extend(partitions);
                     }
                     GroupEvent::Gone(partitions) => {
-                        let gone: Vec<TopicPartition> = partitions.into_iter().collect();
+                        let gone: Vec<TopicPartition> = partitions.iter().cloned().collect();
                         self.stage.sink.close(&gone).await.map_err(stop)?;
                         for partition in &gone {
                             self.owned.remove(partition);
@@ -164,7 +172,14 @@ impl Running<'_> {
                 {
                     ConsumerRecords::default()
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    if matches!(error, ClientError::OffsetOutOfRange { .. }) {
+                        // What was read before the gap is good.
+                        let all = self.owned.clone();
+                        self.commit(&all).await?;
+                    }
+                    return Err(error.into());
+                }
             };
             for part in &records.partitions {
                 // What came in the poll that brought the partition is from before its seek.
@@ -187,7 +202,13 @@ impl Running<'_> {
             if self.caught_up.elapsed() > ROWLESS_EVERY {
                 // Without rows, too, the target keeps up with its topic, whose retention goes on.
                 self.caught_up = Instant::now();
-                due.extend(self.staged.keys().filter(|p| !self.dirty.contains(*p)).cloned());
+                // A poll that brings no records that are seen moves the position and says nothing.
+                for (partition, at) in consumer.positions() {
+                    if self.owned.contains(&partition) && !self.dirty.contains(&partition) {
+                        self.staged.insert(partition.clone(), at);
+                        due.insert(partition);
+                    }
+                }
             }
             let began = Instant::now();
             self.commit(&due).await?;
@@ -215,22 +236,24 @@ impl Running<'_> {
         let known = self.stage.sink.open(&list).await.map_err(stop)?;
         // Others delete what all groups have committed. Where the target has less than its group says, it was replaced or
         // set back: the group says so before it is asked what there is.
-        let stands = |p: &TopicPartition| known.get(p).copied().flatten().unwrap_or(0);
+        let ends = restore::ends(&self.context.cluster, &list).await?;
+        let end = |p: &TopicPartition| ends.get(p).copied().unwrap_or(i64::MAX);
+        // What was made anew has nothing yet that the target has.
+        let stands =
+            |p: &TopicPartition| known.get(p).copied().flatten().filter(|at| *at <= end(p)).unwrap_or(0);
         let stands: BTreeMap<TopicPartition, OffsetAndMetadata> =
             list.iter().map(|p| (p.clone(), OffsetAndMetadata::new(stands(p)))).collect();
         if !stands.is_empty() {
             consumer.commit_offsets(&stands).await?;
         }
         let starts = trim::starts(&self.context.cluster, &list).await?;
-        let ends = restore::ends(&self.context.cluster, &list).await?;
         let mut skipped = Offsets::new();
         for partition in list {
             let mut next = known.get(&partition).copied().flatten();
             let start = starts.get(&partition).copied().unwrap_or(0);
-            if let (Some(next), Some(end)) = (next, ends.get(&partition).copied())
-                && next > end
-            {
-                return Err(trim::beyond_error(&self.context.stage, &partition, (next, end)).into());
+            if let Some(next) = next.filter(|next| *next > end(&partition)) {
+                let places = (next, end(&partition));
+                return Err(trim::beyond_error(&self.context.stage, &partition, places).into());
             }
             let ours = self.stage.trimmer.readers.contains_key(&partition.topic);
             if let Some(from) = trim::gap(next, start, ours) {

@@ -165,13 +165,40 @@ impl Checker {
                 clock = clock.max(timestamp.unwrap_or(i64::MIN));
                 items.push(Item { clock, index, what });
             }
+            together(&mut items);
             checked.push((items, clock));
         }
         Ok(checked)
     }
 }
 
+/// Gives all that became of one record the clock of the last of them: a position lies before a record or behind it, so they
+/// are emitted together.
+fn together(items: &mut [Item]) {
+    for at in (1..items.len()).rev() {
+        if items[at - 1].index == items[at].index {
+            items[at - 1].clock = items[at].clock;
+        }
+    }
+}
+
 struct Verdict {
     timestamp: Option<i64>,
     what: What,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_became_of_one_record_goes_together() {
+        let item = |(index, clock)| {
+            let what = What::Good { value: bytes::Bytes::new(), timestamp: clock };
+            Item { clock, index, what }
+        };
+        let mut items: Vec<Item> = [(0, 10), (1, 15), (1, 20), (1, 30), (2, 30)].map(item).into();
+        together(&mut items);
+        assert_eq!(items.iter().map(|i| i.clock).collect::<Vec<_>>(), [10, 30, 30, 30, 30]);
+    }
 }
