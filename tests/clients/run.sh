@@ -88,8 +88,9 @@ $protocol read 101, distinct 101, zombie false, last true" "$(grep "^$protocol" 
     expect "TransactionsCommand list" CompleteCommit "$out"
     out="$(tool $T.TransactionsCommand $B describe --transactional-id $to-consumer | awk -v t="$to-consumer" '$2 == t {print $5}')"
     expect "TransactionsCommand describe" CompleteCommit "$out"
-    out="$(tool $T.TransactionsCommand $B describe-producers --topic $to-consumer --partition 0 | awk 'NR > 1' | wc -l)"
-    expect "TransactionsCommand describe-producers" 1 "$out"
+    # One of them may have got nothing.
+    out="$(for p in 0 1; do tool $T.TransactionsCommand $B describe-producers --topic $to-consumer --partition $p | awk 'NR > 1'; done | wc -l)"
+    expect "TransactionsCommand describe-producers" yes "$([ "$out" -ge 1 ] && echo yes)"
   else
     line "FAIL transactions: $(head -1 "$work/err")"; failed=1
   fi

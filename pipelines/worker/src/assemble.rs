@@ -314,7 +314,10 @@ impl Parts<'_> {
 
     /// Deletes from the topics of a sink stage that are there for sinks alone.
     fn trimmer(&self, stage: &Stage) -> Trimmer {
-        let is_ours = |topic: &str| self.job.topics.get(topic).is_some_and(|t| t.role == TopicRole::Sink);
+        // On the bench what operators gave is read from these topics afterwards.
+        let is_kept = self.maker.is_on_bench();
+        let is_ours =
+            |topic: &str| !is_kept && self.job.topics.get(topic).is_some_and(|t| t.role == TopicRole::Sink);
         let readers = |topic: &str| {
             let reads = |s: &&Stage| s.inputs.iter().any(|input| input.topic == topic);
             self.job.stages.iter().filter(reads).map(|s| s.group_id.clone()).collect()

@@ -135,6 +135,11 @@ impl<'a> Maker<'a> {
         Maker { bench, ..self }
     }
 
+    /// Whether rows are judged where they lie.
+    pub fn is_on_bench(&self) -> bool {
+        self.bench.is_some()
+    }
+
     /// Where event time stands when a bounded input has ended; nothing for the end of time.
     pub fn event_time_at_end(&self) -> Option<Millis> {
         self.bench.as_ref()?.event_time_at_end()
