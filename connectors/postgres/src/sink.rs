@@ -89,7 +89,7 @@ impl Sink for PostgresSink {
                 self.config.table
             )));
         }
-        self.staging.stage(partition, batch, self.context.now());
+        self.staging.stage(partition, batch);
         Ok(())
     }
 

@@ -120,7 +120,7 @@ impl Sink for SqliteSink {
                 self.config.table
             )));
         }
-        self.staging.stage(partition, batch, self.context.now());
+        self.staging.stage(partition, batch);
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 //! opened, staged and committed, and when a commit is due; the target's transaction is the sink's.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use millstream_types::{MemoryBudget, MemoryClaim, Millis, Offset, TopicPartition};
 
@@ -10,7 +11,7 @@ use crate::{NextOffsets, Offsets, SinkBatch};
 /// When waiting rows are committed.
 #[derive(Clone, Copy, Debug)]
 pub struct StagingLimits {
-    /// The oldest row waits at most this long.
+    /// The least time between two commits, and so the longest that a row waits; the first row after a pause does not wait.
     pub interval_ms: u64,
     /// All partitions are due when this much waits in all.
     pub bytes: u64,
@@ -21,6 +22,9 @@ pub struct StagingLimits {
 pub struct Staging {
     limits: StagingLimits,
     memory: MemoryClaim,
+    /// The time as it was last told.
+    seen: AtomicI64,
+    last_commit: Option<Millis>,
     partitions: BTreeMap<TopicPartition, Owned>,
 }
 
@@ -28,7 +32,7 @@ pub struct Staging {
 struct Owned {
     expected: Option<Offset>,
     staged: Vec<SinkBatch>,
-    since: Option<Millis>,
+    has_rows: bool,
     bytes: u64,
 }
 
@@ -50,7 +54,13 @@ impl Staging {
     /// Nothing opened. What waits is claimed of `memory` as `writers`; while that is short, a sixteenth of the
     /// limit is enough for all of it to be due.
     pub fn new(limits: StagingLimits, memory: &MemoryBudget) -> Staging {
-        Staging { limits, memory: memory.claim("writers"), partitions: BTreeMap::new() }
+        Staging {
+            limits,
+            memory: memory.claim("writers"),
+            seen: AtomicI64::new(0),
+            last_commit: None,
+            partitions: BTreeMap::new(),
+        }
     }
 
     fn bytes(&self) -> u64 {
@@ -66,27 +76,27 @@ impl Staging {
     }
 
     /// Takes rows in.
-    pub fn stage(&mut self, partition: &TopicPartition, batch: SinkBatch, now: Millis) {
+    pub fn stage(&mut self, partition: &TopicPartition, batch: SinkBatch) {
         let owned = self.partitions.get_mut(partition);
         let owned = owned.expect("CN-1: a partition is opened before it is staged for");
-        owned.since.get_or_insert(now);
+        owned.has_rows = true;
         owned.bytes += batch.rows().get_array_memory_size() as u64;
         owned.staged.push(batch);
         self.memory.set(self.bytes());
     }
 
-    /// The partitions whose rows have waited long enough, or all that have rows when they are many.
+    /// The partitions that have rows, where the last commit is long enough ago or rows are many.
     pub fn due(&self, now: Millis) -> Vec<TopicPartition> {
         // A shortage may last; commits of single rows would not end it.
         let most = if self.memory.is_short() { self.limits.bytes / 16 } else { self.limits.bytes };
         let full = self.bytes() >= most;
+        self.seen.store(now, Ordering::Relaxed);
         let interval = self.limits.interval_ms as Millis;
-        let due = |owned: &Owned| owned.since.is_some_and(|since| full || now - since >= interval);
-        self.partitions
-            .iter()
-            .filter(|(_, owned)| due(owned))
-            .map(|(partition, _)| partition.clone())
-            .collect()
+        if !full && self.last_commit.is_some_and(|at| now - at < interval) {
+            return Vec::new();
+        }
+        let with_rows = self.partitions.iter().filter(|(_, owned)| owned.has_rows);
+        with_rows.map(|(partition, _)| partition.clone()).collect()
     }
 
     /// What a commit consists of. A commit that lies below what was staged is a bug of the caller and panics.
@@ -109,6 +119,7 @@ impl Staging {
 
     /// The target has moved.
     pub fn committed(&mut self, next: &Offsets) {
+        self.last_commit = Some(self.seen.load(Ordering::Relaxed));
         let found = next.iter().map(|(partition, next)| (partition.clone(), Some(*next))).collect();
         self.opened(&found);
     }
