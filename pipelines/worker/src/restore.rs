@@ -22,16 +22,33 @@ use crate::error::WorkerError;
 /// aborted it, which takes the transaction's own time-out.
 const STALL_MAX: Duration = Duration::from_secs(60);
 const LATEST: i64 = -1;
+const EARLIEST: i64 = -2;
 
 /// The ends of partitions, markers and open transactions included.
 pub async fn ends(
     cluster: &Arc<Cluster>,
     partitions: &[TopicPartition],
 ) -> Result<BTreeMap<TopicPartition, i64>, WorkerError> {
+    listed(cluster, partitions, LATEST).await
+}
+
+/// The first offsets that partitions still have.
+pub async fn starts(
+    cluster: &Arc<Cluster>,
+    partitions: &[TopicPartition],
+) -> Result<BTreeMap<TopicPartition, i64>, WorkerError> {
+    listed(cluster, partitions, EARLIEST).await
+}
+
+async fn listed(
+    cluster: &Arc<Cluster>,
+    partitions: &[TopicPartition],
+    at: i64,
+) -> Result<BTreeMap<TopicPartition, i64>, WorkerError> {
     if partitions.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let found = Admin::new(cluster).list_offsets(Isolation::ReadUncommitted, LATEST, partitions).await?;
+    let found = Admin::new(cluster).list_offsets(Isolation::ReadUncommitted, at, partitions).await?;
     Ok(found.into_iter().map(|(partition, listed)| (partition, listed.offset)).collect())
 }
 

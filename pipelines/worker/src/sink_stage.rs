@@ -246,7 +246,7 @@ impl Running<'_> {
         if !stands.is_empty() {
             consumer.commit_offsets(&stands).await?;
         }
-        let starts = trim::starts(&self.context.cluster, &list).await?;
+        let starts = restore::starts(&self.context.cluster, &list).await?;
         let mut skipped = Offsets::new();
         for partition in list {
             let mut next = known.get(&partition).copied().flatten();

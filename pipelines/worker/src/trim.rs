@@ -6,12 +6,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use millstream_client::{Admin, Cluster, Isolation};
+use millstream_client::{Admin, Cluster};
 use millstream_types::TopicPartition;
 
 use crate::error::WorkerError;
-
-const EARLIEST: i64 = -2;
 
 /// Deletes what the sinks of some topics have committed.
 pub struct Trimmer {
@@ -77,18 +75,6 @@ impl Trimmer {
         self.below.extend(before);
         Ok(())
     }
-}
-
-/// The first offsets that there are.
-pub async fn starts(
-    cluster: &Arc<Cluster>,
-    partitions: &[TopicPartition],
-) -> Result<BTreeMap<TopicPartition, i64>, WorkerError> {
-    if partitions.is_empty() {
-        return Ok(BTreeMap::new());
-    }
-    let found = Admin::new(cluster).list_offsets(Isolation::ReadUncommitted, EARLIEST, partitions).await?;
-    Ok(found.into_iter().map(|(partition, listed)| (partition, listed.offset)).collect())
 }
 
 /// Offsets that a sink's target does not have and that are not there any more: from which, if any. `ours` says that the
