@@ -32,7 +32,6 @@ pub struct Staging {
 struct Owned {
     expected: Option<Offset>,
     staged: Vec<SinkBatch>,
-    has_rows: bool,
     bytes: u64,
 }
 
@@ -79,7 +78,6 @@ impl Staging {
     pub fn stage(&mut self, partition: &TopicPartition, batch: SinkBatch) {
         let owned = self.partitions.get_mut(partition);
         let owned = owned.expect("CN-1: a partition is opened before it is staged for");
-        owned.has_rows = true;
         owned.bytes += batch.rows().get_array_memory_size() as u64;
         owned.staged.push(batch);
         self.memory.set(self.bytes());
@@ -95,7 +93,7 @@ impl Staging {
         if !full && self.last_commit.is_some_and(|at| now - at < interval) {
             return Vec::new();
         }
-        let with_rows = self.partitions.iter().filter(|(_, owned)| owned.has_rows);
+        let with_rows = self.partitions.iter().filter(|(_, owned)| !owned.staged.is_empty());
         with_rows.map(|(partition, _)| partition.clone()).collect()
     }
 
