@@ -28,4 +28,14 @@ impl Listener {
     pub fn plaintext() -> Listener {
         Listener { name: "PLAINTEXT".to_owned() }
     }
+
+    /// The door inside the process: whoever comes by it is this program's own code.
+    pub fn in_process() -> Listener {
+        Listener { name: "IN_PROCESS".to_owned() }
+    }
+
+    /// Whether it is the door inside the process.
+    pub fn is_in_process(&self) -> bool {
+        self.name == "IN_PROCESS"
+    }
 }

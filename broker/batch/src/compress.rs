@@ -9,6 +9,8 @@ mod zstd;
 use std::fmt;
 use std::str::FromStr;
 
+use bytes::Bytes;
+
 use crate::error::BatchError;
 
 /// How the records of a batch are compressed, with Kafka's numbers.
@@ -152,6 +154,20 @@ impl Decompressor {
         self.buffer = buffer;
         result?;
         Ok(&self.buffer)
+    }
+
+    /// Decompresses `bytes` into memory of their own, without more than a fifth of it unused.
+    ///
+    /// # Errors
+    /// As [`Decompressor::decompress`].
+    pub fn decompress_owned(&mut self, codec: Codec, bytes: &[u8]) -> Result<Bytes, BatchError> {
+        // Text becomes three to six times as much; a first guess that is short is doubled.
+        let mut out = Vec::with_capacity(bytes.len().saturating_mul(4).min(self.bytes_max));
+        self.decompress_into(codec, bytes, &mut out)?;
+        if out.capacity() - out.len() > out.len() / 4 {
+            out.shrink_to_fit();
+        }
+        Ok(Bytes::from(out))
     }
 
     /// Decompresses `bytes` into `out`, whose former content goes: for a caller that keeps the result.

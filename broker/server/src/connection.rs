@@ -13,6 +13,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use millstream_auth::Listener;
 use millstream_net::send::send;
 use millstream_net::{BytePermit, FrameError, FrameReader, OutSegment, Stream};
 
@@ -94,6 +95,14 @@ enum Ended {
     Slow,
 }
 
+/// The listener that a stream came by.
+fn door(stream: &Stream) -> Listener {
+    match stream {
+        Stream::Tcp(_) => Listener::plaintext(),
+        Stream::InProcess(_) => Listener::in_process(),
+    }
+}
+
 /// A request that waits for the broker's budget: its frame, and the permit to come.
 type Held = (Bytes, Pin<Box<dyn Future<Output = BytePermit> + Send>>);
 
@@ -121,7 +130,7 @@ async fn run(
     let request_max = broker.config.number("socket.request.max.bytes") as usize;
     let mut c = Connection {
         broker,
-        client: Client::new(peer),
+        client: Client::new(peer, door(stream)),
         // On a listener without authentication nobody is a stranger, and a first request may be a large one; what large
         // ones hold is bounded by the budget, which counts them before they are read.
         reader: FrameReader::new(request_max),

@@ -31,8 +31,8 @@ pub struct Client {
 
 impl Client {
     /// A peer that has said nothing yet.
-    pub fn new(host: &str) -> Client {
-        Client { host: host.to_owned(), principal: Principal::anonymous(), listener: Listener::plaintext() }
+    pub fn new(host: &str, listener: Listener) -> Client {
+        Client { host: host.to_owned(), principal: Principal::anonymous(), listener }
     }
 }
 
@@ -49,6 +49,8 @@ pub struct Context {
     pub client_id: String,
     /// The client's address.
     pub host: String,
+    /// Whether the client is this process.
+    pub in_process: bool,
 }
 
 impl Context {
@@ -151,6 +153,7 @@ pub fn dispatch(broker: &Arc<Broker>, client: &mut Client, frame: Bytes) -> Begu
         correlation_id: decoded.header.correlation_id,
         client_id: decoded.header.client_id.unwrap_or_default(),
         host: client.host.clone(),
+        in_process: client.listener.is_in_process(),
     };
     let served = SERVED.iter().find(|(key, _, _)| *key == api);
     let in_range = served.is_some_and(|(_, low, high)| (*low..=*high).contains(&version));

@@ -124,7 +124,7 @@ impl Transactions {
 /// A marker that was appended, or whose partition is gone.
 #[derive(Clone)]
 struct WrittenMarker {
-    order: MarkerOrder,
+    order: Arc<MarkerOrder>,
     topic: String,
     partition: i32,
 }
@@ -343,13 +343,14 @@ impl Task {
                     }
                 },
                 Then::WriteMarkers(order) => {
+                    let order = Arc::new(order);
                     let places: Vec<(String, i32)> = order
                         .partitions
                         .iter()
                         .flat_map(|(topic, ps)| ps.iter().map(|p| (topic.clone(), *p)))
                         .collect();
                     for (topic, partition) in places {
-                        self.write_marker(WrittenMarker { order: order.clone(), topic, partition });
+                        self.write_marker(WrittenMarker { order: Arc::clone(&order), topic, partition });
                     }
                 }
                 Then::AllocateProducerIds => self.allocate(),
@@ -429,7 +430,7 @@ impl Task {
             partition: marker.partition,
         });
         let id = &marker.order.transactional_id;
-        if !self.core.describe(id).is_ok_and(|d| d.state.is_preparing()) {
+        if !self.core.is_preparing(id) {
             self.answer_ended(|_, ended| ended == id);
         }
     }

@@ -115,6 +115,11 @@ impl Coordinator {
         })
     }
 
+    /// Whether the id's transaction waits for its markers.
+    pub fn is_preparing(&self, transactional_id: &str) -> bool {
+        matches!(self.find(transactional_id), Ok(Some(transaction)) if transaction.state.is_preparing())
+    }
+
     /// Every transactional id of this broker's shards.
     pub fn list(&self) -> Vec<Listed> {
         self.shards

@@ -551,6 +551,7 @@ impl Driver {
     /// Rows of this commit into the topics of sinks, each key group's in its partition. Rows that were polled come in runs
     /// of one key group and are copied once, run by run; those of windows come mixed, and are gathered one by one.
     fn put_rows(&mut self, outbox: &mut Outbox, now: i64) -> Result<(), WorkerError> {
+        let mut encoded = Vec::new();
         for (to, waiting) in self.setup.outputs.iter().zip(&mut self.rows) {
             let waiting = std::mem::take(waiting);
             let Some((first, _)) = waiting.first() else { continue };
@@ -574,9 +575,9 @@ impl Driver {
                     }
                     runs => concat_batches(&schema, runs)?,
                 };
-                for record in batch_ipc::encode(&part, RECORD_BYTES_MAX)? {
-                    outbox.append_value(&to.topic, partition as u32, now, &record)?;
-                }
+                batch_ipc::encode_each(&part, RECORD_BYTES_MAX, &mut encoded, |record| {
+                    outbox.append_value(&to.topic, partition as u32, now, record)
+                })?;
             }
         }
         Ok(())

@@ -15,6 +15,21 @@ use bytes::Bytes;
 /// record of its own, and the broker's limit decides about it.
 pub fn encode(batch: &RecordBatch, bytes_max: usize) -> Result<Vec<Bytes>, ArrowError> {
     let mut records = Vec::new();
+    encode_each(batch, bytes_max, &mut Vec::new(), |record| {
+        records.push(std::mem::take(record).into());
+        Ok::<(), ArrowError>(())
+    })?;
+    Ok(records)
+}
+
+/// As [`encode`], for a caller that is done with a record before the next: all are written into `buffer` in turn, which
+/// spares fresh memory for each.
+pub fn encode_each<E: From<ArrowError>>(
+    batch: &RecordBatch,
+    bytes_max: usize,
+    buffer: &mut Vec<u8>,
+    mut each: impl FnMut(&mut Vec<u8>) -> Result<(), E>,
+) -> Result<(), E> {
     let rows = batch.num_rows();
     // Asked once, of the whole: of a slice, arrow counts what the whole holds of nested columns.
     let mut bytes = 0;
@@ -26,38 +41,37 @@ pub fn encode(batch: &RecordBatch, bytes_max: usize) -> Result<Vec<Bytes>, Arrow
     let mut from = 0;
     while from < rows {
         let part = batch.slice(from, part_rows.min(rows - from));
-        encode_into(&part, bytes_max, bytes / parts, &mut records)?;
+        encode_into(&part, bytes_max, bytes / parts, buffer, &mut each)?;
         from += part_rows;
     }
-    Ok(records)
+    Ok(())
 }
 
 /// Encodes rows, and halves them where their bytes turn out to be too many.
-fn encode_into(
+fn encode_into<E: From<ArrowError>>(
     batch: &RecordBatch,
     bytes_max: usize,
     room: usize,
-    records: &mut Vec<Bytes>,
-) -> Result<(), ArrowError> {
-    let bytes = write(batch, room)?;
+    buffer: &mut Vec<u8>,
+    each: &mut impl FnMut(&mut Vec<u8>) -> Result<(), E>,
+) -> Result<(), E> {
+    buffer.clear();
+    buffer.reserve(room + 4_096);
+    write(batch, buffer)?;
     let rows = batch.num_rows();
-    if bytes.len() <= bytes_max || rows == 1 {
-        records.push(bytes);
-        return Ok(());
+    if buffer.len() <= bytes_max || rows == 1 {
+        return each(buffer);
     }
     let half = rows / 2;
-    encode_into(&batch.slice(0, half), bytes_max, room / 2, records)?;
-    encode_into(&batch.slice(half, rows - half), bytes_max, room / 2, records)
+    encode_into(&batch.slice(0, half), bytes_max, room / 2, buffer, each)?;
+    encode_into(&batch.slice(half, rows - half), bytes_max, room / 2, buffer, each)
 }
 
-fn write(batch: &RecordBatch, room: usize) -> Result<Bytes, ArrowError> {
+fn write(batch: &RecordBatch, out: &mut Vec<u8>) -> Result<(), ArrowError> {
     let options = IpcWriteOptions::try_new(8, false, MetadataVersion::V5)?;
-    let mut out = Vec::with_capacity(room + 4_096);
-    let mut writer = StreamWriter::try_new_with_options(&mut out, &batch.schema(), options)?;
+    let mut writer = StreamWriter::try_new_with_options(out, &batch.schema(), options)?;
     writer.write(batch)?;
-    writer.finish()?;
-    drop(writer);
-    Ok(out.into())
+    writer.finish()
 }
 
 /// Reads the rows of one record.

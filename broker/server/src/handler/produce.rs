@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use millstream_batch::{BatchHeader, Decompressor, Origin};
+use millstream_batch::{BatchHeader, Decompressor, Depth, KeyRule, Origin};
 use millstream_log::{AppendInfo, AppendOrigin, CheckedBatch};
 use millstream_replica::Acks;
 use millstream_txn::{Answer, Input, Partitions, Version};
@@ -131,7 +131,7 @@ fn append_all(
                 if refused.get(&*found.name.topic).is_some_and(|ps| ps.contains(&data.index)) {
                     return Err(ErrorCode::TransactionAbortable);
                 }
-                let (info, end) = append(broker, &found, data, in_transaction, acks)?;
+                let (info, end) = append(broker, &cx, &found, data, in_transaction, acks)?;
                 Ok((found, info, end))
             });
             match result {
@@ -196,6 +196,7 @@ fn acknowledge(answer: &mut ProduceResponse, awaited: &[Awaited], acks: Acks) {
 
 fn append(
     broker: &Broker,
+    cx: &Context,
     partition: &Arc<Partition>,
     data: &mut PartitionProduceData,
     in_transaction: bool,
@@ -206,7 +207,12 @@ fn append(
     }
     let Some(Records::Bytes(bytes)) = data.records.take() else { return Err(ErrorCode::InvalidRecord) };
     let now = (broker.clock.wall_ms(), broker.clock.monotonic_ms());
-    let limits = partition.look(|log, _| log.config().limits(now.0, Origin::Client));
+    let mut limits = partition.look(|log, _| log.config().limits(now.0, Origin::Client));
+    // Batches of this process were made by `millstream-batch`: its records are not decompressed to be looked at again,
+    // unless the topic asks what only they can tell.
+    if cx.in_process && limits.keys == KeyRule::Optional && limits.timestamp_before_ms_max == i64::MAX {
+        limits.depth = Depth::Header;
+    }
     // Offsets and the epoch are patched into the batch: in place, where it is alone in a frame of its own.
     let mut own = bytes.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
     let size = own.len() as u64;

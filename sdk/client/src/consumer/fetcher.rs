@@ -310,7 +310,7 @@ fn open_batches(
         let payload = match header.attributes.codec()? {
             _ if !visible => Bytes::new(),
             Codec::None => bytes.slice_ref(batch.payload()),
-            codec => Bytes::copy_from_slice(scratch.decompress(codec, batch.payload())?),
+            codec => scratch.decompress_owned(codec, batch.payload())?,
         };
         if visible {
             // Checked here, once, so that an application that walks the records meets no surprise in the middle.
