@@ -41,6 +41,12 @@ transforms:
       FROM TUMBLE(once, at, INTERVAL '1 minute') AS s
       JOIN stores AS t ON t.store = s.store
       GROUP BY s.store, t.city, s.window_start, s.window_end
+  moving:
+    type: sql
+    inputs: [once]
+    sql: |
+      SELECT store, window_end, COUNT(*) AS sales, SUM(total) AS total
+      FROM HOP(once, at, INTERVAL '1 minute', INTERVAL '3 minutes') GROUP BY store, window_end
   large:
     type: sql
     inputs: [once]
@@ -101,6 +107,14 @@ fn cases_that_hold_pass() {
         rows:
           - {{ store: S1, city: Pune, window_start: "2026-01-01T15:30:00+05:30", sales: 2, total: 12.5 }}
           - {{ store: S1, city: Pune, window_start: 1767261780000, sales: 1, total: 20 }}
+      moving:
+        rows:
+          - {{ store: S1, window_end: "2026-01-01T10:01:00Z", sales: 2, total: 12.5 }}
+          - {{ store: S1, window_end: "2026-01-01T10:02:00Z", sales: 2, total: 12.5 }}
+          - {{ store: S1, window_end: "2026-01-01T10:03:00Z", sales: 2, total: 12.5 }}
+          - {{ store: S1, window_end: "2026-01-01T10:04:00Z", sales: 1, total: 20 }}
+          - {{ store: S1, window_end: "2026-01-01T10:05:00Z", sales: 1, total: 20 }}
+          - {{ store: S1, window_end: "2026-01-01T10:06:00Z", sales: 1, total: 20 }}
       rows: {{ rows: [{{ store: S1, total: 12.50 }}], match: subset, count: 2, unique_by: [store, window_start] }}
       files: {{ count: 3, unique_by: [id] }}
       sold: {{ count: 4 }}

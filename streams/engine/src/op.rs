@@ -29,8 +29,6 @@ pub(crate) enum Step {
     Project { exprs: Vec<Arc<dyn PhysicalExpr>>, schema: SchemaRef },
     /// Adds each row's window.
     Window(window::WindowStep),
-    /// Adds `window_start` behind the other columns, from the `window_end` at this place.
-    StartFromEnd { end: usize, windows: millstream_model::Tumbling },
     /// Adds the columns of matching table rows.
     Join(join::TableJoin),
 }
@@ -54,7 +52,6 @@ impl Step {
                 Ok(Chunk { batch, ..chunk })
             }
             Step::Window(step) => step.run(chunk, late),
-            Step::StartFromEnd { end, windows } => window::start_from_end(chunk, *end, *windows),
             Step::Join(join) => join.run(chunk),
         }
     }

@@ -2,9 +2,9 @@
 //! and optimises; what comes out is walked for whatever cannot run on an unbounded stream, which is refused with the
 //! reason and the nearest form that can, and is then translated to operators of our own.
 //!
-//! What runs: a stream's rows filtered and projected; `TUMBLE(stream, time, size)`; inner and outer joins of the stream
-//! with tables, as they are when a row comes; one aggregation for each key and window, and filters (HAVING), joins and
-//! projections behind it.
+//! What runs: a stream's rows filtered and projected; `TUMBLE(stream, time, size)`, `HOP(stream, time, slide, size)` and
+//! `CUMULATE(stream, time, step, size)`; inner and outer joins of the stream with tables, as they are when a row comes;
+//! one aggregation for each key and window, and filters (HAVING), joins and projections behind it.
 
 mod aggregates;
 mod context;
@@ -200,9 +200,10 @@ impl Query {
         }
     }
 
-    /// The results of windows that are over; `fired_at` as in `WindowAggregate::fire`.
+    /// The results of windows that are over; the arguments are those of `WindowAggregate::fire`.
     pub(crate) fn fire(
         &mut self,
+        before: &[i64],
         watermarks: &[i64],
         fired_at: &mut [i64],
     ) -> Result<Vec<Chunk>, StageError> {
@@ -210,7 +211,7 @@ impl Query {
             return Ok(Vec::new());
         };
         let mut results = Vec::new();
-        for mut chunk in aggregate.fire(watermarks, fired_at)? {
+        for mut chunk in aggregate.fire(before, watermarks, fired_at)? {
             for step in &self.after {
                 chunk = step.run(chunk, &mut Vec::new())?;
             }

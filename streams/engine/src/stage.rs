@@ -366,6 +366,7 @@ impl Stage {
             groups: UInt32Array::from(groups),
             watermarks: Int64Array::from(watermarks),
             origin: UInt32Array::from_iter_values(0..rows),
+            panes: None,
         }))
     }
 

@@ -6,7 +6,7 @@
 
 use crate::time::{EventTime, SPAN_MS_MAX};
 use crate::watermark::Watermark;
-use crate::window::Tumbling;
+use crate::window::Windows;
 
 /// Where a row goes that came after its window had fired.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -34,12 +34,14 @@ impl Default for LateRule {
     }
 }
 
-/// What is decided about a row of a window.
+/// What is decided about a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Its window is open.
+    /// All of its windows are open.
     OnTime,
-    /// Its window has fired.
+    /// Some of its windows have fired, and it counts in those that have not.
+    Partly,
+    /// All of its windows have fired.
     Late,
 }
 
@@ -67,9 +69,12 @@ impl LateRule {
     }
 
     /// The verdict on a row of this time, when the watermark just before it was `watermark`.
-    pub fn verdict(&self, windows: Tumbling, time: EventTime, watermark: Watermark) -> Verdict {
-        if self.fired(windows.end_of(windows.start_of(time)), watermark) {
+    pub fn verdict(&self, windows: Windows, time: EventTime, watermark: Watermark) -> Verdict {
+        let slice = windows.slice_of(time);
+        if self.fired(windows.last_of(slice).end, watermark) {
             Verdict::Late
+        } else if self.fired(windows.first_of(slice).end, watermark) {
+            Verdict::Partly
         } else {
             Verdict::OnTime
         }
@@ -88,19 +93,22 @@ mod tests {
         fn a_row_that_raises_the_watermark_is_on_time(time in 0i64..1_000_000, size in 1i64..10_000, delay in 0i64..1_000, allow in 0i64..1_000) {
             let rule = LateRule { allow_ms: allow, then: LateThen::Drop };
             let own = Watermark::at(time - delay);
-            prop_assert_eq!(rule.verdict(Tumbling::new(size).unwrap(), time, own), Verdict::OnTime);
+            let hop = Windows::hop(1 + size / 3, size).unwrap();
+            for windows in [Windows::tumble(size).unwrap(), hop, Windows::cumulate(size, size).unwrap()] {
+                prop_assert_eq!(rule.verdict(windows, time, own), Verdict::OnTime);
+            }
         }
 
         /// Once late, always late; and a window has fired exactly when its rows are late.
         #[test]
         fn verdicts_follow_the_watermark(time in 0i64..1_000_000, size in 1i64..10_000, allow in 0i64..1_000, a in 0i64..1_100_000, b in 0i64..1_100_000) {
             let rule = LateRule { allow_ms: allow, then: LateThen::Drop };
-            let windows = Tumbling::new(size).unwrap();
+            let windows = Windows::tumble(size).unwrap();
             let (low, high) = (Watermark::at(a.min(b)), Watermark::at(a.max(b)));
             if rule.verdict(windows, time, low) == Verdict::Late {
                 prop_assert_eq!(rule.verdict(windows, time, high), Verdict::Late);
             }
-            let end = windows.end_of(windows.start_of(time));
+            let end = windows.last_of(windows.slice_of(time)).end;
             prop_assert_eq!(rule.fired(end, high), rule.verdict(windows, time, high) == Verdict::Late);
         }
     }

@@ -18,4 +18,4 @@ pub use key_group::KeyGroup;
 pub use lateness::{LateRule, LateThen, Verdict};
 pub use time::EventTime;
 pub use watermark::{PartitionClock, SourceWatermarks, Watermark, WatermarkConfig};
-pub use window::{Tumbling, WindowError};
+pub use window::{Window, WindowError, Windows};

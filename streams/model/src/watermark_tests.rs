@@ -162,7 +162,7 @@ proptest! {
     /// its partition up to the delay, is judged by its own partition's watermark and none is late.
     #[test]
     fn a_skewed_replay_makes_no_row_late(times in proptest::collection::vec(0i64..100_000, 1..200), size in 1i64..5_000) {
-        let windows = crate::Tumbling::new(size).unwrap();
+        let windows = crate::Windows::tumble(size).unwrap();
         let rule = crate::LateRule { allow_ms: 0, then: crate::LateThen::Drop };
         let mut sorted = times;
         sorted.sort_unstable();

@@ -1,6 +1,10 @@
-//! Aggregates over tumbling windows: rows are sorted into panes, one for each open window, and a pane fires once for
-//! each key group, when that group's watermark reaches the window's end plus the allowance (SM-2). Late rows have been
-//! taken out by the window step before.
+//! Aggregates over windows: rows are sorted into panes, and a window fires once for each key group, when that group's
+//! watermark reaches the window's end plus the allowance (SM-2). Late rows have been taken out by the window step
+//! before.
+//!
+//! A pane holds a slice of time, or the rows of one window alone. A window's result is the sum of its slices and of its
+//! own pane: what came after some windows over its slice had fired, and so could not go into the slice. That a slice is
+//! never added to after a window over it has fired is what makes results independent of when a commit comes (SM-3).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,20 +13,56 @@ use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampMillisecondArray, UInt32Array,
 };
 use arrow::compute::{concat_batches, take};
-use arrow::datatypes::{Int64Type, SchemaRef, TimestampMillisecondType, UInt32Type};
+use arrow::datatypes::{Int64Type, SchemaRef, UInt32Type};
 use datafusion_common::Result as DataFusionResult;
 use datafusion_expr::GroupsAccumulator;
 use datafusion_physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion_physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr};
-use millstream_model::{LateRule, Tumbling, Watermark};
+use millstream_model::{EventTime, LateRule, Watermark, Window, Windows};
 
 use super::chunk::Chunk;
-use super::pane::Pane;
+use super::pane::{Fired, Pane};
 use crate::error::StageError;
 use crate::state::Owned;
 
-/// Columns of a state row before the keys: key group and window start.
+/// Columns of a state row before the keys: key group and pane.
 pub(crate) const KEY_COLUMNS: usize = 2;
+
+/// What a pane holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PaneKey {
+    /// The rows of the slice that starts here.
+    Slice(EventTime),
+    /// Rows of the window that ends here, and of no other.
+    Whole(EventTime),
+}
+
+impl PaneKey {
+    /// The number that stands for it in chunks and state rows. Of tumbling windows, the start: they have slices only.
+    pub(crate) fn to_raw(self, windows: Windows) -> i64 {
+        match self {
+            PaneKey::Slice(start) if windows.is_tumbling() => start,
+            PaneKey::Slice(start) => start * 2,
+            PaneKey::Whole(end) => end * 2 + 1,
+        }
+    }
+
+    pub(crate) fn from_raw(raw: i64, windows: Windows) -> PaneKey {
+        match raw {
+            start if windows.is_tumbling() => PaneKey::Slice(start),
+            slice if slice % 2 == 0 => PaneKey::Slice(slice / 2),
+            whole => PaneKey::Whole(whole.div_euclid(2)),
+        }
+    }
+
+    /// The last window over it.
+    fn last_window(self, windows: Windows) -> Window {
+        match self {
+            PaneKey::Slice(start) => windows.last_of(start),
+            PaneKey::Whole(end) => windows.ending_at(end),
+        }
+    }
+}
 
 /// One aggregate of a query.
 pub(crate) struct AggregateColumn {
@@ -53,15 +93,13 @@ pub(crate) enum OutputColumn {
 
 /// What an aggregation computes; fixed by the query.
 pub(crate) struct AggregatePlan {
-    pub(crate) windows: Tumbling,
+    pub(crate) windows: Windows,
     pub(crate) late: LateRule,
-    /// The input's `window_start` column.
-    pub(crate) start: usize,
     pub(crate) keys: Vec<Arc<dyn PhysicalExpr>>,
     pub(crate) aggregates: Vec<AggregateColumn>,
     /// Key group and keys.
     pub(crate) group_schema: SchemaRef,
-    /// Key group, window start, keys, and the state of each aggregate.
+    /// Key group, pane, keys, and the state of each aggregate.
     pub(crate) state_schema: SchemaRef,
     pub(crate) output: Vec<OutputColumn>,
     pub(crate) schema: SchemaRef,
@@ -87,7 +125,7 @@ impl WindowAggregate {
         WindowAggregate { plan, panes: BTreeMap::new() }
     }
 
-    /// Adds rows to their windows.
+    /// Adds rows to their panes.
     pub(crate) fn update(&mut self, chunk: &Chunk) -> Result<(), StageError> {
         let rows = chunk.rows();
         if rows == 0 {
@@ -109,15 +147,14 @@ impl WindowAggregate {
             };
             arguments.push((values?, filter));
         }
-        let starts =
-            chunk.batch.column(self.plan.start).as_primitive::<TimestampMillisecondType>().values().clone();
-        let first = starts[0];
-        if starts.iter().all(|start| *start == first) {
+        let panes = chunk.panes.as_ref().expect("an aggregate has a window before it").values();
+        let first = panes[0];
+        if panes.iter().all(|pane| *pane == first) {
             return self.pane(first)?.update(&groups, &arguments);
         }
-        // Rows of several windows: brought into the order of their windows once, then cut without copying.
+        // Rows of several panes: brought into the order of their panes once, then cut without copying.
         let mut order: Vec<u32> = (0..rows as u32).collect();
-        order.sort_by_key(|row| starts[*row as usize]);
+        order.sort_by_key(|row| panes[*row as usize]);
         let sorted = UInt32Array::from(order);
         let pick = |column: &dyn Array| -> Result<ArrayRef, StageError> { Ok(take(column, &sorted, None)?) };
         let groups: Result<Vec<ArrayRef>, StageError> = groups.iter().map(|c| pick(c)).collect();
@@ -133,9 +170,8 @@ impl WindowAggregate {
         }
         let mut from = 0;
         while from < rows {
-            let start = starts[sorted.value(from) as usize];
-            let len =
-                sorted.values()[from..].iter().take_while(|row| starts[**row as usize] == start).count();
+            let pane = panes[sorted.value(from) as usize];
+            let len = sorted.values()[from..].iter().take_while(|row| panes[**row as usize] == pane).count();
             let cut: Vec<ArrayRef> = groups.iter().map(|c| c.slice(from, len)).collect();
             let arguments: Vec<(Vec<ArrayRef>, Option<BooleanArray>)> = sorted_arguments
                 .iter()
@@ -144,33 +180,78 @@ impl WindowAggregate {
                     (values, filter.as_ref().map(|f| f.slice(from, len)))
                 })
                 .collect();
-            self.pane(start)?.update(&cut, &arguments)?;
+            self.pane(pane)?.update(&cut, &arguments)?;
             from += len;
         }
         Ok(())
     }
 
-    fn pane(&mut self, start: i64) -> Result<&mut Pane, StageError> {
+    fn pane(&mut self, key: i64) -> Result<&mut Pane, StageError> {
         use std::collections::btree_map::Entry;
-        match self.panes.entry(start) {
+        match self.panes.entry(key) {
             Entry::Occupied(pane) => Ok(pane.into_mut()),
-            Entry::Vacant(place) => Ok(place.insert(Pane::new(&self.plan, start)?)),
+            Entry::Vacant(place) => Ok(place.insert(Pane::new(&self.plan, key)?)),
         }
     }
 
-    /// The results of every window that is over for its key group at these watermarks (one for each key group), by
-    /// rising window. `fired_at` is raised to the watermark at which the last of them is over.
+    /// The windows that are over for some key group of some pane at these watermarks and were not at those before, each
+    /// with its panes, by rising end.
+    fn over(&self, before: &[i64], watermarks: &[i64]) -> BTreeMap<Window, Vec<i64>> {
+        let late = &self.plan.late;
+        let mut over: BTreeMap<Window, Vec<i64>> = BTreeMap::new();
+        for (raw, pane) in &self.panes {
+            let least = pane.members().map(|group| before[group as usize]).min();
+            let most = pane.members().map(|group| watermarks[group as usize]).max();
+            let (Some(least), Some(most)) = (least, most) else { continue };
+            let is_over = |window: &Window| late.fired(window.end, Watermark::from_raw(most));
+            match PaneKey::from_raw(*raw, self.plan.windows) {
+                PaneKey::Slice(start) => {
+                    let after = least.saturating_sub(late.allow_ms);
+                    for window in self.plan.windows.of_slice(start, after).take_while(is_over) {
+                        over.entry(window).or_default().push(*raw);
+                    }
+                }
+                PaneKey::Whole(end) => {
+                    let window = self.plan.windows.ending_at(end);
+                    if is_over(&window) {
+                        over.entry(window).or_default().push(*raw);
+                    }
+                }
+            }
+        }
+        over
+    }
+
+    /// The sum of panes for these key groups.
+    fn sum(&mut self, panes: &[i64], due: &[u32]) -> Result<Fired, StageError> {
+        let mut sum = Pane::sum(&self.plan)?;
+        for key in panes {
+            let pane = self.panes.get_mut(key).expect("it is one of ours");
+            pane.add_to(&self.plan, due, &mut sum)?;
+        }
+        sum.into_results()
+    }
+
+    /// The results of every window that is over for its key group at these watermarks (one for each key group) and was
+    /// not at those before, by rising window. `fired_at` is raised to the watermark at which the last of them is over.
     pub(crate) fn fire(
         &mut self,
+        before: &[i64],
         watermarks: &[i64],
         fired_at: &mut [i64],
     ) -> Result<Vec<Chunk>, StageError> {
         let mut fired = Vec::new();
-        for (start, pane) in &mut self.panes {
-            let end = self.plan.windows.end_of(*start);
-            let over =
-                |group: &u32| self.plan.late.fired(end, Watermark::from_raw(watermarks[*group as usize]));
-            let due: Vec<u32> = pane.members().filter(over).collect();
+        for (window, panes) in self.over(before, watermarks) {
+            let Window { start, end } = window;
+            let is_due = |group: &u32| {
+                let (was, is) = (before[*group as usize], watermarks[*group as usize]);
+                !self.plan.late.fired(end, Watermark::from_raw(was))
+                    && self.plan.late.fired(end, Watermark::from_raw(is))
+            };
+            let mut due: Vec<u32> =
+                panes.iter().flat_map(|key| self.panes[key].members()).filter(is_due).collect();
+            due.sort_unstable();
+            due.dedup();
             if due.is_empty() {
                 continue;
             }
@@ -178,13 +259,19 @@ impl WindowAggregate {
                 let at = &mut fired_at[*group as usize];
                 *at = self.plan.late.fires_at(end).max(*at);
             }
-            let results = pane.fire(&self.plan, &due)?;
+            let results = match (panes.as_slice(), self.plan.windows.is_tumbling()) {
+                ([key], true) => {
+                    let pane = self.panes.get_mut(key).expect("it is one of ours");
+                    pane.fire(&self.plan, &due)?
+                }
+                (panes, _) => self.sum(panes, &due)?,
+            };
             let rows = results.groups.len();
             let instant = |at: i64| -> ArrayRef {
                 Arc::new(TimestampMillisecondArray::from(vec![at; rows]).with_timezone("UTC"))
             };
             let columns = self.plan.output.iter().map(|column| match column {
-                OutputColumn::WindowStart => instant(*start),
+                OutputColumn::WindowStart => instant(start),
                 OutputColumn::WindowEnd => instant(end),
                 OutputColumn::Key(i) => Arc::clone(&results.keys[*i]),
                 OutputColumn::Aggregate(i) => Arc::clone(&results.values[*i]),
@@ -192,8 +279,24 @@ impl WindowAggregate {
             let batch = RecordBatch::try_new(self.plan.schema.clone(), columns.collect())?;
             fired.push(Chunk::made(batch, results.groups));
         }
-        self.panes.retain(|_, pane| !pane.is_empty());
+        self.forget_over(watermarks, |_| true)?;
         Ok(fired)
+    }
+
+    /// Lets go of what no window needs any more at these watermarks, of some key groups.
+    fn forget_over(&mut self, watermarks: &[i64], of: impl Fn(u32) -> bool) -> Result<(), StageError> {
+        for (raw, pane) in &mut self.panes {
+            let last = PaneKey::from_raw(*raw, self.plan.windows).last_window(self.plan.windows);
+            let over = |group: &u32| {
+                of(*group) && self.plan.late.fired(last.end, Watermark::from_raw(watermarks[*group as usize]))
+            };
+            let gone: Vec<u32> = pane.members().filter(over).collect();
+            if !gone.is_empty() {
+                pane.forget(&self.plan, &gone)?;
+            }
+        }
+        self.panes.retain(|_, pane| !pane.is_empty());
+        Ok(())
     }
 
     /// What changed since the last call, as state rows.
@@ -205,7 +308,7 @@ impl WindowAggregate {
         Ok(concat_batches(&self.plan.state_schema, &rows)?)
     }
 
-    /// Every open window of these key groups, as state rows.
+    /// Every pane of these key groups, as state rows.
     pub(crate) fn all(&mut self, wanted: &Owned) -> Result<RecordBatch, StageError> {
         let mut rows = Vec::new();
         for pane in self.panes.values_mut() {
@@ -217,14 +320,14 @@ impl WindowAggregate {
     /// Takes up state rows of the key groups that are owned here.
     pub(crate) fn restore(&mut self, batch: &RecordBatch, owned: &Owned) -> Result<(), StageError> {
         let groups = batch.column(0).as_primitive::<UInt32Type>();
-        let starts = batch.column(1).as_primitive::<Int64Type>();
+        let panes = batch.column(1).as_primitive::<Int64Type>();
         let mut places: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
         for row in (0..batch.num_rows()).filter(|row| owned.has(groups.value(*row))) {
-            places.entry(starts.value(row)).or_default().push(row as u32);
+            places.entry(panes.value(row)).or_default().push(row as u32);
         }
-        for (start, rows) in places {
+        for (pane, rows) in places {
             let rows = arrow::compute::take_record_batch(batch, &UInt32Array::from(rows))?;
-            self.pane(start)?.restore(rows);
+            self.pane(pane)?.restore(rows);
         }
         Ok(())
     }
@@ -232,19 +335,7 @@ impl WindowAggregate {
     /// After a restore: drops windows that had fired for the restored key groups at these watermarks, whose state rows
     /// are still in the changelog.
     pub(crate) fn drop_fired(&mut self, watermarks: &[i64], restored: &Owned) -> Result<(), StageError> {
-        for (start, pane) in &mut self.panes {
-            let end = self.plan.windows.end_of(*start);
-            let over = |group: &u32| {
-                restored.has(*group)
-                    && self.plan.late.fired(end, Watermark::from_raw(watermarks[*group as usize]))
-            };
-            let gone: Vec<u32> = pane.members().filter(over).collect();
-            if !gone.is_empty() {
-                pane.forget(&self.plan, &gone)?;
-            }
-        }
-        self.panes.retain(|_, pane| !pane.is_empty());
-        Ok(())
+        self.forget_over(watermarks, |group| restored.has(group))
     }
 
     /// Lets go of a key group.
@@ -262,7 +353,7 @@ impl WindowAggregate {
         self.panes.values().map(Pane::size).sum()
     }
 
-    /// Open windows.
+    /// Open windows, or slices of them.
     pub(crate) fn windows(&self) -> usize {
         self.panes.len()
     }

@@ -18,6 +18,8 @@ pub(crate) struct Chunk {
     pub(crate) watermarks: Int64Array,
     /// The row's place in the stage's input of this turn.
     pub(crate) origin: UInt32Array,
+    /// The pane that each row is added to, behind a window ([`super::aggregate::PaneKey`]).
+    pub(crate) panes: Option<Int64Array>,
 }
 
 impl Chunk {
@@ -38,6 +40,10 @@ impl Chunk {
             groups: part(&self.groups)?.as_primitive::<UInt32Type>().clone(),
             watermarks: part(&self.watermarks)?.as_primitive::<Int64Type>().clone(),
             origin: part(&self.origin)?.as_primitive::<UInt32Type>().clone(),
+            panes: match &self.panes {
+                Some(panes) => Some(part(panes)?.as_primitive::<Int64Type>().clone()),
+                None => None,
+            },
         })
     }
 
@@ -49,6 +55,10 @@ impl Chunk {
             groups: part(&self.groups)?.as_primitive::<UInt32Type>().clone(),
             watermarks: part(&self.watermarks)?.as_primitive::<Int64Type>().clone(),
             origin: part(&self.origin)?.as_primitive::<UInt32Type>().clone(),
+            panes: match &self.panes {
+                Some(panes) => Some(part(panes)?.as_primitive::<Int64Type>().clone()),
+                None => None,
+            },
         })
     }
 
@@ -60,6 +70,7 @@ impl Chunk {
             groups,
             watermarks: Int64Array::from(vec![0; rows]),
             origin: UInt32Array::from(vec![0; rows]),
+            panes: None,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One window's groups, of every key group together, in three layers: a live table that rows are added to, state rows
+//! A pane's groups, of every key group together, in three layers: a live table that rows are added to, state rows
 //! that left the live table and are not committed yet, and state rows that are. A state row is a group's key and its
 //! accumulators' state; state rows of the same group are merged. The layers make a commit cost what changed since the
 //! last one, and let a key group leave without the others being touched.
@@ -44,8 +44,8 @@ impl Table {
         Ok(())
     }
 
-    /// Takes everything out as state rows of the window that starts at `start`.
-    fn state(&mut self, plan: &AggregatePlan, start: i64) -> Result<RecordBatch, StageError> {
+    /// Takes everything out as state rows of a pane.
+    fn state(&mut self, plan: &AggregatePlan, pane: i64) -> Result<RecordBatch, StageError> {
         let rows = self.groups.len();
         if rows == 0 {
             // Some accumulators cannot say what nothing is.
@@ -55,7 +55,7 @@ impl Table {
         // Emitting leaves some tables' index behind.
         self.groups.clear_shrink(rows);
         let mut columns: Vec<ArrayRef> = groups.next().into_iter().collect();
-        columns.push(constant_i64(start, rows));
+        columns.push(constant_i64(pane, rows));
         columns.extend(groups);
         for accumulator in &mut self.accumulators {
             columns.extend(accumulator.state(EmitTo::All)?);
@@ -78,7 +78,8 @@ impl Table {
 }
 
 pub(crate) struct Pane {
-    start: i64,
+    /// [`super::aggregate::PaneKey`] as a number.
+    key: i64,
     live: Table,
     pending: Vec<RecordBatch>,
     committed: Vec<RecordBatch>,
@@ -93,13 +94,30 @@ pub(crate) struct Fired {
     pub(crate) values: Vec<ArrayRef>,
 }
 
+/// The sum of parts of several panes.
+pub(crate) struct Sum(Table);
+
+impl Sum {
+    /// The results.
+    pub(crate) fn into_results(mut self) -> Result<Fired, StageError> {
+        Ok(fired(self.0.results()?))
+    }
+}
+
+/// Group columns, of which the key group is the first, and values.
+fn fired((groups, values): (Vec<ArrayRef>, Vec<ArrayRef>)) -> Fired {
+    let mut groups = groups.into_iter();
+    let key_groups = groups.next().expect("the key group is the first group column");
+    Fired { groups: key_groups.as_primitive::<UInt32Type>().clone(), keys: groups.collect(), values }
+}
+
 /// How many committed batches a pane keeps before it merges them into one.
 const COMMITTED_BATCHES_MAX: usize = 8;
 
 impl Pane {
-    pub(crate) fn new(plan: &AggregatePlan, start: i64) -> Result<Pane, StageError> {
+    pub(crate) fn new(plan: &AggregatePlan, key: i64) -> Result<Pane, StageError> {
         let members = vec![0; plan.key_groups.div_ceil(64) as usize];
-        Ok(Pane { start, live: Table::new(plan)?, pending: Vec::new(), committed: Vec::new(), members })
+        Ok(Pane { key, live: Table::new(plan)?, pending: Vec::new(), committed: Vec::new(), members })
     }
 
     /// Adds rows: the key group and keys of each, and each aggregate's arguments and filter.
@@ -133,7 +151,7 @@ impl Pane {
     /// Moves the live table's groups to the pending state rows.
     fn settle(&mut self, plan: &AggregatePlan) -> Result<(), StageError> {
         if !self.live.groups.is_empty() {
-            let rows = self.live.state(plan, self.start)?;
+            let rows = self.live.state(plan, self.key)?;
             self.pending.push(rows);
         }
         Ok(())
@@ -148,26 +166,44 @@ impl Pane {
     /// The results of these key groups, which leave the pane.
     pub(crate) fn fire(&mut self, plan: &AggregatePlan, due: &[u32]) -> Result<Fired, StageError> {
         let all = self.members().eq(due.iter().copied());
-        let (groups, values) = if all && self.pending.is_empty() && self.committed.is_empty() {
+        let results = if all && self.pending.is_empty() && self.committed.is_empty() {
             self.members.fill(0);
             self.live.results()?
         } else {
-            self.settle(plan)?;
-            let mut merged = Table::new(plan)?;
-            for rows in self.committed.iter().chain(&self.pending) {
-                merged.merge(plan, &part(rows, |group| due.binary_search(&group).is_ok())?)?;
-            }
-            let results = merged.results()?;
+            let mut sum = Pane::sum(plan)?;
+            self.add_to(plan, due, &mut sum)?;
+            let results = sum.0.results()?;
             self.forget(plan, due)?;
             results
         };
-        let mut groups = groups.into_iter();
-        let key_groups = groups.next().expect("the key group is the first group column");
-        Ok(Fired { groups: key_groups.as_primitive::<UInt32Type>().clone(), keys: groups.collect(), values })
+        Ok(fired(results))
     }
 
-    /// Lets go of key groups.
+    /// A sum of nothing.
+    pub(crate) fn sum(plan: &AggregatePlan) -> Result<Sum, StageError> {
+        Ok(Sum(Table::new(plan)?))
+    }
+
+    /// Adds what is here of these key groups, in rising order, to a sum. It stays here too.
+    pub(crate) fn add_to(
+        &mut self,
+        plan: &AggregatePlan,
+        due: &[u32],
+        sum: &mut Sum,
+    ) -> Result<(), StageError> {
+        self.settle(plan)?;
+        for rows in self.committed.iter().chain(&self.pending) {
+            sum.0.merge(plan, &part(rows, |group| due.binary_search(&group).is_ok())?)?;
+        }
+        Ok(())
+    }
+
+    /// Lets go of key groups, in rising order. A pane without any is to be dropped: what it holds is not taken out.
     pub(crate) fn forget(&mut self, plan: &AggregatePlan, gone: &[u32]) -> Result<(), StageError> {
+        if self.members().eq(gone.iter().copied()) {
+            self.members.fill(0);
+            return Ok(());
+        }
         self.settle(plan)?;
         for layer in [&mut self.pending, &mut self.committed] {
             let kept: Result<Vec<RecordBatch>, StageError> =
@@ -208,7 +244,7 @@ impl Pane {
         for rows in self.committed.drain(from..) {
             merged.merge(plan, &rows)?;
         }
-        self.committed.push(merged.state(plan, self.start)?);
+        self.committed.push(merged.state(plan, self.key)?);
         Ok(())
     }
 
@@ -218,7 +254,7 @@ impl Pane {
         for rows in &self.committed {
             merged.merge(plan, &part(rows, |group| wanted.has(group))?)?;
         }
-        merged.state(plan, self.start)
+        merged.state(plan, self.key)
     }
 
     pub(crate) fn size(&self) -> usize {

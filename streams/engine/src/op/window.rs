@@ -1,42 +1,114 @@
-//! Gives each row its window, and takes out those that are late. The verdict is by the watermark just before the row
+//! Gives each row its windows, and takes out those that are late. The verdict is by the watermark just before the row
 //! in its partition, so that batches do not matter (SM-3).
+//!
+//! Behind a window every row has a pane. Where windows overlap and an aggregate follows, a row comes out once, with the
+//! pane of its slice; a row that some of its windows no longer take comes out once for each of the others. Where the
+//! window's bounds themselves are computed with, every row comes out once for each of its windows.
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampMillisecondArray};
-use arrow::datatypes::{FieldRef, Schema, SchemaRef, TimestampMillisecondType};
-use millstream_model::{LateRule, Tumbling, Verdict, Watermark};
+use arrow::array::{
+    ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, TimestampMillisecondArray, UInt32Array,
+};
+use arrow::datatypes::{SchemaRef, TimestampMillisecondType};
+use millstream_model::{EventTime, LateRule, Verdict, Watermark, Window, Windows};
 
+use super::aggregate::PaneKey;
 use super::chunk::Chunk;
 use crate::error::StageError;
 
 pub(crate) struct WindowStep {
     /// The event time's column; it is not nullable.
     pub(crate) time: usize,
-    pub(crate) windows: Tumbling,
+    pub(crate) windows: Windows,
     /// Set when an aggregate follows: without one no window ever closes, and no row is late.
     pub(crate) late: Option<LateRule>,
+    /// Whether a row comes out for each of its windows, with that window's bounds, rather than once for its slice.
+    pub(crate) spread: bool,
     /// The input's columns, then `window_start` and `window_end`.
     pub(crate) schema: SchemaRef,
 }
 
+/// Rows as they come out: which of the input's, in which pane, with which bounds.
+#[derive(Default)]
+struct Placed {
+    rows: Vec<u32>,
+    panes: Vec<i64>,
+    starts: Vec<EventTime>,
+    ends: Vec<EventTime>,
+}
+
+impl Placed {
+    fn push(&mut self, row: usize, pane: i64, window: Window) {
+        self.rows.push(row as u32);
+        self.panes.push(pane);
+        self.starts.push(window.start);
+        self.ends.push(window.end);
+    }
+}
+
 impl WindowStep {
     pub(crate) fn run(&self, chunk: Chunk, late: &mut Vec<u32>) -> Result<Chunk, StageError> {
-        let chunk = match &self.late {
-            Some(rule) => self.on_time(chunk, rule, late)?,
-            None => chunk,
-        };
+        if self.windows.is_tumbling() {
+            let chunk = match &self.late {
+                Some(rule) => self.on_time(chunk, rule, late)?,
+                None => chunk,
+            };
+            let times = chunk.batch.column(self.time).as_primitive::<TimestampMillisecondType>();
+            let starts: Vec<i64> = times.values().iter().map(|time| self.windows.slice_of(*time)).collect();
+            let ends = starts.iter().map(|start| start + self.windows.size_ms()).collect();
+            let panes = Int64Array::from(starts.clone());
+            return self.with_bounds(chunk, starts, ends, panes);
+        }
         let times = chunk.batch.column(self.time).as_primitive::<TimestampMillisecondType>();
-        let starts: Vec<i64> = times.values().iter().map(|time| self.windows.start_of(*time)).collect();
-        let ends: Vec<i64> = starts.iter().map(|start| self.windows.end_of(*start)).collect();
+        let mut placed = Placed::default();
+        for (row, (time, watermark)) in times.values().iter().zip(chunk.watermarks.values()).enumerate() {
+            let watermark = Watermark::from_raw(*watermark);
+            let verdict = match &self.late {
+                Some(rule) => rule.verdict(self.windows, *time, watermark),
+                None => Verdict::OnTime,
+            };
+            let slice = self.windows.slice_of(*time);
+            match verdict {
+                Verdict::Late => late.push(chunk.origin.value(row)),
+                Verdict::OnTime if !self.spread => {
+                    // The bounds are the slice's: nothing reads them.
+                    let bounds = Window { start: slice, end: slice + self.windows.slice_ms() };
+                    placed.push(row, PaneKey::Slice(slice).to_raw(self.windows), bounds);
+                }
+                Verdict::OnTime | Verdict::Partly => {
+                    let open = |window: &Window| match &self.late {
+                        Some(rule) => !rule.fired(window.end, watermark),
+                        None => true,
+                    };
+                    for window in self.windows.of_slice(slice, EventTime::MIN).filter(open) {
+                        placed.push(row, PaneKey::Whole(window.end).to_raw(self.windows), window);
+                    }
+                }
+            }
+        }
+        let every_row_once = placed.rows.len() == chunk.rows()
+            && placed.rows.iter().enumerate().all(|(place, row)| place == *row as usize);
+        let chunk = if every_row_once { chunk } else { chunk.take(&UInt32Array::from(placed.rows))? };
+        self.with_bounds(chunk, placed.starts, placed.ends, Int64Array::from(placed.panes))
+    }
+
+    fn with_bounds(
+        &self,
+        chunk: Chunk,
+        starts: Vec<EventTime>,
+        ends: Vec<EventTime>,
+        panes: Int64Array,
+    ) -> Result<Chunk, StageError> {
         let mut columns: Vec<ArrayRef> = chunk.batch.columns().to_vec();
         for bounds in [starts, ends] {
             columns.push(Arc::new(TimestampMillisecondArray::from(bounds).with_timezone("UTC")));
         }
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
-        Ok(Chunk { batch, ..chunk })
+        Ok(Chunk { batch, panes: Some(panes), ..chunk })
     }
 
+    /// The rows of tumbling windows that are not late.
     fn on_time(&self, chunk: Chunk, rule: &LateRule, late: &mut Vec<u32>) -> Result<Chunk, StageError> {
         let times = chunk.batch.column(self.time).as_primitive::<TimestampMillisecondType>();
         let before = late.len();
@@ -49,16 +121,4 @@ impl WindowStep {
         }
         if late.len() == before { Ok(chunk) } else { chunk.filter(&BooleanArray::from(keep)) }
     }
-}
-
-/// Adds each row's window start behind its other columns, from its window's end.
-pub(crate) fn start_from_end(chunk: Chunk, end: usize, windows: Tumbling) -> Result<Chunk, StageError> {
-    let ends = chunk.batch.column(end).as_primitive::<TimestampMillisecondType>();
-    let starts: TimestampMillisecondArray = ends.unary(|end| end - windows.size_ms());
-    let mut columns: Vec<ArrayRef> = chunk.batch.columns().to_vec();
-    columns.push(Arc::new(starts.with_timezone("UTC")));
-    let mut fields: Vec<FieldRef> = chunk.batch.schema().fields().to_vec();
-    fields.push(Arc::new(fields[end].as_ref().clone().with_name("window_start")));
-    let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?;
-    Ok(Chunk { batch, ..chunk })
 }

@@ -1,5 +1,5 @@
-//! `TUMBLE(input, time, size)` in a FROM clause: planned here, as a window node over its input, with the places of its
-//! arguments kept for errors.
+//! `TUMBLE`, `HOP` and `CUMULATE` in a FROM clause: planned here, as a window node over their input, with the places of
+//! their arguments kept for errors.
 
 use std::sync::Arc;
 
@@ -11,6 +11,8 @@ use datafusion_expr::{Expr, Extension, LogicalPlan};
 use datafusion_sql::sqlparser::ast::{
     Expr as SqlExpr, FunctionArg, FunctionArgExpr, Ident, ObjectName, ObjectNamePart, Spanned, TableFactor,
 };
+
+use millstream_model::{WindowError, Windows};
 
 use super::window_node::StreamWindow;
 
@@ -24,6 +26,10 @@ fn error(text: String, at: &impl Spanned) -> DataFusionError {
 }
 
 const USE: &str = "write TUMBLE(input, time_column, INTERVAL '5 minutes')";
+const USE_HOP: &str =
+    "write HOP(input, time_column, INTERVAL '1 minute', INTERVAL '5 minutes'), the slide before the size";
+const USE_CUMULATE: &str =
+    "write CUMULATE(input, time_column, INTERVAL '1 hour', INTERVAL '1 day'), the step before the size";
 
 impl RelationPlanner for WindowFunctions {
     fn plan_relation(
@@ -35,15 +41,17 @@ impl RelationPlanner for WindowFunctions {
             return Ok(RelationPlanning::Original(Box::new(relation)));
         };
         let function = name.to_string().to_ascii_lowercase();
-        match function.as_str() {
-            "tumble" => {}
-            "hop" | "cumulate" | "session" => {
-                let text =
-                    format!("{} windows do not run yet; TUMBLE does: {USE}", function.to_ascii_uppercase());
+        let usage = match function.as_str() {
+            "tumble" => USE,
+            "hop" => USE_HOP,
+            "cumulate" => USE_CUMULATE,
+            "session" => {
+                let text = "SESSION windows do not run yet; TUMBLE, HOP and CUMULATE do".to_owned();
                 return Err(error(text, name));
             }
             _ => return Err(error(format!("there is no table function {name}; {USE}"), name)),
-        }
+        };
+        let word = function.to_ascii_uppercase();
         let arguments: Option<Vec<&SqlExpr>> = args
             .args
             .iter()
@@ -52,17 +60,33 @@ impl RelationPlanner for WindowFunctions {
                 _ => None,
             })
             .collect();
-        let Some(&[input, time, size]) = arguments.as_deref() else {
-            return Err(error(format!("TUMBLE takes three arguments: {USE}"), name));
+        let (input, time, every, size) = match (arguments.as_deref(), function.as_str()) {
+            (Some(&[input, time, size]), "tumble") => (input, time, None, size),
+            (Some(&[input, time, every, size]), "hop" | "cumulate") => (input, time, Some(every), size),
+            _ => {
+                let count = if function == "tumble" { "three" } else { "four" };
+                return Err(error(format!("{word} takes {count} arguments: {usage}"), name));
+            }
         };
-        let input = context.plan(input_relation(input, &relation)?)?;
+        let input = context.plan(input_relation(input, (&word, usage), &relation)?)?;
         let column = match context.sql_to_expr(time.clone(), input.schema())? {
             Expr::Column(column) => column,
-            _ => return Err(error(format!("the time of TUMBLE is a column of its input; {USE}"), time)),
+            _ => return Err(error(format!("the time of {word} is a column of its input; {usage}"), time)),
         };
-        let size_ms = interval_ms(&context.sql_to_expr(size.clone(), &DFSchema::empty())?)
-            .map_err(|text| error(text, size))?;
-        let windows = millstream_model::Tumbling::new(size_ms).map_err(|e| error(e.to_string(), size))?;
+        let mut span = |what: &str, at: &SqlExpr| -> Result<i64> {
+            let span = context.sql_to_expr(at.clone(), &DFSchema::empty())?;
+            interval_ms(what, usage, &span).map_err(|text| error(text, at))
+        };
+        let size_ms = span("size", size)?;
+        let windows = match every {
+            None => Windows::tumble(size_ms),
+            Some(every) if function == "hop" => Windows::hop(span("slide", every)?, size_ms),
+            Some(every) => Windows::cumulate(span("step", every)?, size_ms),
+        };
+        let windows = windows.map_err(|e| match (&e, every) {
+            (WindowError::Every { .. }, Some(every)) => error(e.to_string(), every),
+            _ => error(e.to_string(), size),
+        })?;
         let node = StreamWindow::new(input, column, windows).map_err(|text| error(text, time))?;
         let plan = LogicalPlan::Extension(Extension { node: Arc::new(node) });
         Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias.clone()))))
@@ -70,7 +94,11 @@ impl RelationPlanner for WindowFunctions {
 }
 
 /// The first argument as something that can stand in a FROM clause.
-fn input_relation(input: &SqlExpr, function: &TableFactor) -> Result<TableFactor> {
+fn input_relation(
+    input: &SqlExpr,
+    (word, usage): (&str, &str),
+    function: &TableFactor,
+) -> Result<TableFactor> {
     let table = |parts: Vec<Ident>| {
         let mut table = function.clone();
         if let TableFactor::Table { name, args, alias, .. } = &mut table {
@@ -87,31 +115,30 @@ fn input_relation(input: &SqlExpr, function: &TableFactor) -> Result<TableFactor
             Ok(TableFactor::Derived { lateral: false, subquery: query.clone(), alias: None, sample: None })
         }
         other => Err(error(
-            format!("the first argument of TUMBLE is an input or a query in brackets; {USE}"),
+            format!("the first argument of {word} is an input or a query in brackets; {usage}"),
             other,
         )),
     }
 }
 
 /// An interval's length in milliseconds.
-fn interval_ms(size: &Expr) -> Result<i64, String> {
+fn interval_ms(what: &str, usage: &str, span: &Expr) -> Result<i64, String> {
     const DAY_MS: i64 = 86_400_000;
-    match size {
+    match span {
         Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(interval)), _) => {
             if interval.months != 0 {
-                return Err(
-                    "a window's size is not a number of months, whose length varies; give it in days"
-                        .to_owned(),
-                );
+                return Err(format!(
+                    "a window's {what} is not a number of months, whose length varies; give it in days"
+                ));
             }
             if interval.nanoseconds % 1_000_000 != 0 {
-                return Err("a window's size is a whole number of milliseconds".to_owned());
+                return Err(format!("a window's {what} is a whole number of milliseconds"));
             }
             Ok(i64::from(interval.days) * DAY_MS + interval.nanoseconds / 1_000_000)
         }
         Expr::Literal(ScalarValue::IntervalDayTime(Some(interval)), _) => {
             Ok(i64::from(interval.days) * DAY_MS + i64::from(interval.milliseconds))
         }
-        _ => Err(format!("a window's size is an interval; {USE}")),
+        _ => Err(format!("a window's {what} is an interval; {usage}")),
     }
 }

@@ -85,6 +85,9 @@ fn these_run() {
         "SELECT DISTINCT store_id, window_start FROM TUMBLE(unique, issued_at, INTERVAL '5 minutes')",
         "SELECT r.store_id, s.city, r.revenue FROM (SELECT store_id, window_start, sum(total) AS revenue
          FROM TUMBLE(unique, issued_at, INTERVAL '5 minutes') GROUP BY store_id, window_start) r JOIN stores s ON s.store_id = r.store_id",
+        "SELECT store_id, window_start, window_end, count(*) AS n FROM HOP(unique, issued_at, INTERVAL '2 seconds', INTERVAL '10 seconds') GROUP BY store_id, window_start, window_end",
+        "SELECT store_id, window_end, sum(total) AS n FROM CUMULATE(unique, issued_at, INTERVAL '1 hour', INTERVAL '1 day') GROUP BY store_id, window_end",
+        "SELECT * FROM HOP(unique, issued_at, INTERVAL '1 minute', INTERVAL '1 hour')",
         "SELECT store_id, issued_at FROM unique WHERE issued_at >= '2026-01-01T00:00:00Z'",
     ] {
         if let Err(problems) = compile(sql, &relations(), &options()) {
@@ -159,8 +162,29 @@ fn these_are_refused_with_place_and_reason() {
         ("SELECT * FROM TUMBLE(nothing, issued_at, INTERVAL '1 hour')", "1:22: there is no input nothing"),
         ("SELECT * FROM TUMBLE(stores, opened, INTERVAL '1 hour')", "1:30: column opened may be null"),
         (
-            "SELECT * FROM HOP(unique, issued_at, INTERVAL '1 minute', INTERVAL '1 hour')",
-            "1:15: HOP windows do not run yet",
+            "SELECT * FROM SESSION(unique, issued_at, INTERVAL '1 minute', store_id)",
+            "1:15: SESSION windows do not run yet",
+        ),
+        ("SELECT * FROM HOP(unique, issued_at, INTERVAL '1 minute')", "1:15: HOP takes four arguments"),
+        (
+            "SELECT * FROM HOP(unique, issued_at, INTERVAL '1 hour', INTERVAL '1 minute')",
+            "1:47: a slide of 3600000 ms: it is at least 1 ms and at most the window's size, 60000 ms",
+        ),
+        (
+            "SELECT * FROM HOP(unique, issued_at, INTERVAL '1 month', INTERVAL '1 minute')",
+            "1:47: a window's slide is not a number of months",
+        ),
+        (
+            "SELECT * FROM HOP(unique, issued_at, INTERVAL '7.001 seconds', INTERVAL '1 hour')",
+            "1:73: windows of 3600000 ms every 7001 ms are cut into 3600000 slices each",
+        ),
+        (
+            "SELECT * FROM CUMULATE(unique, issued_at, INTERVAL '7 minutes', INTERVAL '1 hour')",
+            "1:74: cumulating windows of 3600000 ms in steps of 420000 ms",
+        ),
+        (
+            "SELECT store_id, window_start, count(*) AS n FROM CUMULATE(unique, issued_at, INTERVAL '1 hour', INTERVAL '1 day') GROUP BY store_id, window_start",
+            "1:116: cumulating windows that start together differ by their ends",
         ),
         ("SELECT * FROM windows(unique)", "1:15: there is no table function windows"),
         (

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::new_null_array;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion_common::{DFSchema, DataFusionError, JoinType, NullEquality};
+use datafusion_common::{Column, DFSchema, DataFusionError, JoinType, NullEquality};
 use datafusion_expr::execution_props::ExecutionProps;
 use datafusion_expr::logical_plan::{Aggregate, Join, Projection, TableScan};
 use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
@@ -23,6 +23,7 @@ use crate::op::aggregate::{AggregateColumn, AggregatePlan, OutputColumn, WindowA
 use crate::op::join::{StreamSide, TableJoin, Unmatched};
 use crate::op::row_key;
 use crate::op::window::WindowStep;
+use millstream_model::Windows;
 
 /// What a column is, as far as it matters to windows and to the placement of keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +45,9 @@ struct Chain {
     aggregate: Option<WindowAggregate>,
     after: Vec<Step>,
     trace: Vec<Trace>,
-    window: Option<millstream_model::Tumbling>,
+    window: Option<Windows>,
+    /// Whether something between the window and its aggregate computes with the window's bounds.
+    bounds_used: bool,
     tables: BTreeSet<String>,
 }
 
@@ -55,6 +58,15 @@ impl Chain {
 
     fn push(&mut self, step: Step) {
         if self.aggregate.is_some() { self.after.push(step) } else { self.steps.push(step) }
+    }
+
+    /// Notes whether one of these expressions reads a window's bounds: then rows need them, and not only their slice.
+    fn use_bounds<'e>(&mut self, exprs: impl IntoIterator<Item = &'e Expr>, input: &DFSchema) {
+        let is_bound = |column: &Column| {
+            let at = input.index_of_column(column);
+            at.is_ok_and(|at| matches!(self.trace[at], Trace::WindowStart | Trace::WindowEnd))
+        };
+        self.bounds_used |= exprs.into_iter().any(|expr| expr.column_refs().into_iter().any(is_bound));
     }
 }
 
@@ -145,6 +157,7 @@ impl Translator<'_> {
             LogicalPlan::SubqueryAlias(alias) => self.walk(&alias.input),
             LogicalPlan::Filter(filter) => {
                 let mut chain = self.walk(&filter.input)?;
+                chain.use_bounds([&filter.predicate], filter.input.schema());
                 chain.push(Step::Filter(self.expr(&filter.predicate, filter.input.schema())?));
                 Ok(chain)
             }
@@ -188,6 +201,7 @@ impl Translator<'_> {
             after: Vec::new(),
             trace,
             window: None,
+            bounds_used: false,
             tables: BTreeSet::new(),
         })
     }
@@ -196,7 +210,10 @@ impl Translator<'_> {
         let mut chain = self.walk(&projection.input)?;
         let input = projection.input.schema();
         let exprs: Result<Vec<_>, _> = projection.expr.iter().map(|e| self.expr(e, input)).collect();
-        chain.trace = projection.expr.iter().map(|e| trace(e, input, &chain.trace)).collect();
+        let traces: Vec<Trace> = projection.expr.iter().map(|e| trace(e, input, &chain.trace)).collect();
+        let computed = projection.expr.iter().zip(&traces).filter(|(_, t)| **t == Trace::Other);
+        chain.use_bounds(computed.map(|(e, _)| e), input);
+        chain.trace = traces;
         chain.push(Step::Project { exprs: exprs?, schema: Arc::clone(projection.schema.inner()) });
         Ok(chain)
     }
@@ -204,16 +221,13 @@ impl Translator<'_> {
     fn window(&self, window: &StreamWindow) -> Result<Chain, SqlProblem> {
         use datafusion_expr::UserDefinedLogicalNodeCore;
         let mut chain = self.walk(&window.input)?;
+        let word = &window.windows.word().to_ascii_lowercase();
         let Relation::Stream { event_time, schema, .. } = &chain.relation else {
-            return Err(self.problem(
-                "tumble",
-                format!("{} is a table and has no windows", chain.name),
-                None,
-            ));
+            return Err(self.problem(word, format!("{} is a table and has no windows", chain.name), None));
         };
         if chain.window.is_some() {
             return Err(self.problem(
-                "tumble",
+                word,
                 "windows over windows do not run yet",
                 Some("publish the first result to a topic and aggregate that"),
             ));
@@ -228,12 +242,14 @@ impl Translator<'_> {
             let help =
                 declared.map(|column| format!("use {column}, or declare the watermark on the other column"));
             let text = format!("no watermark of {} is about column {}", chain.name, window.time.name);
-            return Err(self.problem("tumble", text, help.as_deref()));
+            return Err(self.problem(word, text, help.as_deref()));
         }
         chain.trace.extend([Trace::WindowStart, Trace::WindowEnd]);
         chain.window = Some(window.windows);
         let schema = Arc::clone(UserDefinedLogicalNodeCore::schema(window).inner());
-        chain.push(Step::Window(WindowStep { time, windows: window.windows, late: None, schema }));
+        // An aggregate over it says otherwise.
+        let spread = true;
+        chain.push(Step::Window(WindowStep { time, windows: window.windows, late: None, spread, schema }));
         Ok(chain)
     }
 
@@ -305,11 +321,18 @@ impl Translator<'_> {
         for (keys, plan) in [(&stream_keys, stream_plan), (&table_keys, table_plan)] {
             self.check_keys(keys, plan.schema().inner(), "join")?;
         }
+        let (left, right) = (join.left.schema(), join.right.schema());
+        let (stream_schema, ours): (_, Vec<&Expr>) = match side {
+            StreamSide::Left => (left, join.on.iter().map(|(l, _)| l).collect()),
+            StreamSide::Right => (right, join.on.iter().map(|(_, r)| r).collect()),
+        };
+        stream.use_bounds(ours, stream_schema);
         let table_trace = vec![Trace::Other; table.trace.len()];
         stream.trace = match side {
             StreamSide::Left => [stream.trace, table_trace].concat(),
             StreamSide::Right => [table_trace, stream.trace].concat(),
         };
+        stream.use_bounds(&join.filter, &join.schema);
         stream.tables.insert(table.name.clone());
         stream.push(Step::Join(TableJoin {
             operator: self.options.operator.clone(),
@@ -380,11 +403,12 @@ impl Translator<'_> {
                 Some("write one query for each"),
             ));
         }
-        let start = chain.trace.iter().position(|t| *t == Trace::WindowStart);
-        let start = match start {
-            Some(start) => start,
-            None => self.add_window_start(&mut chain)?,
-        };
+        if !windows.start_is_unique() && !traces.contains(&Trace::WindowEnd) {
+            let text = "cumulating windows that start together differ by their ends, and the query does not group by window_end";
+            return Err(self.problem("group", text, Some("group by window_start, window_end")));
+        }
+        let computed = aggregate.group_expr.iter().zip(&traces).filter(|(_, t)| **t == Trace::Other);
+        chain.use_bounds(computed.map(|(e, _)| e).chain(&aggregate.aggr_expr), input);
         let mut keys = Vec::new();
         let mut output = Vec::new();
         for (expr, trace) in aggregate.group_expr.iter().zip(&traces) {
@@ -407,6 +431,7 @@ impl Translator<'_> {
         for step in &mut chain.steps {
             if let Step::Window(window) = step {
                 window.late = Some(self.options.late.clone());
+                window.spread = chain.bounds_used;
             }
         }
         chain.trace =
@@ -415,7 +440,6 @@ impl Translator<'_> {
         chain.aggregate = Some(WindowAggregate::new(AggregatePlan {
             windows,
             late: self.options.late.clone(),
-            start,
             keys,
             aggregates,
             group_schema,
@@ -425,21 +449,6 @@ impl Translator<'_> {
             key_groups: self.options.key_groups,
         }));
         Ok(chain)
-    }
-
-    /// A query that groups by `window_end` alone may have lost `window_start` on the way; it is put back beside it.
-    fn add_window_start(&self, chain: &mut Chain) -> Result<usize, SqlProblem> {
-        let lost =
-            "the window's start is lost on the way to GROUP BY; select window_start in the inner query too";
-        let end = chain
-            .trace
-            .iter()
-            .position(|t| *t == Trace::WindowEnd)
-            .ok_or_else(|| self.problem("group", lost, None))?;
-        let windows = chain.window.ok_or_else(|| self.problem("group", lost, None))?;
-        chain.push(Step::StartFromEnd { end, windows });
-        chain.trace.push(Trace::WindowStart);
-        Ok(chain.trace.len() - 1)
     }
 
     /// Rows that a group needs must be in one partition, else each partition would give a part of its result.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, TimeUnit};
 use datafusion_common::{Column, DFSchema, DFSchemaRef, Result, plan_datafusion_err};
 use datafusion_expr::{Expr, LogicalPlan, UserDefinedLogicalNodeCore};
-use millstream_model::Tumbling;
+use millstream_model::Windows;
 
 /// The columns that a window adds.
 pub(super) const WINDOW_COLUMNS: [&str; 2] = ["window_start", "window_end"];
@@ -18,22 +18,23 @@ pub(super) const WINDOW_COLUMNS: [&str; 2] = ["window_start", "window_end"];
 pub(super) struct StreamWindow {
     pub(super) input: LogicalPlan,
     pub(super) time: Column,
-    pub(super) windows: Tumbling,
+    pub(super) windows: Windows,
     schema: DFSchemaRef,
 }
 
 impl StreamWindow {
     /// The error is the text to show, at the time argument.
-    pub(super) fn new(input: LogicalPlan, time: Column, windows: Tumbling) -> Result<StreamWindow, String> {
+    pub(super) fn new(input: LogicalPlan, time: Column, windows: Windows) -> Result<StreamWindow, String> {
         let (_, field) = input
             .schema()
             .qualified_field_from_column(&time)
-            .map_err(|_| format!("there is no column {} in the input of TUMBLE", time.name))?;
+            .map_err(|_| format!("there is no column {} in the input of {}", time.name, windows.word()))?;
         if !super::is_event_time(field.data_type()) {
             return Err(format!(
-                "column {} is of type {}; TUMBLE wants a timestamp_ms, in UTC",
+                "column {} is of type {}; {} wants a timestamp_ms, in UTC",
                 time.name,
-                field.data_type()
+                field.data_type(),
+                windows.word()
             ));
         }
         if field.is_nullable() {
@@ -86,7 +87,7 @@ impl Hash for StreamWindow {
 
 impl UserDefinedLogicalNodeCore for StreamWindow {
     fn name(&self) -> &str {
-        "Tumble"
+        self.windows.word()
     }
 
     fn inputs(&self) -> Vec<&LogicalPlan> {
@@ -107,7 +108,12 @@ impl UserDefinedLogicalNodeCore for StreamWindow {
     }
 
     fn fmt_for_explain(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "Tumble: time={}, size={} ms", self.time, self.windows.size_ms())
+        let windows = self.windows;
+        write!(f, "{}: time={}, size={} ms", windows.word(), self.time, windows.size_ms())?;
+        if !windows.is_tumbling() {
+            write!(f, ", every {} ms, slices of {} ms", windows.every_ms(), windows.slice_ms())?;
+        }
+        Ok(())
     }
 
     fn with_exprs_and_inputs(

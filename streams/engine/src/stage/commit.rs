@@ -92,7 +92,7 @@ impl Stage {
         let mut fired_at = vec![Watermark::NONE.to_raw(); watermarks.len()];
         for operator in &mut self.operators {
             if let Running::Sql { query, .. } = &mut operator.running {
-                for chunk in query.fire(watermarks, &mut fired_at)? {
+                for chunk in query.fire(&self.committed, watermarks, &mut fired_at)? {
                     operator.counts.rows_out += chunk.rows() as u64;
                     if operator.wanted {
                         let output = Arc::clone(&operator.name);

@@ -14,6 +14,7 @@ use crate::op::Step;
 use crate::op::aggregate::{AggregateColumn, AggregatePlan};
 use crate::op::dedupe::Dedupe;
 use crate::op::join::{TableJoin, Unmatched};
+use crate::op::window::WindowStep;
 use crate::sql::Query;
 
 /// A stage as it runs.
@@ -169,16 +170,25 @@ fn step(step: &Step) -> String {
             });
             format!("project: {}", named.collect::<Vec<_>>().join(", "))
         }
-        Step::Window(window) => format!(
-            "window: tumbling, {}, by {}",
-            span(window.windows.size_ms()),
-            window.schema.field(window.time).name()
-        ),
-        Step::StartFromEnd { windows, .. } => {
-            format!("project: window_start, {} before window_end", span(windows.size_ms()))
-        }
+        Step::Window(window) => window_text(window),
         Step::Join(join) => join_text(join),
     }
+}
+
+fn window_text(window: &WindowStep) -> String {
+    let windows = window.windows;
+    let (size, every) = (span(windows.size_ms()), span(windows.every_ms()));
+    let cut = match (windows.is_tumbling(), windows.start_is_unique()) {
+        (true, _) => format!("tumbling, {size}"),
+        (false, true) => format!("hopping, {size} every {every}"),
+        (false, false) => format!("cumulating, by {every} up to {size}"),
+    };
+    let kept = match (windows.is_tumbling(), window.spread) {
+        (true, _) => String::new(),
+        (false, false) => format!("; rows are kept once, in slices of {}", span(windows.slice_ms())),
+        (false, true) => "; a row for each window, since its bounds are computed with".to_owned(),
+    };
+    format!("window: {cut}, by {}{kept}", window.schema.field(window.time).name())
 }
 
 fn join_text(join: &TableJoin) -> String {
@@ -242,7 +252,15 @@ fn state_of(plan: &AggregatePlan) -> StateDescription {
     StateDescription {
         key,
         holds,
-        kept: format!("until the window fires: the watermark is {kept} past its start"),
+        kept: match plan.windows.is_tumbling() {
+            true => format!("until the window fires: the watermark is {kept} past its start"),
+            false => {
+                let slice = span(plan.windows.slice_ms());
+                format!(
+                    "in slices of {slice}, until the last window over a slice fires: the watermark is at most {kept} past the slice's start"
+                )
+            }
+        },
     }
 }
 

@@ -37,7 +37,7 @@ fn names(outputs: &Outputs) -> BTreeMap<&str, usize> {
 fn a_writer_ahead_makes_no_row_of_another_late() {
     const HOUR: i64 = 3_600_000;
     let late = |bounds: bool| {
-        let mut stage = new_stage(1, QUERIES[0]);
+        let mut stage = new_stage(1, &tumbling(0));
         for step in 0..120usize {
             let at = step as i64 * 60_000;
             let ahead = (invoice(step, 0, at + HOUR), at);
@@ -60,7 +60,7 @@ fn a_writer_ahead_makes_no_row_of_another_late() {
 #[test]
 fn a_skewed_replay_drops_no_row() {
     const ROWS: usize = 500;
-    let mut spec = spec(4, 1, QUERIES[0], 64);
+    let mut spec = spec(4, 1, &tumbling(0), 64);
     spec.source.watermark.bounded = false;
     let mut stage = Stage::build(spec).expect("a stage");
     stage.load_table("stores", &stores()).expect("the table");
@@ -94,7 +94,7 @@ fn a_skewed_replay_drops_no_row() {
 
 #[test]
 fn an_idle_partition_closes_its_windows_and_a_slow_one_does_not() {
-    let mut spec = spec(2, 1, QUERIES[0], 64);
+    let mut spec = spec(2, 1, &tumbling(0), 64);
     spec.source.watermark =
         WatermarkConfig { delay_ms: DELAY_MS, idle_after_ms: Some(30_000), bounded: false };
     let mut stage = Stage::build(spec).expect("a stage");
@@ -112,7 +112,7 @@ fn an_idle_partition_closes_its_windows_and_a_slow_one_does_not() {
 
 #[test]
 fn what_no_row_can_meet_any_more_is_forgotten() {
-    let mut stage = new_stage(1, QUERIES[0]);
+    let mut stage = new_stage(1, &tumbling(0));
     let mut most = 0;
     for i in 0..5_000usize {
         push(&mut stage, 0, &invoice(i, 0, i as i64 * 1_000));
@@ -143,12 +143,12 @@ fn restored(query: &str, changelog: &[ChangelogRecord]) -> Result<Stage, StageEr
 /// A run over files ends, its windows fire; later a run over more files goes on from there.
 #[test]
 fn a_second_run_over_more_input_finds_later_windows_open() {
-    let mut stage = new_stage(1, QUERIES[0]);
+    let mut stage = new_stage(1, &tumbling(0));
     push(&mut stage, 0, &invoice(1, 0, 1_000_000));
     stage.finish(KeyGroup(0), 0).expect("an end");
     let changelog = stage.commit(0).expect("a commit");
     assert_eq!(names(&stage.take_outputs()), BTreeMap::from([("unique", 1), ("revenue", 1)]));
-    let mut stage = restored(QUERIES[0], &changelog).expect("a restore");
+    let mut stage = restored(&tumbling(0), &changelog).expect("a restore");
     push(&mut stage, 0, &invoice(1, 0, 1_000_000));
     push(&mut stage, 0, &invoice(2, 0, 1_000_100));
     push(&mut stage, 0, &invoice(3, 0, 1_010_000));
@@ -164,12 +164,12 @@ fn a_second_run_over_more_input_finds_later_windows_open() {
 
 #[test]
 fn state_of_another_query_is_refused() {
-    let mut stage = new_stage(1, QUERIES[0]);
+    let mut stage = new_stage(1, &tumbling(0));
     push(&mut stage, 0, &invoice(1, 0, 1_000_000));
     let changelog = stage.commit(0).expect("a commit");
-    let error = restored(QUERIES[1], &changelog).err().expect("a refusal").to_string();
+    let error = restored(&tumbling(1), &changelog).err().expect("a refusal").to_string();
     assert!(error.starts_with("restoring operator revenue-1: the changelog has the columns"), "{error}");
-    let mut cut = spec(1, 1, QUERIES[0], 64);
+    let mut cut = spec(1, 1, &tumbling(0), 64);
     cut.operators[0].id = "unique-2".into();
     let mut stage = Stage::build(cut).expect("a stage");
     let mut restore = Restore::new([KeyGroup(0)]);
@@ -179,7 +179,7 @@ fn state_of_another_query_is_refused() {
 
 #[test]
 fn misuse_is_an_error_not_a_wrong_result() {
-    let mut stage = Stage::build(spec(2, 1, QUERIES[0], 64)).expect("a stage");
+    let mut stage = Stage::build(spec(2, 1, &tumbling(0), 64)).expect("a stage");
     let value = invoice(1, 0, 1_000_000).json();
     assert!(matches!(
         stage.push_record(KeyGroup(0), 0, &value, None),
@@ -222,7 +222,7 @@ fn columns_and_control_records_do_what_json_does() {
         decoder.push(&invoice(i, 0, at).json()).expect("a good record");
     }
     let batch = decoder.finish();
-    let mut stage = new_stage(1, QUERIES[0]);
+    let mut stage = new_stage(1, &tumbling(0));
     stage.push_batch(KeyGroup(0), 7, &batch).expect("an assigned partition");
     stage
         .raise_watermark(KeyGroup(0), millstream_model::Watermark::at(1_008_000), 0)
