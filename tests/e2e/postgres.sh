@@ -6,6 +6,7 @@
 bin="${MILLSTREAM_PG_BIN:-$(ls -d /usr/lib/postgresql/*/bin 2> /dev/null | sort -V | tail -1)}"
 if [ ! -x "$bin/postgres" ]; then
     echo "SKIPPED: PostgreSQL's server is not installed (apt-get install postgresql)"
+    [ -z "${SKIPPED:-}" ] || echo "a database that goes away: no PostgreSQL" >> "$SKIPPED"
     [ -z "${REQUIRE_ALL:-}" ]
     exit
 fi

@@ -8,6 +8,7 @@ cd "$(dirname "$0")/../.."
 data="${DATA:-../shared/data}"
 if [ ! -e "$data/uci_invoices.jsonl.gz" ]; then
     echo "SKIPPED: no real invoices in $data (DATA=folder names another)"
+    [ -z "${SKIPPED:-}" ] || echo "a retailer's invoices: no data" >> "$SKIPPED"
     exit
 fi
 . tests/e2e/lib.sh
@@ -27,8 +28,14 @@ run || status=$?
 : > "$work/run.log"
 run --set errors.data.max_rate=50%/1m || fail "the run"
 reconcile "$work/input" "$work" || fail "the recount differs"
-has() { jq -e "$1" "$work/recount.json" > /dev/null || { cat "$work/recount.json"; fail "the recount lacks $1"; }; }
-has '.lines == 1893 and .unique == 1525 and .repeats == 0 and .rejected.negative_qty == 368'
-has '(.revenue | tonumber) == 755717.18'
+python3 - "$work/recount.json" <<'PY' || fail "the recount is not what comes with the data"
+import json, sys
+found = json.load(open(sys.argv[1]))
+print(found)
+sys.exit(not (
+    (found["lines"], found["unique"], found["repeats"], found["rejected"]["negative_qty"]) == (1893, 1525, 0, 368)
+    and float(found["revenue"]) == 755717.18
+))
+PY
 grep -q '^read 1893 = unique 1525 + repeats 0 + rejected 368 : holds$' "$work/run.log" || fail "the run's own sum"
 echo "real invoices test passed"

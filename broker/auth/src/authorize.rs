@@ -1,6 +1,6 @@
 //! The operation that each API needs, on what kind of resource: one table over every API key, checked to be whole by a
-//! test. What the request names in its body (topics, groups, transactional ids) is authorised a second time, by its
-//! handler, with the same operation.
+//! test. Everybody may do everything so far; where that ends, what a request names in its body (topics, groups,
+//! transactional ids) is to be authorised too, by its handler, with the same operation.
 
 use millstream_wire::ApiKey;
 

@@ -286,6 +286,15 @@ pub const TOPIC_DEFAULTS: &[(&str, &str)] = &[
     ("flush.mode", "flush.mode"),
 ];
 
+/// Kafka's settings in longer units, the milliseconds of each, and the setting that they stand in for. As in Kafka, a
+/// finer one that is set too wins, wherever it stands: the first of these is finer than the next.
+const COARSER: &[(&str, i64, &str)] = &[
+    ("log.retention.minutes", 60_000, "log.retention.ms"),
+    ("log.retention.hours", 3_600_000, "log.retention.ms"),
+    ("log.roll.hours", 3_600_000, "log.roll.ms"),
+    ("log.roll.jitter.hours", 3_600_000, "log.roll.jitter.ms"),
+];
+
 /// A setting that cannot be taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
@@ -331,7 +340,8 @@ fn suggestion(nearest: &Option<&'static str>) -> String {
 #[derive(Clone, Debug, Default)]
 pub struct Config {
     set: BTreeMap<&'static str, String>,
-    topic_defaults: BTreeMap<&'static str, String>,
+    /// By Kafka's key for the broker, and how coarse the setting was that gave the value: the finest counts.
+    topic_defaults: BTreeMap<(&'static str, usize), String>,
 }
 
 impl Config {
@@ -355,7 +365,22 @@ impl Config {
     /// Sets one key.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), ConfigError> {
         let own = SETTINGS.iter().find(|s| s.name == name);
-        let topic = TOPIC_DEFAULTS.iter().find(|(key, _)| *key == name);
+        let coarser = COARSER.iter().position(|(key, ..)| *key == name);
+        let (key, value, rank) = match coarser {
+            Some(at) => {
+                let (_, unit, key) = COARSER[at];
+                let wanted = || format!("a number up to {}, or -1 for ever", i64::MAX / unit);
+                let count = value.parse::<i64>().ok().filter(|n| *n >= -1 && *n <= i64::MAX / unit);
+                let count = count.ok_or_else(|| ConfigError::Value {
+                    name: name.to_owned(),
+                    value: value.to_owned(),
+                    wanted: wanted(),
+                })?;
+                (key, &(if count < 0 { count } else { count * unit }).to_string()[..], at + 1)
+            }
+            None => (name, value, 0),
+        };
+        let topic = TOPIC_DEFAULTS.iter().find(|(of, _)| *of == key);
         if let Some(setting) = own {
             check(setting, value)?;
             self.set.insert(setting.name, value.to_owned());
@@ -365,7 +390,7 @@ impl Config {
             LogConfig::default()
                 .set(setting, value)
                 .map_err(|source| ConfigError::TopicDefault { name: name.to_owned(), source })?;
-            self.topic_defaults.insert(key, value.to_owned());
+            self.topic_defaults.insert((key, rank), value.to_owned());
         }
         if own.is_none() && topic.is_none() {
             return Err(ConfigError::Unknown { name: name.to_owned(), nearest: nearest(name) });
@@ -396,9 +421,10 @@ impl Config {
 
     /// Topic settings that this broker gives as defaults, under their topic names.
     pub fn topic_defaults(&self) -> impl Iterator<Item = (&str, &str)> {
-        TOPIC_DEFAULTS
-            .iter()
-            .filter_map(|(key, topic)| self.topic_defaults.get(key).map(|value| (*topic, value.as_str())))
+        TOPIC_DEFAULTS.iter().filter_map(|(key, topic)| {
+            let (_, finest) = self.topic_defaults.range((*key, 0)..=(*key, usize::MAX)).next()?;
+            Some((*topic, finest.as_str()))
+        })
     }
 
     /// Bytes that requests under way may hold.
@@ -426,6 +452,7 @@ fn check(setting: &Setting, value: &str) -> Result<(), ConfigError> {
 /// The honoured key with the smallest edit distance, if it is near at all.
 fn nearest(name: &str) -> Option<&'static str> {
     let keys = SETTINGS.iter().map(|s| s.name).chain(TOPIC_DEFAULTS.iter().map(|(key, _)| *key));
+    let keys = keys.chain(COARSER.iter().map(|(key, ..)| *key));
     keys.map(|key| (distance(name, key), key))
         .min()
         .filter(|(d, key)| *d <= key.len() / 3)
@@ -491,5 +518,20 @@ mod tests {
         assert_eq!(config.number("num.partitions"), 7);
         assert_eq!(config.number("node.id"), 1);
         assert_eq!(config.topic_defaults().collect::<Vec<_>>(), [("retention.ms", "5")]);
+        let coarse = [
+            "log.retention.hours=2",
+            "log.retention.minutes=3",
+            "log.roll.hours=1",
+            "log.roll.jitter.hours=0",
+        ];
+        let config = Config::from_pairs(&coarse).unwrap();
+        let wanted = [("retention.ms", "180000"), ("segment.jitter.ms", "0"), ("segment.ms", "3600000")];
+        assert_eq!(config.topic_defaults().collect::<Vec<_>>(), wanted);
+        let config = Config::from_pairs(&["log.retention.ms=7", "log.retention.hours=-1"]).unwrap();
+        assert_eq!(config.topic_defaults().collect::<Vec<_>>(), [("retention.ms", "7")]);
+        let config = Config::from_pairs(&["log.retention.hours=-1"]).unwrap();
+        assert_eq!(config.topic_defaults().collect::<Vec<_>>(), [("retention.ms", "-1")]);
+        assert!(Config::from_pairs(&["log.retention.hours=2562047788016"]).is_err());
+        assert!(Config::from_pairs(&["log.roll.hours=0"]).is_err());
     }
 }

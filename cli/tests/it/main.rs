@@ -5,4 +5,5 @@ mod dev;
 mod explain;
 mod generate;
 mod new;
+mod refusals;
 mod verbs;

@@ -12,6 +12,9 @@ pub enum WorkerError {
     /// A person must change something.
     #[error("{0}")]
     Setup(String),
+    /// The stage waits for a person; the others go on.
+    #[error("{0}")]
+    Paused(String),
     /// It cannot go on, and beginning again would not help.
     #[error("{0}")]
     Fatal(String),
@@ -24,6 +27,7 @@ impl WorkerError {
         match self {
             WorkerError::Transient(text) => WorkerError::Transient(format!("{what}: {text}")),
             WorkerError::Setup(text) => WorkerError::Setup(format!("{what}: {text}")),
+            WorkerError::Paused(text) => WorkerError::Paused(format!("{what}: {text}")),
             WorkerError::Fatal(text) => WorkerError::Fatal(format!("{what}: {text}")),
         }
     }

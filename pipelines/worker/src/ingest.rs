@@ -72,8 +72,10 @@ pub struct IngestStage {
     pub dead_letters: Option<DeadLetters>,
     /// Whether a bad record stops the pipeline.
     pub stop_on_bad: bool,
-    /// The share of bad records above which the pipeline ends rather than emptying itself into the dead letters.
+    /// The share of bad records above which it does not go on, rather than empty itself into the dead letters.
     pub rate: Option<RateGuard>,
+    /// Whether it then waits for a person while the other stages go on; else the run ends.
+    pub pauses: bool,
     /// The splits topic.
     pub splits: Arc<str>,
     /// The positions topic.

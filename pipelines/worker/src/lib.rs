@@ -37,6 +37,7 @@ pub mod progress;
 mod restore;
 mod run;
 mod schema;
+mod shapes;
 mod sink_stage;
 mod tables;
 mod transaction;

@@ -95,6 +95,12 @@ impl StageContext {
         *self.stop.borrow()
     }
 
+    /// Waits until the run is to end.
+    pub async fn stopped(&self) {
+        // Without a sender nobody can say go on either.
+        let _ = self.stop.clone().wait_for(|stop| *stop).await;
+    }
+
     /// The stage's member of its group: the same one after a restart, which so takes its partitions up again at once.
     pub fn member(&self) -> ConsumerConfig {
         let member_id = Some(format!("{}-{}", self.group_id, self.instance));
@@ -264,6 +270,14 @@ async fn supervise(
         let text = match result {
             Err(WorkerError::Transient(text)) if !context.is_stopping() => text,
             Err(WorkerError::Transient(_)) => return Ok(()),
+            Err(WorkerError::Paused(text)) => {
+                tracing::error!(stage = %context.stage, "{text}. The stage is paused, the others go on");
+                context
+                    .progress
+                    .update(&context.stage, |figures| figures.trouble = Some(format!("paused: {text}")));
+                context.stopped().await;
+                return Ok(());
+            }
             Err(error) => return Err(error.doing(&format!("stage {}", context.stage))),
             Ok(()) => return Ok(()),
         };

@@ -15,8 +15,8 @@ use millstream_wasm::{Engine, EngineConfig};
 use crate::assemble::{function_config, stage_spec};
 use crate::bench;
 use crate::connectors::{Maker, WallClock};
-use crate::error::WorkerError;
 use crate::load::Opened;
+use crate::shapes;
 use crate::tables;
 
 /// Checks the parts, and adds what is found to the file's diagnostics.
@@ -44,6 +44,7 @@ async fn check(pipeline: &Pipeline, job: &Job, root: &std::path::Path) -> Vec<Di
         }
     }
     functions(pipeline, root, &mut found);
+    found.extend(shapes::faults(pipeline, job));
     found.extend(bench::check::check(pipeline, job));
     for stage in job.stages.iter().filter(|s| s.kind == StageKind::Process) {
         let tables = stage.tables.iter().filter_map(|id| Some((id.clone(), schemas.get(id)?.clone())));
@@ -89,8 +90,8 @@ fn queries(
     let here = id_span(&stage.id).unwrap_or(pipeline.name.span);
     let spec = match stage_spec(pipeline, stage, true, tables) {
         Ok(spec) => spec,
-        Err(WorkerError::Setup(text) | WorkerError::Fatal(text) | WorkerError::Transient(text)) => {
-            found.push(Diagnostic::new(&code::CONFIG_REFUSED, here, text));
+        Err(error) => {
+            found.push(Diagnostic::new(&code::CONFIG_REFUSED, here, error.to_string()));
             return;
         }
     };

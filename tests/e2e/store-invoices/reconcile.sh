@@ -6,15 +6,17 @@ set -euo pipefail
 input="$1" work="$2" count_rows="${3:-}" broker="${4:-}" millstream="${MILLSTREAM:-target/release/millstream}"
 here="$(cd "$(dirname "$0")" && pwd)"
 python3 "$here/../recount.py" "$input" --windows "$work/windows.csv" > "$work/recount.json"
-unique=$(jq .unique "$work/recount.json")
+# counted KEY...: a number or text of the recount.
+counted() { python3 -c 'import functools, json, sys; print(functools.reduce(dict.get, sys.argv[2:], json.load(open(sys.argv[1]))))' "$work/recount.json" "$@"; }
+unique=$(counted unique)
 cents() { awk -v x="$1" 'BEGIN { n = split(x, p, "."); f = substr((n > 1 ? p[2] : "") "00", 1, 2); printf "%s%s", p[1], f }'; }
-expected=$(cents "$(jq -r .revenue "$work/recount.json")")
+expected=$(cents "$(counted revenue)")
 # Exact: decimals are text with two places; hundredths are summed as integers.
 table=$(sqlite3 "$work/warehouse.db" "select coalesce(sum(cast(replace(revenue, '.', '') as integer)), 0) from revenue")
-counted=$(sqlite3 "$work/warehouse.db" "select coalesce(sum(invoices), 0) from revenue")
+in_table=$(sqlite3 "$work/warehouse.db" "select coalesce(sum(invoices), 0) from revenue")
 windows=$(sqlite3 "$work/warehouse.db" "select count(*) from revenue")
-late=$((unique - counted))
-echo "recount: unique=$unique revenue=$expected; table: windows=$windows invoices=$counted revenue=$table; late by count: $late"
+late=$((unique - in_table))
+echo "recount: unique=$unique revenue=$expected; table: windows=$windows invoices=$in_table revenue=$table; late by count: $late"
 fail=0
 late_said=$(awk '/^late rows of/ { n += $NF } END { print n + 0 }' "$work/run.log")
 if [ "$late" -ne "$late_said" ]; then echo "FAIL: the run says $late_said late rows, the table lacks $late"; fail=1; fi
@@ -56,17 +58,33 @@ if [ -z "$broker" ]; then
     done
     broker=$(sed -n 's/^ready //p' "$work/reconcile.broker")
 fi
-# Each late row is one dead letter with its invoice: the table and they make up the whole revenue, to the hundredth.
-late_cents=$("$millstream" consume dead_letter --bootstrap "$broker" --from beginning --until-end \
-    --isolation read_committed --format json | python3 -c '
-import decimal, json, sys
-total = 0
-for line in sys.stdin:
+# What the run says that it read and dropped is what the recount finds.
+said() { awk -v name="$1" '$0 ~ "^ *" name " +[0-9]+$" { n = $NF } END { print n + 0 }' "$work/run.log"; }
+same() { if [ "$2" != "$3" ]; then echo "FAIL: $1: $2, the recount has $3"; fail=1; fi; }
+same "records read" "$(said read)" "$(counted lines)"
+same "repeats dropped" "$(said 'repeats dropped by unique')" "$(counted repeats)"
+# Each bad record and each late row is one dead letter, with its reason. The table and the late rows make up the whole
+# revenue, to the hundredth.
+"$millstream" consume dead_letter --bootstrap "$broker" --from beginning --until-end --isolation read_committed \
+    --format json > "$work/letters.json"
+late_cents=$(python3 - "$work/letters.json" "$work/recount.json" "$late" <<'PY'
+import collections, decimal, json, sys
+total, reasons = 0, collections.Counter()
+for line in open(sys.argv[1], "rb"):
     record = json.loads(line)
-    if dict(record["headers"])["millstream.reason"] == "late":
+    headers = dict(record["headers"])
+    reasons[headers["millstream.reason"]] += 1
+    if headers["millstream.reason"] == "late":
         total += int(json.loads(record["value"], parse_float=decimal.Decimal)["total"] * 100)
-print(total)')
+wanted = collections.Counter(json.load(open(sys.argv[2]))["rejected"])
+wanted["late"] = int(sys.argv[3])
+if +reasons != +wanted:
+    print(f"FAIL: dead letters by reason: {dict(reasons)}, wanted {dict(wanted)}", file=sys.stderr)
+print(total if +reasons == +wanted else "differs")
+PY
+)
 if [ -n "$own" ]; then kill "$own" && wait "$own" || { echo "FAIL: the broker did not stop"; fail=1; }; fi
+if [ "$late_cents" = differs ]; then fail=1; late_cents=0; fi
 echo "revenue: table $table + late rows $late_cents = $((table + late_cents)) of $expected"
 if [ $((table + late_cents)) -ne "$expected" ]; then echo "FAIL: the revenue differs"; fail=1; fi
 if [ -n "$count_rows" ]; then

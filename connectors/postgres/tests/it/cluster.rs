@@ -62,11 +62,7 @@ impl Cluster {
             let made = match made {
                 Ok(made) => made,
                 Err(error) => {
-                    assert!(
-                        std::env::var_os("REQUIRE_ALL").is_none(),
-                        "openssl is missing and REQUIRE_ALL is set"
-                    );
-                    eprintln!("SKIPPED: openssl is not installed: {error}");
+                    millstream_skip::skip("PostgreSQL over TLS", &format!("openssl is missing: {error}"));
                     return None;
                 }
             };
@@ -89,11 +85,7 @@ impl Cluster {
 
     fn made() -> Option<Cluster> {
         let Some(bin) = bin() else {
-            assert!(
-                std::env::var_os("REQUIRE_ALL").is_none(),
-                "PostgreSQL is missing and REQUIRE_ALL is set"
-            );
-            eprintln!("SKIPPED: PostgreSQL's server is not installed (apt-get install postgresql)");
+            millstream_skip::skip("PostgreSQL", "its server is missing (apt-get install postgresql)");
             return None;
         };
         let folder = tempfile::tempdir().unwrap();

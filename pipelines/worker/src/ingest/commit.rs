@@ -154,16 +154,19 @@ impl Ingest<'_> {
         Ok(())
     }
 
-    /// Ends the run where too many records are bad: nothing of this commit is written, and the next run reads it again.
+    /// Does not go on where too many records are bad: nothing of this commit is written, and the next run reads it again.
     fn watch_rate(&mut self, items: &[Item]) -> Result<(), WorkerError> {
         let Some(guard) = &mut self.stage.rate else { return Ok(()) };
         let bad = items.iter().filter(|item| matches!(item.what, What::Bad(..))).count() as u64;
         match guard.seen(self.context.clock.monotonic_ms(), items.len() as u64, bad) {
             Verdict::Go => Ok(()),
-            Verdict::Over { bad, all } => Err(WorkerError::Fatal(format!(
-                "{bad} of the last {all} records are bad, which is above `errors: data: max_rate`; nothing more is read \
-                 until a person has looked: correct the input or the rate and run again, or say `on_exceed: continue`"
-            ))),
+            Verdict::Over { bad, all } => {
+                let text = format!(
+                    "{bad} of the last {all} records are bad, which is above `errors: data: max_rate`; nothing more is read \
+                     until a person has looked: correct the input or the rate and run again, or say `on_exceed: continue`"
+                );
+                Err(if self.stage.pauses { WorkerError::Paused(text) } else { WorkerError::Fatal(text) })
+            }
         }
     }
 
