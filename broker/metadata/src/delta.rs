@@ -12,6 +12,7 @@ use millstream_wire::record::metadata::{
 };
 
 use crate::error::ApplyError;
+use crate::features::SUPPORTED;
 use crate::image::{
     BrokerImage, ConfigResource, DIRECTORY_UNASSIGNED, Endpoint, MetadataImage, PartitionImage, Provenance,
     ResourceType, TopicImage,
@@ -154,6 +155,16 @@ impl MetadataDelta {
     pub fn apply(&mut self, record: &MetadataRecord) -> Result<(), ApplyError> {
         match record {
             MetadataRecord::FeatureLevel(r) => {
+                let supported = SUPPORTED.iter().find(|feature| feature.name == r.name);
+                let supported = supported.map(|feature| (feature.min, feature.max));
+                let fits = |(min, max): (i16, i16)| (min..=max).contains(&r.feature_level);
+                if r.feature_level != 0 && !supported.is_some_and(fits) {
+                    return Err(ApplyError::Feature {
+                        name: r.name.clone(),
+                        level: r.feature_level,
+                        supported,
+                    });
+                }
                 let features = Arc::make_mut(&mut self.next.features);
                 match r.feature_level {
                     0 => features.remove(&r.name),

@@ -10,6 +10,19 @@ pub enum ApplyError {
     /// A record type that this version does not know.
     #[error("applying metadata: the record type {0} is unknown to this version; upgrade this node first")]
     UnknownRecord(u16),
+    /// A feature at a level that this version does not support, or a feature that it does not know.
+    #[error(
+        "applying metadata: the feature {name} is finalized at level {level}, and this version supports {}; start the version that finalized it, or a newer one",
+        levels(.supported)
+    )]
+    Feature {
+        /// The feature.
+        name: String,
+        /// The level.
+        level: i16,
+        /// The lowest and highest level that this version supports; nothing where it does not know the feature.
+        supported: Option<(i16, i16)>,
+    },
     /// A record names a topic that is not there.
     #[error("applying metadata: {record} names the topic id {topic_id}, which does not exist")]
     NoSuchTopic {
@@ -79,4 +92,8 @@ impl Refusal {
 /// `Err(Refusal)`, for early returns.
 pub(crate) fn refuse<T>(code: ErrorCode, message: impl Into<String>) -> Result<T, Refusal> {
     Err(Refusal::new(code, message))
+}
+
+fn levels(supported: &Option<(i16, i16)>) -> String {
+    supported.map_or_else(|| "no level of it".to_owned(), |(min, max)| format!("{min} to {max}"))
 }

@@ -133,3 +133,29 @@ impl Controller {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delta::MetadataDelta;
+    use crate::image::MetadataImage;
+
+    #[test]
+    fn levels_of_a_later_version_are_not_read() {
+        let image = MetadataImage::default();
+        let read = |name: &str, feature_level| MetadataDelta::new(&image).apply(&level(name, feature_level));
+        for record in bootstrap() {
+            assert_eq!(MetadataDelta::new(&image).apply(&record), Ok(()));
+        }
+        for (name, wrong) in [
+            (METADATA_VERSION, METADATA_VERSION_MAX + 1),
+            (METADATA_VERSION, METADATA_VERSION_MIN - 1),
+            (TRANSACTION_VERSION, 3),
+            ("teleport.version", 1),
+        ] {
+            let error = read(name, wrong).expect_err("a level that is not supported").to_string();
+            assert!(error.contains(name) && error.contains("start the version that finalized it"), "{error}");
+        }
+        assert_eq!(read("teleport.version", 0), Ok(()), "a feature that is gone asks for nothing");
+    }
+}

@@ -121,3 +121,27 @@ tests:
     let (code, out, err) = run(folder.path(), &["test", "p.yaml"]);
     assert_eq!(code, 0, "{out}{err}");
 }
+
+#[test]
+fn too_many_bad_records_of_live_input_pause_the_stage_and_not_the_run() {
+    use std::io::{BufRead, BufReader};
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = ORDERS.replace("watch: false", "watch: true")
+        + "errors: { data: { action: dead_letter, max_rate: 5%/1m, on_exceed: pause } }\n";
+    std::fs::write(folder.path().join("p.yaml"), text).expect("it is written");
+    std::fs::write(folder.path().join("a.jsonl"), "nonsense\n".repeat(200)).expect("it is written");
+    let mut child = Command::new(BINARY)
+        .args(["run", "p.yaml"])
+        .current_dir(folder.path())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let said = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+    let said = said.map(|line| line.expect("UTF-8")).find(|line| line.contains("max_rate"));
+    let said = said.expect("it says why before it ends");
+    assert!(said.contains("is paused, the others go on"), "{said}");
+    assert!(child.try_wait().expect("a child").is_none(), "the run has ended");
+    let stop = Command::new("kill").arg(child.id().to_string()).status().expect("kill");
+    assert!(stop.success() && child.wait().expect("an end").success());
+}

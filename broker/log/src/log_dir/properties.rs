@@ -12,6 +12,11 @@ use crate::error::LogError;
 
 const FILE: &str = "meta.properties";
 const VERSION: &str = "1";
+/// Our own key: the form of what is in the directory beside Kafka's files. A version that changes the form so that
+/// earlier ones could not read it writes the next number; one that finds a higher number than it knows does not open
+/// the directory. A file without it is of form 1: Kafka's, or of the time before the key.
+const FORMAT_KEY: &str = "millstream.format";
+const FORMAT: u32 = 1;
 
 /// What a broker knows of itself when it opens a directory.
 #[derive(Clone, Debug)]
@@ -66,7 +71,7 @@ fn create(disk: &dyn Disk, path: &Path, want: DirIdentity) -> Result<MetaPropert
     };
     let made = MetaProperties { cluster_id, node_id: want.node_id, directory_id: want.new_directory_id };
     let text = format!(
-        "#\ncluster.id={}\ndirectory.id={}\nnode.id={}\nversion={VERSION}\n",
+        "#\ncluster.id={}\ndirectory.id={}\n{FORMAT_KEY}={FORMAT}\nnode.id={}\nversion={VERSION}\n",
         made.cluster_id, made.directory_id, made.node_id
     );
     durable::replace(disk, path, text.as_bytes())?;
@@ -85,6 +90,12 @@ fn parse(bytes: &[u8]) -> Result<MetaProperties, String> {
     let version = field("version")?;
     if version != VERSION {
         return Err(format!("its version is {version}, and only {VERSION} is known"));
+    }
+    let format = fields.get(FORMAT_KEY).copied().unwrap_or("1");
+    if !format.parse().is_ok_and(|format: u32| (1..=FORMAT).contains(&format)) {
+        return Err(format!(
+            "its {FORMAT_KEY} is {format}, and this version knows 1 to {FORMAT}; start it with the version that wrote it, or a newer one"
+        ));
     }
     let node_id = field("node.id")?;
     let directory_id = field("directory.id")?;
@@ -128,6 +139,22 @@ mod tests {
             ["version=0\n", "", "version=1\ncluster.id=c\nnode.id=x\ndirectory.id=kbXIOC-dXjh6gmcmGPgWSg\n"]
         {
             assert!(parse(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_directory_of_a_later_form_is_not_opened() {
+        let disk = SimDisk::new();
+        let dir = Path::new("/");
+        load_or_create(&disk, dir, want(Some("c"), 1)).unwrap();
+        let path = dir.join(FILE);
+        let text = String::from_utf8(read_file(&disk, &path, 1 << 16).unwrap()).unwrap();
+        assert!(text.contains("millstream.format=1\n"), "{text}");
+        for later in ["2", "x", "0"] {
+            let later = text.replace("format=1", &format!("format={later}"));
+            durable::replace(&disk, &path, later.as_bytes()).unwrap();
+            let error = load_or_create(&disk, dir, want(Some("c"), 1)).unwrap_err().to_string();
+            assert!(error.contains("this version knows 1 to 1"), "{error}");
         }
     }
 }
