@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# What also has to hold on Apache Kafka: the client's tests, and store-invoices by two workers of which one is killed. The broker
+# comes from Maven Central into the user's cache, runs on a free port with its data in a folder that goes afterwards, and is
+# fresh for each part. N invoices; MILLSTREAM and COUNT_ROWS name the programs.
+. "$(dirname "$0")/lib.sh"
+left_out() {
+    echo "SKIPPED: Apache Kafka: $1"
+    [ -z "${SKIPPED:-}" ] || echo "Apache Kafka: $1" >> "$SKIPPED"
+    [ -z "${REQUIRE_ALL:-}" ]
+    exit
+}
+command -v java > /dev/null && command -v mvn > /dev/null || left_out "java or mvn is missing"
+# The same that the stock clients of Java are in.
+jars="${STOCK_CLIENTS_JARS:-${XDG_CACHE_HOME:-$HOME/.cache}/millstream-stock-clients/jars-4.3.1}"
+work="$(mktemp -d)"
+kafka=''
+trap 'set +e; [ -z "$kafka" ] || kill -9 "$kafka"; [ -n "${KEEP:-}" ] || rm -rf "$work"' EXIT
+if [ ! -e "$jars/kafka-tools-4.3.1.jar" ]; then
+    mvn -q -B -f tests/clients/pom.xml dependency:copy-dependencies -DincludeScope=runtime \
+        -DoutputDirectory="$jars" > "$work/mvn" 2>&1 || left_out "mvn cannot fetch it: $(tail -1 "$work/mvn")"
+fi
+tool() { java -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dlog4j2.configurationFile=tests/clients/log4j2.xml -cp "$jars/*" "$@"; }
+
+# start_kafka: a new broker; sets `broker` and `kafka`.
+start_kafka() {
+    local ports
+    ports=$(python3 -c '
+import socket
+two = [socket.socket() for _ in range(2)]
+for one in two:
+    one.bind(("127.0.0.1", 0))
+print(*[one.getsockname()[1] for one in two])')
+    broker="127.0.0.1:${ports% *}"
+    rm -rf "$work/data"
+    cat > "$work/server.properties" <<X
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:${ports#* }
+listeners=PLAINTEXT://$broker,CONTROLLER://127.0.0.1:${ports#* }
+advertised.listeners=PLAINTEXT://$broker
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs=$work/data
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=8
+transaction.state.log.replication.factor=1
+transaction.state.log.num.partitions=8
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.replication.factor=1
+group.initial.rebalance.delay.ms=0
+group.consumer.min.session.timeout.ms=3000
+group.consumer.session.timeout.ms=5000
+group.consumer.min.heartbeat.interval.ms=500
+group.consumer.heartbeat.interval.ms=500
+auto.create.topics.enable=true
+X
+    tool kafka.tools.StorageTool format -t "$(tool kafka.tools.StorageTool random-uuid)" -c "$work/server.properties" > "$work/format" 2>&1 \
+        || { cat "$work/format"; echo "FAIL: Apache Kafka cannot be set up"; exit 1; }
+    java -Xmx1g -Dlog4j2.configurationFile=tests/clients/log4j2.xml -cp "$jars/*" kafka.Kafka "$work/server.properties" > "$work/kafka" 2>&1 &
+    kafka=$!
+    # It serves when it answers.
+    until "$millstream" topic list --bootstrap "$broker" > /dev/null 2>&1; do
+        kill -0 "$kafka" 2> /dev/null || { tail -20 "$work/kafka"; echo "FAIL: Apache Kafka did not start"; exit 1; }
+        pause 0.2
+    done
+}
+stop_kafka() {
+    kill -9 "$kafka"
+    wait "$kafka" 2> /dev/null || true
+    kafka=''
+}
+
+start_kafka
+MILLSTREAM_TEST_BOOTSTRAP="$broker" bash tests/e2e/client.sh || { echo "FAIL: the client's tests"; exit 1; }
+stop_kafka
+start_kafka
+BROKER="$broker" ROUNDS=1 N="${N:-20000}" MILLSTREAM="$millstream" COUNT_ROWS="$count_rows" bash tests/e2e/two-workers.sh \
+    || { echo "FAIL: two workers"; exit 1; }
+stop_kafka
+echo "apache kafka test passed: version 4.3.1"
