@@ -153,6 +153,12 @@ pub const SETTINGS: &[Setting] = &[
         "1048588",
         "The largest record batch of a topic that does not set max.message.bytes.",
     ),
+    setting(
+        "metadata.log.max.record.bytes.between.snapshots",
+        Kind::Number(1, i64::MAX),
+        "20971520",
+        "Bytes of the metadata log after which a snapshot is made and what lies below it deleted.",
+    ),
     setting("min.insync.replicas", Kind::Number(1, MAX32), "1", "In-sync replicas that acks=all needs."),
     setting("node.id", Kind::Number(0, MAX32), "1", "This broker's number."),
     setting(

@@ -30,8 +30,6 @@ use millstream_wire::record::data::{
 use millstream_wire::record::metadata::MetadataRecord;
 
 const QUORUM_STATE: &str = "quorum-state";
-/// Bytes of log after which a snapshot is made (`metadata.log.max.record.bytes.between.snapshots`).
-const SNAPSHOT_AFTER_BYTES: u64 = 20 * 1024 * 1024;
 /// Records of one batch of a snapshot.
 const SNAPSHOT_BATCH_RECORDS: usize = 1_000;
 /// The largest file that is read whole: quorum-state, and snapshots.
@@ -89,6 +87,7 @@ pub struct MetadataLog {
     proposed: VecDeque<Vec<MetadataRecord>>,
     tickets: Vec<u64>,
     bytes_since_snapshot: u64,
+    snapshot_after: u64,
     events: Vec<Event>,
     /// Where this node's snapshots end, newest last.
     snapshots: Vec<SnapshotId>,
@@ -104,7 +103,8 @@ fn parse_snapshot_name(name: &str) -> Option<SnapshotId> {
 }
 
 impl MetadataLog {
-    /// Opens the log in a directory, with the image of the newest snapshot.
+    /// Opens the log in a directory, with the image of the newest snapshot. A new one is made after `snapshot_after` bytes
+    /// of log.
     ///
     /// # Errors
     /// A disk that refuses, or files that cannot be read.
@@ -113,6 +113,7 @@ impl MetadataLog {
         me: ReplicaKey,
         voters: millstream_raft::VoterSet,
         clock: Arc<dyn Clock>,
+        snapshot_after: u64,
     ) -> Result<(MetadataLog, Loader), MetadataLogError> {
         let partition = TopicPartition::new(CLUSTER_METADATA, 0);
         let disk = Arc::clone(dir.disk());
@@ -173,6 +174,7 @@ impl MetadataLog {
             proposed: VecDeque::new(),
             tickets: Vec::new(),
             bytes_since_snapshot: 0,
+            snapshot_after,
             events: Vec::new(),
             snapshots,
             log,
@@ -308,7 +310,7 @@ impl MetadataLog {
     /// # Errors
     /// As [`MetadataLog::tick`].
     pub fn snapshot_if_due(&mut self, loader: &Loader) -> Result<(), MetadataLogError> {
-        if self.bytes_since_snapshot < SNAPSHOT_AFTER_BYTES || loader.in_transaction() {
+        if self.bytes_since_snapshot < self.snapshot_after || loader.in_transaction() {
             return Ok(());
         }
         let image = loader.image();

@@ -243,7 +243,8 @@ impl Started {
         let cluster_id = dirs[0].identity().cluster_id.clone();
         let key = ReplicaKey { id: me, directory_id: dirs[0].identity().directory_id };
         let voters = VoterSet::of_ids([me.0]);
-        let (log, loader) = MetadataLog::open(&dirs[0], key, voters, Arc::clone(&clock))?;
+        let snapshot_after = config.number("metadata.log.max.record.bytes.between.snapshots") as u64;
+        let (log, loader) = MetadataLog::open(&dirs[0], key, voters, Arc::clone(&clock), snapshot_after)?;
         let boot = Boot::begin(log, loader)?;
         let image = boot.image().clone();
         let lookup = |partition: &TopicPartition| {
