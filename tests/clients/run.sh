@@ -149,7 +149,7 @@ confluent-kafka groups ['-classic', '-consumer', '-txn']" "$out" ;;
 
 go_client() {
   # Debian's Go is older than what the client wants, so that a machine may well have none.
-  has go || { absent franz-go "go is missing"; return; }
+  has go && go version | grep -qE 'go(1\.(2[1-9]|[3-9][0-9])|[2-9])' || { absent franz-go "go is missing, or older than 1.21"; return; }
   (cd go && GOFLAGS=-mod=mod go build -o "$cache/franz" .) >"$work/go" 2>&1 || { skip franz-go "go cannot build it: $(tail -1 "$work/go")"; return; }
   topics_for_python $id-go $id-go-out
   out="$(timeout 90 "$cache/franz" $bootstrap $id-go $id-go-out 2>&1)"

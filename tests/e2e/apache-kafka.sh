@@ -59,8 +59,10 @@ X
     java -Xmx1g -Dlog4j2.configurationFile=tests/clients/log4j2.xml -cp "$jars/*" kafka.Kafka "$work/server.properties" > "$work/kafka" 2>&1 &
     kafka=$!
     # It serves when it answers.
+    local tries=0
     until "$millstream" topic list --bootstrap "$broker" > /dev/null 2>&1; do
-        kill -0 "$kafka" 2> /dev/null || { tail -20 "$work/kafka"; echo "FAIL: Apache Kafka did not start"; exit 1; }
+        tries=$((tries + 1))
+        kill -0 "$kafka" 2> /dev/null && [ "$tries" -lt 300 ] || { tail -20 "$work/kafka"; echo "FAIL: Apache Kafka did not start"; exit 1; }
         pause 0.2
     done
 }

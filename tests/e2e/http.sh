@@ -99,9 +99,10 @@ for line in sys.stdin:
 post "$work/again" "$work"/all/stores/*/inbox/*.jsonl --every 10 --also "$work/keys"
 wait "$client" || fail "posting some again"
 
-cents() { jq -r .revenue "$work/recount.json" | tr -d .; }
-unique=$(jq .unique "$work/recount.json")
-wanted="rows=$unique distinct=$unique sum=$(cents)"
+wanted=$(python3 -c '
+import json, sys
+found = json.load(open(sys.argv[1]))
+print("rows={0} distinct={0} sum={1}".format(found["unique"], found["revenue"].replace(".", "")))' "$work/recount.json")
 lake() { "$count_rows" "$work/lake" store_id,invoice_id total 2> /dev/null || echo "nothing"; }
 tries=0
 until [ "$(lake)" = "$wanted" ]; do

@@ -3,7 +3,7 @@
 # the pipeline waits, catches up, and ends with what a recount finds; nothing went to the dead letters for it.
 # N invoices, DOWN seconds, SEED; MILLSTREAM and COUNT_ROWS name the programs.
 . "$(dirname "$0")/lib.sh"
-bin="${MILLSTREAM_PG_BIN:-$(ls -d /usr/lib/postgresql/*/bin 2> /dev/null | sort -V | tail -1)}"
+bin="${MILLSTREAM_PG_BIN:-$(ls -d /usr/lib/postgresql/*/bin 2> /dev/null | sort -V | tail -1 || true)}"
 if [ ! -x "$bin/postgres" ]; then
     echo "SKIPPED: PostgreSQL's server is not installed (apt-get install postgresql)"
     [ -z "${SKIPPED:-}" ] || echo "a database that goes away: no PostgreSQL" >> "$SKIPPED"

@@ -4,6 +4,7 @@
 
 use bytes::Bytes;
 use millstream_types::ids::{NO_LEADER_EPOCH, NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE};
+use millstream_types::limits::BATCH_UNCOMPRESSED_BYTES_MAX;
 use millstream_types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId};
 
 use crate::compress::{Codec, Compressor, Level};
@@ -210,6 +211,16 @@ impl BatchBuilder {
             && HEADER_BYTES + self.compressed_estimate(payload) > self.config.batch_bytes_max
         {
             return Ok(Append::Full);
+        }
+        // A reader opens no more than this; a batch that is larger could be written and never read.
+        if payload > BATCH_UNCOMPRESSED_BYTES_MAX {
+            return match self.record_count {
+                0 => Err(BatchError::UncompressedTooLarge {
+                    codec: self.config.codec,
+                    max: BATCH_UNCOMPRESSED_BYTES_MAX,
+                }),
+                _ => Ok(Append::Full),
+            };
         }
         if payload > i32::MAX as usize - HEADER_BYTES {
             return Err(BatchError::Build("it has more than 2^31 bytes"));

@@ -91,7 +91,7 @@ fn explain_stage(out: &mut String, stage: &Stage) {
         let _ = writeln!(out, "  {} key groups, {by}", stage.key_groups);
     }
     for operator in &stage.operators {
-        let inputs: Vec<&str> = operator.inputs.iter().map(name).collect();
+        let inputs: Vec<&str> = operator.inputs.iter().map(OperatorInput::id).collect();
         let _ = writeln!(out, "  {} {} <- {}", operator.type_name, operator.id, inputs.join(", "));
         if let Some(state) = &operator.state {
             let _ = writeln!(
@@ -112,22 +112,13 @@ fn explain_stage(out: &mut String, stage: &Stage) {
         let _ = writeln!(
             out,
             "  writes {} to topic {} ({}, {how})",
-            name(&output.from),
+            output.from.id(),
             output.topic,
             encoding(output.encoding)
         );
     }
     if let Some(sink) = &stage.sink {
         let _ = writeln!(out, "  writes sink {sink}, with at most {} writers", stage.key_groups);
-    }
-}
-
-fn name(input: &OperatorInput) -> &str {
-    match input {
-        OperatorInput::Source(id)
-        | OperatorInput::Topic(id)
-        | OperatorInput::Operator(id)
-        | OperatorInput::Table(id) => id,
     }
 }
 

@@ -126,6 +126,18 @@ pub enum OperatorInput {
     Table(String),
 }
 
+impl OperatorInput {
+    /// The id, whatever it is of.
+    pub fn id(&self) -> &str {
+        match self {
+            OperatorInput::Source(id)
+            | OperatorInput::Topic(id)
+            | OperatorInput::Operator(id)
+            | OperatorInput::Table(id) => id,
+        }
+    }
+}
+
 /// An operator's state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct State {

@@ -1,5 +1,5 @@
-//! Operator ids that survive edits elsewhere: the id in the file and a hash of what state depends on. Formatting, late
-//! rules, delays, limits and everything up or down the stream leave it as it is.
+//! Operator ids that survive edits elsewhere: the id in the file and a hash of what state depends on. Formatting, where
+//! late rows go, delays, limits and everything up or down the stream leave it as it is.
 //!
 //! Invariant PL-2: the same definition gives the same id on every machine and in every version; golden values are tested.
 
@@ -60,7 +60,13 @@ pub(crate) fn definition(flow: &Flow<'_>, transform: &Transform) -> String {
         Operator::Sql(query) => {
             let names = sql::names(&query.sql.text);
             let columns = columns(flow, transform, |name| names.contains(name));
-            format!("sql {}{columns}", sql::normal_form(&query.sql.text))
+            // Which windows have fired follows from the watermark and the allowance: with another one, windows would fire
+            // twice or never.
+            let allow = match query.late.as_ref().map_or(0, |late| late.value.allow_ms) {
+                0 => String::new(),
+                allow => format!(" allow={allow}"),
+            };
+            format!("sql {}{columns}{allow}", sql::normal_form(&query.sql.text))
         }
         // No state: the kind is enough.
         _ => transform.type_name.value.clone(),

@@ -145,18 +145,9 @@ pub fn stage_spec(
         changelog_partitions: changelog_partitions.unwrap_or(1),
         tables,
         operators: operators(pipeline, stage)?,
-        outputs: stage.outputs.iter().map(|o| name_of(&o.from).to_owned()).collect(),
+        outputs: stage.outputs.iter().map(|o| o.from.id().to_owned()).collect(),
         batch_rows: BATCH_ROWS,
     })
-}
-
-fn name_of(input: &OperatorInput) -> &str {
-    match input {
-        OperatorInput::Source(id)
-        | OperatorInput::Topic(id)
-        | OperatorInput::Operator(id)
-        | OperatorInput::Table(id) => id,
-    }
 }
 
 impl Parts<'_> {
@@ -229,7 +220,7 @@ impl Parts<'_> {
         let mut outputs = Vec::new();
         let mut wanted = Wanted::default();
         for output in &stage.outputs {
-            let from = name_of(&output.from);
+            let from = output.from.id();
             let passed =
                 matches!(&output.from, OperatorInput::Source(_)) && (function.is_some() || sources.len() > 1);
             if passed {
@@ -292,10 +283,10 @@ impl Parts<'_> {
         let mut outputs = Vec::new();
         for output in &stage.outputs {
             if output.encoding != Encoding::Arrow {
-                return Err(not_yet(format!("a topic of JSON behind {:?}", name_of(&output.from))));
+                return Err(not_yet(format!("a topic of JSON behind {:?}", output.from.id())));
             }
             let (topic, partitions) = self.topic(&output.topic);
-            outputs.push(ProcessOutput { from: name_of(&output.from).to_owned(), topic, partitions });
+            outputs.push(ProcessOutput { from: output.from.id().to_owned(), topic, partitions });
         }
         let changelogs = stage.operators.iter().filter_map(|operator| {
             let state = operator.state.as_ref()?;

@@ -276,7 +276,10 @@ async fn supervise(
                     .progress
                     .update(&context.stage, |figures| figures.trouble = Some(format!("paused: {text}")));
                 context.stopped().await;
-                return Ok(());
+                return Err(WorkerError::Fatal(format!(
+                    "stage {}: stopped while it was paused: {text}",
+                    context.stage
+                )));
             }
             Err(error) => return Err(error.doing(&format!("stage {}", context.stage))),
             Ok(()) => return Ok(()),

@@ -37,16 +37,7 @@ fn writer(pipeline: &Pipeline, output: &Output) -> Span {
         }
         _ => false,
     });
-    topic.map_or_else(|| span(pipeline, name_of(&output.from)), |t| t.id.span)
-}
-
-fn name_of(input: &OperatorInput) -> &str {
-    match input {
-        OperatorInput::Source(id)
-        | OperatorInput::Topic(id)
-        | OperatorInput::Operator(id)
-        | OperatorInput::Table(id) => id,
-    }
+    topic.map_or_else(|| span(pipeline, output.from.id()), |t| t.id.span)
 }
 
 fn ingest(pipeline: &Pipeline, stage: &Stage, found: &mut Vec<Diagnostic>) {
@@ -78,10 +69,8 @@ fn ingest(pipeline: &Pipeline, stage: &Stage, found: &mut Vec<Diagnostic>) {
     for output in &stage.outputs {
         let from_source = matches!(output.from, OperatorInput::Source(_));
         if from_source && (function.is_some() || stage.sources.len() > 1) {
-            let what = format!(
-                "a topic or sink that reads {:?} alone, while others read more",
-                name_of(&output.from)
-            );
+            let what =
+                format!("a topic or sink that reads {:?} alone, while others read more", output.from.id());
             found.push(not_yet(writer(pipeline, output), &what, "let it read what the others read"));
         }
         if let (Encoding::Json, Partitioner::Key(columns)) = (output.encoding, &output.partitioner)
@@ -102,7 +91,7 @@ fn process(pipeline: &Pipeline, stage: &Stage, found: &mut Vec<Diagnostic>) {
         found.push(not_yet(span(pipeline, id), &what, "do it before the topic"));
     }
     for output in stage.outputs.iter().filter(|output| output.encoding != Encoding::Arrow) {
-        let what = format!("a topic of JSON behind {:?}", name_of(&output.from));
+        let what = format!("a topic of JSON behind {:?}", output.from.id());
         found.push(not_yet(writer(pipeline, output), &what, "write it to a sink"));
     }
 }

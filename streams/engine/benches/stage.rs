@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hint::black_box;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use millstream_engine::decode::json::JsonDecoder;
 use millstream_engine::stage::{OperatorKind, OperatorSpec, SourceSpec, Stage, StageSpec};
@@ -140,6 +140,74 @@ fn stage(operators: &[&str], outputs: &[&str], partitions: u32, batch_rows: usiz
     stage
 }
 
+/// A million rows of 400 keys in order, 1,000 a second of event time, through overlapping windows; a commit each second.
+fn overlapping(from: &str, count: usize) -> f64 {
+    const GROUPS: u32 = 64;
+    let fields = [("store_id", DataType::Utf8), ("total", DataType::Int64)];
+    let time = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
+    let mut columns: Vec<Field> =
+        fields.into_iter().map(|(name, kind)| Field::new(name, kind, false)).collect();
+    columns.push(Field::new("at", time, false));
+    let schema: SchemaRef = Arc::new(Schema::new(columns));
+    let sql = format!(
+        "SELECT store_id, window_start, window_end, count(*) AS n, sum(total) AS total FROM {from} GROUP BY store_id, window_start, window_end"
+    );
+    let mut stage = Stage::build(StageSpec {
+        source: SourceSpec {
+            name: "sales".into(),
+            schema: Arc::clone(&schema),
+            event_time: Some("at".into()),
+            watermark: WatermarkConfig { delay_ms: 1_000, idle_after_ms: None, bounded: false },
+            partitioned_by: Some(vec!["store_id".into()]),
+        },
+        key_groups: GROUPS,
+        changelog_partitions: 4,
+        tables: BTreeMap::new(),
+        operators: vec![OperatorSpec {
+            id: "sums-1".into(),
+            name: "sums".into(),
+            inputs: vec!["sales".into()],
+            kind: OperatorKind::Sql { sql, late: LateRule::default() },
+        }],
+        outputs: BTreeSet::from(["sums".to_owned()]),
+        batch_rows: 8_192,
+    })
+    .expect("a stage");
+    (0..GROUPS).for_each(|group| stage.assign(KeyGroup(group), 0));
+    let mut rng = SeededRng::new(3);
+    let mut seconds = Vec::new();
+    for second in 0..count / 1_000 {
+        let mut parts: Vec<(Vec<String>, Vec<i64>, Vec<i64>)> = vec![Default::default(); GROUPS as usize];
+        for at in 0..1_000 {
+            let store = rng.below(STORES);
+            let (stores, totals, times) = &mut parts[(store % u64::from(GROUPS)) as usize];
+            stores.push(format!("S{store:03}"));
+            totals.push(rng.below(10_000) as i64);
+            times.push(second as i64 * 1_000 + at);
+        }
+        let batch = |(stores, totals, times): (Vec<String>, Vec<i64>, Vec<i64>)| {
+            let times = TimestampMillisecondArray::from(times).with_timezone("UTC");
+            let columns: Vec<ArrayRef> = vec![
+                Arc::new(StringArray::from(stores)),
+                Arc::new(Int64Array::from(totals)),
+                Arc::new(times),
+            ];
+            RecordBatch::try_new(Arc::clone(&schema), columns).expect("rows")
+        };
+        seconds.push(parts.into_iter().map(batch).collect::<Vec<_>>());
+    }
+    let start = cpu_ns();
+    for second in &seconds {
+        for (group, batch) in second.iter().enumerate() {
+            stage.push_batch(KeyGroup(group as u32), 0, batch).expect("an assigned partition");
+        }
+        stage.turn(0).expect("a turn");
+        black_box(stage.commit(0).expect("a commit"));
+        black_box(stage.take_outputs());
+    }
+    (cpu_ns() - start) as f64 / count as f64
+}
+
 /// Nanoseconds that this thread has run, as the kernel counts them.
 fn cpu_ns() -> u64 {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("a Linux kernel with schedstat");
@@ -260,5 +328,19 @@ fn main() {
             "aggregation, batches of {rows:<5} rows of 600 partitions {ns:>6.0} ns a row, {:.1} M rows/s",
             1_000.0 / ns
         );
+    }
+    let count = if testing { 4_000 } else { 1_000_000 };
+    println!(
+        "{count} rows of 400 keys, 64 partitions, 1,000 a second, a commit each second; a result for each key and window"
+    );
+    for (overlap, from) in [
+        (1, "TUMBLE(sales, at, INTERVAL '1 second')"),
+        (5, "HOP(sales, at, INTERVAL '1 second', INTERVAL '5 seconds')"),
+        (60, "HOP(sales, at, INTERVAL '1 second', INTERVAL '60 seconds')"),
+        (300, "HOP(sales, at, INTERVAL '1 second', INTERVAL '300 seconds')"),
+        (1_000, "HOP(sales, at, INTERVAL '1 second', INTERVAL '1000 seconds')"),
+        (300, "CUMULATE(sales, at, INTERVAL '1 second', INTERVAL '300 seconds')"),
+    ] {
+        println!("windows overlapping {overlap:<6}{:>8.0} ns a row   {from}", overlapping(from, count));
     }
 }

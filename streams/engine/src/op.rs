@@ -7,6 +7,7 @@ pub(crate) mod dedupe;
 pub(crate) mod join;
 pub(crate) mod pane;
 pub(crate) mod row_key;
+pub(crate) mod slices;
 pub(crate) mod window;
 
 use std::sync::Arc;

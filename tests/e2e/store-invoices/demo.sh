@@ -6,13 +6,13 @@ cd "$(dirname "$0")/../../.."
 n="${N:-300000}" seed="${SEED:-1}" dir="$(realpath -m "${DEMO:-demo}")"
 millstream="${MILLSTREAM:-target/release/millstream}" count_rows="${COUNT_ROWS:-}"
 # Only what an earlier demo has left is deleted.
-if [ -e "$dir" ] && [ -n "$(ls -A "$dir")" ] && [ ! -e "$dir/.millstream-demo" ]; then
+if [ -e "$dir" ] && [ -n "$(ls -A "$dir")" ] && [ ! -e "$dir/.millstream-demo" ] && [ ! -e "$dir/input/expected.json" ]; then
     echo "$dir is not empty and holds no demo; delete it, or name another folder with DEMO=" >&2
     exit 1
 fi
-rm -rf "$dir"
 mkdir -p "$dir"
 touch "$dir/.millstream-demo"
+rm -rf "${dir:?}"/*
 "$millstream" generate invoices --n "$n" --seed "$seed" --dir "$dir/input"
 export INVOICES_DIR="$dir/input" LAKE_URL="$dir/lake" WAREHOUSE_DSN="sqlite:$dir/warehouse.db"
 run=("$millstream" run pipelines/examples/store-invoices/pipeline.yaml --data "$dir/data")

@@ -22,7 +22,7 @@ fn edits_keep_what_they_can() {
         ("version: 1", "version: 1 # no edit", ALL_KEPT),
         // Formatting, rules and settings that state does not depend on.
         ("SELECT i.store_id", "select   i.store_id /* the store */", ALL_KEPT),
-        ("allow: 10m", "allow: 20m", ALL_KEPT),
+        ("then: dead_letter }", "then: drop }", ALL_KEPT),
         ("delay: 2m, idle: 30s", "delay: 5m, idle: 1m", ALL_KEPT),
         ("within: 48h", "within: 72h", ALL_KEPT),
         ("fuel: 100000000", "fuel: 200000000", ALL_KEPT),
@@ -31,6 +31,7 @@ fn edits_keep_what_they_can() {
         // The query, its window, the types of its columns, the key.
         ("COUNT(*) AS invoices", "COUNT(*) AS n", anew),
         ("INTERVAL '5 minutes'", "INTERVAL '10 minutes'", anew),
+        ("allow: 10m", "allow: 20m", anew),
         (
             "total:          { type: decimal, precision: 18, scale: 2",
             "total:          { type: decimal, precision: 20, scale: 2",

@@ -6,7 +6,7 @@
 //! own pane: what came after some windows over its slice had fired, and so could not go into the slice. That a slice is
 //! never added to after a window over it has fired is what makes results independent of when a commit comes (SM-3).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{
@@ -21,7 +21,8 @@ use datafusion_physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr};
 use millstream_model::{EventTime, LateRule, Watermark, Window, Windows};
 
 use super::chunk::Chunk;
-use super::pane::{Fired, Pane};
+use super::pane::{Fired, Pane, members_of};
+use super::slices::SliceSums;
 use crate::error::StageError;
 use crate::state::Owned;
 
@@ -118,11 +119,12 @@ impl AggregatePlan {
 pub(crate) struct WindowAggregate {
     pub(crate) plan: AggregatePlan,
     panes: BTreeMap<i64, Pane>,
+    sums: SliceSums,
 }
 
 impl WindowAggregate {
     pub(crate) fn new(plan: AggregatePlan) -> WindowAggregate {
-        WindowAggregate { plan, panes: BTreeMap::new() }
+        WindowAggregate { plan, panes: BTreeMap::new(), sums: SliceSums::default() }
     }
 
     /// Adds rows to their panes.
@@ -194,40 +196,46 @@ impl WindowAggregate {
         }
     }
 
-    /// The windows that are over for some key group of some pane at these watermarks and were not at those before, each
-    /// with its panes, by rising end.
-    fn over(&self, before: &[i64], watermarks: &[i64]) -> BTreeMap<Window, Vec<i64>> {
-        let late = &self.plan.late;
-        let mut over: BTreeMap<Window, Vec<i64>> = BTreeMap::new();
-        for (raw, pane) in &self.panes {
-            let least = pane.members().map(|group| before[group as usize]).min();
-            let most = pane.members().map(|group| watermarks[group as usize]).max();
-            let (Some(least), Some(most)) = (least, most) else { continue };
-            let is_over = |window: &Window| late.fired(window.end, Watermark::from_raw(most));
-            match PaneKey::from_raw(*raw, self.plan.windows) {
+    /// The key groups that have rows in some pane.
+    fn members(&self) -> Vec<u32> {
+        let mut members = vec![0; self.plan.key_groups.div_ceil(64) as usize];
+        self.panes.values().for_each(|pane| pane.mark_members(&mut members));
+        members_of(&members).collect()
+    }
+
+    /// The windows over some pane that are over for some of these key groups at these watermarks and were not at those
+    /// before, by rising end.
+    fn over(&self, members: &[u32], before: &[i64], watermarks: &[i64]) -> BTreeSet<Window> {
+        let (late, windows) = (&self.plan.late, self.plan.windows);
+        let least = members.iter().map(|group| before[*group as usize]).min();
+        let most = members.iter().map(|group| watermarks[*group as usize]).max();
+        let (Some(least), Some(most)) = (least, most) else { return BTreeSet::new() };
+        let is_over = |window: &Window| late.fired(window.end, Watermark::from_raw(most));
+        let mut over = BTreeSet::new();
+        // The windows over a slice end where those over the slice before do, or later: each is looked at once.
+        let mut after = least.saturating_sub(late.allow_ms);
+        for raw in self.panes.keys() {
+            match PaneKey::from_raw(*raw, windows) {
                 PaneKey::Slice(start) => {
-                    let after = least.saturating_sub(late.allow_ms);
-                    for window in self.plan.windows.of_slice(start, after).take_while(is_over) {
-                        over.entry(window).or_default().push(*raw);
+                    for window in windows.of_slice(start, after).take_while(is_over) {
+                        after = after.max(window.end);
+                        over.insert(window);
                     }
                 }
                 PaneKey::Whole(end) => {
-                    let window = self.plan.windows.ending_at(end);
-                    if is_over(&window) {
-                        over.entry(window).or_default().push(*raw);
-                    }
+                    over.extend(Some(windows.ending_at(end)).filter(is_over));
                 }
             }
         }
         over
     }
 
-    /// The sum of panes for these key groups.
-    fn sum(&mut self, panes: &[i64], due: &[u32]) -> Result<Fired, StageError> {
+    /// The sum of a window for these key groups: of its slices, and of its own pane.
+    fn sum(&mut self, window: Window, due: &[u32]) -> Result<Fired, StageError> {
         let mut sum = Pane::sum(&self.plan)?;
-        for key in panes {
-            let pane = self.panes.get_mut(key).expect("it is one of ours");
-            pane.add_to(&self.plan, due, &mut sum)?;
+        self.sums.add_window(&self.plan, &mut self.panes, window, due, &mut sum)?;
+        if let Some(own) = self.panes.get_mut(&PaneKey::Whole(window.end).to_raw(self.plan.windows)) {
+            own.add_to(&self.plan, due, &mut sum)?;
         }
         sum.into_results()
     }
@@ -241,31 +249,34 @@ impl WindowAggregate {
         fired_at: &mut [i64],
     ) -> Result<Vec<Chunk>, StageError> {
         let mut fired = Vec::new();
-        for (window, panes) in self.over(before, watermarks) {
+        let members = self.members();
+        for window in self.over(&members, before, watermarks) {
             let Window { start, end } = window;
             let is_due = |group: &u32| {
                 let (was, is) = (before[*group as usize], watermarks[*group as usize]);
                 !self.plan.late.fired(end, Watermark::from_raw(was))
                     && self.plan.late.fired(end, Watermark::from_raw(is))
             };
-            let mut due: Vec<u32> =
-                panes.iter().flat_map(|key| self.panes[key].members()).filter(is_due).collect();
-            due.sort_unstable();
-            due.dedup();
-            if due.is_empty() {
-                continue;
-            }
-            for group in &due {
+            let mut due: Vec<u32> = members.iter().copied().filter(is_due).collect();
+            let results = match self.plan.windows.is_tumbling() {
+                true => {
+                    let pane = self.panes.get_mut(&start).expect("a tumbling window is found by its pane");
+                    due.retain(|group| pane.has_member(*group));
+                    if due.is_empty() {
+                        continue;
+                    }
+                    pane.fire(&self.plan, &due)?
+                }
+                false if due.is_empty() => continue,
+                false => self.sum(window, &due)?,
+            };
+            for group in results.groups.values() {
                 let at = &mut fired_at[*group as usize];
                 *at = self.plan.late.fires_at(end).max(*at);
             }
-            let results = match (panes.as_slice(), self.plan.windows.is_tumbling()) {
-                ([key], true) => {
-                    let pane = self.panes.get_mut(key).expect("it is one of ours");
-                    pane.fire(&self.plan, &due)?
-                }
-                (panes, _) => self.sum(panes, &due)?,
-            };
+            if results.groups.is_empty() {
+                continue;
+            }
             let rows = results.groups.len();
             let instant = |at: i64| -> ArrayRef {
                 Arc::new(TimestampMillisecondArray::from(vec![at; rows]).with_timezone("UTC"))
@@ -296,6 +307,10 @@ impl WindowAggregate {
             }
         }
         self.panes.retain(|_, pane| !pane.is_empty());
+        let late = &self.plan.late;
+        self.sums.forget_over(self.plan.windows, |window, group| {
+            late.fired(window.end, Watermark::from_raw(watermarks[group as usize]))
+        });
         Ok(())
     }
 
@@ -345,12 +360,13 @@ impl WindowAggregate {
                 pane.forget(&self.plan, &[group])?;
             }
         }
+        self.sums.forget(group);
         self.panes.retain(|_, pane| !pane.is_empty());
         Ok(())
     }
 
     pub(crate) fn size(&self) -> usize {
-        self.panes.values().map(Pane::size).sum()
+        self.panes.values().map(Pane::size).sum::<usize>() + self.sums.size()
     }
 
     /// Open windows, or slices of them.

@@ -98,6 +98,16 @@ pub(crate) struct Fired {
 pub(crate) struct Sum(Table);
 
 impl Sum {
+    /// Adds state rows.
+    pub(crate) fn merge(&mut self, plan: &AggregatePlan, rows: &RecordBatch) -> Result<(), StageError> {
+        self.0.merge(plan, rows)
+    }
+
+    /// The sum as state rows, of no pane.
+    pub(crate) fn into_state(mut self, plan: &AggregatePlan) -> Result<RecordBatch, StageError> {
+        self.0.state(plan, 0)
+    }
+
     /// The results.
     pub(crate) fn into_results(mut self) -> Result<Fired, StageError> {
         Ok(fired(self.0.results()?))
@@ -141,11 +151,19 @@ impl Pane {
         }
     }
 
+    /// Adds the key groups that have rows here to a set.
+    pub(crate) fn mark_members(&self, set: &mut [u64]) {
+        set.iter_mut().zip(&self.members).for_each(|(all, here)| *all |= here);
+    }
+
+    /// Whether a key group has rows here.
+    pub(crate) fn has_member(&self, group: u32) -> bool {
+        self.members[group as usize / 64] & 1 << (group % 64) != 0
+    }
+
     /// The key groups that have rows here.
     pub(crate) fn members(&self) -> impl Iterator<Item = u32> + '_ {
-        self.members.iter().enumerate().flat_map(|(i, word)| {
-            (0..64).filter(move |bit| word & (1 << bit) != 0).map(move |bit| i as u32 * 64 + bit)
-        })
+        members_of(&self.members)
     }
 
     /// Moves the live table's groups to the pending state rows.
@@ -198,10 +216,15 @@ impl Pane {
         Ok(())
     }
 
-    /// Lets go of key groups, in rising order. A pane without any is to be dropped: what it holds is not taken out.
+    /// Lets go of key groups, in rising order.
     pub(crate) fn forget(&mut self, plan: &AggregatePlan, gone: &[u32]) -> Result<(), StageError> {
         if self.members().eq(gone.iter().copied()) {
             self.members.fill(0);
+            self.pending.clear();
+            self.committed.clear();
+            if !self.live.groups.is_empty() {
+                self.live = Table::new(plan)?;
+            }
             return Ok(());
         }
         self.settle(plan)?;
@@ -263,8 +286,15 @@ impl Pane {
     }
 }
 
+/// The key groups of a set, rising.
+pub(crate) fn members_of(set: &[u64]) -> impl Iterator<Item = u32> + '_ {
+    set.iter().enumerate().flat_map(|(i, word)| {
+        (0..64).filter(move |bit| word & (1 << bit) != 0).map(move |bit| i as u32 * 64 + bit)
+    })
+}
+
 /// The state rows whose key group is wanted.
-fn part(rows: &RecordBatch, wanted: impl Fn(u32) -> bool) -> Result<RecordBatch, StageError> {
+pub(crate) fn part(rows: &RecordBatch, wanted: impl Fn(u32) -> bool) -> Result<RecordBatch, StageError> {
     let groups = rows.column(0).as_primitive::<UInt32Type>();
     let keep: BooleanArray = groups.values().iter().map(|group| Some(wanted(*group))).collect();
     if keep.true_count() == keep.len() { Ok(rows.clone()) } else { Ok(filter_record_batch(rows, &keep)?) }

@@ -165,6 +165,10 @@ fn these_are_refused_with_place_and_reason() {
             "SELECT * FROM SESSION(unique, issued_at, INTERVAL '1 minute', store_id)",
             "1:15: SESSION windows do not run yet",
         ),
+        (
+            "SELECT * FROM HOP(unique, issued_at, INTERVAL '1 minute', INTERVAL '1 day')",
+            "1:15: a row would come out 1440 times",
+        ),
         ("SELECT * FROM HOP(unique, issued_at, INTERVAL '1 minute')", "1:15: HOP takes four arguments"),
         (
             "SELECT * FROM HOP(unique, issued_at, INTERVAL '1 hour', INTERVAL '1 minute')",

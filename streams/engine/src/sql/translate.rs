@@ -25,6 +25,9 @@ use crate::op::row_key;
 use crate::op::window::WindowStep;
 use millstream_model::Windows;
 
+/// How often a row may come out of its windows.
+const SPREAD_MAX: i64 = 100;
+
 /// What a column is, as far as it matters to windows and to the placement of keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Trace {
@@ -90,6 +93,7 @@ pub(super) fn translate(
         context: PhysicalPlanningContext::default(),
     };
     let chain = translator.walk(plan).map_err(|p| vec![p])?;
+    translator.check_spread(&chain, chain.aggregate.is_none()).map_err(|p| vec![p])?;
     if !chain.is_stream() {
         let streams: Vec<&str> = relations
             .iter()
@@ -428,6 +432,7 @@ impl Translator<'_> {
         }
         let (group_schema, state_schema) =
             state_schemas(&keys, &aggregates, input.inner()).map_err(|e| self.explained(&e))?;
+        self.check_spread(&chain, chain.bounds_used)?;
         for step in &mut chain.steps {
             if let Step::Window(window) = step {
                 window.late = Some(self.options.late.clone());
@@ -449,6 +454,21 @@ impl Translator<'_> {
             key_groups: self.options.key_groups,
         }));
         Ok(chain)
+    }
+
+    /// A row that comes out for each of its windows comes out so often.
+    fn check_spread(&self, chain: &Chain, spreads: bool) -> Result<(), SqlProblem> {
+        let Some(windows) = chain.window.filter(|_| spreads) else { return Ok(()) };
+        let overlap = (windows.size_ms() - 1) / windows.every_ms() + 1;
+        if overlap <= SPREAD_MAX {
+            return Ok(());
+        }
+        let text = format!(
+            "a row would come out {overlap} times, for each of its windows, since their bounds are computed with or there is no GROUP BY; at most {SPREAD_MAX} times are allowed"
+        );
+        let help =
+            "group by window_start, window_end and compute with them behind it, or let windows overlap less";
+        Err(self.problem(&windows.word().to_ascii_lowercase(), text, Some(help)))
     }
 
     /// Rows that a group needs must be in one partition, else each partition would give a part of its result.
