@@ -22,7 +22,7 @@ start_broker() {
     "$millstream" broker --listen 127.0.0.1:0 --data "$folder/data" "$@" > "$folder/out" 2> "$folder/err" &
     broker_pid=$!
     # The broker's own word, not a time: it prints its address when it serves.
-    until grep -q '^ready ' "$folder/out"; do
+    until grep -qs '^ready ' "$folder/out"; do
         kill -0 "$broker_pid" 2> /dev/null || { cat "$folder/err"; echo "FAIL: the broker did not start"; return 1; }
         pause 0.05
     done
