@@ -138,11 +138,13 @@ fn too_many_bad_records_of_live_input_pause_the_stage_and_not_the_run() {
         .spawn()
         .expect("it starts");
     let said = BufReader::new(child.stderr.take().expect("a pipe")).lines();
-    let said = said.map(|line| line.expect("UTF-8")).find(|line| line.contains("max_rate"));
-    let said = said.expect("it says why before it ends");
+    let mut lines = said.map(|line| line.expect("UTF-8"));
+    let said = lines.find(|line| line.contains("max_rate")).expect("it says why before it ends");
     assert!(said.contains("is paused, the others go on"), "{said}");
     assert!(child.try_wait().expect("a child").is_none(), "the run has ended");
     let stop = Command::new("kill").arg(child.id().to_string()).status().expect("kill");
     assert!(stop.success());
+    let last = lines.last().expect("it says how it ended");
+    assert!(last.contains("stopped while it was paused"), "{last}");
     assert_eq!(child.wait().expect("an end").code(), Some(1), "it did not do what it was to");
 }
