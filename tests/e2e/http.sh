@@ -181,6 +181,7 @@ if os.path.exists(os.path.join(work, "warehouse.db")):
     if database.execute("SELECT 1 FROM sqlite_master WHERE name = 'revenue'").fetchone():
         query = "SELECT store_id, window_start, invoices, replace(revenue, '.', '') FROM revenue"
         table = database.execute(query).fetchall()
+hold("windows that closed, if any", bool(table), True)
 for store, start, invoices, revenue in table:
     more = lack[store, ms(start)]
     sums = [invoices + more[0], int(revenue) + more[1]]
