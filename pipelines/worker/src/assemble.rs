@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use millstream_connect::rate::{MaxRate, RateGuard};
-use millstream_connector::{Period, Source};
+use millstream_connector::Period;
 use millstream_engine::decode::json::JsonDecoder;
 use millstream_engine::stage::{OperatorKind, OperatorSpec, SourceSpec, StageSpec};
 use millstream_model::{LateRule, LateThen, WatermarkConfig};
@@ -249,7 +249,6 @@ impl Parts<'_> {
             });
         }
         let errors = &self.pipeline.errors;
-        let bounded = sources.iter().all(|(_, source): &(_, Box<dyn Source>)| source.capabilities().bounded);
         let (splits, split_partitions) = self.topic(&stage.inputs[0].topic);
         Ok(IngestStage {
             sources,
@@ -261,8 +260,7 @@ impl Parts<'_> {
                 let rate = &errors.max_rate;
                 RateGuard::new(MaxRate { basis_points: rate.basis_points, window: Period(rate.per_ms) })
             }),
-            // Input that ends is run again by whoever has looked; input that does not would be lost on its way.
-            pauses: errors.on_exceed == OnExceed::Pause && !bounded,
+            pauses: errors.on_exceed == OnExceed::Pause,
             splits,
             positions: self.positions(),
             split_partitions,

@@ -74,7 +74,7 @@ pub struct IngestStage {
     pub stop_on_bad: bool,
     /// The share of bad records above which it does not go on, rather than empty itself into the dead letters.
     pub rate: Option<RateGuard>,
-    /// Whether it then waits for a person while the other stages go on; else the run ends.
+    /// Whether it then waits for a person while the other stages go on, where its input has no end; else the run ends.
     pub pauses: bool,
     /// The splits topic.
     pub splits: Arc<str>,
@@ -82,6 +82,13 @@ pub struct IngestStage {
     pub positions: Arc<str>,
     /// The partitions of both.
     pub split_partitions: u32,
+}
+
+impl IngestStage {
+    /// Whether every source ends.
+    pub fn is_bounded(&self) -> bool {
+        self.sources.iter().all(|(_, source)| source.capabilities().bounded)
+    }
 }
 
 struct SplitState {
@@ -380,7 +387,7 @@ impl Ingest<'_> {
     fn is_read(&self) -> bool {
         !self.owned.is_empty()
             && self.complete.iter().all(|c| *c)
-            && self.stage.sources.iter().all(|(_, s)| s.capabilities().bounded)
+            && self.stage.is_bounded()
             && self.lanes.iter().all(Lane::is_done)
             && self.flight.is_none()
     }

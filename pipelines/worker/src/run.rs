@@ -161,7 +161,7 @@ pub async fn run(
         let made = match stage.kind {
             StageKind::Ingest => {
                 let made = parts.ingest(stage, &engine)?;
-                bounded &= made.sources.iter().all(|(_, s)| s.capabilities().bounded);
+                bounded &= made.is_bounded();
                 AnyStage::Ingest(Box::new(made))
             }
             StageKind::Process => AnyStage::Process(Arc::new(parts.process(stage, bounded)?)),

@@ -165,7 +165,8 @@ impl Ingest<'_> {
                     "{bad} of the last {all} records are bad, which is above `errors: data: max_rate`; nothing more is read \
                      until a person has looked: correct the input or the rate and run again, or say `on_exceed: continue`"
                 );
-                Err(if self.stage.pauses { WorkerError::Paused(text) } else { WorkerError::Fatal(text) })
+                let waits = self.stage.pauses && !self.stage.is_bounded();
+                Err(if waits { WorkerError::Paused(text) } else { WorkerError::Fatal(text) })
             }
         }
     }
