@@ -140,8 +140,8 @@ fn stage(operators: &[&str], outputs: &[&str], partitions: u32, batch_rows: usiz
     stage
 }
 
-/// A million rows of 400 keys in order, 1,000 a second of event time, through overlapping windows; a commit each second.
-fn overlapping(from: &str, count: usize) -> f64 {
+/// Rows of so many keys in order, 1,000 a second of event time, through windows; a commit each second.
+fn overlapping(from: &str, count: usize, keys: u64) -> f64 {
     const GROUPS: u32 = 64;
     let fields = [("store_id", DataType::Utf8), ("total", DataType::Int64)];
     let time = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
@@ -179,7 +179,7 @@ fn overlapping(from: &str, count: usize) -> f64 {
     for second in 0..count / 1_000 {
         let mut parts: Vec<(Vec<String>, Vec<i64>, Vec<i64>)> = vec![Default::default(); GROUPS as usize];
         for at in 0..1_000 {
-            let store = rng.below(STORES);
+            let store = rng.below(keys);
             let (stores, totals, times) = &mut parts[(store % u64::from(GROUPS)) as usize];
             stores.push(format!("S{store:03}"));
             totals.push(rng.below(10_000) as i64);
@@ -341,6 +341,16 @@ fn main() {
         (1_000, "HOP(sales, at, INTERVAL '1 second', INTERVAL '1000 seconds')"),
         (300, "CUMULATE(sales, at, INTERVAL '1 second', INTERVAL '300 seconds')"),
     ] {
-        println!("windows overlapping {overlap:<6}{:>8.0} ns a row   {from}", overlapping(from, count));
+        println!(
+            "windows overlapping {overlap:<6}{:>8.0} ns a row   {from}",
+            overlapping(from, count, STORES)
+        );
+    }
+    println!("{count} rows of random keys, as above; a result for each session");
+    for keys in [100, 10_000, 1_000_000] {
+        // About as long as it takes that a key comes again: some rows begin a session, some go on with one.
+        let gap = keys / 1_000 + 1;
+        let from = format!("SESSION(sales, at, INTERVAL '{gap} seconds', store_id)");
+        println!("sessions of {keys:<9} keys {:>8.0} ns a row   {from}", overlapping(&from, count, keys));
     }
 }

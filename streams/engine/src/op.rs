@@ -7,8 +7,10 @@ pub(crate) mod dedupe;
 pub(crate) mod join;
 pub(crate) mod pane;
 pub(crate) mod row_key;
+pub(crate) mod session;
 pub(crate) mod slices;
 pub(crate) mod window;
+pub(crate) mod windowed;
 
 use std::sync::Arc;
 
@@ -30,6 +32,8 @@ pub(crate) enum Step {
     Project { exprs: Vec<Arc<dyn PhysicalExpr>>, schema: SchemaRef },
     /// Adds each row's window.
     Window(window::WindowStep),
+    /// Adds the columns of a session.
+    Session(window::SessionStep),
     /// Adds the columns of matching table rows.
     Join(join::TableJoin),
 }
@@ -53,6 +57,7 @@ impl Step {
                 Ok(Chunk { batch, ..chunk })
             }
             Step::Window(step) => step.run(chunk, late),
+            Step::Session(step) => step.run(chunk),
             Step::Join(join) => join.run(chunk),
         }
     }

@@ -2,8 +2,8 @@
 //! and optimises; what comes out is walked for whatever cannot run on an unbounded stream, which is refused with the
 //! reason and the nearest form that can, and is then translated to operators of our own.
 //!
-//! What runs: a stream's rows filtered and projected; `TUMBLE(stream, time, size)`, `HOP(stream, time, slide, size)` and
-//! `CUMULATE(stream, time, step, size)`; inner and outer joins of the stream with tables, as they are when a row comes;
+//! What runs: a stream's rows filtered and projected; `TUMBLE(stream, time, size)`, `HOP(stream, time, slide, size)`,
+//! `CUMULATE(stream, time, step, size)` and `SESSION(stream, time, gap, key…)`; inner and outer joins of the stream with tables, as they are when a row comes;
 //! one aggregation for each key and window, and filters (HAVING), joins and projections behind it.
 
 mod aggregates;
@@ -30,7 +30,7 @@ use millstream_model::LateRule;
 
 use crate::error::StageError;
 use crate::op::Step;
-use crate::op::aggregate::WindowAggregate;
+use crate::op::aggregate::Aggregation;
 use crate::op::chunk::Chunk;
 use crate::state::Owned;
 pub use problem::SqlProblem;
@@ -85,7 +85,7 @@ pub struct Query {
     tables: Vec<String>,
     reads: Vec<usize>,
     before: Vec<Step>,
-    aggregate: Option<WindowAggregate>,
+    aggregate: Option<Aggregation>,
     after: Vec<Step>,
     schema: SchemaRef,
     explain: String,
@@ -194,13 +194,13 @@ impl Query {
         match &mut self.aggregate {
             None => Ok(Some(chunk)),
             Some(aggregate) => {
-                aggregate.update(&chunk)?;
+                aggregate.update(&chunk, late)?;
                 Ok(None)
             }
         }
     }
 
-    /// The results of windows that are over; the arguments are those of `WindowAggregate::fire`.
+    /// The results of windows that are over; the arguments are those of `Aggregation::fire`.
     pub(crate) fn fire(
         &mut self,
         before: &[i64],
@@ -232,11 +232,11 @@ impl Query {
         &self.after
     }
 
-    pub(crate) fn aggregate_mut(&mut self) -> Option<&mut WindowAggregate> {
+    pub(crate) fn aggregate_mut(&mut self) -> Option<&mut Aggregation> {
         self.aggregate.as_mut()
     }
 
-    pub(crate) fn aggregate(&self) -> Option<&WindowAggregate> {
+    pub(crate) fn aggregate(&self) -> Option<&Aggregation> {
         self.aggregate.as_ref()
     }
 
@@ -245,7 +245,7 @@ impl Query {
             let what = "the changelog has state for it, but the query keeps none".to_owned();
             return Err(StageError::State { operator: self.operator.clone(), what });
         };
-        crate::stage::same_state(&self.operator, &aggregate.plan.state_schema, &rows.schema())?;
+        crate::stage::same_state(&self.operator, &aggregate.plan().state_schema, &rows.schema())?;
         aggregate.restore(rows, owned)
     }
 }

@@ -418,7 +418,7 @@ impl Stage {
             Running::Dedupe(dedupe) => StateSize { bytes: dedupe.size(), entries: dedupe.rows() },
             Running::Sql { query, .. } => query
                 .aggregate()
-                .map_or_else(StateSize::default, |a| StateSize { bytes: a.size(), entries: a.windows() }),
+                .map_or_else(StateSize::default, |a| StateSize { bytes: a.size(), entries: a.entries() }),
         };
         self.operators.iter().map(|o| (o.name.as_ref(), size(o))).collect()
     }

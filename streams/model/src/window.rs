@@ -43,6 +43,12 @@ pub enum WindowError {
         /// What was asked for, in milliseconds.
         size_ms: i64,
     },
+    /// A gap of sessions that is not positive or is beyond [`SPAN_MS_MAX`].
+    #[error("sessions with a gap of {gap_ms} ms: it is at least 1 ms and at most {SPAN_MS_MAX} ms")]
+    Gap {
+        /// What was asked for, in milliseconds.
+        gap_ms: i64,
+    },
     /// A slide or step that is not between 1 ms and the size.
     #[error("a {what} of {every_ms} ms: it is at least 1 ms and at most the window's size, {size_ms} ms")]
     Every {

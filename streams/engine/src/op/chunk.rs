@@ -18,7 +18,7 @@ pub(crate) struct Chunk {
     pub(crate) watermarks: Int64Array,
     /// The row's place in the stage's input of this turn.
     pub(crate) origin: UInt32Array,
-    /// The pane that each row is added to, behind a window ([`super::aggregate::PaneKey`]).
+    /// Behind a window: the pane that each row is added to ([`super::windowed::PaneKey`]); of a session, the row's time.
     pub(crate) panes: Option<Int64Array>,
 }
 

@@ -3,6 +3,9 @@
 //! accumulators' state; state rows of the same group are merged. The layers make a commit cost what changed since the
 //! last one, and let a key group leave without the others being touched.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::UInt32Type;
@@ -10,7 +13,7 @@ use datafusion_expr::{EmitTo, GroupsAccumulator};
 use datafusion_physical_plan::aggregates::group_values::{GroupValues, new_group_values};
 use datafusion_physical_plan::aggregates::order::GroupOrdering;
 
-use super::aggregate::{AggregatePlan, KEY_COLUMNS};
+use super::aggregate::{AggregatePlan, Values};
 use super::chunk::constant_i64;
 use crate::error::StageError;
 use crate::state::Owned;
@@ -25,7 +28,7 @@ struct Table {
 impl Table {
     fn new(plan: &AggregatePlan) -> Result<Table, StageError> {
         let groups = new_group_values(plan.group_schema.clone(), &GroupOrdering::None)?;
-        let accumulators: Result<_, _> = plan.aggregates.iter().map(|a| a.accumulator()).collect();
+        let accumulators: Result<_, _> = plan.all_aggregates().map(|a| a.accumulator()).collect();
         Ok(Table { groups, accumulators: accumulators?, indices: Vec::new() })
     }
 
@@ -35,8 +38,8 @@ impl Table {
             return Ok(());
         }
         self.groups.intern(&plan.group_columns(rows), &mut self.indices)?;
-        let mut at = KEY_COLUMNS + plan.keys.len();
-        for (accumulator, aggregate) in self.accumulators.iter_mut().zip(&plan.aggregates) {
+        let mut at = plan.state_from();
+        for (accumulator, aggregate) in self.accumulators.iter_mut().zip(plan.all_aggregates()) {
             let state = &rows.columns()[at..at + aggregate.state_columns];
             accumulator.merge_batch(state, &self.indices, self.groups.len())?;
             at += aggregate.state_columns;
@@ -78,7 +81,7 @@ impl Table {
 }
 
 pub(crate) struct Pane {
-    /// [`super::aggregate::PaneKey`] as a number.
+    /// Its number, which its state rows have.
     key: i64,
     live: Table,
     pending: Vec<RecordBatch>,
@@ -121,6 +124,13 @@ fn fired((groups, values): (Vec<ArrayRef>, Vec<ArrayRef>)) -> Fired {
     Fired { groups: key_groups.as_primitive::<UInt32Type>().clone(), keys: groups.collect(), values }
 }
 
+/// Whether state rows are in a committed transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Layer {
+    Committed,
+    Pending,
+}
+
 /// How many committed batches a pane keeps before it merges them into one.
 const COMMITTED_BATCHES_MAX: usize = 8;
 
@@ -130,16 +140,24 @@ impl Pane {
         Ok(Pane { key, live: Table::new(plan)?, pending: Vec::new(), committed: Vec::new(), members })
     }
 
-    /// Adds rows: the key group and keys of each, and each aggregate's arguments and filter.
-    pub(crate) fn update(
-        &mut self,
-        groups: &[ArrayRef],
-        arguments: &[(Vec<ArrayRef>, Option<BooleanArray>)],
-    ) -> Result<(), StageError> {
-        self.add_members(groups[0].as_primitive::<UInt32Type>());
+    /// The pane of this number, made where there is none.
+    pub(crate) fn at<'a>(
+        panes: &'a mut BTreeMap<i64, Pane>,
+        plan: &AggregatePlan,
+        key: i64,
+    ) -> Result<&'a mut Pane, StageError> {
+        match panes.entry(key) {
+            Entry::Occupied(pane) => Ok(pane.into_mut()),
+            Entry::Vacant(place) => Ok(place.insert(Pane::new(plan, key)?)),
+        }
+    }
+
+    /// Adds rows.
+    pub(crate) fn update(&mut self, rows: &Values) -> Result<(), StageError> {
+        self.add_members(rows.groups[0].as_primitive::<UInt32Type>());
         let live = &mut self.live;
-        live.groups.intern(groups, &mut live.indices)?;
-        for (accumulator, (values, filter)) in live.accumulators.iter_mut().zip(arguments) {
+        live.groups.intern(&rows.groups, &mut live.indices)?;
+        for (accumulator, (values, filter)) in live.accumulators.iter_mut().zip(&rows.arguments) {
             accumulator.update_batch(values, &live.indices, filter.as_ref(), live.groups.len())?;
         }
         Ok(())
@@ -175,10 +193,41 @@ impl Pane {
         Ok(())
     }
 
-    /// Takes up committed state rows of this window.
+    /// Takes up state rows that are committed.
     pub(crate) fn restore(&mut self, rows: RecordBatch) {
         self.add_members(rows.column(0).as_primitive::<UInt32Type>());
         self.committed.push(rows);
+    }
+
+    /// Takes up state rows of another pane.
+    pub(crate) fn put(&mut self, rows: RecordBatch, layer: Layer) {
+        match layer {
+            Layer::Committed => self.restore(rows),
+            Layer::Pending => {
+                self.add_members(rows.column(0).as_primitive::<UInt32Type>());
+                self.pending.push(rows);
+            }
+        }
+    }
+
+    /// Takes out the state rows of these key groups, in rising order.
+    pub(crate) fn take(
+        &mut self,
+        plan: &AggregatePlan,
+        gone: &[u32],
+    ) -> Result<Vec<(Layer, RecordBatch)>, StageError> {
+        self.settle(plan)?;
+        let mut taken = Vec::new();
+        for (layer, rows) in [(Layer::Committed, &self.committed), (Layer::Pending, &self.pending)] {
+            for rows in rows {
+                let rows = part(rows, |group| gone.binary_search(&group).is_ok())?;
+                if rows.num_rows() > 0 {
+                    taken.push((layer, rows));
+                }
+            }
+        }
+        self.forget(plan, gone)?;
+        Ok(taken)
     }
 
     /// The results of these key groups, which leave the pane.

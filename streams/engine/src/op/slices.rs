@@ -9,8 +9,9 @@ use std::ops::Range;
 use arrow::array::RecordBatch;
 use millstream_model::{EventTime, Window, Windows};
 
-use super::aggregate::{AggregatePlan, PaneKey};
+use super::aggregate::AggregatePlan;
 use super::pane::{Pane, Sum, part};
+use super::windowed::PaneKey;
 use crate::error::StageError;
 
 /// Windows of fewer slices are summed directly.
@@ -26,6 +27,13 @@ struct Node {
     /// The key groups whose sums are here, rising.
     groups: Vec<u32>,
     rows: Vec<RecordBatch>,
+}
+
+/// What sums are made of.
+pub(crate) struct Slices<'a> {
+    pub(crate) plan: &'a AggregatePlan,
+    pub(crate) windows: Windows,
+    pub(crate) panes: &'a mut BTreeMap<i64, Pane>,
 }
 
 /// See the module.
@@ -61,42 +69,41 @@ impl SliceSums {
     /// Adds the slices of a window that fires for these key groups, which are in rising order.
     pub(crate) fn add_window(
         &mut self,
-        plan: &AggregatePlan,
-        panes: &mut BTreeMap<i64, Pane>,
+        mut from: Slices<'_>,
         window: Window,
         due: &[u32],
         sum: &mut Sum,
     ) -> Result<(), StageError> {
-        let range = slices(plan.windows, window);
+        let range = slices(from.windows, window);
         if range.end - range.start < SLICES_MIN {
             for slice in range {
-                self.add(plan, panes, (0, slice), due, sum)?;
+                self.add(&mut from, (0, slice), due, sum)?;
             }
             return Ok(());
         }
         for place in cover(range) {
-            self.add(plan, panes, place, due, sum)?;
+            self.add(&mut from, place, due, sum)?;
         }
         Ok(())
     }
 
     fn add(
         &mut self,
-        plan: &AggregatePlan,
-        panes: &mut BTreeMap<i64, Pane>,
+        from: &mut Slices<'_>,
         place: Place,
         due: &[u32],
         sum: &mut Sum,
     ) -> Result<(), StageError> {
-        let raw = |at: EventTime| PaneKey::Slice(at).to_raw(plan.windows);
-        let times = span(place, plan.windows);
+        let (plan, windows) = (from.plan, from.windows);
+        let raw = |at: EventTime| PaneKey::Slice(at).to_raw(windows);
+        let times = span(place, windows);
         if place.0 == 0 {
-            return match panes.get_mut(&raw(times.start)) {
+            return match from.panes.get_mut(&raw(times.start)) {
                 Some(pane) => pane.add_to(plan, due, sum),
                 None => Ok(()),
             };
         }
-        if panes.range(raw(times.start)..raw(times.end)).next().is_none() {
+        if from.panes.range(raw(times.start)..raw(times.end)).next().is_none() {
             return Ok(());
         }
         let has = |node: &Node, group: &u32| node.groups.binary_search(group).is_ok();
@@ -107,7 +114,7 @@ impl SliceSums {
             let (level, index) = place;
             let mut made = Pane::sum(plan)?;
             for child in [2 * index, 2 * index + 1] {
-                self.add(plan, panes, (level - 1, child), &missing, &mut made)?;
+                self.add(from, (level - 1, child), &missing, &mut made)?;
             }
             let rows = made.into_state(plan)?;
             let node = self.nodes.entry(place).or_default();

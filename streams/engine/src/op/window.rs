@@ -13,8 +13,8 @@ use arrow::array::{
 use arrow::datatypes::{SchemaRef, TimestampMillisecondType};
 use millstream_model::{EventTime, LateRule, Verdict, Watermark, Window, Windows};
 
-use super::aggregate::PaneKey;
 use super::chunk::Chunk;
+use super::windowed::PaneKey;
 use crate::error::StageError;
 
 pub(crate) struct WindowStep {
@@ -27,6 +27,26 @@ pub(crate) struct WindowStep {
     pub(crate) spread: bool,
     /// The input's columns, then `window_start` and `window_end`.
     pub(crate) schema: SchemaRef,
+}
+
+/// Adds the columns of a session's bounds, which nothing reads until the session is over, and hands on each row's time
+/// as its pane's number.
+pub(crate) struct SessionStep {
+    /// The event time's column; it is not nullable.
+    pub(crate) time: usize,
+    /// The input's columns, then `window_start` and `window_end`.
+    pub(crate) schema: SchemaRef,
+}
+
+impl SessionStep {
+    pub(crate) fn run(&self, chunk: Chunk) -> Result<Chunk, StageError> {
+        let times = Arc::clone(chunk.batch.column(self.time));
+        let panes = Int64Array::new(times.as_primitive::<TimestampMillisecondType>().values().clone(), None);
+        let mut columns: Vec<ArrayRef> = chunk.batch.columns().to_vec();
+        columns.extend([Arc::clone(&times), times]);
+        let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
+        Ok(Chunk { batch, panes: Some(panes), ..chunk })
+    }
 }
 
 /// Rows as they come out: which of the input's, in which pane, with which bounds.

@@ -1,4 +1,4 @@
-//! `TUMBLE`, `HOP` and `CUMULATE` in a FROM clause: planned here, as a window node over their input, with the places of
+//! `TUMBLE`, `HOP`, `CUMULATE` and `SESSION` in a FROM clause: planned here, as a window node over their input, with the places of
 //! their arguments kept for errors.
 
 use std::sync::Arc;
@@ -12,9 +12,9 @@ use datafusion_sql::sqlparser::ast::{
     Expr as SqlExpr, FunctionArg, FunctionArgExpr, Ident, ObjectName, ObjectNamePart, Spanned, TableFactor,
 };
 
-use millstream_model::{WindowError, Windows};
+use millstream_model::{Sessions, WindowError, Windows};
 
-use super::window_node::StreamWindow;
+use super::window_node::{Cut, StreamWindow};
 
 /// Plans window functions in FROM clauses.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ fn error(text: String, at: &impl Spanned) -> DataFusionError {
 const USE: &str = "write TUMBLE(input, time_column, INTERVAL '5 minutes')";
 const USE_HOP: &str =
     "write HOP(input, time_column, INTERVAL '1 minute', INTERVAL '5 minutes'), the slide before the size";
+const USE_SESSION: &str =
+    "write SESSION(input, time_column, INTERVAL '10 minutes', key_column), the gap before the key";
 const USE_CUMULATE: &str =
     "write CUMULATE(input, time_column, INTERVAL '1 hour', INTERVAL '1 day'), the step before the size";
 
@@ -45,10 +47,7 @@ impl RelationPlanner for WindowFunctions {
             "tumble" => USE,
             "hop" => USE_HOP,
             "cumulate" => USE_CUMULATE,
-            "session" => {
-                let text = "SESSION windows do not run yet; TUMBLE, HOP and CUMULATE do".to_owned();
-                return Err(error(text, name));
-            }
+            "session" => USE_SESSION,
             _ => return Err(error(format!("there is no table function {name}; {USE}"), name)),
         };
         let word = function.to_ascii_uppercase();
@@ -60,34 +59,49 @@ impl RelationPlanner for WindowFunctions {
                 _ => None,
             })
             .collect();
-        let (input, time, every, size) = match (arguments.as_deref(), function.as_str()) {
-            (Some(&[input, time, size]), "tumble") => (input, time, None, size),
-            (Some(&[input, time, every, size]), "hop" | "cumulate") => (input, time, Some(every), size),
+        let (input, time, every, size, keys) = match (arguments.as_deref(), function.as_str()) {
+            (Some(&[input, time, size]), "tumble") => (input, time, None, size, &[][..]),
+            (Some(&[input, time, every, size]), "hop" | "cumulate") => {
+                (input, time, Some(every), size, &[][..])
+            }
+            (Some([input, time, gap, keys @ ..]), "session") => (*input, *time, None, *gap, keys),
             _ => {
-                let count = if function == "tumble" { "three" } else { "four" };
+                let count = match function.as_str() {
+                    "tumble" => "three",
+                    "session" => "three or more",
+                    _ => "four",
+                };
                 return Err(error(format!("{word} takes {count} arguments: {usage}"), name));
             }
         };
         let input = context.plan(input_relation(input, (&word, usage), &relation)?)?;
-        let column = match context.sql_to_expr(time.clone(), input.schema())? {
-            Expr::Column(column) => column,
-            _ => return Err(error(format!("the time of {word} is a column of its input; {usage}"), time)),
+        let mut column = |what: &str, at: &SqlExpr| match context.sql_to_expr(at.clone(), input.schema())? {
+            Expr::Column(column) => Ok(column),
+            _ => Err(error(format!("{what} of {word} is a column of its input; {usage}"), at)),
         };
+        let time_column = column("the time", time)?;
+        let keys: Result<Vec<_>> = keys.iter().map(|key| column("a key", key)).collect();
+        let keys = keys?;
         let mut span = |what: &str, at: &SqlExpr| -> Result<i64> {
             let span = context.sql_to_expr(at.clone(), &DFSchema::empty())?;
             interval_ms(what, usage, &span).map_err(|text| error(text, at))
         };
-        let size_ms = span("size", size)?;
-        let windows = match every {
-            None => Windows::tumble(size_ms),
-            Some(every) if function == "hop" => Windows::hop(span("slide", every)?, size_ms),
-            Some(every) => Windows::cumulate(span("step", every)?, size_ms),
+        let size_ms = span(if function == "session" { "gap" } else { "size" }, size)?;
+        let cut = match every {
+            None if function == "session" => {
+                Sessions::new(size_ms).map(|sessions| Cut::Sessions(sessions, keys))
+            }
+            None => Windows::tumble(size_ms).map(Cut::Windows),
+            Some(every) if function == "hop" => {
+                Windows::hop(span("slide", every)?, size_ms).map(Cut::Windows)
+            }
+            Some(every) => Windows::cumulate(span("step", every)?, size_ms).map(Cut::Windows),
         };
-        let windows = windows.map_err(|e| match (&e, every) {
+        let cut = cut.map_err(|e| match (&e, every) {
             (WindowError::Every { .. }, Some(every)) => error(e.to_string(), every),
             _ => error(e.to_string(), size),
         })?;
-        let node = StreamWindow::new(input, column, windows).map_err(|text| error(text, time))?;
+        let node = StreamWindow::new(input, time_column, cut).map_err(|text| error(text, time))?;
         let plan = LogicalPlan::Extension(Extension { node: Arc::new(node) });
         Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, alias.clone()))))
     }

@@ -88,6 +88,8 @@ fn these_run() {
         "SELECT store_id, window_start, window_end, count(*) AS n FROM HOP(unique, issued_at, INTERVAL '2 seconds', INTERVAL '10 seconds') GROUP BY store_id, window_start, window_end",
         "SELECT store_id, window_end, sum(total) AS n FROM CUMULATE(unique, issued_at, INTERVAL '1 hour', INTERVAL '1 day') GROUP BY store_id, window_end",
         "SELECT * FROM HOP(unique, issued_at, INTERVAL '1 minute', INTERVAL '1 hour')",
+        "SELECT store_id, window_start, window_end, count(*) AS n FROM SESSION(unique, issued_at, INTERVAL '10 minutes', store_id) GROUP BY store_id, window_start, window_end",
+        "SELECT store_id, qty, window_end - window_start AS long, sum(total) AS n FROM SESSION(unique, issued_at, INTERVAL '1 day', store_id) WHERE store_id <> 'S1' GROUP BY store_id, qty, window_start, window_end",
         "SELECT store_id, issued_at FROM unique WHERE issued_at >= '2026-01-01T00:00:00Z'",
     ] {
         if let Err(problems) = compile(sql, &relations(), &options()) {
@@ -163,7 +165,45 @@ fn these_are_refused_with_place_and_reason() {
         ("SELECT * FROM TUMBLE(stores, opened, INTERVAL '1 hour')", "1:30: column opened may be null"),
         (
             "SELECT * FROM SESSION(unique, issued_at, INTERVAL '1 minute', store_id)",
-            "1:15: SESSION windows do not run yet",
+            "1:15: a session's bounds are known when it is over, and the query gives rows before",
+        ),
+        ("SELECT * FROM SESSION(unique, issued_at)", "1:15: SESSION takes three or more arguments"),
+        (
+            "SELECT * FROM SESSION(unique, issued_at, INTERVAL '0 seconds', store_id)",
+            "1:51: sessions with a gap of 0 ms",
+        ),
+        (
+            "SELECT * FROM SESSION(unique, issued_at, INTERVAL '1 month', store_id)",
+            "1:51: a window's gap is not a number of months",
+        ),
+        (
+            "SELECT * FROM SESSION(unique, issued_at, INTERVAL '1 minute', upper(store_id))",
+            "1:63: a key of SESSION is a column of its input",
+        ),
+        (
+            "SELECT store_id, qty, window_start, count(*) AS n FROM SESSION(unique, issued_at, INTERVAL '1 minute', qty) GROUP BY qty, store_id, window_start",
+            "1:56: unique is partitioned by store_id, which is no key of the sessions",
+        ),
+        (
+            "SELECT store_id, window_start, count(*) AS n FROM SESSION(unique, issued_at, INTERVAL '1 minute', store_id, qty) GROUP BY store_id, window_start",
+            "1:114: the query does not group by all keys of its sessions",
+        ),
+        (
+            "SELECT store_id, window_end, count(*) AS n FROM SESSION(unique, issued_at, INTERVAL '1 minute', store_id) WHERE total > 1 GROUP BY store_id, window_end",
+            "1:107: the condition takes rows out of sessions",
+        ),
+        (
+            "SELECT i.store_id, s.city, window_end, count(*) AS n FROM SESSION(unique, issued_at, INTERVAL '1 minute', store_id) i
+             JOIN stores s ON s.store_id = i.store_id GROUP BY i.store_id, s.city, window_end",
+            "2:14: a join between a session and its GROUP BY",
+        ),
+        (
+            "SELECT store_id, window_end, max(issued_at - window_start) AS n FROM SESSION(unique, issued_at, INTERVAL '1 minute', store_id) GROUP BY store_id, window_end",
+            "1:70: a session's bounds are known when it is over, and the query computes with them before",
+        ),
+        (
+            "SELECT store_id, window_end, count(*) AS n FROM SESSION((SELECT upper(store_id) AS store_id, issued_at FROM unique), issued_at, INTERVAL '1 minute', store_id) GROUP BY store_id, window_end",
+            "1:49: store_id is no column of unique as it comes",
         ),
         (
             "SELECT * FROM HOP(unique, issued_at, INTERVAL '1 minute', INTERVAL '1 day')",

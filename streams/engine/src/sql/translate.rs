@@ -11,19 +11,22 @@ use datafusion_expr::execution_props::ExecutionProps;
 use datafusion_expr::logical_plan::{Aggregate, Join, Projection, TableScan};
 use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion_expr::{Expr, LogicalPlan};
-use datafusion_physical_expr::aggregate::LoweredAggregateBuilder;
-use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
+use datafusion_functions_aggregate::min_max::{max_udaf, min_udaf};
+use datafusion_physical_expr::aggregate::{AggregateExprBuilder, LoweredAggregateBuilder};
+use datafusion_physical_expr::{PhysicalExpr, create_physical_expr, expressions};
 
 use super::context::Source;
 use super::problem::SqlProblem;
-use super::window_node::StreamWindow;
+use super::window_node::{Cut, StreamWindow};
 use super::{Query, Relation, Relations, SqlOptions};
 use crate::op::Step;
-use crate::op::aggregate::{AggregateColumn, AggregatePlan, OutputColumn, WindowAggregate};
+use crate::op::aggregate::{AggregateColumn, AggregatePlan, Aggregation, OutputColumn};
 use crate::op::join::{StreamSide, TableJoin, Unmatched};
 use crate::op::row_key;
-use crate::op::window::WindowStep;
-use millstream_model::Windows;
+use crate::op::session::{HIDDEN, SessionAggregate};
+use crate::op::window::{SessionStep, WindowStep};
+use crate::op::windowed::WindowAggregate;
+use millstream_model::{Sessions, Windows};
 
 /// How often a row may come out of its windows.
 const SPREAD_MAX: i64 = 100;
@@ -38,6 +41,14 @@ enum Trace {
     Other,
 }
 
+/// How a chain's rows are grouped by time.
+#[derive(Clone, Debug)]
+enum Grouped {
+    Windows(Windows),
+    /// By these columns of the stream.
+    Sessions(Sessions, Vec<usize>),
+}
+
 /// A relation and what has been done to it so far.
 struct Chain {
     name: String,
@@ -45,10 +56,10 @@ struct Chain {
     /// The columns that the scan reads.
     reads: Vec<usize>,
     steps: Vec<Step>,
-    aggregate: Option<WindowAggregate>,
+    aggregate: Option<Aggregation>,
     after: Vec<Step>,
     trace: Vec<Trace>,
-    window: Option<Windows>,
+    window: Option<Grouped>,
     /// Whether something between the window and its aggregate computes with the window's bounds.
     bounds_used: bool,
     tables: BTreeSet<String>,
@@ -57,6 +68,12 @@ struct Chain {
 impl Chain {
     fn is_stream(&self) -> bool {
         matches!(self.relation, Relation::Stream { .. })
+    }
+
+    /// Whether its rows are in sessions that are not aggregated: what takes rows away would have to say whether before or
+    /// behind the sessions are made.
+    fn in_sessions(&self) -> bool {
+        self.aggregate.is_none() && matches!(self.window, Some(Grouped::Sessions(..)))
     }
 
     fn push(&mut self, step: Step) {
@@ -94,6 +111,11 @@ pub(super) fn translate(
     };
     let chain = translator.walk(plan).map_err(|p| vec![p])?;
     translator.check_spread(&chain, chain.aggregate.is_none()).map_err(|p| vec![p])?;
+    if chain.in_sessions() {
+        let text = "a session's bounds are known when it is over, and the query gives rows before";
+        let help = "group by the session's keys, window_start and window_end";
+        return Err(vec![translator.problem("session", text, Some(help))]);
+    }
     if !chain.is_stream() {
         let streams: Vec<&str> = relations
             .iter()
@@ -161,6 +183,13 @@ impl Translator<'_> {
             LogicalPlan::SubqueryAlias(alias) => self.walk(&alias.input),
             LogicalPlan::Filter(filter) => {
                 let mut chain = self.walk(&filter.input)?;
+                if chain.in_sessions() {
+                    return Err(self.problem(
+                        "where",
+                        "the condition takes rows out of sessions that they belong to",
+                        Some("filter first, FROM SESSION((SELECT … WHERE …), …), or count with FILTER (WHERE …)"),
+                    ));
+                }
                 chain.use_bounds([&filter.predicate], filter.input.schema());
                 chain.push(Step::Filter(self.expr(&filter.predicate, filter.input.schema())?));
                 Ok(chain)
@@ -225,7 +254,7 @@ impl Translator<'_> {
     fn window(&self, window: &StreamWindow) -> Result<Chain, SqlProblem> {
         use datafusion_expr::UserDefinedLogicalNodeCore;
         let mut chain = self.walk(&window.input)?;
-        let word = &window.windows.word().to_ascii_lowercase();
+        let word = &window.cut.word().to_ascii_lowercase();
         let Relation::Stream { event_time, schema, .. } = &chain.relation else {
             return Err(self.problem(word, format!("{} is a table and has no windows", chain.name), None));
         };
@@ -248,13 +277,38 @@ impl Translator<'_> {
             let text = format!("no watermark of {} is about column {}", chain.name, window.time.name);
             return Err(self.problem(word, text, help.as_deref()));
         }
-        chain.trace.extend([Trace::WindowStart, Trace::WindowEnd]);
-        chain.window = Some(window.windows);
         let schema = Arc::clone(UserDefinedLogicalNodeCore::schema(window).inner());
-        // An aggregate over it says otherwise.
-        let spread = true;
-        chain.push(Step::Window(WindowStep { time, windows: window.windows, late: None, spread, schema }));
+        match &window.cut {
+            Cut::Windows(windows) => {
+                // An aggregate over it says otherwise.
+                let spread = true;
+                chain.push(Step::Window(WindowStep { time, windows: *windows, late: None, spread, schema }));
+                chain.window = Some(Grouped::Windows(*windows));
+            }
+            Cut::Sessions(sessions, keys) => {
+                let keys: Result<Vec<usize>, SqlProblem> =
+                    keys.iter().map(|key| self.session_key(key, window, &chain)).collect();
+                chain.push(Step::Session(SessionStep { time, schema }));
+                chain.window = Some(Grouped::Sessions(*sessions, keys?));
+            }
+        }
+        chain.trace.extend([Trace::WindowStart, Trace::WindowEnd]);
         Ok(chain)
+    }
+
+    /// The column of the stream that is a session's key.
+    fn session_key(&self, key: &Column, window: &StreamWindow, chain: &Chain) -> Result<usize, SqlProblem> {
+        let input = window.input.schema();
+        let at = input.index_of_column(key).map_err(|e| self.explained(&e))?;
+        row_key::check_type(input.field(at)).map_err(|text| self.problem("session", text, None))?;
+        match chain.trace[at] {
+            Trace::Stream(column) => Ok(column),
+            _ => {
+                let text = format!("{} is no column of {} as it comes", key.name, chain.name);
+                let help = "a session's key is a column of the stream itself";
+                Err(self.problem("session", text, Some(help)))
+            }
+        }
     }
 
     fn join(&self, join: &Join) -> Result<Chain, SqlProblem> {
@@ -277,6 +331,13 @@ impl Translator<'_> {
                 ));
             }
         };
+        if stream.in_sessions() {
+            return Err(self.problem(
+                "join",
+                "a join between a session and its GROUP BY could take rows out of sessions that they belong to",
+                Some("join behind the GROUP BY, SELECT … FROM (SELECT … GROUP BY …) AS s JOIN …, or before, FROM SESSION((SELECT … JOIN …), …)"),
+            ));
+        }
         let unmatched = match (join.join_type, side) {
             (JoinType::Inner, _) => Unmatched::Drop,
             (JoinType::Left, StreamSide::Left) | (JoinType::Right, StreamSide::Right) => Unmatched::Keep,
@@ -388,7 +449,7 @@ impl Translator<'_> {
         }
         let traces: Vec<Trace> = aggregate.group_expr.iter().map(|e| trace(e, input, &chain.trace)).collect();
         let windowed = traces.iter().any(|t| matches!(t, Trace::WindowStart | Trace::WindowEnd));
-        let (true, Some(windows)) = (windowed, chain.window) else {
+        let (true, Some(grouped)) = (windowed, chain.window.clone()) else {
             let text = "the result of this aggregation is never final, since the stream has no end";
             let help = "read FROM TUMBLE(input, time_column, INTERVAL '5 minutes') and group by window_start, window_end too";
             let word = if self.sql.to_ascii_lowercase().contains("distinct") && aggregate.aggr_expr.is_empty()
@@ -407,12 +468,22 @@ impl Translator<'_> {
                 Some("write one query for each"),
             ));
         }
-        if !windows.start_is_unique() && !traces.contains(&Trace::WindowEnd) {
+        if let Grouped::Windows(windows) = &grouped
+            && !windows.start_is_unique()
+            && !traces.contains(&Trace::WindowEnd)
+        {
             let text = "cumulating windows that start together differ by their ends, and the query does not group by window_end";
             return Err(self.problem("group", text, Some("group by window_start, window_end")));
         }
         let computed = aggregate.group_expr.iter().zip(&traces).filter(|(_, t)| **t == Trace::Other);
         chain.use_bounds(computed.map(|(e, _)| e).chain(&aggregate.aggr_expr), input);
+        if chain.in_sessions() && chain.bounds_used {
+            return Err(self.problem(
+                "session",
+                "a session's bounds are known when it is over, and the query computes with them before",
+                Some("compute with window_start and window_end behind the GROUP BY"),
+            ));
+        }
         let mut keys = Vec::new();
         let mut output = Vec::new();
         for (expr, trace) in aggregate.group_expr.iter().zip(&traces) {
@@ -430,8 +501,26 @@ impl Translator<'_> {
             output.push(OutputColumn::Aggregate(aggregates.len()));
             aggregates.push(self.aggregate_column(expr, input)?);
         }
+        let session_keys = match &grouped {
+            Grouped::Windows(_) => Vec::new(),
+            Grouped::Sessions(_, columns) => {
+                self.check_session_placement(&chain, columns)?;
+                let grouped_by =
+                    traces.iter().filter(|t| !matches!(t, Trace::WindowStart | Trace::WindowEnd));
+                let place = |column: &usize| grouped_by.clone().position(|t| *t == Trace::Stream(*column));
+                let places: Option<Vec<usize>> = columns.iter().map(place).collect();
+                places.ok_or_else(|| {
+                    let text = "the query does not group by all keys of its sessions, and would mix sessions that begin and end together";
+                    self.problem("group", text, Some("group by the keys, window_start and window_end"))
+                })?
+            }
+        };
+        let sessions = matches!(grouped, Grouped::Sessions(..));
+        let hidden = if sessions { self.session_columns()? } else { Vec::new() };
+        let own_key = sessions.then(|| Field::new("session", DataType::Int64, false));
+        let all: Vec<&AggregateColumn> = aggregates.iter().chain(&hidden).collect();
         let (group_schema, state_schema) =
-            state_schemas(&keys, &aggregates, input.inner()).map_err(|e| self.explained(&e))?;
+            state_schemas(&keys, own_key, &all, input.inner()).map_err(|e| self.explained(&e))?;
         self.check_spread(&chain, chain.bounds_used)?;
         for step in &mut chain.steps {
             if let Step::Window(window) = step {
@@ -442,23 +531,53 @@ impl Translator<'_> {
         chain.trace =
             traces.iter().map(|t| if matches!(t, Trace::Stream(_)) { *t } else { Trace::Other }).collect();
         chain.trace.resize(output.len(), Trace::Other);
-        chain.aggregate = Some(WindowAggregate::new(AggregatePlan {
-            windows,
+        let plan = AggregatePlan {
             late: self.options.late.clone(),
             keys,
             aggregates,
+            hidden,
             group_schema,
             state_schema,
             output,
             schema: Arc::clone(aggregate.schema.inner()),
             key_groups: self.options.key_groups,
-        }));
+        };
+        chain.aggregate = Some(match grouped {
+            Grouped::Windows(windows) => Aggregation::Windows(WindowAggregate::new(plan, windows)),
+            Grouped::Sessions(sessions, _) => {
+                Aggregation::Sessions(SessionAggregate::new(plan, sessions, session_keys))
+            }
+        });
         Ok(chain)
+    }
+
+    /// The aggregates that sessions keep for themselves. The operator gives their arguments itself.
+    fn session_columns(&self) -> Result<Vec<AggregateColumn>, SqlProblem> {
+        let input: SchemaRef = Arc::new(Schema::new(vec![Field::new("own", DataType::Int64, true)]));
+        let column = |name: &str| {
+            let function = if name == "min" { min_udaf() } else { max_udaf() };
+            let argument: Arc<dyn PhysicalExpr> = Arc::new(expressions::Column::new("own", 0));
+            let function = AggregateExprBuilder::new(function, vec![argument])
+                .schema(Arc::clone(&input))
+                .alias(name)
+                .build()
+                .map_err(|e| self.explained(&e))?;
+            let state_columns = 1;
+            Ok(AggregateColumn {
+                function: Arc::new(function),
+                arguments: Vec::new(),
+                filter: None,
+                state_columns,
+            })
+        };
+        HIDDEN.into_iter().map(column).collect()
     }
 
     /// A row that comes out for each of its windows comes out so often.
     fn check_spread(&self, chain: &Chain, spreads: bool) -> Result<(), SqlProblem> {
-        let Some(windows) = chain.window.filter(|_| spreads) else { return Ok(()) };
+        let Some(Grouped::Windows(windows)) = chain.window.as_ref().filter(|_| spreads) else {
+            return Ok(());
+        };
         let overlap = (windows.size_ms() - 1) / windows.every_ms() + 1;
         if overlap <= SPREAD_MAX {
             return Ok(());
@@ -491,6 +610,26 @@ impl Translator<'_> {
             }
         }
         Ok(())
+    }
+
+    /// So must the rows of a session be.
+    fn check_session_placement(&self, chain: &Chain, keys: &[usize]) -> Result<(), SqlProblem> {
+        let Relation::Stream { partitioned_by: Some(columns), schema, .. } = &chain.relation else {
+            return Ok(());
+        };
+        let is_key = |column: &&String| schema.index_of(column).is_ok_and(|at| keys.contains(&at));
+        match columns.iter().find(|column| !is_key(column)) {
+            None => Ok(()),
+            Some(column) => {
+                let text = format!(
+                    "{} is partitioned by {column}, which is no key of the sessions, so that each partition would have sessions of its own",
+                    chain.name
+                );
+                let help =
+                    format!("write it behind the gap: SESSION({}, time_column, gap, {column})", chain.name);
+                Err(self.problem("session", text, Some(&help)))
+            }
+        }
     }
 
     fn aggregate_column(&self, expr: &Expr, input: &DFSchema) -> Result<AggregateColumn, SqlProblem> {
@@ -543,7 +682,8 @@ fn trace(expr: &Expr, input: &DFSchema, traces: &[Trace]) -> Trace {
 /// The schemas of groups and of state rows.
 fn state_schemas(
     keys: &[Arc<dyn PhysicalExpr>],
-    aggregates: &[AggregateColumn],
+    own_key: Option<Field>,
+    aggregates: &[&AggregateColumn],
     input: &Schema,
 ) -> Result<(SchemaRef, SchemaRef), DataFusionError> {
     let group = Field::new("group", DataType::UInt32, false);
@@ -551,6 +691,7 @@ fn state_schemas(
     for (i, key) in keys.iter().enumerate() {
         key_fields.push(Field::new(format!("key_{i}"), key.data_type(input)?, true));
     }
+    key_fields.extend(own_key);
     let group_fields = std::iter::once(group.clone()).chain(key_fields.iter().cloned());
     let mut fields = vec![group.clone(), Field::new("window", DataType::Int64, false)];
     fields.extend(key_fields.iter().cloned());

@@ -11,7 +11,7 @@ use millstream_model::{LateRule, LateThen};
 
 use super::{Running, Stage};
 use crate::op::Step;
-use crate::op::aggregate::{AggregateColumn, AggregatePlan};
+use crate::op::aggregate::{AggregateColumn, Aggregation};
 use crate::op::dedupe::Dedupe;
 use crate::op::join::{TableJoin, Unmatched};
 use crate::op::window::WindowStep;
@@ -77,8 +77,8 @@ impl Stage {
                     (None, vec![step], Some(state), Some(late))
                 }
                 Running::Sql { query, late } => {
-                    let aggregate = query.aggregate().map(|aggregate| &aggregate.plan);
-                    let rule = aggregate.map(|plan| late_text(&plan.late, late));
+                    let aggregate = query.aggregate();
+                    let rule = aggregate.map(|aggregate| late_text(&aggregate.plan().late, late));
                     let state = aggregate.map(state_of);
                     (Some(query.explain().to_owned()), query_steps(query), state, rule)
                 }
@@ -154,7 +154,7 @@ fn dedupe_parts(dedupe: &Dedupe, input: &Schema) -> (String, StateDescription, S
 fn query_steps(query: &Query) -> Vec<String> {
     let mut steps: Vec<String> = query.before().iter().map(step).collect();
     if let Some(aggregate) = query.aggregate() {
-        steps.push(aggregate_text(&aggregate.plan));
+        steps.push(aggregate_text(aggregate));
     }
     steps.extend(query.after().iter().map(step));
     steps
@@ -171,6 +171,10 @@ fn step(step: &Step) -> String {
             format!("project: {}", named.collect::<Vec<_>>().join(", "))
         }
         Step::Window(window) => window_text(window),
+        Step::Session(session) => {
+            let time = session.schema.field(session.time).name();
+            format!("session: rows of one key are one session while they come within a gap by {time}")
+        }
         Step::Join(join) => join_text(join),
     }
 }
@@ -215,7 +219,8 @@ fn join_text(join: &TableJoin) -> String {
     text
 }
 
-fn aggregate_text(plan: &AggregatePlan) -> String {
+fn aggregate_text(aggregate: &Aggregation) -> String {
+    let plan = aggregate.plan();
     let aggregates: Vec<String> = plan.aggregates.iter().map(aggregate_column).collect();
     let computed =
         if aggregates.is_empty() { "nothing but the keys".to_owned() } else { aggregates.join(", ") };
@@ -226,7 +231,12 @@ fn aggregate_text(plan: &AggregatePlan) -> String {
         0 => String::new(),
         allow => format!(" + {}", span(allow)),
     };
-    format!("aggregate: {computed} by {by}; fires once, when the watermark reaches window_end{wait}")
+    let passes = match aggregate {
+        Aggregation::Windows(_) => "reaches",
+        // A row just at the end of a session still belongs to it.
+        Aggregation::Sessions(_) => "passes",
+    };
+    format!("aggregate: {computed} by {by}; fires once, when the watermark {passes} window_end{wait}")
 }
 
 fn aggregate_column(column: &AggregateColumn) -> String {
@@ -239,29 +249,36 @@ fn aggregate_column(column: &AggregateColumn) -> String {
     )
 }
 
-fn state_of(plan: &AggregatePlan) -> StateDescription {
+fn state_of(aggregate: &Aggregation) -> StateDescription {
+    let plan = aggregate.plan();
     let mut key = sql(&plan.keys);
     key.push("window".to_owned());
-    let state = plan.state_schema.fields().iter().skip(crate::op::aggregate::KEY_COLUMNS + plan.keys.len());
+    let state = plan.state_schema.fields().iter().skip(plan.state_from());
     let state: Vec<String> = state.map(|field| format!("{} {}", field.name(), field.data_type())).collect();
     let holds = match state.is_empty() {
         true => "that it was seen".to_owned(),
         false => state.join(", "),
     };
-    let kept = span(plan.windows.size_ms() + plan.late.allow_ms);
-    StateDescription {
-        key,
-        holds,
-        kept: match plan.windows.is_tumbling() {
-            true => format!("until the window fires: the watermark is {kept} past its start"),
-            false => {
-                let slice = span(plan.windows.slice_ms());
-                format!(
-                    "in slices of {slice}, until the last window over a slice fires: the watermark is at most {kept} past the slice's start"
-                )
+    let kept = match aggregate {
+        Aggregation::Windows(aggregate) => {
+            let windows = aggregate.windows;
+            let kept = span(windows.size_ms() + plan.late.allow_ms);
+            match windows.is_tumbling() {
+                true => format!("until the window fires: the watermark is {kept} past its start"),
+                false => {
+                    let slice = span(windows.slice_ms());
+                    format!(
+                        "in slices of {slice}, until the last window over a slice fires: the watermark is at most {kept} past the slice's start"
+                    )
+                }
             }
-        },
-    }
+        }
+        Aggregation::Sessions(aggregate) => {
+            let kept = span(aggregate.sessions.gap_ms() + plan.late.allow_ms);
+            format!("until the session fires: the watermark is {kept} past its last row")
+        }
+    };
+    StateDescription { key, holds, kept }
 }
 
 fn late_text(rule: &LateRule, then: &LateThen) -> String {

@@ -77,7 +77,7 @@ impl Restore {
                 Running::Dedupe(_) => {}
                 Running::Sql { query, .. } => {
                     if let Some(aggregate) = query.aggregate_mut() {
-                        aggregate.drop_fired(&watermarks, &self.groups)?;
+                        aggregate.finish_restore(&watermarks, &self.groups)?;
                     }
                 }
             }

@@ -1,0 +1,472 @@
+//! Aggregates over sessions. A row joins the open session of its key that it is within a gap of, makes a new one, or
+//! joins two into one. A session fires once, when its key group's watermark has closed it and the allowance is over
+//! (SM-2); whether a row still belongs to it is decided by the watermark just before the row, so that results do not
+//! depend on when commits come (SM-3).
+//!
+//! A session is made of fragments: groups of state rows that have, besides the query's keys, the time of the fragment's
+//! first row. When two sessions become one, the fragment of one names the other as its parent, and rows need not be
+//! moved. No two fragments of a key begin at the same time: a second row of that time joins the first one's session, or
+//! is late. The bounds of a session are the least and greatest times in its fragments' state, so that the changelog holds
+//! all that there is to know.
+//!
+//! Panes are buckets of the times at which sessions close. Rows go into the pane of their session's end as they see it;
+//! when the watermark reaches a pane, its rows fire or move on to where their session ends by now. So each row is looked
+//! at about once for each gap that its session goes on.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::compute::{and_kleene, concat_batches, take_record_batch};
+use arrow::datatypes::{Int64Type, UInt32Type};
+use hashbrown::{HashMap, HashTable};
+use millstream_model::{EventTime, LateRule, SessionSpan, Sessions, Watermark, Window};
+use twox_hash::XxHash3_128;
+
+use super::aggregate::{AggregatePlan, KEY_COLUMNS, Values};
+use super::chunk::Chunk;
+use super::pane::{Pane, part};
+use super::row_key::RowKeys;
+use crate::error::StageError;
+use crate::state::Owned;
+
+/// The operator's own aggregates, in this order: the least and greatest time, and the parent fragment.
+pub(crate) const HIDDEN: [&str; 3] = ["min", "max", "max"];
+
+/// A hash of a session's key, wide enough to stand for it.
+type Key = [u64; 2];
+
+#[derive(Clone, Copy, Debug)]
+struct Session {
+    key: Key,
+    /// The fragment that its rows go to: the time of that one's first row.
+    id: EventTime,
+    span: SessionSpan,
+    /// While sessions fire: its place among those that do.
+    over: Option<u32>,
+}
+
+/// One key group's sessions.
+#[derive(Default)]
+struct Group {
+    sessions: HashTable<Session>,
+    /// Fragments whose session became part of another, with that one's fragment then.
+    parents: HashMap<(Key, EventTime), EventTime>,
+}
+
+/// Where a row goes.
+struct Placed {
+    session: Session,
+    /// A fragment that became part of the session by this row.
+    joined: Option<EventTime>,
+}
+
+impl Group {
+    /// The session that takes a row, with the row in it; `None` if the row is late.
+    fn place(
+        &mut self,
+        (sessions, late): (Sessions, &LateRule),
+        key: Key,
+        time: EventTime,
+        watermark: Watermark,
+    ) -> Option<Placed> {
+        let open = |span: SessionSpan| !late.fired(sessions.closes_at(span), watermark);
+        let mut found = [None; 2];
+        let near = self.sessions.iter_hash(key[0]).filter(|s| s.key == key && sessions.touches(s.span, time));
+        // Open sessions of a key are more than a gap apart: one lies before the row, or around it, and one behind.
+        near.filter(|s| open(s.span)).zip(&mut found).for_each(|(session, place)| *place = Some(*session));
+        match found {
+            [None, _] => {
+                let session = Session { key, id: time, span: SessionSpan::at(time), over: None };
+                if !open(session.span) {
+                    return None;
+                }
+                self.sessions.insert_unique(key[0], session, |s| s.key[0]);
+                Some(Placed { session, joined: None })
+            }
+            [Some(one), None] => {
+                let session = self.extend(one, SessionSpan::at(time));
+                Some(Placed { session, joined: None })
+            }
+            [Some(one), Some(other)] => {
+                self.remove(other);
+                self.parents.insert((key, other.id), one.id);
+                let session = self.extend(one, SessionSpan::at(time).and(other.span));
+                Some(Placed { session, joined: Some(other.id) })
+            }
+        }
+    }
+
+    fn extend(&mut self, session: Session, by: SessionSpan) -> Session {
+        let found = self.find_mut(session.key, session.id);
+        found.span = found.span.and(by);
+        *found
+    }
+
+    fn find_mut(&mut self, key: Key, id: EventTime) -> &mut Session {
+        self.sessions.find_mut(key[0], |s| s.key == key && s.id == id).expect("a fragment has its session")
+    }
+
+    fn remove(&mut self, session: Session) {
+        let found = self.sessions.find_entry(session.key[0], |s| s.key == session.key && s.id == session.id);
+        found.expect("a session that was found").remove();
+    }
+
+    /// The fragment that names the session of this one.
+    fn root(&self, key: Key, mut fragment: EventTime) -> EventTime {
+        while let Some(parent) = self.parents.get(&(key, fragment)) {
+            fragment = *parent;
+        }
+        fragment
+    }
+}
+
+/// A running aggregation over sessions.
+pub(crate) struct SessionAggregate {
+    pub(crate) plan: AggregatePlan,
+    pub(crate) sessions: Sessions,
+    /// Which of the plan's keys a session is of. Rows with other values of the rest share it.
+    pub(crate) keys: Vec<usize>,
+    groups: BTreeMap<u32, Group>,
+    panes: BTreeMap<i64, Pane>,
+    /// State rows of a restore that is under way.
+    restored: Vec<RecordBatch>,
+}
+
+/// Rows as they go to panes; a row that joins two sessions goes to both of their fragments, and counts in one.
+#[derive(Default)]
+struct PlacedRows {
+    rows: Vec<u32>,
+    times: Vec<EventTime>,
+    fragments: Vec<EventTime>,
+    parents: Vec<Option<EventTime>>,
+    counts: Vec<bool>,
+    panes: Vec<i64>,
+}
+
+impl PlacedRows {
+    fn push(
+        &mut self,
+        row: usize,
+        time: EventTime,
+        fragment: EventTime,
+        parent: Option<EventTime>,
+        pane: i64,
+    ) {
+        self.rows.push(row as u32);
+        self.times.push(time);
+        self.fragments.push(fragment);
+        self.parents.push(parent);
+        self.counts.push(parent.is_none());
+        self.panes.push(pane);
+    }
+
+    /// The rows' values with the operator's own columns.
+    fn values(self, mut values: Values) -> Result<(Values, Vec<i64>), StageError> {
+        let all = values.groups[0].len() == self.rows.len();
+        let joins = self.counts.contains(&false);
+        let in_order = all && self.rows.iter().enumerate().all(|(place, row)| place == *row as usize);
+        if !in_order {
+            values = values.take(&UInt32Array::from(self.rows))?;
+        }
+        let counts = joins.then(|| BooleanArray::from(self.counts));
+        if let Some(counts) = &counts {
+            for (_, filter) in &mut values.arguments {
+                *filter = Some(match filter {
+                    Some(filter) => and_kleene(filter, counts)?,
+                    None => counts.clone(),
+                });
+            }
+        }
+        values.groups.push(Arc::new(Int64Array::from(self.fragments)));
+        let times: ArrayRef = Arc::new(Int64Array::from(self.times));
+        values.arguments.push((vec![Arc::clone(&times)], counts.clone()));
+        values.arguments.push((vec![times], counts));
+        values.arguments.push((vec![Arc::new(Int64Array::from(self.parents))], None));
+        Ok((values, self.panes))
+    }
+}
+
+/// The columns of state rows that are the operator's own.
+struct StateRows<'a> {
+    groups: &'a [u32],
+    keys: Vec<Key>,
+    fragments: &'a Int64Array,
+    first: &'a Int64Array,
+    last: &'a Int64Array,
+    parents: &'a Int64Array,
+}
+
+/// Hashes of the key of each row.
+fn hashes(columns: &[ArrayRef], rows: usize) -> Vec<Key> {
+    let keys = RowKeys::new(columns);
+    let mut bytes = Vec::new();
+    let hash = |row| {
+        keys.write(row, &mut bytes);
+        let wide = XxHash3_128::oneshot(&bytes);
+        [wide as u64, (wide >> 64) as u64]
+    };
+    (0..rows).map(hash).collect()
+}
+
+impl SessionAggregate {
+    pub(crate) fn new(plan: AggregatePlan, sessions: Sessions, keys: Vec<usize>) -> SessionAggregate {
+        let (groups, panes) = (BTreeMap::new(), BTreeMap::new());
+        SessionAggregate { plan, sessions, keys, groups, panes, restored: Vec::new() }
+    }
+
+    /// Adds rows to sessions; the chunk's panes are their event times. Gives the places in the stage's input of rows
+    /// that are late.
+    pub(crate) fn update(&mut self, chunk: &Chunk, late: &mut Vec<u32>) -> Result<(), StageError> {
+        if chunk.rows() == 0 {
+            return Ok(());
+        }
+        let values = self.plan.values(chunk)?;
+        let times = chunk.panes.as_ref().expect("an aggregate has a window before it");
+        let keys: Vec<ArrayRef> = self.keys.iter().map(|key| Arc::clone(&values.groups[1 + key])).collect();
+        let rule = (self.sessions, &self.plan.late);
+        let mut placed = PlacedRows::default();
+        let mut current: Option<(u32, &mut Group)> = None;
+        for (row, key) in hashes(&keys, chunk.rows()).into_iter().enumerate() {
+            let number = chunk.groups.value(row);
+            if current.as_ref().is_none_or(|(at, _)| *at != number) {
+                current = Some((number, self.groups.entry(number).or_default()));
+            }
+            let (_, group) = current.as_mut().expect("set just above");
+            let (time, watermark) = (times.value(row), Watermark::from_raw(chunk.watermarks.value(row)));
+            match group.place(rule, key, time, watermark) {
+                None => late.push(chunk.origin.value(row)),
+                Some(Placed { session, joined }) => {
+                    let pane = self.sessions.bucket(session.span);
+                    placed.push(row, time, session.id, None, pane);
+                    if let Some(joined) = joined {
+                        placed.push(row, time, joined, Some(session.id), pane);
+                    }
+                }
+            }
+        }
+        let (values, buckets) = placed.values(values)?;
+        let (plan, panes) = (&self.plan, &mut self.panes);
+        values.by_pane(&buckets, |key, values| Pane::at(panes, plan, key)?.update(&values))
+    }
+
+    /// The operator's own columns of state rows.
+    fn state_rows<'a>(&self, rows: &'a RecordBatch) -> StateRows<'a> {
+        let column = |at: usize| rows.column(at).as_primitive::<Int64Type>();
+        let keys: Vec<ArrayRef> =
+            self.keys.iter().map(|key| Arc::clone(rows.column(KEY_COLUMNS + key))).collect();
+        let own = rows.num_columns() - HIDDEN.len();
+        StateRows {
+            groups: rows.column(0).as_primitive::<UInt32Type>().values(),
+            keys: hashes(&keys, rows.num_rows()),
+            fragments: column(self.plan.state_from() - 1),
+            first: column(own),
+            last: column(own + 1),
+            parents: column(own + 2),
+        }
+    }
+
+    /// The result of every session that is over at these watermarks (one for each key group). `fired_at` is raised to
+    /// the watermark at which the last of them is over.
+    pub(crate) fn fire(
+        &mut self,
+        watermarks: &[i64],
+        fired_at: &mut [i64],
+    ) -> Result<Vec<Chunk>, StageError> {
+        let reached = |at: EventTime, group: u32| {
+            self.plan.late.fired(at, Watermark::from_raw(watermarks[group as usize]))
+        };
+        let mut taken = Vec::new();
+        for (bucket, pane) in &mut self.panes {
+            let due: Vec<u32> = pane.members().filter(|group| reached(*bucket, *group)).collect();
+            if !due.is_empty() {
+                taken.extend(
+                    pane.take(&self.plan, &due)?.into_iter().map(|(layer, rows)| (*bucket, layer, rows)),
+                );
+            }
+        }
+        if taken.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut over: Vec<(u32, Session)> = Vec::new();
+        let mut joined: Vec<(u32, (Key, EventTime))> = Vec::new();
+        let mut sum = Pane::sum(&self.plan)?;
+        for (bucket, layer, rows) in taken {
+            let state = self.state_rows(&rows);
+            let mut due: (Vec<u32>, Vec<EventTime>) = Default::default();
+            let mut stay: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
+            for (row, number) in state.groups.iter().enumerate() {
+                let group = self.groups.get_mut(number).expect("a group with rows");
+                let root = group.root(state.keys[row], state.fragments.value(row));
+                let session = group.find_mut(state.keys[row], root);
+                let closes = self.sessions.closes_at(session.span);
+                if reached(closes, *number) {
+                    let place = session.over.unwrap_or(over.len() as u32);
+                    if session.over.is_none() {
+                        session.over = Some(place);
+                        over.push((*number, *session));
+                    }
+                    if root != state.fragments.value(row) {
+                        joined.push((*number, (state.keys[row], state.fragments.value(row))));
+                    }
+                    due.0.push(row as u32);
+                    due.1.push(EventTime::from(place));
+                    let at = &mut fired_at[*number as usize];
+                    *at = self.plan.late.fires_at(closes).max(*at);
+                } else {
+                    stay.entry(self.sessions.bucket(session.span)).or_default().push(row as u32);
+                }
+            }
+            for (to, places) in stay {
+                debug_assert!(bucket <= to, "sessions only grow");
+                let rows = if places.len() == rows.num_rows() {
+                    rows.clone()
+                } else {
+                    take_record_batch(&rows, &UInt32Array::from(places))?
+                };
+                Pane::at(&mut self.panes, &self.plan, to)?.put(rows, layer);
+            }
+            if !due.0.is_empty() {
+                let due_rows = take_record_batch(&rows, &UInt32Array::from(due.0))?;
+                let mut columns = due_rows.columns().to_vec();
+                // Summed by session, not by fragment.
+                columns[self.plan.state_from() - 1] = Arc::new(Int64Array::from(due.1));
+                sum.merge(&self.plan, &RecordBatch::try_new(due_rows.schema(), columns)?)?;
+            }
+        }
+        self.panes.retain(|_, pane| !pane.is_empty());
+        if over.is_empty() {
+            return Ok(Vec::new());
+        }
+        let windows: Vec<Window> = over.iter().map(|(_, s)| self.sessions.window(s.span)).collect();
+        for (number, session) in over {
+            self.groups.get_mut(&number).expect("a group with sessions").remove(session);
+        }
+        // Every fragment has rows, so that none is left behind.
+        for (number, fragment) in joined {
+            self.groups.get_mut(&number).expect("a group with sessions").parents.remove(&fragment);
+        }
+        self.groups.retain(|_, group| !group.sessions.is_empty());
+        let results = sum.into_results()?;
+        let places = results.keys.last().expect("the session is a key").as_primitive::<Int64Type>().clone();
+        let of = |bound: fn(&Window) -> EventTime| {
+            places.values().iter().map(|place| bound(&windows[*place as usize])).collect()
+        };
+        let (starts, ends) = (of(|window| window.start), of(|window| window.end));
+        Ok(vec![self.plan.output(results, starts, ends)?])
+    }
+
+    /// What changed since the last call, as state rows.
+    pub(crate) fn delta(&mut self) -> Result<RecordBatch, StageError> {
+        let mut rows = Vec::new();
+        for pane in self.panes.values_mut() {
+            rows.extend(pane.delta(&self.plan)?);
+        }
+        Ok(concat_batches(&self.plan.state_schema, &rows)?)
+    }
+
+    /// Everything of these key groups, as state rows.
+    pub(crate) fn all(&mut self, wanted: &Owned) -> Result<RecordBatch, StageError> {
+        let rows: Result<Vec<RecordBatch>, StageError> =
+            self.panes.values().map(|pane| pane.all(&self.plan, wanted)).collect();
+        Ok(concat_batches(&self.plan.state_schema, &rows?)?)
+    }
+
+    /// Takes up state rows of the key groups that are owned here.
+    pub(crate) fn restore(&mut self, batch: &RecordBatch, owned: &Owned) -> Result<(), StageError> {
+        let rows = part(batch, |group| owned.has(group))?;
+        if rows.num_rows() > 0 {
+            self.restored.push(rows);
+        }
+        Ok(())
+    }
+
+    /// Ends a restore: makes sessions of the rows that came, but for those that had fired at these watermarks.
+    pub(crate) fn finish_restore(&mut self, watermarks: &[i64]) -> Result<(), StageError> {
+        let restored = std::mem::take(&mut self.restored);
+        let mut fragments: HashMap<(u32, Key, EventTime), (Option<SessionSpan>, Option<EventTime>)> =
+            HashMap::new();
+        for rows in &restored {
+            let state = self.state_rows(rows);
+            for (row, group) in state.groups.iter().enumerate() {
+                let at = (*group, state.keys[row], state.fragments.value(row));
+                let (span, parent) = fragments.entry(at).or_default();
+                if state.first.is_valid(row) {
+                    let new = SessionSpan { first: state.first.value(row), last: state.last.value(row) };
+                    *span = Some(span.map_or(new, |known| known.and(new)));
+                }
+                if state.parents.is_valid(row) {
+                    *parent = Some(state.parents.value(row));
+                }
+            }
+        }
+        let root = |group: u32, key: Key, mut fragment: EventTime| {
+            while let Some((_, Some(parent))) = fragments.get(&(group, key, fragment)) {
+                fragment = *parent;
+            }
+            fragment
+        };
+        let mut spans: HashMap<(u32, Key, EventTime), SessionSpan> = HashMap::new();
+        for ((group, key, fragment), (span, _)) in &fragments {
+            if let Some(span) = span {
+                let known = spans.entry((*group, *key, root(*group, *key, *fragment))).or_insert(*span);
+                *known = known.and(*span);
+            }
+        }
+        spans.retain(|(group, ..), span| {
+            let watermark = Watermark::from_raw(watermarks[*group as usize]);
+            !self.plan.late.fired(self.sessions.closes_at(*span), watermark)
+        });
+        for ((group, key, id), span) in &spans {
+            let session = Session { key: *key, id: *id, span: *span, over: None };
+            let group = self.groups.entry(*group).or_default();
+            group.sessions.insert_unique(key[0], session, |s| s.key[0]);
+        }
+        for ((group, key, fragment), (_, parent)) in &fragments {
+            let open = spans.contains_key(&(*group, *key, root(*group, *key, *fragment)));
+            if let (Some(parent), true) = (parent, open) {
+                let group = self.groups.entry(*group).or_default();
+                group.parents.insert((*key, *fragment), *parent);
+            }
+        }
+        for rows in &restored {
+            let state = self.state_rows(rows);
+            let mut places: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
+            for (row, group) in state.groups.iter().enumerate() {
+                let at = (*group, state.keys[row], root(*group, state.keys[row], state.fragments.value(row)));
+                if let Some(span) = spans.get(&at) {
+                    places.entry(self.sessions.bucket(*span)).or_default().push(row as u32);
+                }
+            }
+            for (bucket, places) in places {
+                let rows = take_record_batch(rows, &UInt32Array::from(places))?;
+                Pane::at(&mut self.panes, &self.plan, bucket)?.restore(rows);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets go of a key group.
+    pub(crate) fn forget(&mut self, group: u32) -> Result<(), StageError> {
+        self.groups.remove(&group);
+        for pane in self.panes.values_mut().filter(|pane| pane.has_member(group)) {
+            pane.forget(&self.plan, &[group])?;
+        }
+        self.panes.retain(|_, pane| !pane.is_empty());
+        for rows in &mut self.restored {
+            *rows = part(rows, |member| member != group)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn size(&self) -> usize {
+        let parent = size_of::<((Key, EventTime), EventTime)>();
+        let of = |group: &Group| group.sessions.allocation_size() + group.parents.capacity() * parent;
+        self.groups.values().map(of).sum::<usize>() + self.panes.values().map(Pane::size).sum::<usize>()
+    }
+
+    /// Open sessions.
+    pub(crate) fn entries(&self) -> usize {
+        self.groups.values().map(|group| group.sessions.len()).sum()
+    }
+}
