@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What also has to hold on Apache Kafka: the client's tests, and store-invoices by two workers of which one is killed. The broker
+# What also has to hold on Apache Kafka: the client's tests, and store-invoices and click-sessions by two workers of which one is
+# killed. The broker
 # comes from Maven Central into the user's cache, runs on a free port with its data in a folder that goes afterwards, and is
 # fresh for each part. N invoices; MILLSTREAM and COUNT_ROWS name the programs.
 . "$(dirname "$0")/lib.sh"
@@ -78,5 +79,9 @@ stop_kafka
 start_kafka
 BROKER="$broker" ROUNDS=1 N="${N:-20000}" MILLSTREAM="$millstream" COUNT_ROWS="$count_rows" bash tests/e2e/two-workers.sh \
     || { echo "FAIL: two workers"; exit 1; }
+stop_kafka
+start_kafka
+BROKER="$broker" N=60000 KILLS=2 MILLSTREAM="$millstream" COUNT_ROWS="$count_rows" bash tests/e2e/topics.sh \
+    || { echo "FAIL: topics to topics"; exit 1; }
 stop_kafka
 echo "apache kafka test passed: version 4.3.1"

@@ -298,6 +298,22 @@ fn files_with_faults_run_nothing() {
     }
 }
 
+/// So do those of the pipeline from topic to topic, of which one dies before a commit.
+#[test]
+fn the_tests_of_a_pipeline_over_topics_hold() {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pipelines/examples/click-sessions");
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = std::fs::read_to_string(example.join("pipeline.yaml")).expect("it is there");
+    for (right, other, last) in [
+        ("visits: 2, pages: 3", "visits: 2, pages: 3", "2 passed, 0 failed\n"),
+        ("visits: 2, pages: 3", "visits: 3, pages: 3", "1 passed, 1 failed\n"),
+    ] {
+        std::fs::write(folder.path().join("p.yaml"), text.replace(right, other)).expect("it is written");
+        let (_, out, err) = run_in(folder.path(), &[]);
+        assert!(out.ends_with(last), "{out}{err}");
+    }
+}
+
 /// The example's own tests hold, and none of them holds when what it expects is made wrong.
 #[test]
 fn the_examples_tests_hold_and_fail_when_they_are_made_wrong() {

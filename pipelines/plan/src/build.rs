@@ -6,15 +6,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use millstream_spec::ast::{DataAction, LateThen, Operator as Op, Pipeline, Transform};
+use millstream_spec::ast::{
+    DataAction, LateThen, Operator as Op, Pipeline, Target, Topic, Transform, Watermark,
+};
 use millstream_spec::catalog::Catalog;
 use millstream_spec::flow::{Flow, Time, section_of};
 use millstream_spec::shape::Section;
 use millstream_spec::{Diagnostic, Diagnostics, code, sql};
 
 use crate::graph::{
-    Encoding, Job, Operator, OperatorInput, Output, Partitioner, Stage, StageKind, State, TopicInput,
-    TopicRole,
+    Encoding, Foreign, Job, Operator, OperatorInput, Output, Partitioner, Stage, StageKind, State,
+    TopicInput, TopicRole,
 };
 use crate::names;
 use crate::stable_id::{OperatorId, definition};
@@ -58,7 +60,11 @@ impl<'a> Builder<'a> {
         self.sinks();
         self.clashes();
         // A stage that only passes its topic on to sinks has nothing to run: the sinks read the topic.
-        let idle = |s: &Stage| s.kind == StageKind::Process && s.operators.is_empty() && s.outputs.is_empty();
+        let idle = |s: &Stage| {
+            s.kind == StageKind::Process && {
+                s.operators.is_empty() && s.outputs.is_empty() && s.discards.is_empty()
+            }
+        };
         let stages: Vec<Stage> =
             self.order.iter().filter_map(|id| self.stages.remove(id)).filter(|s| !idle(s)).collect();
         if self.diagnostics.has_errors() {
@@ -93,6 +99,11 @@ impl<'a> Builder<'a> {
                 _ => {}
             }
         }
+        used.extend(pipeline.sources.values().filter_map(|s| Some(s.topic.as_ref()?.topic.value.as_str())));
+        used.extend(pipeline.sinks.values().filter_map(|s| match &s.target {
+            Target::Topic(topic) => Some(topic.value.as_str()),
+            _ => None,
+        }));
         for topic in pipeline.topics.values().filter(|t| used.contains(t.id.value.as_str())) {
             self.topics.declared(topic);
         }
@@ -121,6 +132,7 @@ impl<'a> Builder<'a> {
             operators: Vec::new(),
             outputs: Vec::new(),
             sink: None,
+            discards: Vec::new(),
             key_groups: SPLIT_PARTITIONS,
             key: Vec::new(),
             broker_transaction: kind != StageKind::Sink,
@@ -129,24 +141,76 @@ impl<'a> Builder<'a> {
 
     fn ingest(&mut self) {
         let pipeline = self.pipeline;
-        let (_, splits) = self.topics.positions_and_splits();
-        let stage = self.stage(names::INGEST, StageKind::Ingest);
-        stage.sources = pipeline.sources.keys().cloned().collect();
+        self.topics.positions();
+        let read: Vec<&'a String> =
+            pipeline.sources.iter().filter(|(_, s)| s.topic.is_none()).map(|(id, _)| id).collect();
+        if !read.is_empty() {
+            let splits = self.topics.splits();
+            let stage = self.stage(names::INGEST, StageKind::Ingest);
+            stage.sources = read.iter().map(|id| (*id).clone()).collect();
+            stage.inputs.push(TopicInput {
+                topic: splits,
+                stream: names::INGEST.to_owned(),
+                encoding: Encoding::Internal,
+                watermark: None,
+                foreign: None,
+            });
+            self.stage_of.extend(read.into_iter().map(|id| (id.as_str(), names::INGEST.to_owned())));
+        }
+        for (id, source) in &pipeline.sources {
+            let Some(read) = &source.topic else { continue };
+            let Some(topic) = pipeline.topics.get(&read.topic.value) else { continue };
+            let foreign = if read.until_end { Foreign::UntilEnd } else { Foreign::ForEver };
+            self.reader(id, topic, read.watermark.clone(), Some(foreign));
+        }
+    }
+
+    /// The stage that reads a topic.
+    fn reader(&mut self, id: &'a str, topic: &Topic, watermark: Option<Watermark>, foreign: Option<Foreign>) {
+        let stage = self.stage(id, StageKind::Process);
         stage.inputs.push(TopicInput {
-            topic: splits,
-            stream: names::INGEST.to_owned(),
-            encoding: Encoding::Internal,
-            watermark: None,
+            topic: topic.name.value.clone(),
+            stream: id.to_owned(),
+            encoding: Encoding::Json,
+            watermark,
+            foreign,
         });
-        self.stage_of.extend(pipeline.sources.keys().map(|id| (id.as_str(), names::INGEST.to_owned())));
+        stage.key_groups = topic.partitions.value;
+        stage.key = topic.key.iter().map(|k| k.value.clone()).collect();
+        self.stage_of.insert(id, id.to_owned());
+    }
+
+    /// The topic that a stream is, as it is read: of a topic transform, or of a source.
+    fn topic_of(&self, stream: &str) -> Option<(&'a Topic, Option<&'a Watermark>)> {
+        let pipeline = self.pipeline;
+        let of_transform = pipeline.transforms.get(stream).and_then(|t| match &t.op {
+            Op::Topic(op) => Some((&op.topic, op.watermark.as_ref())),
+            _ => None,
+        });
+        let of_source = || {
+            let read = pipeline.sources.get(stream)?.topic.as_ref()?;
+            Some((&read.topic, read.watermark.as_ref()))
+        };
+        let (topic, watermark) = of_transform.or_else(of_source)?;
+        Some((pipeline.topics.get(&topic.value)?, watermark))
+    }
+
+    /// Writes a stream to a declared topic, as JSON.
+    fn publish(&mut self, stream: &str, topic: &Topic) {
+        let Some(stage_id) = self.stage_of.get(stream).cloned() else { return };
+        let key: Vec<String> = topic.key.iter().map(|k| k.value.clone()).collect();
+        let partitioner = if key.is_empty() { Partitioner::Sticky } else { Partitioner::Key(key) };
+        let (from, topic) = (self.input(stream, &stage_id), topic.name.value.clone());
+        let output = Output { from, topic, encoding: Encoding::Json, partitioner };
+        self.stage(&stage_id, StageKind::Process).outputs.push(output);
     }
 
     /// How an operator of stage `stage` reads `id`.
     fn input(&self, id: &str, stage: &str) -> OperatorInput {
         match section_of(self.pipeline, id) {
+            _ if id == stage => OperatorInput::Topic(id.to_owned()),
             Some(Section::Sources) => OperatorInput::Source(id.to_owned()),
             Some(Section::Tables) => OperatorInput::Table(id.to_owned()),
-            _ if id == stage => OperatorInput::Topic(id.to_owned()),
             _ => OperatorInput::Operator(id.to_owned()),
         }
     }
@@ -156,26 +220,10 @@ impl<'a> Builder<'a> {
         let id = transform.id.value.as_str();
         if let Op::Topic(op) = &transform.op {
             let topic = &pipeline.topics[&op.topic.value];
-            let key: Vec<String> = topic.key.iter().map(|k| k.value.clone()).collect();
             for input in &transform.inputs {
-                let Some(stage_id) = self.stage_of.get(input.value.as_str()).cloned() else { continue };
-                let from = self.input(&input.value, &stage_id);
-                let partitioner =
-                    if key.is_empty() { Partitioner::Sticky } else { Partitioner::Key(key.clone()) };
-                let output =
-                    Output { from, topic: topic.name.value.clone(), encoding: Encoding::Json, partitioner };
-                self.stage(&stage_id, StageKind::Process).outputs.push(output);
+                self.publish(&input.value, topic);
             }
-            let stage = self.stage(id, StageKind::Process);
-            stage.inputs.push(TopicInput {
-                topic: topic.name.value.clone(),
-                stream: id.to_owned(),
-                encoding: Encoding::Json,
-                watermark: op.watermark.clone(),
-            });
-            stage.key_groups = topic.partitions.value;
-            stage.key = key;
-            self.stage_of.insert(id, id.to_owned());
+            self.reader(id, topic, op.watermark.clone(), None);
             return;
         }
         let streams = transform.inputs.iter().filter(|i| !pipeline.tables.contains_key(&i.value));
@@ -273,21 +321,37 @@ impl<'a> Builder<'a> {
         let pipeline = self.pipeline;
         // Sinks that read one stream share its topic, which has the partitions of the one with the most writers.
         let mut writers: BTreeMap<&str, u32> = BTreeMap::new();
-        for sink in pipeline.sinks.values() {
+        for sink in pipeline.sinks.values().filter(|s| s.target == Target::Foreign) {
             for input in &sink.inputs {
                 let most = writers.entry(&input.value).or_insert(0);
                 *most = (*most).max(sink.writers);
             }
         }
         for sink in pipeline.sinks.values() {
+            match &sink.target {
+                Target::Foreign => {}
+                Target::Topic(topic) => {
+                    let topic = &pipeline.topics[&topic.value];
+                    sink.inputs.iter().for_each(|input| self.publish(&input.value, topic));
+                    continue;
+                }
+                Target::Blackhole => {
+                    sink.inputs.iter().for_each(|input| self.discard(&input.value));
+                    continue;
+                }
+            }
             let mut inputs = Vec::new();
             for input in &sink.inputs {
                 let stream = input.value.as_str();
                 let Some(stage_id) = self.stage_of.get(stream).cloned() else { continue };
-                if let Some(Op::Topic(op)) = pipeline.transforms.get(stream).map(|t| &t.op) {
-                    let topic = pipeline.topics[&op.topic.value].name.value.clone();
-                    let (encoding, watermark) = (Encoding::Json, op.watermark.clone());
-                    inputs.push(TopicInput { topic, stream: stream.to_owned(), encoding, watermark });
+                if let Some((topic, watermark)) = self.topic_of(stream) {
+                    inputs.push(TopicInput {
+                        topic: topic.name.value.clone(),
+                        stream: stream.to_owned(),
+                        encoding: Encoding::Json,
+                        watermark: watermark.cloned(),
+                        foreign: None,
+                    });
                     continue;
                 }
                 let stage = self.stages.get(&stage_id).map(|s| (s.kind, s.key_groups));
@@ -320,6 +384,7 @@ impl<'a> Builder<'a> {
                     stream: stream.to_owned(),
                     encoding: Encoding::Arrow,
                     watermark,
+                    foreign: None,
                 });
             }
             let partitions =
@@ -329,6 +394,12 @@ impl<'a> Builder<'a> {
             stage.sink = Some(sink.id.value.clone());
             stage.key_groups = partitions.unwrap_or(1);
         }
+    }
+
+    fn discard(&mut self, stream: &str) {
+        let Some(stage_id) = self.stage_of.get(stream).cloned() else { return };
+        let from = self.input(stream, &stage_id);
+        self.stage(&stage_id, StageKind::Process).discards.push(from);
     }
 
     /// A declared topic under a name that the plan gives to another.

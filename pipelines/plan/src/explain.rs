@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use millstream_spec::scalar::format_duration;
 
-use crate::graph::{Encoding, Job, OperatorInput, Partitioner, Stage, StageKind};
+use crate::graph::{Encoding, Foreign, Job, OperatorInput, Partitioner, Stage, StageKind};
 
 /// The job as text.
 pub fn explain(job: &Job) -> String {
@@ -80,7 +80,13 @@ fn explain_stage(out: &mut String, stage: &Stage) {
                 format_duration(w.idle_ms)
             )
         });
-        let _ = writeln!(out, "  reads topic {} ({}){watermark}", input.topic, encoding(input.encoding));
+        let foreign = match input.foreign {
+            None => "",
+            Some(Foreign::ForEver) => ", written by others",
+            Some(Foreign::UntilEnd) => ", written by others, to where it ends when the run begins",
+        };
+        let _ =
+            writeln!(out, "  reads topic {} ({}){foreign}{watermark}", input.topic, encoding(input.encoding));
     }
     if !stage.tables.is_empty() {
         let _ = writeln!(out, "  reads tables {}, whole, on each worker", stage.tables.join(", "));
@@ -116,6 +122,9 @@ fn explain_stage(out: &mut String, stage: &Stage) {
             output.topic,
             encoding(output.encoding)
         );
+    }
+    for from in &stage.discards {
+        let _ = writeln!(out, "  counts the rows of {} and forgets them", from.id());
     }
     if let Some(sink) = &stage.sink {
         let _ = writeln!(out, "  writes sink {sink}, with at most {} writers", stage.key_groups);

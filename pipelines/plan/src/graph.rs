@@ -50,7 +50,7 @@ impl Job {
 pub enum StageKind {
     /// Reads sources by splits.
     Ingest,
-    /// Reads a topic of the pipeline and computes.
+    /// Reads a topic and computes.
     Process,
     /// Reads topics and writes a foreign system, with its offsets there.
     Sink,
@@ -59,7 +59,7 @@ pub enum StageKind {
 /// One consumer group and what each of its members runs.
 #[derive(Clone, Debug)]
 pub struct Stage {
-    /// `ingest`, the id of the topic transform that it reads, or the sink's id.
+    /// `ingest`, the id of the topic transform or source that it reads, or the sink's id.
     pub id: String,
     /// What it is for.
     pub kind: StageKind,
@@ -77,6 +77,8 @@ pub struct Stage {
     pub operators: Vec<Operator>,
     /// Topics that it writes rows to.
     pub outputs: Vec<Output>,
+    /// Whose rows are counted and forgotten.
+    pub discards: Vec<OperatorInput>,
     /// The sink that it writes (sink stages only), by id.
     pub sink: Option<String>,
     /// How many parts its state has: the partitions of its input, which are the key groups.
@@ -98,6 +100,17 @@ pub struct TopicInput {
     pub encoding: Encoding,
     /// Event time, kept for each partition.
     pub watermark: Option<Watermark>,
+    /// Where others than the pipeline write it.
+    pub foreign: Option<Foreign>,
+}
+
+/// How a topic that others write is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Foreign {
+    /// For as long as the pipeline runs.
+    ForEver,
+    /// To where it ends when the run begins.
+    UntilEnd,
 }
 
 /// An operator in a stage.

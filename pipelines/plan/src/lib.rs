@@ -22,7 +22,7 @@ pub use build::plan;
 pub use diff::{Change, diff};
 pub use explain::explain;
 pub use graph::{
-    Encoding, Job, Operator, OperatorInput, Output, Partitioner, Stage, StageKind, State, TopicInput,
+    Encoding, Foreign, Job, Operator, OperatorInput, Output, Partitioner, Stage, StageKind, State, TopicInput,
 };
 pub use graph::{TopicPlan, TopicRole};
 pub use lock::Lock;

@@ -78,18 +78,22 @@ impl<'a> Topics<'a> {
         name
     }
 
-    /// Positions and splits of the sources.
-    pub fn positions_and_splits(&mut self) -> (String, String) {
+    /// Where sources have come to, what stages have counted, and how far they are.
+    pub fn positions(&mut self) {
         let positions = names::positions_topic(&self.pipeline.name);
         // A start reads it whole, and what lies in the last segment is not compacted.
         let compact = [
             ("cleanup.policy", "compact".to_owned()),
             ("segment.bytes", POSITIONS_SEGMENT_BYTES.to_string()),
         ];
-        self.add(positions.clone(), TopicRole::Positions, SPLIT_PARTITIONS, None, &compact);
+        self.add(positions, TopicRole::Positions, SPLIT_PARTITIONS, None, &compact);
+    }
+
+    /// Who reads which split of the sources.
+    pub fn splits(&mut self) -> String {
         let splits = names::splits_topic(&self.pipeline.name);
         self.add(splits.clone(), TopicRole::Splits, SPLIT_PARTITIONS, None, &kept());
-        (positions, splits)
+        splits
     }
 
     /// The dead letters of a pipeline that declares no topic for them.

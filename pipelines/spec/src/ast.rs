@@ -303,8 +303,21 @@ pub struct Source {
     pub schema: Option<Spanned<String>>,
     /// The promise of paths from here, where it says one.
     pub delivery: Option<Spanned<Delivery>>,
+    /// The topic that it is, where it is one that others write.
+    pub topic: Option<TopicSource>,
     /// The connector's settings.
     pub config: Config,
+}
+
+/// A topic that others write.
+#[derive(Clone, Debug)]
+pub struct TopicSource {
+    /// The topic's id.
+    pub topic: Spanned<String>,
+    /// Event time for what follows.
+    pub watermark: Option<Watermark>,
+    /// Whether it is read to where it ends when the run begins, and no further.
+    pub until_end: bool,
 }
 
 /// What it joins and looks up.
@@ -453,6 +466,17 @@ pub struct Dedupe {
     pub within_ms: u64,
 }
 
+/// Where a sink's rows go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A connector writes them, in a stage of its own.
+    Foreign,
+    /// To a topic, by its id, in the transaction of the stage that gives them.
+    Topic(Spanned<String>),
+    /// Nowhere.
+    Blackhole,
+}
+
 /// What the pipeline writes.
 #[derive(Clone, Debug)]
 pub struct Sink {
@@ -462,6 +486,8 @@ pub struct Sink {
     pub type_name: Spanned<String>,
     /// The connector: the type, or what the scheme of its DSN chose.
     pub connector: String,
+    /// Where it is no foreign system: a topic of the cluster, or nothing.
+    pub target: Target,
     /// What it writes.
     pub inputs: Vec<Spanned<String>>,
     /// Which rows.

@@ -81,6 +81,8 @@ impl<'a> Flow<'a> {
         for (id, source) in &pipeline.sources {
             let schema = source.schema.as_ref().and_then(|s| pipeline.schemas.get(&s.value));
             schema.map(|s| flow.schemas.insert(id, s));
+            let watermark = source.topic.as_ref().and_then(|topic| topic.watermark.as_ref());
+            watermark.map(|w| flow.times.insert(id, Time::Watermark(w)));
         }
         for (id, table) in &pipeline.tables {
             let schema = table.schema.as_ref().and_then(|s| pipeline.schemas.get(&s.value));

@@ -12,10 +12,11 @@ use millstream_connector::Period;
 use millstream_engine::decode::json::JsonDecoder;
 use millstream_engine::stage::{OperatorKind, OperatorSpec, SourceSpec, StageSpec};
 use millstream_model::{LateRule, LateThen, WatermarkConfig};
-use millstream_plan::{Encoding, Job, OperatorInput, Partitioner, Stage, StageKind, TopicRole};
+use millstream_plan::{
+    Encoding, Foreign, Job, OperatorInput, Partitioner, Stage, StageKind, TopicInput, TopicRole,
+};
 use millstream_spec::Pipeline;
 use millstream_spec::ast::{self, DataAction, OnExceed, Operator};
-use millstream_spec::flow::Flow;
 use millstream_wasm::{Engine, Function, FunctionConfig, Limits};
 
 use crate::connectors::Maker;
@@ -24,8 +25,8 @@ use crate::error::WorkerError;
 use crate::ingest::check::{Checker, Wanted};
 use crate::ingest::{IngestOutput, IngestStage};
 use crate::outbox::DeadLetters;
-use crate::process::{ProcessOutput, ProcessStage};
-use crate::schema::arrow_schema;
+use crate::process::{Form, ProcessOutput, ProcessStage};
+use crate::schemas::Columns;
 use crate::sink_stage::SinkStage;
 use crate::tables::Loaded;
 use crate::trim::Trimmer;
@@ -45,11 +46,13 @@ pub struct Parts<'a> {
     pub maker: &'a Maker<'a>,
     /// Tables by id.
     pub tables: &'a BTreeMap<String, Loaded>,
+    /// Their columns.
+    pub table_columns: BTreeMap<String, SchemaRef>,
 }
 
 /// Which columns a decoder stores; it checks all of them.
 #[derive(Clone, Copy)]
-enum Columns {
+enum Stored {
     All,
     None,
 }
@@ -114,21 +117,12 @@ fn late_rule(sql: &ast::Sql) -> LateRule {
     LateRule { allow_ms: late.allow_ms as i64, then }
 }
 
-/// The engine's spec of a process stage. `table` gives a table's columns.
-pub fn stage_spec(
-    pipeline: &Pipeline,
-    stage: &Stage,
-    bounded: bool,
-    tables: BTreeMap<String, SchemaRef>,
-) -> Result<StageSpec, WorkerError> {
-    let input = &stage.inputs[0];
-    let flow = Flow::new(pipeline);
-    let Some(schema) = flow.schema(&input.stream) else {
-        return Err(WorkerError::Setup(format!(
-            "{:?} has no schema; say `schema` at its source or `output` at its function",
-            input.stream
-        )));
-    };
+/// The engine's spec of a process stage.
+pub fn stage_spec(columns: &Columns<'_>, stage: &Stage, bounded: bool) -> Result<StageSpec, WorkerError> {
+    let (pipeline, input) = (columns.pipeline, &stage.inputs[0]);
+    let schema = columns.of(&input.stream)?;
+    let tables = stage.tables.iter().filter_map(|id| Some((id.clone(), columns.tables.get(id)?.clone())));
+    let tables: BTreeMap<String, SchemaRef> = tables.collect();
     let (delay_ms, idle_ms) =
         input.watermark.as_ref().map_or((0, None), |w| (w.delay_ms as i64, Some(w.idle_ms as i64)));
     let changelog_partitions =
@@ -136,7 +130,7 @@ pub fn stage_spec(
     Ok(StageSpec {
         source: SourceSpec {
             name: input.stream.clone(),
-            schema: arrow_schema(schema),
+            schema,
             event_time: input.watermark.as_ref().map(|w| w.column.value.clone()),
             watermark: WatermarkConfig { delay_ms, idle_after_ms: idle_ms, bounded },
             partitioned_by: (stage.key_groups > 1).then(|| stage.key.clone()),
@@ -165,18 +159,36 @@ impl Parts<'_> {
         self.job.topics_of(TopicRole::Positions).next().map_or("", |t| &t.name).into()
     }
 
+    fn columns(&self) -> Columns<'_> {
+        Columns { pipeline: self.pipeline, job: self.job, tables: &self.table_columns }
+    }
+
     /// What a sink or a stage of columns makes of a stream's JSON.
-    fn decoder(&self, stream: &str, columns: Columns) -> Result<JsonDecoder, WorkerError> {
-        let flow = Flow::new(self.pipeline);
-        let Some(schema) = flow.schema(stream) else {
-            return Err(WorkerError::Setup(format!("{stream:?} has no schema; its sink wants columns")));
-        };
-        let schema = arrow_schema(schema);
+    fn decoder(&self, stream: &str, columns: Stored) -> Result<JsonDecoder, WorkerError> {
+        let schema = self.columns().of(stream)?;
         let stored: Vec<usize> = match columns {
-            Columns::All => (0..schema.fields().len()).collect(),
-            Columns::None => Vec::new(),
+            Stored::All => (0..schema.fields().len()).collect(),
+            Stored::None => Vec::new(),
         };
         JsonDecoder::new(&schema, &stored).map_err(|error| WorkerError::Setup(error.to_string()))
+    }
+
+    /// The topics that others write and that are read to where they end now, with their partitions; on the bench, all
+    /// that others write.
+    pub fn ending(&self) -> Vec<(Arc<str>, u32)> {
+        let ends = |input: &&TopicInput| match input.foreign {
+            Some(Foreign::UntilEnd) => true,
+            Some(Foreign::ForEver) => self.maker.is_on_bench(),
+            None => false,
+        };
+        let inputs = self.job.stages.iter().flat_map(|stage| &stage.inputs).filter(ends);
+        inputs.map(|input| self.topic(&input.topic)).collect()
+    }
+
+    /// Whether all topics that others write are read to an end.
+    pub fn foreign_ends(&self) -> bool {
+        let for_ever = |input: &TopicInput| input.foreign == Some(Foreign::ForEver);
+        self.maker.is_on_bench() || !self.job.stages.iter().any(|stage| stage.inputs.iter().any(for_ever))
     }
 
     /// The stages as other workers see them.
@@ -230,9 +242,9 @@ impl Parts<'_> {
             outputs.push(match output.encoding {
                 Encoding::Arrow => {
                     if function.is_none() {
-                        wanted.columns.push(self.decoder(from, Columns::None)?);
+                        wanted.columns.push(self.decoder(from, Stored::None)?);
                     }
-                    let decoder = Box::new(self.decoder(from, Columns::All)?);
+                    let decoder = Box::new(self.decoder(from, Stored::All)?);
                     IngestOutput::Arrow { topic, partitions, decoder }
                 }
                 _ => {
@@ -277,24 +289,36 @@ impl Parts<'_> {
     pub fn process(&self, stage: &Stage, bounded: bool) -> Result<ProcessStage, WorkerError> {
         let tables = stage.tables.iter().filter_map(|id| Some((id.clone(), self.tables.get(id)?)));
         let tables: BTreeMap<String, &Loaded> = tables.collect();
-        let schemas = tables.iter().map(|(id, t)| (id.clone(), t.batch.schema())).collect();
         let mut outputs = Vec::new();
         for output in &stage.outputs {
-            if output.encoding != Encoding::Arrow {
-                return Err(not_yet(format!("a topic of JSON behind {:?}", output.from.id())));
-            }
             let (topic, partitions) = self.topic(&output.topic);
-            outputs.push(ProcessOutput { from: output.from.id().to_owned(), topic, partitions });
+            let form = match (output.encoding, &output.partitioner) {
+                (Encoding::Arrow | Encoding::Internal, _) => Form::Columns,
+                (Encoding::Json, Partitioner::Key(columns)) if columns.len() > 1 => {
+                    return Err(not_yet("a topic with a key of several columns".to_owned()));
+                }
+                (Encoding::Json, partitioner) => {
+                    let times = |input: &TopicInput| input.topic == output.topic && input.watermark.is_some();
+                    let levels = self.job.stages.iter().any(|s| s.inputs.iter().any(times));
+                    let key = match partitioner {
+                        Partitioner::Key(columns) => columns.first().cloned(),
+                        _ => None,
+                    };
+                    Form::Json { key, levels }
+                }
+            };
+            outputs.push(ProcessOutput { from: output.from.id().to_owned(), topic, partitions, form });
         }
         let changelogs = stage.operators.iter().filter_map(|operator| {
             let state = operator.state.as_ref()?;
             Some((operator.id.to_string(), (state.changelog.as_str().into(), state.changelog_partitions)))
         });
         Ok(ProcessStage {
-            spec: stage_spec(self.pipeline, stage, bounded, schemas)?,
+            spec: stage_spec(&self.columns(), stage, bounded)?,
             tables: tables.into_iter().map(|(id, t)| (id, t.batch.clone())).collect(),
             input: stage.inputs[0].topic.as_str().into(),
             outputs,
+            discards: stage.discards.iter().map(|from| from.id().to_owned()).collect(),
             changelogs: changelogs.collect(),
             snapshot_after: self.pipeline.defaults.snapshot_after_bytes,
             dead_letters: self.dead_letters(),
@@ -334,7 +358,7 @@ impl Parts<'_> {
         let mut inputs = Vec::new();
         for input in &stage.inputs {
             let decoder = match input.encoding {
-                Encoding::Json => Some(self.decoder(&input.stream, Columns::All)?),
+                Encoding::Json => Some(self.decoder(&input.stream, Stored::All)?),
                 _ => None,
             };
             let (topic, partitions) = self.topic(&input.topic);

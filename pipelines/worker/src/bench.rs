@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use millstream_client::{Cluster, Producer, ProducerConfig, RecordRef};
 use millstream_plan::{
     Encoding, Job, OperatorInput, Output, Partitioner, StageKind, TopicPlan, TopicRole, names,
 };
@@ -28,8 +29,13 @@ use millstream_spec::catalog::standard;
 use millstream_spec::flow::section_of;
 use millstream_spec::shape::Section;
 use millstream_spec::value::Value;
+use millstream_types::TopicPartition;
+use millstream_types::hash::partition_for_key;
 
 use crate::error::WorkerError;
+use crate::json_key;
+use crate::outbox::Outbox;
+use crate::restore;
 pub(crate) use stand_in::NoStandIn;
 
 /// What stands in for a pipeline's surroundings.
@@ -58,6 +64,54 @@ impl Bench {
     /// Where event time stands when the input has ended; nothing for the end of time.
     pub fn event_time_at_end(&self) -> Option<i64> {
         self.event_time_at_end
+    }
+
+    /// Writes the rows of sources that are topics to those topics, by their keys, where nothing is in them yet: all in one
+    /// transaction, so that a run after a crash finds all or none.
+    pub(crate) async fn fill_topics(
+        &self,
+        pipeline: &Pipeline,
+        job: &Job,
+        cluster: &Arc<Cluster>,
+    ) -> Result<(), WorkerError> {
+        let mut outbox = Outbox::default();
+        for (id, source) in &pipeline.sources {
+            let Some(topic) = source.topic.as_ref().and_then(|t| pipeline.topics.get(&t.topic.value)) else {
+                continue;
+            };
+            let name: Arc<str> = topic.name.value.as_str().into();
+            let partitions = job.topics.get(name.as_ref()).map_or(1, |t| t.partitions);
+            let all = (0..partitions as i32).map(|p| TopicPartition::new(Arc::clone(&name), p));
+            let ends = restore::ends(cluster, &all.collect::<Vec<_>>()).await?;
+            if ends.values().any(|end| *end > 0) {
+                continue;
+            }
+            for row in self.sources.get(id).iter().flat_map(|rows| rows.iter()) {
+                let key = topic.key.first().and_then(|key| json_key::field(row, &key.value));
+                let partition = partition_for_key(key.unwrap_or_default(), partitions as i32) as u32;
+                outbox.append(
+                    &name,
+                    partition,
+                    &RecordRef { key, value: Some(row), ..RecordRef::default() },
+                )?;
+            }
+        }
+        if outbox.is_empty() {
+            return Ok(());
+        }
+        let config = ProducerConfig {
+            transactional_id: Some(format!("{}-rows", pipeline.name.value)),
+            linger: std::time::Duration::ZERO,
+            ..ProducerConfig::default()
+        };
+        let producer = Producer::new(cluster, config)?;
+        producer.init_transactions().await?;
+        producer.begin_transaction()?;
+        for sent in outbox.send(&producer).await? {
+            sent.wait().await?;
+        }
+        producer.commit_transaction().await?;
+        Ok(())
     }
 
     /// The folder of a sink that writes files.

@@ -12,6 +12,7 @@ use crate::assemble::stage_spec;
 use crate::connectors::{Maker, WallClock};
 use crate::error::WorkerError;
 use crate::load::Opened;
+use crate::schemas::Columns;
 use crate::tables;
 
 /// The process stages of an opened pipeline, by id.
@@ -26,8 +27,8 @@ pub async fn stages(opened: &Opened) -> Result<BTreeMap<String, StageDescription
         columns.insert(id.clone(), found.map_err(|d| WorkerError::Setup(d.message))?);
     }
     for stage in job.stages.iter().filter(|s| s.kind == StageKind::Process) {
-        let used = stage.tables.iter().filter_map(|id| Some((id.clone(), columns.get(id)?.clone())));
-        let built = Stage::build(stage_spec(pipeline, stage, true, used.collect())?).map_err(|problems| {
+        let known = Columns { pipeline, job, tables: &columns };
+        let built = Stage::build(stage_spec(&known, stage, true)?).map_err(|problems| {
             WorkerError::Setup(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
         })?;
         described.insert(stage.id.clone(), built.describe());

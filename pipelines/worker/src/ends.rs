@@ -234,9 +234,33 @@ impl Ends {
         }
     }
 
+    /// A stage is whole: what it and no stage that is not whole writes ends where it ends now.
     async fn find_ends(&self, stage: &str) -> Result<(), WorkerError> {
+        let whole = |other: &str| other == stage || self.is_whole(other);
+        let is_last = |topic: &Arc<str>| {
+            let writes = |parts: &StageParts| parts.writes.iter().any(|(written, _)| written == topic);
+            self.stages.iter().filter(|(_, parts)| writes(parts)).all(|(other, _)| whole(other))
+        };
+        let ended: Vec<(Arc<str>, u32)> =
+            self.stages[stage].writes.iter().filter(|(topic, _)| is_last(topic)).cloned().collect();
+        let found = self.ends_now(&ended).await?;
+        let mut known = self.known.lock();
+        known.topics.extend(found);
+        known.whole.insert(stage.to_owned());
+        Ok(())
+    }
+
+    /// Takes it that topics, with their partitions, end where they end now: those that others write and that are read so
+    /// far.
+    pub async fn end(&self, topics: &[(Arc<str>, u32)]) -> Result<(), WorkerError> {
+        let found = self.ends_now(topics).await?;
+        self.known.lock().topics.extend(found);
+        Ok(())
+    }
+
+    async fn ends_now(&self, topics: &[(Arc<str>, u32)]) -> Result<Vec<(String, Vec<i64>)>, WorkerError> {
         let mut found = Vec::new();
-        for (topic, partitions) in &self.stages[stage].writes {
+        for (topic, partitions) in topics {
             let all: Vec<TopicPartition> =
                 (0..*partitions as i32).map(|p| TopicPartition::new(Arc::clone(topic), p)).collect();
             let ends = restore::ends(&self.cluster, &all).await?;
@@ -247,10 +271,7 @@ impl Ends {
             })?;
             found.push((topic.to_string(), ends));
         }
-        let mut known = self.known.lock();
-        known.topics.extend(found);
-        known.whole.insert(stage.to_owned());
-        Ok(())
+        Ok(found)
     }
 }
 

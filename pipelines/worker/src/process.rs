@@ -26,6 +26,7 @@ use tokio::sync::Mutex;
 
 use crate::changelog::Changelogs;
 use crate::error::WorkerError;
+use crate::json_rows;
 use crate::levels;
 use crate::outbox::{DeadLetters, Outbox};
 use crate::polled::find;
@@ -54,6 +55,22 @@ pub struct ProcessOutput {
     pub topic: Arc<str>,
     /// Its partitions.
     pub partitions: u32,
+    /// How its records are written.
+    pub form: Form,
+}
+
+/// How rows are written.
+#[derive(Clone, Debug)]
+pub enum Form {
+    /// Batches of columns, in the partition of their key group.
+    Columns,
+    /// An object for each row.
+    Json {
+        /// The column that is the record's key, and chooses its partition.
+        key: Option<String>,
+        /// Whether a stage of the pipeline keeps event time by it, and wants to know how far rows have come.
+        levels: bool,
+    },
 }
 
 /// What the stage is made of.
@@ -66,6 +83,8 @@ pub struct ProcessStage {
     pub input: Arc<str>,
     /// What it writes.
     pub outputs: Vec<ProcessOutput>,
+    /// Whose rows are counted and forgotten.
+    pub discards: Vec<String>,
     /// Changelogs by operator id, with their partitions.
     pub changelogs: BTreeMap<String, (Arc<str>, u32)>,
     /// How many bytes of changes a changelog's partition has before its state is written anew.
@@ -494,11 +513,12 @@ impl Driver {
             return Ok(());
         }
         let now = self.context.clock.wall_ms();
+        let levels: Vec<i64> = self.setup.outputs.iter().map(|to| self.stage.level_of(&to.from)).collect();
         let changes = self.stage.commit(self.now())?;
         // Windows that fired just now; late rows were found in their own poll.
         self.drain(None)?;
         let mut outbox = std::mem::take(&mut self.letters);
-        self.put_rows(&mut outbox, now)?;
+        self.put_rows(&mut outbox, now, &levels)?;
         // Watermarks belong to the stage: each changelog has them, so that none misses another that is renamed or gone.
         for change in changes {
             let value = change.entry.encode();
@@ -540,6 +560,10 @@ impl Driver {
         self.bytes_since = 0;
         self.read.set(0);
         self.note_state();
+        if let Some(level) = self.level_to_say() {
+            let (ends, owned) = (Arc::clone(&self.context.ends), self.owned.clone());
+            ends.say_level(name, level, &owned).await?;
+        }
         self.context.progress.update(name, |figures| {
             figures.commits += 1;
             figures.counts.clone_from(&self.counts);
@@ -550,11 +574,23 @@ impl Driver {
 
     /// Rows of this commit into the topics of sinks, each key group's in its partition. Rows that were polled come in runs
     /// of one key group and are copied once, run by run; those of windows come mixed, and are gathered one by one.
-    fn put_rows(&mut self, outbox: &mut Outbox, now: i64) -> Result<(), WorkerError> {
+    fn put_rows(&mut self, outbox: &mut Outbox, now: i64, levels: &[i64]) -> Result<(), WorkerError> {
         let mut encoded = Vec::new();
-        for (to, waiting) in self.setup.outputs.iter().zip(&mut self.rows) {
+        let (ends, stage) = (&self.context.ends, &self.context.stage);
+        for ((to, waiting), level) in self.setup.outputs.iter().zip(&mut self.rows).zip(levels) {
             let waiting = std::mem::take(waiting);
             let Some((first, _)) = waiting.first() else { continue };
+            if let Form::Json { key, levels } = &to.form {
+                let others = ends.level_of_others(stage, &self.owned).unwrap_or(i64::MAX);
+                let level = Some(others.min(*level)).filter(|level| *levels && *level < i64::MAX);
+                let mut rows = 0;
+                for (batch, _) in &waiting {
+                    json_rows::put(outbox, (&to.topic, to.partitions), key.as_deref(), level, now, batch)?;
+                    rows += batch.num_rows() as u64;
+                }
+                *self.counts.entry(format!("written.{}", to.from)).or_default() += rows;
+                continue;
+            }
             let schema = first.schema();
             let mut parts: Vec<Vec<RecordBatch>> = vec![Vec::new(); to.partitions as usize];
             let rows: usize = waiting.iter().map(|(batch, _)| batch.num_rows()).sum();
@@ -583,13 +619,22 @@ impl Driver {
         Ok(())
     }
 
+    /// How far the rows that this worker writes have come, for records of others; nothing where nobody wants to know.
+    fn level_to_say(&self) -> Option<i64> {
+        let wants = |to: &&ProcessOutput| matches!(to.form, Form::Json { levels: true, .. });
+        let wanted = self.setup.outputs.iter().filter(wants);
+        wanted.map(|to| self.stage.level_of(&to.from)).min()
+    }
+
     /// Adds what the engine has counted since the last time.
     fn count(&mut self) {
         for (name, counts) in self.stage.counts() {
             // Of a dedupe that everything goes through, how much did: what was read can be held against it.
             let into = if self.deduped.contains(name) { counts.rows_in } else { 0 };
+            let discarded = self.setup.discards.iter().any(|of| of == name);
             let named = [
                 ("into", into),
+                ("discarded", if discarded { counts.rows_out } else { 0 }),
                 ("repeated", counts.repeated),
                 ("conflicting", counts.conflicting),
                 ("late", counts.late),

@@ -154,9 +154,13 @@ pub async fn run(
         ..EngineConfig::default()
     };
     let engine = Engine::new(engine).map_err(|error| WorkerError::Setup(error.to_string()))?;
-    let parts = Parts { pipeline, job, root, maker: &maker, tables: &tables };
+    let table_columns = tables.iter().map(|(id, table)| (id.clone(), table.batch.schema())).collect();
+    let parts = Parts { pipeline, job, root, maker: &maker, tables: &tables, table_columns };
+    if let Some(bench) = &options.bench {
+        bench.fill_topics(pipeline, job, cluster).await?;
+    }
     let mut stages = Vec::new();
-    let mut bounded = true;
+    let mut bounded = parts.foreign_ends();
     for stage in &job.stages {
         let made = match stage.kind {
             StageKind::Ingest => {
@@ -176,6 +180,7 @@ pub async fn run(
     let progress = Progress::new(job.stages.iter().map(|s| s.id.clone()));
     begun(Arc::clone(&progress));
     let ends = Ends::open(cluster, &parts.positions(), &options.instance, parts.stage_parts()).await?;
+    ends.end(&parts.ending()).await?;
     let following = Arc::clone(&ends);
     let following = tokio::spawn(async move { following.follow().await });
     let (halt, halted) = watch::channel(false);

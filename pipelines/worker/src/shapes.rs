@@ -2,7 +2,7 @@
 //! anything runs. Never enters: what the spec refuses by name, SQL.
 
 use millstream_plan::{Encoding, Job, OperatorInput, Output, Partitioner, Stage, StageKind};
-use millstream_spec::ast::Operator;
+use millstream_spec::ast::{Operator, Sink, Target};
 use millstream_spec::span::Span;
 use millstream_spec::{Diagnostic, Pipeline, code};
 
@@ -30,14 +30,23 @@ fn not_yet(at: Span, what: &str, help: &str) -> Diagnostic {
 }
 
 /// The transform that writes a topic, or the sink's place in the file.
-fn writer(pipeline: &Pipeline, output: &Output) -> Span {
+pub fn writer(pipeline: &Pipeline, output: &Output) -> Span {
     let topic = pipeline.transforms.values().find(|t| match &t.op {
         Operator::Topic(topic) => {
             pipeline.topics.get(&topic.topic.value).is_some_and(|t| t.name.value == output.topic)
         }
         _ => false,
     });
-    topic.map_or_else(|| span(pipeline, output.from.id()), |t| t.id.span)
+    let sink = || {
+        let writes = |s: &&Sink| match &s.target {
+            Target::Topic(topic) => {
+                pipeline.topics.get(&topic.value).is_some_and(|t| t.name.value == output.topic)
+            }
+            _ => false,
+        };
+        pipeline.sinks.values().find(writes).map(|s| s.id.span)
+    };
+    topic.map(|t| t.id.span).or_else(sink).unwrap_or_else(|| span(pipeline, output.from.id()))
 }
 
 fn ingest(pipeline: &Pipeline, stage: &Stage, found: &mut Vec<Diagnostic>) {
@@ -73,14 +82,21 @@ fn ingest(pipeline: &Pipeline, stage: &Stage, found: &mut Vec<Diagnostic>) {
                 format!("a topic or sink that reads {:?} alone, while others read more", output.from.id());
             found.push(not_yet(writer(pipeline, output), &what, "let it read what the others read"));
         }
-        if let (Encoding::Json, Partitioner::Key(columns)) = (output.encoding, &output.partitioner)
-            && columns.len() > 1
-        {
-            let topic = pipeline.topics.values().find(|t| t.name.value == output.topic);
-            let at =
-                topic.and_then(|t| t.key.get(1)).map_or_else(|| writer(pipeline, output), |key| key.span);
-            found.push(not_yet(at, "a topic with a key of several columns", "key it by one column"));
-        }
+        one_key(pipeline, output, found);
+    }
+    for from in &stage.discards {
+        let what = format!("a blackhole that reads {:?} before a topic", from.id());
+        found.push(not_yet(span(pipeline, from.id()), &what, "publish it to a topic and read that"));
+    }
+}
+
+fn one_key(pipeline: &Pipeline, output: &Output, found: &mut Vec<Diagnostic>) {
+    if let (Encoding::Json, Partitioner::Key(columns)) = (output.encoding, &output.partitioner)
+        && columns.len() > 1
+    {
+        let topic = pipeline.topics.values().find(|t| t.name.value == output.topic);
+        let at = topic.and_then(|t| t.key.get(1)).map_or_else(|| writer(pipeline, output), |key| key.span);
+        found.push(not_yet(at, "a topic with a key of several columns", "key it by one column"));
     }
 }
 
@@ -90,8 +106,7 @@ fn process(pipeline: &Pipeline, stage: &Stage, found: &mut Vec<Diagnostic>) {
         let what = format!("{id:?}, of type {}, behind a topic", operator.type_name);
         found.push(not_yet(span(pipeline, id), &what, "do it before the topic"));
     }
-    for output in stage.outputs.iter().filter(|output| output.encoding != Encoding::Arrow) {
-        let what = format!("a topic of JSON behind {:?}", output.from.id());
-        found.push(not_yet(writer(pipeline, output), &what, "write it to a sink"));
+    for output in &stage.outputs {
+        one_key(pipeline, output, found);
     }
 }

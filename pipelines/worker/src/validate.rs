@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
+use millstream_engine::encode;
 use millstream_engine::stage::Stage;
-use millstream_plan::{Job, StageKind};
-use millstream_spec::ast::Operator;
+use millstream_plan::{Encoding, Job, Partitioner, StageKind};
+use millstream_spec::ast::{Operator, Target};
 use millstream_spec::span::Position;
 use millstream_spec::{Diagnostic, Pipeline, code};
 use millstream_wasm::{Engine, EngineConfig};
@@ -16,6 +17,7 @@ use crate::assemble::{function_config, stage_spec};
 use crate::bench;
 use crate::connectors::{Maker, WallClock};
 use crate::load::Opened;
+use crate::schemas::Columns;
 use crate::shapes;
 use crate::tables;
 
@@ -33,9 +35,10 @@ async fn check(pipeline: &Pipeline, job: &Job, root: &std::path::Path) -> Vec<Di
         Ok(maker) => maker,
         Err(diagnostic) => return vec![*diagnostic],
     };
-    let refusals = pipeline.sources.values().filter_map(|s| maker.source(s).err());
-    found.extend(refusals.map(|d| *d));
-    found.extend(pipeline.sinks.values().filter_map(|s| maker.sink(s).err()).map(|d| *d));
+    let connected = pipeline.sources.values().filter(|source| source.topic.is_none());
+    found.extend(connected.filter_map(|s| maker.source(s).err()).map(|d| *d));
+    let connected = pipeline.sinks.values().filter(|sink| sink.target == Target::Foreign);
+    found.extend(connected.filter_map(|s| maker.sink(s).err()).map(|d| *d));
     let mut schemas: BTreeMap<String, SchemaRef> = BTreeMap::new();
     for (id, table) in &pipeline.tables {
         match tables::columns(pipeline, table, &maker).await {
@@ -49,10 +52,9 @@ async fn check(pipeline: &Pipeline, job: &Job, root: &std::path::Path) -> Vec<Di
     found.extend(shapes);
     found.extend(bench::check::check(pipeline, job));
     for stage in job.stages.iter().filter(|s| s.kind == StageKind::Process) {
-        let tables = stage.tables.iter().filter_map(|id| Some((id.clone(), schemas.get(id)?.clone())));
-        let tables: BTreeMap<String, SchemaRef> = tables.collect();
-        if well_shaped && tables.len() == stage.tables.len() {
-            queries(pipeline, stage, tables, &mut found);
+        let columns = Columns { pipeline, job, tables: &schemas };
+        if well_shaped && stage.tables.iter().all(|id| schemas.contains_key(id)) {
+            queries(&columns, stage, &mut found);
         }
     }
     found
@@ -82,22 +84,29 @@ fn functions(pipeline: &Pipeline, root: &std::path::Path, found: &mut Vec<Diagno
     }
 }
 
-fn queries(
-    pipeline: &Pipeline,
-    stage: &millstream_plan::Stage,
-    tables: BTreeMap<String, SchemaRef>,
-    found: &mut Vec<Diagnostic>,
-) {
-    let id_span = |id: &str| pipeline.transforms.get(id).map(|t| t.id.span);
+fn queries(columns: &Columns<'_>, stage: &millstream_plan::Stage, found: &mut Vec<Diagnostic>) {
+    let pipeline = columns.pipeline;
+    let id_span = |id: &str| {
+        let of_source = || pipeline.sources.get(id).map(|s| s.id.span);
+        pipeline.transforms.get(id).map(|t| t.id.span).or_else(of_source)
+    };
     let here = id_span(&stage.id).unwrap_or(pipeline.name.span);
-    let spec = match stage_spec(pipeline, stage, true, tables) {
-        Ok(spec) => spec,
+    let built = match stage_spec(columns, stage, true) {
+        // What is at fault in a stage before this one is told there.
+        Err(_) if !found.is_empty() => return,
         Err(error) => {
             found.push(Diagnostic::new(&code::CONFIG_REFUSED, here, error.to_string()));
             return;
         }
+        Ok(spec) => Stage::build(spec),
     };
-    let Err(problems) = Stage::build(spec) else { return };
+    let problems = match built {
+        Err(problems) => problems,
+        Ok(built) => {
+            published(pipeline, stage, &built, found);
+            return;
+        }
+    };
     for problem in problems {
         let transform = problem.operator.as_ref().and_then(|id| pipeline.transforms.get(id));
         let diagnostic = match (problem.sql, transform.map(|t| &t.op)) {
@@ -117,5 +126,45 @@ fn queries(
             }
         };
         found.push(diagnostic);
+    }
+}
+
+/// The columns of rows that go to topics as JSON.
+fn published(
+    pipeline: &Pipeline,
+    stage: &millstream_plan::Stage,
+    built: &Stage,
+    found: &mut Vec<Diagnostic>,
+) {
+    for output in stage.outputs.iter().filter(|output| output.encoding == Encoding::Json) {
+        let Some(columns) = built.schema(output.from.id()) else { continue };
+        let at = shapes::writer(pipeline, output);
+        if let Err(text) = encode::check(&columns) {
+            found.push(Diagnostic::new(&code::COLUMN_TYPE, at, text));
+        }
+        let Partitioner::Key(key) = &output.partitioner else { continue };
+        for name in key {
+            let topic = pipeline.topics.values().find(|t| t.name.value == output.topic);
+            let span = topic.and_then(|t| t.key.iter().find(|k| k.value == *name)).map_or(at, |k| k.span);
+            match columns.field_with_name(name) {
+                Err(_) => {
+                    let known: Vec<&str> = columns.fields().iter().map(|f| f.name().as_str()).collect();
+                    let message = format!(
+                        "the topic's key names {name:?}, and the rows of {:?} have the columns {}",
+                        output.from.id(),
+                        known.join(", ")
+                    );
+                    found.push(Diagnostic::new(&code::UNKNOWN_COLUMN, span, message));
+                }
+                Ok(field) if field.data_type().is_nested() || field.data_type().is_floating() => {
+                    let message = format!(
+                        "the topic's key names {name:?}, of type {}, which cannot be a key",
+                        field.data_type()
+                    );
+                    found.push(Diagnostic::new(&code::COLUMN_TYPE, span, message));
+                }
+                Ok(_) => {}
+            }
+        }
     }
 }

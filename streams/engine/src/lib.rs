@@ -7,6 +7,7 @@
 
 pub mod batch_ipc;
 pub mod decode;
+pub mod encode;
 pub mod error;
 mod op;
 pub mod sql;

@@ -150,6 +150,8 @@ pub struct Stage {
     waiting: Vec<RecordBatch>,
     /// Watermarks as of the last commit, raw.
     committed: Vec<i64>,
+    /// The same, but the end of time where input has ended.
+    promised: Vec<i64>,
     out: Outputs,
 }
 
@@ -205,6 +207,7 @@ impl Stage {
     pub fn assign(&mut self, group: KeyGroup, now: Millis) {
         assert!(group.0 < self.key_groups, "key group {group}: the stage has {}", self.key_groups);
         let restored = Watermark::from_raw(self.committed[group.0 as usize]);
+        self.promised[group.0 as usize] = restored.to_raw();
         self.clocks.assign(group, restored, now);
     }
 
@@ -212,6 +215,7 @@ impl Stage {
     pub fn revoke(&mut self, group: KeyGroup) -> Result<(), StageError> {
         self.clocks.revoke(group);
         self.committed[group.0 as usize] = Watermark::NONE.to_raw();
+        self.promised[group.0 as usize] = Watermark::NONE.to_raw();
         for operator in &mut self.operators {
             operator.running.forget(group)?;
         }
@@ -313,6 +317,21 @@ impl Stage {
     /// The least watermark of the partitions that hold it back, for control records and for people.
     pub fn least_watermark(&self) -> Watermark {
         self.clocks.least()
+    }
+
+    /// The event time that the rows of a node have come to as of the last commit, over all assigned partitions: windows that
+    /// end later have not fired, and rows that are in time come at or behind it. `i64::MIN` while nothing is known,
+    /// `i64::MAX` when nothing more comes.
+    pub fn level_of(&self, name: &str) -> i64 {
+        let least = self.clocks.partitions().map(|group| self.promised[group.0 as usize]).min();
+        let allow = self.operators.iter().find(|o| o.name.as_ref() == name).map_or(0, |o| match &o.running {
+            Running::Sql { query, .. } => query.aggregate().map_or(0, |a| a.plan().late.allow_ms),
+            Running::Dedupe(_) => 0,
+        });
+        match least {
+            None | Some(i64::MAX) => i64::MAX,
+            Some(least) => least.saturating_sub(allow),
+        }
     }
 
     /// Whether every assigned partition of bounded input has been read to its end.

@@ -5,6 +5,7 @@
 //! Never enters: connectors of others; a caller adds theirs to the list.
 
 use super::{ByScheme, ComponentSchema, Delivery, ListCatalog, Scheme};
+use crate::shape::core::WATERMARK;
 use crate::shape::{DURATION, Field, Kind, Section, Shape};
 
 static PARQUET: Shape = Shape {
@@ -306,6 +307,20 @@ pub const SQL_DATABASE_SINK: ComponentSchema = ComponentSchema {
     )
 };
 
+static TOPIC_SOURCE: &[Field] = &[
+    Field::required("topic", Kind::Name, "The topic that is read, by its id in `topics`."),
+    Field::optional("watermark", Kind::Struct(&WATERMARK), "", "Event time for what follows."),
+    Field::optional(
+        "until",
+        Kind::Word(&["end"]),
+        "for ever",
+        "`end`: what the topic holds when the run begins, and no more.",
+    ),
+];
+
+static TOPIC_SINK: &[Field] =
+    &[Field::required("topic", Kind::Name, "The topic that is written, by its id in `topics`.")];
+
 /// The list.
 pub static CONNECTORS: &[ComponentSchema] = &[
     exactly_once(Section::Sources, "file", "Lines of files, watched if wanted.", FILE_SOURCE),
@@ -315,6 +330,7 @@ pub static CONNECTORS: &[ComponentSchema] = &[
         "Records posted over HTTP, answered when committed.",
         HTTP_SOURCE,
     ),
+    exactly_once(Section::Sources, "topic", "Records of JSON in a topic that others write.", TOPIC_SOURCE),
     exactly_once(
         Section::Tables,
         "file",
@@ -325,6 +341,8 @@ pub static CONNECTORS: &[ComponentSchema] = &[
         writers: 16,
         ..exactly_once(Section::Sinks, "object_store", "Parquet files in a folder or a bucket.", OBJECT_STORE)
     },
+    exactly_once(Section::Sinks, "topic", "Records of JSON in a topic, for anybody to read.", TOPIC_SINK),
+    exactly_once(Section::Sinks, "blackhole", "Nowhere: rows are counted and forgotten.", &[]),
     SQL_DATABASE_SINK,
     exactly_once(Section::Sinks, "sqlite", "A table in a SQLite file.", SQLITE),
     exactly_once(Section::Sinks, "postgres", "A table in PostgreSQL.", POSTGRES),

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Check;
-use crate::ast::{Broker, DataAction, EMBEDDED, LateThen, Operator, Transform};
+use crate::ast::{Broker, DataAction, EMBEDDED, LateThen, Operator, Target, Transform};
 use crate::capability::Feature;
 use crate::catalog::Delivery;
 use crate::code;
@@ -172,10 +172,20 @@ fn references(check: &Check<'_>, out: &mut Diagnostics) {
         }
     };
     pipeline.sources.values().for_each(|s| schema(&s.schema, out));
+    for source in pipeline.sources.values() {
+        if let Some(read) = &source.topic {
+            topic(&read.topic, out);
+            if source.schema.is_none() {
+                let message = format!("the topic that {:?} reads has no columns", source.id.value);
+                let help = "name its schema: `schema: …`";
+                out.push(Diagnostic::new(&code::MISSING_KEY, source.type_name.span, message).help(help));
+            }
+        }
+    }
     pipeline.tables.values().for_each(|t| schema(&t.schema, out));
     let dead_letters = pipeline.errors.topic.as_ref();
     dead_letters.iter().for_each(|t| topic(t, out));
-    let mut writers: BTreeMap<&str, Span> = BTreeMap::new();
+    let mut writes: Vec<&Spanned<String>> = Vec::new();
     for transform in pipeline.transforms.values() {
         match &transform.op {
             Operator::Wasm(wasm) => {
@@ -188,16 +198,7 @@ fn references(check: &Check<'_>, out: &mut Diagnostics) {
             }
             Operator::Topic(op) => {
                 topic(&op.topic, out);
-                let other = writers.insert(&op.topic.value, op.topic.span);
-                let dead = dead_letters.filter(|d| d.value == op.topic.value).map(|d| d.span);
-                if let Some(other) = other.or(dead) {
-                    let message = format!("the topic {:?} has another writer", op.topic.value);
-                    let (first, last) = (other.min(op.topic.span), other.max(op.topic.span));
-                    out.push(
-                        Diagnostic::new(&code::TOPIC_WRITTEN_TWICE, last, message)
-                            .related(first, "the other is named here"),
-                    );
-                }
+                writes.push(&op.topic);
             }
             Operator::Sql(query) => {
                 if let Some(late) = &query.late
@@ -207,6 +208,34 @@ fn references(check: &Check<'_>, out: &mut Diagnostics) {
                 }
             }
             _ => {}
+        }
+    }
+    for sink in pipeline.sinks.values() {
+        if let Target::Topic(name) = &sink.target {
+            topic(name, out);
+            writes.push(name);
+        }
+    }
+    let mut writers: BTreeMap<&str, Span> = BTreeMap::new();
+    for written in writes {
+        let other = writers.insert(&written.value, written.span);
+        let dead = dead_letters.filter(|d| d.value == written.value).map(|d| d.span);
+        let read = pipeline.sources.values().filter_map(|s| s.topic.as_ref().map(|t| &t.topic));
+        let read = read.filter(|topic| topic.value == written.value).map(|t| t.span).next();
+        if let Some(other) = other.or(dead) {
+            let message = format!("the topic {:?} has another writer", written.value);
+            let (first, last) = (other.min(written.span), other.max(written.span));
+            out.push(
+                Diagnostic::new(&code::TOPIC_WRITTEN_TWICE, last, message)
+                    .related(first, "the other is named here"),
+            );
+        } else if let Some(read) = read {
+            let message = format!("the topic {:?} is a source, which others write", written.value);
+            out.push(
+                Diagnostic::new(&code::TOPIC_WRITTEN_TWICE, written.span, message)
+                    .related(read, "the source")
+                    .help("what follows reads the transform of type topic that writes it"),
+            );
         }
     }
     let errors = &pipeline.errors;
@@ -254,6 +283,11 @@ fn unused(check: &Check<'_>, out: &mut Diagnostics) {
     schemas.extend(pipeline.sources.values().filter_map(|s| Some(s.schema.as_ref()?.value.as_str())));
     schemas.extend(pipeline.tables.values().filter_map(|s| Some(s.schema.as_ref()?.value.as_str())));
     topics.extend(pipeline.errors.topic.iter().map(|t| t.value.as_str()));
+    topics.extend(pipeline.sources.values().filter_map(|s| Some(s.topic.as_ref()?.topic.value.as_str())));
+    topics.extend(pipeline.sinks.values().filter_map(|s| match &s.target {
+        Target::Topic(topic) => Some(topic.value.as_str()),
+        _ => None,
+    }));
     let warn = |what: &str, id: &Spanned<String>, out: &mut Diagnostics| {
         let message = format!("nothing uses the {what} {:?}", id.value);
         out.push(Diagnostic::new(&code::UNUSED, id.span, message));

@@ -1,7 +1,7 @@
 //! Columns that the file names against the schema that reaches them: keys, watermarks.
 
 use super::Check;
-use crate::ast::{FieldType, Operator, Schema};
+use crate::ast::{FieldType, Operator, Schema, Target, Watermark};
 use crate::code;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::span::Spanned;
@@ -19,27 +19,48 @@ pub(super) fn check(check: &Check<'_>, out: &mut Diagnostics) {
         let Some(schema) = check.flow.schema(&input.value) else { continue };
         match &transform.op {
             Operator::Dedupe(dedupe) => keys(schema, &dedupe.key, "dedupe's key", out),
-            Operator::Topic(op) => {
-                if let Some(topic) = pipeline.topics.get(&op.topic.value) {
-                    keys(schema, &topic.key, "the topic's key", out);
-                }
-                if let Some(watermark) = &op.watermark
-                    && let Some(field) = column(schema, &watermark.column, "the watermark", out)
-                    && !matches!(field.data_type, FieldType::TimestampMs | FieldType::TimestampUs)
-                {
-                    let message = format!(
-                        "the watermark is over {:?}, which is a {}; event time is a timestamp_ms or timestamp_us",
-                        watermark.column.value,
-                        field.data_type.describe()
-                    );
-                    out.push(
-                        Diagnostic::new(&code::COLUMN_TYPE, watermark.column.span, message)
-                            .related(field.name.span, "declared here"),
-                    );
-                }
-            }
+            Operator::Topic(op) => topic(check, schema, &op.topic, op.watermark.as_ref(), out),
             _ => {}
         }
+    }
+    for source in pipeline.sources.values() {
+        let Some(schema) = check.flow.schema(&source.id.value) else { continue };
+        if let Some(read) = &source.topic {
+            topic(check, schema, &read.topic, read.watermark.as_ref(), out);
+        }
+    }
+    for sink in pipeline.sinks.values() {
+        let Target::Topic(written) = &sink.target else { continue };
+        for schema in sink.inputs.iter().filter_map(|input| check.flow.schema(&input.value)) {
+            topic(check, schema, written, None, out);
+        }
+    }
+}
+
+/// A topic's key and watermark, against the columns of what is in it.
+fn topic(
+    check: &Check<'_>,
+    schema: &Schema,
+    name: &Spanned<String>,
+    watermark: Option<&Watermark>,
+    out: &mut Diagnostics,
+) {
+    if let Some(topic) = check.pipeline.topics.get(&name.value) {
+        keys(schema, &topic.key, "the topic's key", out);
+    }
+    if let Some(watermark) = watermark
+        && let Some(field) = column(schema, &watermark.column, "the watermark", out)
+        && !matches!(field.data_type, FieldType::TimestampMs | FieldType::TimestampUs)
+    {
+        let message = format!(
+            "the watermark is over {:?}, which is a {}; event time is a timestamp_ms or timestamp_us",
+            watermark.column.value,
+            field.data_type.describe()
+        );
+        out.push(
+            Diagnostic::new(&code::COLUMN_TYPE, watermark.column.span, message)
+                .related(field.name.span, "declared here"),
+        );
     }
 }
 

@@ -48,6 +48,13 @@ fn no_watermark(check: &Check<'_>, input: &str, span: Span, message: String) -> 
         .filter_map(|id| check.pipeline.transforms.get(id))
         .find(|t| matches!(t.op, Operator::Topic(_)));
     let diagnostic = Diagnostic::new(&code::NO_WATERMARK, span, message);
+    let sources = std::iter::once(input).chain(check.flow.upstream(input));
+    let mut sources = sources.filter_map(|id| check.pipeline.sources.get(id));
+    if let Some(source) = sources.find(|s| s.topic.is_some()).filter(|_| topic.is_none()) {
+        return diagnostic
+            .related(source.id.span, "this topic could have it")
+            .help("add `watermark: { column: …, delay: … }` to the source");
+    }
     match topic {
         Some(topic) => diagnostic
             .related(topic.id.span, "this topic could have it")

@@ -4,8 +4,8 @@
 
 use super::{Lower, duration, integer, name, names, size, span_of, text, text_of, word};
 use crate::ast::{
-    Config, Dedupe, Emit, Late, LateThen, Operator, Sink, Source, Sql, Table, TopicOp, Transform, Wasm,
-    Watermark,
+    Config, Dedupe, Emit, Late, LateThen, Operator, Sink, Source, Sql, Table, Target, TopicOp, TopicSource,
+    Transform, Wasm, Watermark,
 };
 use crate::catalog::{ByScheme, Delivery, Scheme};
 use crate::code;
@@ -28,6 +28,11 @@ impl Lower<'_> {
             type_name: type_name(node),
             schema: name(node, "schema"),
             delivery: delivery(node),
+            topic: (type_name(node).value == "topic").then(|| TopicSource {
+                topic: named(node, "topic"),
+                watermark: watermark(node),
+                until_end: word(node, "until").is_some_and(|w| w == "end"),
+            }),
             config: self.config(Section::Sources, node),
         }
     }
@@ -63,7 +68,6 @@ impl Lower<'_> {
             .is_some_and(|mode| mode == "upsert");
         Sink {
             id: id.clone(),
-            connector,
             inputs: names(node, "inputs"),
             condition: node.get("where").filter(|n| n.scalar().is_some()).map(|n| self.sql(n)),
             delivery: delivery(node),
@@ -72,8 +76,14 @@ impl Lower<'_> {
                 .unwrap_or_else(|| schema.map_or(1, |s| s.writers))
                 .max(1),
             upserts,
+            target: match connector.as_str() {
+                "topic" => Target::Topic(named(node, "topic")),
+                "blackhole" => Target::Blackhole,
+                _ => Target::Foreign,
+            },
             skips_gaps: word(node, "on_gap").is_some_and(|w| w == "skip"),
             config,
+            connector,
             type_name,
         }
     }

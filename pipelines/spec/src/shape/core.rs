@@ -243,7 +243,7 @@ static TOPIC: Shape = Shape {
     ],
 };
 
-static WATERMARK: Shape = Shape {
+pub(crate) static WATERMARK: Shape = Shape {
     what: "a watermark",
     fields: &[
         Field::required("column", Kind::Name, "The column of event time."),

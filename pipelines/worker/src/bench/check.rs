@@ -2,7 +2,7 @@
 //! nothing writes, points that no stage has. Never enters: running a case.
 
 use millstream_plan::{Job, StageKind, names};
-use millstream_spec::ast::{Operator, Pipeline, Scenario, TestCase};
+use millstream_spec::ast::{Operator, Pipeline, Scenario, Target, TestCase};
 use millstream_spec::flow::section_of;
 use millstream_spec::shape::Section;
 use millstream_spec::value::Value;
@@ -17,7 +17,7 @@ pub fn check(pipeline: &Pipeline, job: &Job) -> Vec<Diagnostic> {
         inputs(pipeline, case, &mut found);
         for (id, _) in &case.expect {
             if shown(pipeline, job, &id.value).is_none() {
-                let message = format!("nothing in the pipeline writes the topic {:?}", id.value);
+                let message = format!("nothing in the pipeline writes the rows of {:?}", id.value);
                 let help = "name a transform, a sink or a topic that a `topic` transform writes";
                 found.push(Diagnostic::new(&code::TEST_UNSEEN, id.span, message).help(help));
             }
@@ -68,8 +68,15 @@ fn table_cell(row: &Spanned<Value>, (name, value): &(String, Value)) -> Option<D
 pub fn fail_point(pipeline: &Pipeline, job: &Job, scenario: &Scenario) -> Option<String> {
     let id = scenario.component.value.as_str();
     let stage = match section_of(pipeline, id)? {
-        Section::Sources => job.stage(names::INGEST)?,
-        Section::Sinks => job.stage(id)?,
+        Section::Sources => job.stage(id).or_else(|| job.stage(names::INGEST))?,
+        Section::Sinks => match &pipeline.sinks[id].target {
+            Target::Foreign => job.stage(id)?,
+            // The stage that gives the rows writes them.
+            _ => {
+                let input = &pipeline.sinks[id].inputs.first()?.value;
+                job.operator(input).map(|(stage, _)| stage).or_else(|| job.stage(input))?
+            }
+        },
         Section::Tables => return None,
         Section::Transforms => match &pipeline.transforms[id].op {
             Operator::Topic(op) => {

@@ -9,7 +9,7 @@ use millstream_connect::dead_letter::{DeadLetter, LetterRecord};
 use millstream_engine::batch_ipc;
 use millstream_plan::{Encoding, Job};
 use millstream_spec::DEAD_LETTERS;
-use millstream_spec::ast::{self, Operator, Pipeline};
+use millstream_spec::ast::{self, Operator, Pipeline, Target};
 use millstream_spec::flow::section_of;
 use millstream_spec::shape::Section;
 use millstream_types::TopicPartition;
@@ -48,7 +48,11 @@ pub(crate) fn shown<'a>(pipeline: &'a Pipeline, job: &'a Job, id: &str) -> Optio
                 None => job.operator(id).map(|_| Shown::Hidden),
             },
         },
-        Some(Section::Sinks) => Some(Shown::Sink(&pipeline.sinks[id])),
+        Some(Section::Sinks) => match &pipeline.sinks[id].target {
+            Target::Topic(written) => topic(pipeline, job, &written.value),
+            Target::Blackhole => None,
+            Target::Foreign => Some(Shown::Sink(&pipeline.sinks[id])),
+        },
         _ => topic(pipeline, job, id),
     }
 }

@@ -46,6 +46,13 @@ struct Session {
     over: Option<u32>,
 }
 
+/// A fragment as its state rows tell.
+#[derive(Default)]
+struct Fragment {
+    span: Option<SessionSpan>,
+    parent: Option<EventTime>,
+}
+
 /// One key group's sessions.
 #[derive(Default)]
 struct Group {
@@ -384,13 +391,12 @@ impl SessionAggregate {
     /// Ends a restore: makes sessions of the rows that came, but for those that had fired at these watermarks.
     pub(crate) fn finish_restore(&mut self, watermarks: &[i64]) -> Result<(), StageError> {
         let restored = std::mem::take(&mut self.restored);
-        let mut fragments: HashMap<(u32, Key, EventTime), (Option<SessionSpan>, Option<EventTime>)> =
-            HashMap::new();
+        let mut fragments: HashMap<(u32, Key, EventTime), Fragment> = HashMap::new();
         for rows in &restored {
             let state = self.state_rows(rows);
             for (row, group) in state.groups.iter().enumerate() {
                 let at = (*group, state.keys[row], state.fragments.value(row));
-                let (span, parent) = fragments.entry(at).or_default();
+                let Fragment { span, parent } = fragments.entry(at).or_default();
                 if state.first.is_valid(row) {
                     let new = SessionSpan { first: state.first.value(row), last: state.last.value(row) };
                     *span = Some(span.map_or(new, |known| known.and(new)));
@@ -401,13 +407,13 @@ impl SessionAggregate {
             }
         }
         let root = |group: u32, key: Key, mut fragment: EventTime| {
-            while let Some((_, Some(parent))) = fragments.get(&(group, key, fragment)) {
+            while let Some(Fragment { parent: Some(parent), .. }) = fragments.get(&(group, key, fragment)) {
                 fragment = *parent;
             }
             fragment
         };
         let mut spans: HashMap<(u32, Key, EventTime), SessionSpan> = HashMap::new();
-        for ((group, key, fragment), (span, _)) in &fragments {
+        for ((group, key, fragment), Fragment { span, .. }) in &fragments {
             if let Some(span) = span {
                 let known = spans.entry((*group, *key, root(*group, *key, *fragment))).or_insert(*span);
                 *known = known.and(*span);
@@ -422,7 +428,7 @@ impl SessionAggregate {
             let group = self.groups.entry(*group).or_default();
             group.sessions.insert_unique(key[0], session, |s| s.key[0]);
         }
-        for ((group, key, fragment), (_, parent)) in &fragments {
+        for ((group, key, fragment), Fragment { parent, .. }) in &fragments {
             let open = spans.contains_key(&(*group, *key, root(*group, *key, *fragment)));
             if let (Some(parent), true) = (parent, open) {
                 let group = self.groups.entry(*group).or_default();

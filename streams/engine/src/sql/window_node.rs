@@ -60,6 +60,16 @@ impl StreamWindow {
                 time.name
             ));
         }
+        if let Some(taken) =
+            WINDOW_COLUMNS.iter().find(|name| input.schema().has_column_with_unqualified_name(name))
+        {
+            return Err(format!(
+                "the input of {} has a column {taken} already, and {} adds another; give it another name where it comes from: {taken} AS inner_{}",
+                cut.word(),
+                cut.word(),
+                taken.trim_start_matches("window_")
+            ));
+        }
         let schema = window_schema(&input).map_err(|e| e.strip_backtrace())?;
         Ok(StreamWindow { input, time, cut, schema: Arc::new(schema) })
     }

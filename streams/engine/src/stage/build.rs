@@ -108,6 +108,7 @@ impl Stage {
             offsets: Vec::new(),
             waiting: Vec::new(),
             committed: vec![Watermark::NONE.to_raw(); spec.key_groups as usize],
+            promised: vec![Watermark::NONE.to_raw(); spec.key_groups as usize],
             out: Outputs::default(),
         })
     }

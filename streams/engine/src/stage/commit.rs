@@ -21,6 +21,7 @@ impl Stage {
     pub fn commit(&mut self, now: Millis) -> Result<Vec<ChangelogRecord>, StageError> {
         self.turn(now)?;
         let mut watermarks = self.watermarks();
+        self.promised.clone_from(&watermarks);
         self.fire(&mut watermarks)?;
         let mut records = Vec::new();
         let changed = |group: &usize| self.committed[*group] != watermarks[*group];

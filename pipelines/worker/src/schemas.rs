@@ -1,0 +1,89 @@
+//! The columns of a stream: declared in the file, or what the queries give that publish it. Never enters: how columns
+//! are written.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use millstream_engine::stage::Stage;
+use millstream_plan::Job;
+use millstream_spec::Pipeline;
+use millstream_spec::ast::Operator;
+use millstream_spec::flow::Flow;
+
+use crate::assemble::stage_spec;
+use crate::error::WorkerError;
+use crate::schema::arrow_schema;
+
+/// Finds columns. Cheap to make.
+pub struct Columns<'a> {
+    /// The spec.
+    pub pipeline: &'a Pipeline,
+    /// The plan.
+    pub job: &'a Job,
+    /// The columns of tables, by id.
+    pub tables: &'a BTreeMap<String, SchemaRef>,
+}
+
+impl Columns<'_> {
+    /// The columns of a source, a transform, or the topic of a topic transform.
+    pub fn of(&self, stream: &str) -> Result<SchemaRef, WorkerError> {
+        if let Some(schema) = Flow::new(self.pipeline).schema(stream) {
+            return Ok(arrow_schema(schema));
+        }
+        let transform = self.pipeline.transforms.get(stream);
+        if let Some(Operator::Topic(_)) = transform.map(|t| &t.op) {
+            return self.published(stream);
+        }
+        let Some((stage, _)) = self.job.operator(stream).filter(|_| transform.is_some()) else {
+            return Err(WorkerError::Setup(format!(
+                "{stream:?} has no schema; say `schema` at its source or `output` at its function"
+            )));
+        };
+        let built = Stage::build(stage_spec(self, stage, true)?).map_err(|problems| {
+            WorkerError::Setup(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+        })?;
+        built.schema(stream).ok_or_else(|| {
+            WorkerError::Setup(format!(
+                "{stream:?} has no schema; say `schema` at its source or `output` at its function"
+            ))
+        })
+    }
+
+    /// The columns of a topic, which all that publish it have.
+    fn published(&self, topic: &str) -> Result<SchemaRef, WorkerError> {
+        let mut known: Option<(SchemaRef, &str)> = None;
+        for input in &self.pipeline.transforms[topic].inputs {
+            let columns = self.of(&input.value)?;
+            match &known {
+                None => known = Some((columns, &input.value)),
+                Some((first, of)) if !same(first, &columns) => {
+                    return Err(WorkerError::Setup(format!(
+                        "{topic:?} publishes {of:?} and {:?}, whose columns are not the same",
+                        input.value
+                    )));
+                }
+                // What one of them may leave out, the topic may.
+                Some((first, of)) => known = Some((weaker(first, &columns), *of)),
+            }
+        }
+        let (columns, _) = known.ok_or_else(|| {
+            WorkerError::Setup(format!("{topic:?} has no inputs, and so no columns; give it one"))
+        })?;
+        Ok(columns)
+    }
+}
+
+fn same(a: &SchemaRef, b: &SchemaRef) -> bool {
+    a.fields().len() == b.fields().len()
+        && a.fields()
+            .iter()
+            .zip(b.fields())
+            .all(|(a, b)| a.name() == b.name() && a.data_type() == b.data_type())
+}
+
+fn weaker(a: &SchemaRef, b: &SchemaRef) -> SchemaRef {
+    let fields = a.fields().iter().zip(b.fields());
+    let fields = fields.map(|(a, b)| a.as_ref().clone().with_nullable(a.is_nullable() || b.is_nullable()));
+    Arc::new(arrow::datatypes::Schema::new(fields.collect::<Vec<_>>()))
+}
