@@ -5,6 +5,7 @@ pub(crate) mod aggregate;
 pub(crate) mod chunk;
 pub(crate) mod dedupe;
 pub(crate) mod join;
+pub(crate) mod over;
 pub(crate) mod pane;
 pub(crate) mod row_key;
 pub(crate) mod session;
@@ -34,6 +35,8 @@ pub(crate) enum Step {
     Window(window::WindowStep),
     /// Adds the columns of a session.
     Session(window::SessionStep),
+    /// Adds the values of functions over the rows of a window that is over.
+    Over(over::OverStep),
     /// Adds the columns of matching table rows.
     Join(join::TableJoin),
 }
@@ -58,6 +61,7 @@ impl Step {
             }
             Step::Window(step) => step.run(chunk, late),
             Step::Session(step) => step.run(chunk),
+            Step::Over(step) => step.run(chunk),
             Step::Join(join) => join.run(chunk),
         }
     }

@@ -319,18 +319,23 @@ impl Stage {
         self.clocks.least()
     }
 
-    /// The event time that the rows of a node have come to as of the last commit, over all assigned partitions: windows that
-    /// end later have not fired, and rows that are in time come at or behind it. `i64::MIN` while nothing is known,
-    /// `i64::MAX` when nothing more comes.
+    /// The event time that the rows of a node have come to as of the last commit: windows that end later have not fired, and
+    /// rows that are in time come at or behind it. Partitions that hold nothing back, since they are idle or have ended, do
+    /// not count, but when all do. `i64::MIN` while nothing is known, `i64::MAX` when nothing more comes.
     pub fn level_of(&self, name: &str) -> i64 {
-        let least = self.clocks.partitions().map(|group| self.promised[group.0 as usize]).min();
+        let promised = |group: KeyGroup| self.promised[group.0 as usize];
+        let least = match self.clocks.holding().map(promised).min() {
+            Some(least) => least,
+            // All are idle or ended: each has been read to its end.
+            None => self.clocks.partitions().map(promised).max().unwrap_or(i64::MAX),
+        };
         let allow = self.operators.iter().find(|o| o.name.as_ref() == name).map_or(0, |o| match &o.running {
             Running::Sql { query, .. } => query.aggregate().map_or(0, |a| a.plan().late.allow_ms),
             Running::Dedupe(_) => 0,
         });
         match least {
-            None | Some(i64::MAX) => i64::MAX,
-            Some(least) => least.saturating_sub(allow),
+            i64::MAX => i64::MAX,
+            least => least.saturating_sub(allow),
         }
     }
 

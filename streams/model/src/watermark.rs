@@ -268,6 +268,11 @@ impl SourceWatermarks {
         self.least
     }
 
+    /// The assigned partitions that others wait for: not ended, not idle, and not read to the end of nothing.
+    pub fn holding(&self) -> impl Iterator<Item = KeyGroup> + '_ {
+        self.partitions.iter().filter(|(_, p)| p.holds_back()).map(|(group, _)| *group)
+    }
+
     /// The assigned partitions, in order.
     pub fn partitions(&self) -> impl Iterator<Item = KeyGroup> + '_ {
         self.partitions.keys().copied()

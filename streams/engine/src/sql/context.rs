@@ -29,6 +29,7 @@ pub(super) struct Context {
     sources: BTreeMap<String, Arc<Source>>,
     scalars: BTreeMap<String, Arc<ScalarUDF>>,
     aggregates: BTreeMap<String, Arc<AggregateUDF>>,
+    windows: BTreeMap<String, Arc<WindowUDF>>,
     expr_planners: Vec<Arc<dyn ExprPlanner>>,
     relation_planners: Vec<Arc<dyn RelationPlanner>>,
 }
@@ -55,7 +56,14 @@ impl Context {
                 aggregates.insert(name, Arc::clone(&function));
             }
         }
+        let mut windows = BTreeMap::new();
+        for function in datafusion_functions_window::all_default_window_functions() {
+            for name in function.aliases().iter().cloned().chain([function.name().to_owned()]) {
+                windows.insert(name, Arc::clone(&function));
+            }
+        }
         Context {
+            windows,
             sources: sources.collect(),
             scalars,
             aggregates,
@@ -64,6 +72,7 @@ impl Context {
                 Arc::new(datafusion_functions::datetime::planner::DatetimeFunctionPlanner),
                 Arc::new(datafusion_functions::unicode::planner::UnicodeFunctionPlanner),
                 Arc::new(datafusion_functions_aggregate::planner::AggregateFunctionPlanner),
+                Arc::new(datafusion_functions_window::planner::WindowFunctionPlanner),
             ],
             relation_planners: vec![Arc::new(WindowFunctions)],
             config,
@@ -108,8 +117,8 @@ impl ContextProvider for Context {
         self.aggregates.get(name).cloned()
     }
 
-    fn get_window_meta(&self, _name: &str) -> Option<Arc<WindowUDF>> {
-        None
+    fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
+        self.windows.get(name).cloned()
     }
 
     fn get_variable_type(&self, _variable_names: &[String]) -> Option<DataType> {
@@ -133,6 +142,6 @@ impl ContextProvider for Context {
     }
 
     fn udwf_names(&self) -> Vec<String> {
-        Vec::new()
+        self.windows.keys().cloned().collect()
     }
 }

@@ -47,11 +47,6 @@ fn node_refusal(node: &LogicalPlan, refuse: &mut impl FnMut(&str, &str, Option<&
             "LIMIT ends a result, and a stream's has no end",
             Some("filter with WHERE, or limit where the result is read"),
         ),
-        LogicalPlan::Window(_) => refuse(
-            "over",
-            "OVER (…) does not run on a stream yet",
-            Some("aggregate over TUMBLE(input, time_column, size)"),
-        ),
         LogicalPlan::Union(_) => refuse(
             "union",
             "UNION does not run yet",

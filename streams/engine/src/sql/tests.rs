@@ -91,6 +91,8 @@ fn these_run() {
         "SELECT store_id, window_start, window_end, count(*) AS n FROM SESSION(unique, issued_at, INTERVAL '10 minutes', store_id) GROUP BY store_id, window_start, window_end",
         "SELECT store_id, qty, window_end - window_start AS long, sum(total) AS n FROM SESSION(unique, issued_at, INTERVAL '1 day', store_id) WHERE store_id <> 'S1' GROUP BY store_id, qty, window_start, window_end",
         "SELECT store_id, issued_at FROM unique WHERE issued_at >= '2026-01-01T00:00:00Z'",
+        "SELECT store_id, qty, window_end, sum(total) AS total FROM TUMBLE(unique, issued_at, INTERVAL '1 hour') GROUP BY store_id, qty, window_end
+         QUALIFY row_number() OVER (PARTITION BY store_id, window_end ORDER BY sum(total) DESC) <= 3",
     ] {
         if let Err(problems) = compile(sql, &relations(), &options()) {
             let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
@@ -253,7 +255,19 @@ fn these_are_refused_with_place_and_reason() {
         ),
         (
             "SELECT store_id, qty, row_number() OVER (PARTITION BY store_id ORDER BY qty) AS n FROM unique",
-            "1:23: Invalid function 'row_number'",
+            "1:36: OVER (…) wants all rows of a window, and a stream's rows come one by one",
+        ),
+        (
+            "SELECT store_id, rank() OVER (PARTITION BY store_id ORDER BY count(*)) AS n FROM TUMBLE(unique, issued_at, INTERVAL '1 hour') GROUP BY store_id, window_end",
+            "1:25: OVER (…) goes over rows of several windows",
+        ),
+        (
+            "SELECT store_id, rank() OVER (PARTITION BY window_end ORDER BY count(*)) AS n FROM TUMBLE(unique, issued_at, INTERVAL '1 hour') GROUP BY store_id, window_end",
+            "1:25: unique is partitioned by store_id, and the query does not partition by it",
+        ),
+        (
+            "SELECT store_id, rank() OVER (PARTITION BY window_end, store_id ORDER BY count(*)) AS n FROM SESSION(unique, issued_at, INTERVAL '1 hour', store_id) GROUP BY store_id, window_end",
+            "1:25: OVER (…) wants all rows of a window, and sessions end one by one",
         ),
         ("SELECT a-b AS x FROM unique", "1:8: column 'a' not found"),
     ];

@@ -8,12 +8,15 @@ use arrow::array::new_null_array;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion_common::{Column, DFSchema, DataFusionError, JoinType, NullEquality};
 use datafusion_expr::execution_props::ExecutionProps;
+use datafusion_expr::expr::{NullTreatment, WindowFunction};
 use datafusion_expr::logical_plan::{Aggregate, Join, Projection, TableScan};
 use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion_expr::{Expr, LogicalPlan};
 use datafusion_functions_aggregate::min_max::{max_udaf, min_udaf};
 use datafusion_physical_expr::aggregate::{AggregateExprBuilder, LoweredAggregateBuilder};
-use datafusion_physical_expr::{PhysicalExpr, create_physical_expr, expressions};
+use datafusion_physical_expr::window::WindowExpr;
+use datafusion_physical_expr::{PhysicalExpr, create_physical_expr, create_physical_sort_exprs, expressions};
+use datafusion_physical_plan::windows::create_window_expr;
 
 use super::context::Source;
 use super::problem::SqlProblem;
@@ -22,6 +25,7 @@ use super::{Query, Relation, Relations, SqlOptions};
 use crate::op::Step;
 use crate::op::aggregate::{AggregateColumn, AggregatePlan, Aggregation, OutputColumn};
 use crate::op::join::{StreamSide, TableJoin, Unmatched};
+use crate::op::over::OverStep;
 use crate::op::row_key;
 use crate::op::session::{HIDDEN, SessionAggregate};
 use crate::op::window::{SessionStep, WindowStep};
@@ -197,6 +201,7 @@ impl Translator<'_> {
             LogicalPlan::Projection(projection) => self.projection(projection),
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
             LogicalPlan::Join(join) => self.join(join),
+            LogicalPlan::Window(window) => self.over(window),
             LogicalPlan::Extension(extension) => match extension.node.as_any().downcast_ref::<StreamWindow>()
             {
                 Some(window) => self.window(window),
@@ -309,6 +314,77 @@ impl Translator<'_> {
                 Err(self.problem("session", text, Some(help)))
             }
         }
+    }
+
+    /// Functions OVER the rows of closed windows.
+    fn over(&self, over: &datafusion_expr::logical_plan::Window) -> Result<Chain, SqlProblem> {
+        let mut chain = self.walk(&over.input)?;
+        let input = over.input.schema();
+        let refuse = |message: &str, help: &str| Err(self.problem("over", message, Some(help)));
+        let windows = match (&chain.aggregate, &chain.window) {
+            (Some(_), Some(Grouped::Windows(windows))) => *windows,
+            (Some(_), Some(Grouped::Sessions(..))) => {
+                return refuse(
+                    "OVER (…) wants all rows of a window, and sessions end one by one",
+                    "publish the sessions to a topic and aggregate them by TUMBLE there",
+                );
+            }
+            _ => {
+                return refuse(
+                    "OVER (…) wants all rows of a window, and a stream's rows come one by one",
+                    "rank what an aggregation gives: … OVER (PARTITION BY window_start, window_end ORDER BY …) FROM (SELECT … GROUP BY key, window_start, window_end)",
+                );
+            }
+        };
+        let mut functions = Vec::new();
+        for expr in &over.window_expr {
+            let Expr::WindowFunction(call) = strip_alias(expr) else {
+                return Err(self.problem("over", format!("{expr} is no call of a function OVER (…)"), None));
+            };
+            let by: Vec<Trace> =
+                call.params.partition_by.iter().map(|e| trace(e, input, &chain.trace)).collect();
+            let whole = by.contains(&Trace::WindowEnd)
+                || (windows.start_is_unique() && by.contains(&Trace::WindowStart));
+            if !whole {
+                return refuse(
+                    "OVER (…) goes over rows of several windows, of which later ones have not ended",
+                    "partition by the window too: OVER (PARTITION BY window_start, window_end …)",
+                );
+            }
+            self.check_placed(&chain, &by, "over", "partition by")?;
+            functions.push(self.window_function(expr, call, input)?);
+        }
+        chain.trace.extend(vec![Trace::Other; functions.len()]);
+        chain.push(Step::Over(OverStep { functions, schema: Arc::clone(over.schema.inner()) }));
+        Ok(chain)
+    }
+
+    fn window_function(
+        &self,
+        expr: &Expr,
+        call: &WindowFunction,
+        input: &DFSchema,
+    ) -> Result<Arc<dyn WindowExpr>, SqlProblem> {
+        let params = &call.params;
+        let exprs = |exprs: &[Expr]| -> Result<Vec<Arc<dyn PhysicalExpr>>, SqlProblem> {
+            exprs.iter().map(|e| self.expr(e, input)).collect()
+        };
+        let order = create_physical_sort_exprs(&params.order_by, input, &self.props, &self.context)
+            .map_err(|e| self.explained(&e))?;
+        let filter = params.filter.as_ref().map(|f| self.expr(f, input)).transpose()?;
+        create_window_expr(
+            &call.fun,
+            expr.schema_name().to_string(),
+            &exprs(&params.args)?,
+            &exprs(&params.partition_by)?,
+            &order,
+            Arc::new(params.window_frame.clone()),
+            Arc::clone(input.inner()),
+            params.null_treatment == Some(NullTreatment::IgnoreNulls),
+            params.distinct,
+            filter,
+        )
+        .map_err(|e| self.explained(&e))
     }
 
     fn join(&self, join: &Join) -> Result<Chain, SqlProblem> {
@@ -528,8 +604,7 @@ impl Translator<'_> {
                 window.spread = chain.bounds_used;
             }
         }
-        chain.trace =
-            traces.iter().map(|t| if matches!(t, Trace::Stream(_)) { *t } else { Trace::Other }).collect();
+        chain.trace = traces;
         chain.trace.resize(output.len(), Trace::Other);
         let plan = AggregatePlan {
             late: self.options.late.clone(),
@@ -592,6 +667,16 @@ impl Translator<'_> {
 
     /// Rows that a group needs must be in one partition, else each partition would give a part of its result.
     fn check_placement(&self, chain: &Chain, traces: &[Trace]) -> Result<(), SqlProblem> {
+        self.check_placed(chain, traces, "group", "group by")
+    }
+
+    fn check_placed(
+        &self,
+        chain: &Chain,
+        traces: &[Trace],
+        word: &str,
+        clause: &str,
+    ) -> Result<(), SqlProblem> {
         let Relation::Stream { partitioned_by: Some(columns), schema, .. } = &chain.relation else {
             return Ok(());
         };
@@ -599,14 +684,14 @@ impl Translator<'_> {
             let index = schema.index_of(column).ok();
             if !traces.iter().any(|t| matches!((t, index), (Trace::Stream(i), Some(j)) if *i == j)) {
                 let text = format!(
-                    "{} is partitioned by {column}, and the query does not group by it, so that each partition would give a part of the result",
+                    "{} is partitioned by {column}, and the query does not {clause} it, so that each partition would give a part of the result",
                     chain.name
                 );
                 let help = format!(
-                    "group by {column} too, or publish {} to a topic with the key that is grouped by",
+                    "{clause} {column} too, or publish {} to a topic with another key, or with one partition",
                     chain.name
                 );
-                return Err(self.problem("group", text, Some(&help)));
+                return Err(self.problem(word, text, Some(&help)));
             }
         }
         Ok(())
@@ -667,6 +752,13 @@ impl Translator<'_> {
             return Err(refuse(format!("{name} over these types cannot be kept in a changelog")));
         }
         Ok(column)
+    }
+}
+
+fn strip_alias(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Alias(alias) => strip_alias(&alias.expr),
+        other => other,
     }
 }
 

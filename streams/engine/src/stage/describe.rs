@@ -171,6 +171,10 @@ fn step(step: &Step) -> String {
             format!("project: {}", named.collect::<Vec<_>>().join(", "))
         }
         Step::Window(window) => window_text(window),
+        Step::Over(over) => {
+            let calls: Vec<&str> = over.functions.iter().map(|f| f.name()).collect();
+            format!("over the rows of a window that is over: {}", calls.join(", "))
+        }
         Step::Session(session) => {
             let time = session.schema.field(session.time).name();
             format!("session: rows of one key are one session while they come within a gap by {time}")

@@ -61,6 +61,14 @@ const QUERIES: &[&str] = &[
      FROM {cut} AS i LEFT JOIN stores s ON s.store_id = i.store_id
      WHERE i.total > 20 GROUP BY i.store_id, i.qty, i.window_start",
     "SELECT DISTINCT store_id, qty, window_start FROM {cut}",
+    "SELECT store_id, qty, window_end, n, place, of_all, before FROM (
+       SELECT *, rank() OVER (PARTITION BY store_id, window_end ORDER BY n DESC) AS place,
+       sum(n) OVER (PARTITION BY window_end, store_id) AS of_all,
+       lag(n) OVER (PARTITION BY store_id, window_end ORDER BY qty NULLS FIRST) AS before
+       FROM (SELECT store_id, qty, window_end, count(*) AS n FROM {cut} GROUP BY store_id, qty, window_end))
+     WHERE place <= 2",
+    "SELECT store_id, qty, window_end, sum(total) AS total FROM {cut} GROUP BY store_id, qty, window_end
+     QUALIFY row_number() OVER (PARTITION BY store_id, window_end ORDER BY sum(total) DESC, qty) <= 3",
 ];
 
 /// Sessions: how the query has them, their gap, and the key of an invoice there; no key where the query leaves it out.
