@@ -298,19 +298,22 @@ fn files_with_faults_run_nothing() {
     }
 }
 
-/// So do those of the pipeline from topic to topic, of which one dies before a commit.
+/// So do those of the pipelines from topics to topics, and one of each fails when it is made wrong.
 #[test]
-fn the_tests_of_a_pipeline_over_topics_hold() {
-    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pipelines/examples/click-sessions");
+fn the_tests_of_pipelines_over_topics_hold() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pipelines/examples");
     let folder = tempfile::tempdir().expect("a folder");
-    let text = std::fs::read_to_string(example.join("pipeline.yaml")).expect("it is there");
-    for (right, other, last) in [
-        ("visits: 2, pages: 3", "visits: 2, pages: 3", "2 passed, 0 failed\n"),
-        ("visits: 2, pages: 3", "visits: 3, pages: 3", "1 passed, 1 failed\n"),
+    for (name, right, other, last) in [
+        ("click-sessions", "visits: 2, pages: 3", "visits: 2, pages: 3", "2 passed, 0 failed\n"),
+        ("click-sessions", "visits: 2, pages: 3", "visits: 3, pages: 3", "1 passed, 1 failed\n"),
+        ("top-sellers", "place: 3, share: 0.2", "place: 3, share: 0.2", "1 passed, 0 failed\n"),
+        ("top-sellers", "place: 3, share: 0.2", "place: 4, share: 0.2", "0 passed, 1 failed\n"),
     ] {
+        let text = std::fs::read_to_string(examples.join(name).join("pipeline.yaml")).expect("it is there");
+        assert_eq!(text.matches(right).count(), 1, "{right}");
         std::fs::write(folder.path().join("p.yaml"), text.replace(right, other)).expect("it is written");
         let (_, out, err) = run_in(folder.path(), &[]);
-        assert!(out.ends_with(last), "{out}{err}");
+        assert!(out.ends_with(last), "{name}: {out}{err}");
     }
 }
 

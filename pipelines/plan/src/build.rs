@@ -267,13 +267,15 @@ impl<'a> Builder<'a> {
     /// An operator's state, where it has some; refused where its rows would not meet (PL-3).
     fn state(&mut self, transform: &'a Transform, stage_id: &str) -> Option<State> {
         let id = transform.id.value.as_str();
-        let key: Vec<String> = match &transform.op {
-            Op::Dedupe(dedupe) => dedupe.key.iter().map(|k| k.value.clone()).collect(),
-            Op::Sql(query) if !query.windows.is_empty() => sql::group_by(&query.sql.text)
-                .unwrap_or_default()
-                .into_iter()
-                .filter(|c| c != "window_start" && c != "window_end")
-                .collect(),
+        // Of a query whose grouping is not plain to see, the engine says whether its rows meet.
+        let (key, is_known): (Vec<String>, bool) = match &transform.op {
+            Op::Dedupe(dedupe) => (dedupe.key.iter().map(|k| k.value.clone()).collect(), true),
+            Op::Sql(query) if !query.windows.is_empty() => {
+                let key = sql::group_by(&query.sql.text);
+                let is_known = key.is_some();
+                let key = key.unwrap_or_default().into_iter();
+                (key.filter(|c| c != "window_start" && c != "window_end").collect(), is_known)
+            }
             _ => return None,
         };
         if stage_id == names::INGEST {
@@ -287,7 +289,8 @@ impl<'a> Builder<'a> {
             Some(stage) => (stage.key.clone(), stage.key_groups),
             None => return None,
         };
-        let decided = !stage_key.is_empty() && stage_key.iter().all(|column| key.contains(column));
+        let decided =
+            !is_known || (!stage_key.is_empty() && stage_key.iter().all(|column| key.contains(column)));
         let changed = self.changes_rows_before(transform, stage_id);
         if key_groups > 1 && (!decided || changed.is_some()) {
             let by = if key.is_empty() { "no column".to_owned() } else { key.join(", ") };

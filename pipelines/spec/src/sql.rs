@@ -267,21 +267,21 @@ fn arguments(tokens: &[Token]) -> Vec<&[Token]> {
     out
 }
 
-/// The columns of the outermost GROUP BY, without qualifiers; nothing where there is none, or where one of them is not a
-/// plain column.
+/// The columns of the outermost GROUP BY, of the last one where several are as far out, without qualifiers; nothing where
+/// there is none, or where one of them is not a plain column.
 pub fn group_by(text: &str) -> Option<Vec<String>> {
     let tokens = tokens(text);
     let mut depth = 0usize;
-    let mut from = None;
+    let mut from: Option<(usize, usize)> = None;
     for (i, token) in tokens.iter().enumerate() {
         match token.kind {
             TokenKind::Punct('(') => depth += 1,
             TokenKind::Punct(')') => depth = depth.saturating_sub(1),
-            _ if depth == 0
-                && token.is_word("group")
-                && tokens.get(i + 1).is_some_and(|t| t.is_word("by")) =>
+            _ if token.is_word("group")
+                && tokens.get(i + 1).is_some_and(|t| t.is_word("by"))
+                && from.is_none_or(|(known, _)| depth <= known) =>
             {
-                from = Some(i + 2);
+                from = Some((depth, i + 2));
             }
             _ => {}
         }
@@ -289,10 +289,10 @@ pub fn group_by(text: &str) -> Option<Vec<String>> {
     let mut columns = Vec::new();
     let mut item: Vec<&Token> = Vec::new();
     let ends = ["having", "order", "limit", "qualify", "window", "union", "emit"];
-    let mut rest = tokens[from?..].iter();
+    let mut rest = tokens[from?.1..].iter();
     loop {
         let token = rest.next();
-        let end = token.is_none_or(|t| ends.iter().any(|w| t.is_word(w)) || t.is(';'));
+        let end = token.is_none_or(|t| ends.iter().any(|w| t.is_word(w)) || t.is(';') || t.is(')'));
         if end || token.is_some_and(|t| t.is(',')) {
             let last = item.last()?.name()?;
             let plain =
@@ -421,7 +421,8 @@ mod tests {
         assert_eq!(group_by(text).unwrap(), ["store_id", "City", "window_start"]);
         assert_eq!(group_by("select 1"), None);
         assert_eq!(group_by("select a from t group by date_trunc('day', x)"), None);
-        assert_eq!(group_by("select * from (select a from t group by a) s"), None);
+        assert_eq!(group_by("select * from (select a from t group by a) s").unwrap(), ["a"]);
+        assert_eq!(group_by("select b from (select a from t group by a) s group by b").unwrap(), ["b"]);
         assert_eq!(group_by("select a from t group by"), None);
         assert_eq!(windows(&sql("SELECT * FROM TUMBLE((SELECT 1), x + 1, INTERVAL '1 s')"))[0].input, None);
         assert_eq!(windows(&sql("SELECT tumble FROM hop( WHERE session")).len(), 1);
