@@ -11,11 +11,12 @@ export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/millstream/tar
 endif
 export PATH := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/millstream/venv/bin:$(PATH)
 
-.PHONY: help deps test lint demo oracle
+.PHONY: help deps test lint demo oracle nexmark
 
 help:
 	@echo "make demo [N=$(N)] [SEED=$(SEED)]   build, write N invoices, run the store-invoices pipeline, reconcile"
 	@echo "make test                       install what is missing, lint, run every test"
+	@echo "make nexmark                    run Nexmark queries, held against a recount, with their CPU"
 	@echo "make oracle [SEEDS=$(SEEDS)]       hold queries over random worlds against a batch engine"
 	@echo "make deps                       only install what is missing"
 
@@ -42,5 +43,9 @@ test: deps
 	bash .ci/test
 
 # Any batch split, interleaving, crash, move of a key group and cut of a changelog gives the batch answer; a failure prints its seed.
+nexmark:
+	cargo build --release -p millstream --bins --example nexmark_events
+	MILLSTREAM=target/release/millstream NEXMARK_EVENTS=target/release/examples/nexmark_events bash tests/nexmark/run.sh
+
 oracle:
 	MILLSTREAM_SEEDS=$(SEEDS) cargo test -p millstream-engine --lib any_split -- --nocapture

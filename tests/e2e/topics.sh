@@ -7,7 +7,7 @@ n="${N:-20000}" seed="${SEED:-1}" kills="${KILLS:-3}"
 pipeline=pipelines/examples/click-sessions/pipeline.yaml
 work="$(mktemp -d)"
 pids=()
-trap 'set +e; kill -9 "${pids[@]}" 2> /dev/null; [ -n "${KEEP:-}" ] || rm -rf "$work"' EXIT
+trap 'set +e; kill -9 "${pids[@]}" 2> /dev/null; wait 2> /dev/null; [ -n "${KEEP:-}" ] || rm -rf "$work"' EXIT
 fail() { echo "FAIL: $1 (SEED=$seed)"; tail -n 20 "$work"/*.log "$work"/*.err; exit 1; }
 # Clicks of 300 users in order up to a second, over six hours; what their visits are by one look at each user's clicks.
 python3 - "$n" "$seed" "$work" <<'X'

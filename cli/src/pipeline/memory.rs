@@ -13,7 +13,10 @@ fn file(job: &Job, data: &Path) -> PathBuf {
 
 /// Notes what has run, for the next plan to compare with.
 pub fn note(job: &Job, data: &Path) {
-    if let Err(error) = std::fs::write(file(job, data), Lock::of(job).to_string()) {
+    // A pipeline on a cluster has no broker that would have made the folder.
+    let written = std::fs::create_dir_all(data)
+        .and_then(|()| std::fs::write(file(job, data), Lock::of(job).to_string()));
+    if let Err(error) = written {
         tracing::warn!(%error, "the plan that ran could not be noted");
     }
 }
