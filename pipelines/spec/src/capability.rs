@@ -84,7 +84,13 @@ impl Capabilities {
     pub fn this_version() -> Capabilities {
         Capabilities {
             operators: BTreeSet::from(["wasm", "topic", "dedupe", "sql"]),
-            features: BTreeSet::from([Feature::Tumble, Feature::Hop, Feature::Cumulate, Feature::Session]),
+            features: BTreeSet::from([
+                Feature::Tumble,
+                Feature::Hop,
+                Feature::Cumulate,
+                Feature::Session,
+                Feature::EmitOnUpdate,
+            ]),
         }
     }
 

@@ -88,7 +88,14 @@ pub fn operators(pipeline: &Pipeline, stage: &Stage) -> Result<Vec<OperatorSpec>
                 within_ms: dedupe.within_ms as i64,
                 late_by_ms: None,
             },
-            Some(Operator::Sql(sql)) => OperatorKind::Sql { sql: sql.sql.text.clone(), late: late_rule(sql) },
+            Some(Operator::Sql(sql)) => OperatorKind::Sql {
+                sql: sql.sql.text.clone(),
+                late: late_rule(sql),
+                update_ms: match sql.emit.as_ref().map(|emit| emit.value) {
+                    Some(ast::Emit::OnUpdate(every)) => Some(every as i64),
+                    _ => None,
+                },
+            },
             _ => return Err(not_yet(format!("{id:?}, of type {} behind a topic,", operator.type_name))),
         };
         let inputs = operator.inputs.iter().map(|input| match input {

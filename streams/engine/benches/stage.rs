@@ -114,6 +114,7 @@ fn stage(operators: &[&str], outputs: &[&str], partitions: u32, batch_rows: usiz
                     REVENUE.replace("(unique", "(invoices")
                 },
                 late: LateRule { allow_ms: 600_000, then: LateThen::DeadLetter },
+                update_ms: None,
             },
         },
     ];
@@ -167,7 +168,7 @@ fn overlapping(from: &str, count: usize, keys: u64) -> f64 {
             id: "sums-1".into(),
             name: "sums".into(),
             inputs: vec!["sales".into()],
-            kind: OperatorKind::Sql { sql, late: LateRule::default() },
+            kind: OperatorKind::Sql { sql, late: LateRule::default(), update_ms: None },
         }],
         outputs: BTreeSet::from(["sums".to_owned()]),
         batch_rows: 8_192,

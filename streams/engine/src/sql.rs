@@ -27,6 +27,7 @@ use datafusion_sql::planner::{ParserOptions, SqlToRel};
 use datafusion_sql::sqlparser::dialect::GenericDialect;
 use datafusion_sql::sqlparser::parser::Parser;
 use millstream_model::LateRule;
+use millstream_types::Millis;
 
 use crate::error::StageError;
 use crate::op::Step;
@@ -75,6 +76,8 @@ pub struct SqlOptions {
     pub late: LateRule,
     /// The stage's number of key groups.
     pub key_groups: u32,
+    /// Whether windows send their rows before they fire too, at most so often, in milliseconds.
+    pub update_ms: Option<i64>,
 }
 
 /// A query that can run.
@@ -89,6 +92,9 @@ pub struct Query {
     after: Vec<Step>,
     schema: SchemaRef,
     explain: String,
+    update_ms: Option<i64>,
+    /// When open windows were last sent.
+    updated_at: Option<Millis>,
 }
 
 impl std::fmt::Debug for Query {
@@ -220,6 +226,33 @@ impl Query {
             }
         }
         Ok(results)
+    }
+
+    /// The rows of windows that have changed since they were last sent and have not fired at these watermarks, when it is
+    /// time for them.
+    pub(crate) fn update(&mut self, watermarks: &[i64], now: Millis) -> Result<Vec<Chunk>, StageError> {
+        let (Some(every), Some(Aggregation::Windows(windows))) = (self.update_ms, &mut self.aggregate) else {
+            return Ok(Vec::new());
+        };
+        if self.updated_at.is_some_and(|at| now.saturating_sub(at) < every) {
+            return Ok(Vec::new());
+        }
+        self.updated_at = Some(now);
+        let mut results = Vec::new();
+        for mut chunk in windows.changed(watermarks)? {
+            for step in &self.after {
+                chunk = step.run(chunk, &mut Vec::new())?;
+            }
+            if chunk.rows() > 0 {
+                results.push(chunk);
+            }
+        }
+        Ok(results)
+    }
+
+    /// How often windows send their rows before they fire, in milliseconds.
+    pub(crate) fn update_ms(&self) -> Option<i64> {
+        self.update_ms
     }
 
     /// What is done to rows before they are aggregated, and all that is done to them where they are not.

@@ -2,7 +2,7 @@
 //! sinks that replace rows.
 
 use super::Check;
-use crate::ast::{DataAction, Emit, Late, LateThen, Operator, Sql, Transform};
+use crate::ast::{DataAction, Emit, Late, LateThen, Operator, Sql, Target, Transform};
 use crate::capability::Feature;
 use crate::code;
 use crate::diagnostic::{Diagnostic, Diagnostics};
@@ -178,7 +178,8 @@ fn rules(check: &Check<'_>, transform: &Transform, query: &Sql, out: &mut Diagno
             if !check.flow.upstream_of_inputs(&sink.inputs).contains(transform.id.value.as_str()) {
                 continue;
             }
-            if !sink.upserts {
+            // A topic's readers see each, the last one as the newest of its key.
+            if !sink.upserts && sink.target == Target::Foreign {
                 let message = format!(
                     "{:?} sends a window's row more than once, and the sink {:?} would add it each time",
                     transform.id.value, sink.id.value
@@ -187,6 +188,15 @@ fn rules(check: &Check<'_>, transform: &Transform, query: &Sql, out: &mut Diagno
                 let at = sink.inputs.first().map_or(sink.id.span, |i| i.span);
                 out.push(Diagnostic::new(&code::NEEDS_UPSERT, at, message).help(help));
             }
+        }
+        for reader in pipeline.transforms.values() {
+            let Some(input) = reader.inputs.iter().find(|i| i.value == transform.id.value) else { continue };
+            let message = format!(
+                "{:?} sends a window's row more than once, and {:?} would take each for another",
+                transform.id.value, reader.id.value
+            );
+            let help = "send rows once, with `emit: on_close`; or read the table that a sink keeps of them";
+            out.push(Diagnostic::new(&code::NEEDS_UPSERT, input.span, message).help(help));
         }
     }
 }

@@ -124,6 +124,31 @@ fn fired((groups, values): (Vec<ArrayRef>, Vec<ArrayRef>)) -> Fired {
     Fired { groups: key_groups.as_primitive::<UInt32Type>().clone(), keys: groups.collect(), values }
 }
 
+/// A set of groups: those that were added before the first was asked for.
+pub(crate) struct Groups {
+    known: Box<dyn GroupValues>,
+    count: usize,
+    indices: Vec<usize>,
+}
+
+impl Groups {
+    /// The groups of these state rows.
+    pub(crate) fn of(plan: &AggregatePlan, rows: &[RecordBatch]) -> Result<Groups, StageError> {
+        let mut known = new_group_values(plan.group_schema.clone(), &GroupOrdering::None)?;
+        let mut indices = Vec::new();
+        rows.iter().try_for_each(|rows| known.intern(&plan.group_columns(rows), &mut indices))?;
+        Ok(Groups { count: known.len(), known, indices })
+    }
+
+    /// Of state rows, those whose group is in the set.
+    fn part(&mut self, plan: &AggregatePlan, rows: &RecordBatch) -> Result<RecordBatch, StageError> {
+        // Others get numbers behind those of the set.
+        self.known.intern(&plan.group_columns(rows), &mut self.indices)?;
+        let keep: BooleanArray = self.indices.iter().map(|index| Some(*index < self.count)).collect();
+        Ok(filter_record_batch(rows, &keep)?)
+    }
+}
+
 /// Whether state rows are in a committed transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Layer {
@@ -261,6 +286,20 @@ impl Pane {
         self.settle(plan)?;
         for rows in self.committed.iter().chain(&self.pending) {
             sum.0.merge(plan, &part(rows, |group| due.binary_search(&group).is_ok())?)?;
+        }
+        Ok(())
+    }
+
+    /// Adds what is here of some groups to a sum. It stays here too.
+    pub(crate) fn add_groups(
+        &mut self,
+        plan: &AggregatePlan,
+        groups: &mut Groups,
+        sum: &mut Sum,
+    ) -> Result<(), StageError> {
+        self.settle(plan)?;
+        for rows in self.committed.iter().chain(&self.pending) {
+            sum.0.merge(plan, &groups.part(plan, rows)?)?;
         }
         Ok(())
     }

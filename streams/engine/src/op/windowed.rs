@@ -15,7 +15,7 @@ use millstream_model::{EventTime, Watermark, Window, Windows};
 
 use super::aggregate::AggregatePlan;
 use super::chunk::Chunk;
-use super::pane::{Fired, Pane, members_of};
+use super::pane::{Fired, Groups, Pane, members_of, part};
 use super::slices::{SliceSums, Slices};
 use crate::error::StageError;
 use crate::state::Owned;
@@ -62,11 +62,15 @@ pub(crate) struct WindowAggregate {
     pub(crate) windows: Windows,
     panes: BTreeMap<i64, Pane>,
     sums: SliceSums,
+    /// Of queries that send open windows: the groups that have changed since, by pane, as state rows.
+    changed: Option<BTreeMap<i64, Vec<RecordBatch>>>,
 }
 
 impl WindowAggregate {
-    pub(crate) fn new(plan: AggregatePlan, windows: Windows) -> WindowAggregate {
-        WindowAggregate { plan, windows, panes: BTreeMap::new(), sums: SliceSums::default() }
+    /// `notes_changes`: for [`WindowAggregate::changed`].
+    pub(crate) fn new(plan: AggregatePlan, windows: Windows, notes_changes: bool) -> WindowAggregate {
+        let changed = notes_changes.then(BTreeMap::new);
+        WindowAggregate { plan, windows, panes: BTreeMap::new(), sums: SliceSums::default(), changed }
     }
 
     /// Adds rows to their panes.
@@ -189,11 +193,60 @@ impl WindowAggregate {
         Ok(())
     }
 
+    /// The results so far of the windows that have changed since the last call and have not fired at these watermarks: of
+    /// their groups that have changed. Call it when what changed has been taken as state rows.
+    pub(crate) fn changed(&mut self, watermarks: &[i64]) -> Result<Vec<Chunk>, StageError> {
+        let Some(changed) = &mut self.changed else { return Ok(Vec::new()) };
+        let (late, windows) = (&self.plan.late, self.windows);
+        let mut by_window: BTreeMap<Window, Vec<RecordBatch>> = BTreeMap::new();
+        for (raw, rows) in std::mem::take(changed) {
+            let over: Vec<Window> = match PaneKey::from_raw(raw, windows) {
+                PaneKey::Slice(start) => windows.of_slice(start, EventTime::MIN).collect(),
+                PaneKey::Whole(end) => vec![windows.ending_at(end)],
+            };
+            for window in over {
+                by_window.entry(window).or_default().extend(rows.iter().cloned());
+            }
+        }
+        let mut results = Vec::new();
+        for (window, rows) in by_window {
+            let is_open =
+                |group: u32| !late.fired(window.end, Watermark::from_raw(watermarks[group as usize]));
+            let rows: Result<Vec<RecordBatch>, StageError> =
+                rows.iter().map(|rows| part(rows, is_open)).collect();
+            let rows: Vec<RecordBatch> = rows?.into_iter().filter(|rows| rows.num_rows() > 0).collect();
+            if rows.is_empty() {
+                continue;
+            }
+            let mut groups = Groups::of(&self.plan, &rows)?;
+            let mut sum = Pane::sum(&self.plan)?;
+            let slice = windows.slice_ms();
+            let slices = (window.start..window.end).step_by(slice as usize).map(PaneKey::Slice);
+            for key in slices.chain([PaneKey::Whole(window.end)]) {
+                // Tumbling windows have slices only, whose numbers those of whole windows would be.
+                if windows.is_tumbling() && matches!(key, PaneKey::Whole(_)) {
+                    continue;
+                }
+                if let Some(pane) = self.panes.get_mut(&key.to_raw(windows)) {
+                    pane.add_groups(&self.plan, &mut groups, &mut sum)?;
+                }
+            }
+            let fired = sum.into_results()?;
+            let rows = fired.groups.len();
+            results.push(self.plan.output(fired, vec![window.start; rows], vec![window.end; rows])?);
+        }
+        Ok(results)
+    }
+
     /// What changed since the last call, as state rows.
     pub(crate) fn delta(&mut self) -> Result<RecordBatch, StageError> {
         let mut rows = Vec::new();
-        for pane in self.panes.values_mut() {
-            rows.extend(pane.delta(&self.plan)?);
+        for (key, pane) in &mut self.panes {
+            let delta = pane.delta(&self.plan)?;
+            if let Some(changed) = self.changed.as_mut().filter(|_| !delta.is_empty()) {
+                changed.entry(*key).or_default().extend(delta.iter().cloned());
+            }
+            rows.extend(delta);
         }
         Ok(concat_batches(&self.plan.state_schema, &rows)?)
     }
@@ -217,6 +270,10 @@ impl WindowAggregate {
         }
         for (pane, rows) in places {
             let rows = arrow::compute::take_record_batch(batch, &UInt32Array::from(rows))?;
+            if let Some(changed) = &mut self.changed {
+                // What was sent of it by an earlier owner, nobody knows.
+                changed.entry(pane).or_default().push(rows.clone());
+            }
             Pane::at(&mut self.panes, &self.plan, pane)?.restore(rows);
         }
         Ok(())
@@ -236,6 +293,9 @@ impl WindowAggregate {
             }
         }
         self.sums.forget(group);
+        for rows in self.changed.iter_mut().flat_map(|changed| changed.values_mut()).flatten() {
+            *rows = part(rows, |member| member != group)?;
+        }
         self.panes.retain(|_, pane| !pane.is_empty());
         Ok(())
     }

@@ -35,7 +35,7 @@ fn relations() -> Relations {
 }
 
 fn options() -> SqlOptions {
-    SqlOptions { operator: "revenue-1".into(), late: LateRule::default(), key_groups: 8 }
+    SqlOptions { operator: "revenue-1".into(), late: LateRule::default(), key_groups: 8, update_ms: None }
 }
 
 const REVENUE: &str =

@@ -132,6 +132,7 @@ pub(super) fn translate(
         );
         return Err(vec![SqlProblem::at_start(text)]);
     }
+    translator.check_updates(&chain).map_err(|p| vec![p])?;
     let schema = output_schema(plan.schema(), sql)?;
     let mut reads = chain.reads.clone();
     reads.sort_unstable();
@@ -145,6 +146,8 @@ pub(super) fn translate(
         after: chain.after,
         schema,
         explain: plan.display_indent().to_string(),
+        update_ms: options.update_ms,
+        updated_at: None,
     })
 }
 
@@ -618,7 +621,10 @@ impl Translator<'_> {
             key_groups: self.options.key_groups,
         };
         chain.aggregate = Some(match grouped {
-            Grouped::Windows(windows) => Aggregation::Windows(WindowAggregate::new(plan, windows)),
+            Grouped::Windows(windows) => {
+                let notes = self.options.update_ms.is_some();
+                Aggregation::Windows(WindowAggregate::new(plan, windows, notes))
+            }
             Grouped::Sessions(sessions, _) => {
                 Aggregation::Sessions(SessionAggregate::new(plan, sessions, session_keys))
             }
@@ -646,6 +652,42 @@ impl Translator<'_> {
             })
         };
         HIDDEN.into_iter().map(column).collect()
+    }
+
+    /// Rows that are sent again and again take the place of each other: so none may be taken back, and each has the same
+    /// window each time.
+    fn check_updates(&self, chain: &Chain) -> Result<(), SqlProblem> {
+        if self.options.update_ms.is_none() || chain.aggregate.is_none() {
+            return Ok(());
+        }
+        let refuse = |word: &str, message: &str, help: &str| Err(self.problem(word, message, Some(help)));
+        if chain.in_sessions() || matches!(chain.window, Some(Grouped::Sessions(..))) {
+            return refuse(
+                "session",
+                "emit: on_update sends rows that take the place of earlier ones, and a session's bounds change with each row",
+                "emit: on_close",
+            );
+        }
+        for step in &chain.after {
+            match step {
+                Step::Filter(_) => {
+                    return refuse(
+                        "having",
+                        "emit: on_update sends rows that take the place of earlier ones, and a condition on the result would have to take rows back",
+                        "filter where the result is read, or emit: on_close",
+                    );
+                }
+                Step::Over(_) => {
+                    return refuse(
+                        "over",
+                        "emit: on_update sends the rows that have changed, and a rank changes with those of others",
+                        "emit: on_close",
+                    );
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// A row that comes out for each of its windows comes out so often.

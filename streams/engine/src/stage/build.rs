@@ -181,7 +181,7 @@ fn build_operator(
             let dedupe = build_dedupe(key, *within_ms, late_by_ms.unwrap_or(*within_ms), stage, node);
             (Running::Dedupe(dedupe.map_err(problem)?), Node { name: spec.name.clone(), ..node.clone() })
         }
-        OperatorKind::Sql { sql, late } => {
+        OperatorKind::Sql { sql, late, update_ms } => {
             let mut relations = Relations::new();
             for name in &spec.inputs {
                 if let Some(schema) = stage.tables.get(name) {
@@ -197,8 +197,17 @@ fn build_operator(
                     partitioned_by: stage.source.partitioned_by.clone().filter(|_| node.source_rows),
                 },
             );
-            let options =
-                SqlOptions { operator: spec.id.clone(), late: late.clone(), key_groups: stage.key_groups };
+            if let Some(every) = update_ms.filter(|every| !(1..=SPAN_MS_MAX).contains(every)) {
+                return Err(problem(format!(
+                    "rows sent every {every} ms: the bounds are 1 and {SPAN_MS_MAX}"
+                )));
+            }
+            let options = SqlOptions {
+                operator: spec.id.clone(),
+                late: late.clone(),
+                key_groups: stage.key_groups,
+                update_ms: *update_ms,
+            };
             let query = sql::compile(sql, &relations, &options).map_err(|found| {
                 let problems = found.into_iter().map(|p| StageProblem {
                     operator: Some(spec.name.clone()),

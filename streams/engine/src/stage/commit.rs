@@ -40,6 +40,7 @@ impl Stage {
                 self.state_records(&self.operators[i].id, &rows, &mut records)?;
             }
         }
+        self.update(&watermarks, now)?;
         self.committed = watermarks;
         Ok(records)
     }
@@ -112,6 +113,23 @@ impl Stage {
             if watermarks[at] == Watermark::END.to_raw() {
                 watermarks[at] =
                     self.clocks.before_end(group).to_raw().max(fired_at[at]).max(self.committed[at]);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends rows of windows that have not fired, of queries that want that and when it is time. Behind the deltas: what is
+    /// sent is what has been noted as changed.
+    fn update(&mut self, watermarks: &[i64], now: Millis) -> Result<(), StageError> {
+        for operator in &mut self.operators {
+            let Running::Sql { query, .. } = &mut operator.running else { continue };
+            for chunk in query.update(watermarks, now)? {
+                operator.counts.rows_out += chunk.rows() as u64;
+                if operator.wanted {
+                    let output = Arc::clone(&operator.name);
+                    let (batch, groups) = (chunk.batch, chunk.groups);
+                    self.out.batches.push(OutputBatch { output, batch, groups, offsets: None });
+                }
             }
         }
         Ok(())

@@ -155,6 +155,12 @@ fn query_steps(query: &Query) -> Vec<String> {
     let mut steps: Vec<String> = query.before().iter().map(step).collect();
     if let Some(aggregate) = query.aggregate() {
         steps.push(aggregate_text(aggregate));
+        if let Some(every) = query.update_ms() {
+            steps.push(format!(
+                "update: rows of open windows that have changed are sent too, every {}",
+                span(every)
+            ));
+        }
     }
     steps.extend(query.after().iter().map(step));
     steps

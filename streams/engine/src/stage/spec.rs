@@ -72,5 +72,8 @@ pub enum OperatorKind {
         sql: String,
         /// The rule for late rows.
         late: LateRule,
+        /// Windows that have not fired send their rows too, when they have changed: at most this often, in milliseconds of
+        /// the clock. `None`: each window sends its rows once, when it fires.
+        update_ms: Option<i64>,
     },
 }

@@ -7,7 +7,7 @@ use crate::error::StageError;
 use crate::state::ChangelogRecord;
 
 fn new_stage(partitions: u32, query: &str) -> Stage {
-    let mut stage = Stage::build(spec(partitions, 1, query, 64)).expect("a stage");
+    let mut stage = Stage::build(spec(partitions, 1, query, None, 64)).expect("a stage");
     stage.load_table("stores", &stores()).expect("the table");
     for group in 0..partitions {
         stage.assign(KeyGroup(group), 0);
@@ -60,7 +60,7 @@ fn a_writer_ahead_makes_no_row_of_another_late() {
 #[test]
 fn a_skewed_replay_drops_no_row() {
     const ROWS: usize = 500;
-    let mut spec = spec(4, 1, &tumbling(0), 64);
+    let mut spec = spec(4, 1, &tumbling(0), None, 64);
     spec.source.watermark.bounded = false;
     let mut stage = Stage::build(spec).expect("a stage");
     stage.load_table("stores", &stores()).expect("the table");
@@ -94,7 +94,7 @@ fn a_skewed_replay_drops_no_row() {
 
 #[test]
 fn an_idle_partition_closes_its_windows_and_a_slow_one_does_not() {
-    let mut spec = spec(2, 1, &tumbling(0), 64);
+    let mut spec = spec(2, 1, &tumbling(0), None, 64);
     spec.source.watermark =
         WatermarkConfig { delay_ms: DELAY_MS, idle_after_ms: Some(30_000), bounded: false };
     let mut stage = Stage::build(spec).expect("a stage");
@@ -130,7 +130,7 @@ fn what_no_row_can_meet_any_more_is_forgotten() {
 }
 
 fn restored(query: &str, changelog: &[ChangelogRecord]) -> Result<Stage, StageError> {
-    let mut stage = Stage::build(spec(1, 1, query, 64)).expect("a stage");
+    let mut stage = Stage::build(spec(1, 1, query, None, 64)).expect("a stage");
     stage.load_table("stores", &stores())?;
     let mut restore = Restore::new([KeyGroup(0)]);
     for record in changelog {
@@ -169,7 +169,7 @@ fn state_of_another_query_is_refused() {
     let changelog = stage.commit(0).expect("a commit");
     let error = restored(&tumbling(1), &changelog).err().expect("a refusal").to_string();
     assert!(error.starts_with("restoring operator revenue-1: the changelog has the columns"), "{error}");
-    let mut cut = spec(1, 1, &tumbling(0), 64);
+    let mut cut = spec(1, 1, &tumbling(0), None, 64);
     cut.operators[0].id = "unique-2".into();
     let mut stage = Stage::build(cut).expect("a stage");
     let mut restore = Restore::new([KeyGroup(0)]);
@@ -179,7 +179,7 @@ fn state_of_another_query_is_refused() {
 
 #[test]
 fn misuse_is_an_error_not_a_wrong_result() {
-    let mut stage = Stage::build(spec(2, 1, &tumbling(0), 64)).expect("a stage");
+    let mut stage = Stage::build(spec(2, 1, &tumbling(0), None, 64)).expect("a stage");
     let value = invoice(1, 0, 1_000_000).json();
     assert!(matches!(
         stage.push_record(KeyGroup(0), 0, &value, None),
@@ -195,7 +195,7 @@ fn misuse_is_an_error_not_a_wrong_result() {
 
 #[test]
 fn a_spec_is_refused_with_all_its_problems() {
-    let mut bad = spec(2, 3, "SELECT * FROM unique ORDER BY total", 0);
+    let mut bad = spec(2, 3, "SELECT * FROM unique ORDER BY total", None, 0);
     bad.outputs.insert("nothing".into());
     bad.source.event_time = Some("total".into());
     if let OperatorKind::Dedupe { key, .. } = &mut bad.operators[0].kind {
