@@ -37,6 +37,9 @@ pub fn text(report: &Report) -> String {
     for (step, count) in of("written.") {
         let _ = writeln!(text, "rows of {step:<16} {count:>12}");
     }
+    for (step, count) in of("discarded.") {
+        let _ = writeln!(text, "rows of {step:<16} {count:>12}  forgotten");
+    }
     for (step, count) in of("late.") {
         let _ = writeln!(text, "late rows of {step:<11} {count:>12}");
     }

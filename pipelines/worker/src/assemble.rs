@@ -324,6 +324,10 @@ impl Parts<'_> {
             spec: stage_spec(&self.columns(), stage, bounded)?,
             tables: tables.into_iter().map(|(id, t)| (id, t.batch.clone())).collect(),
             input: stage.inputs[0].topic.as_str().into(),
+            keyed_by: stage.key.first().cloned().filter(|_| {
+                let keeps = stage.operators.iter().any(|operator| operator.state.is_some());
+                keeps && stage.key_groups > 1 && stage.inputs[0].foreign.is_some()
+            }),
             outputs,
             discards: stage.discards.iter().map(|from| from.id().to_owned()).collect(),
             changelogs: changelogs.collect(),

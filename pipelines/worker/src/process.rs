@@ -81,6 +81,8 @@ pub struct ProcessStage {
     pub tables: BTreeMap<String, RecordBatch>,
     /// The topic that it reads.
     pub input: Arc<str>,
+    /// Where others write it, and state is kept by it: the column that its records' keys are of.
+    pub keyed_by: Option<String>,
     /// What it writes.
     pub outputs: Vec<ProcessOutput>,
     /// Whose rows are counted and forgotten.
@@ -350,6 +352,20 @@ impl Driver {
                         source,
                     })?;
                     taken += 1;
+                    if let (Some(column), None) = (&self.setup.keyed_by, record.key) {
+                        let error = format!(
+                            "the topic is keyed by {column}, and the record has no key: it could lie in any partition, apart from others of its {column}"
+                        );
+                        let step = self.setup.spec.source.name.clone();
+                        *self.counts.entry("rejected.no_key".to_owned()).or_default() += 1;
+                        self.letter(
+                            Some(records),
+                            (group.0, record.offset),
+                            &step,
+                            ("no_key".to_owned(), error),
+                        )?;
+                        continue;
+                    }
                     let others_at = level_of(&record);
                     self.stage.push_record(
                         group,
@@ -420,6 +436,7 @@ impl Driver {
         let outputs = self.stage.take_outputs();
         for rejected in outputs.rejected {
             let why = ("malformed_json".to_owned(), rejected.why.to_string());
+            *self.counts.entry("rejected.malformed_json".to_owned()).or_default() += 1;
             let step = self.setup.spec.source.name.clone();
             self.letter(records, (rejected.group.0, rejected.offset), &step, why)?;
         }
@@ -577,6 +594,8 @@ impl Driver {
     fn put_rows(&mut self, outbox: &mut Outbox, now: i64, levels: &[i64]) -> Result<(), WorkerError> {
         let mut encoded = Vec::new();
         let (ends, stage) = (&self.context.ends, &self.context.stage);
+        // Rows that go to several topics count once.
+        let mut counted = BTreeSet::new();
         for ((to, waiting), level) in self.setup.outputs.iter().zip(&mut self.rows).zip(levels) {
             let waiting = std::mem::take(waiting);
             let Some((first, _)) = waiting.first() else { continue };
@@ -588,7 +607,9 @@ impl Driver {
                     json_rows::put(outbox, (&to.topic, to.partitions), key.as_deref(), level, now, batch)?;
                     rows += batch.num_rows() as u64;
                 }
-                *self.counts.entry(format!("written.{}", to.from)).or_default() += rows;
+                if counted.insert(&to.from) {
+                    *self.counts.entry(format!("written.{}", to.from)).or_default() += rows;
+                }
                 continue;
             }
             let schema = first.schema();
@@ -602,7 +623,9 @@ impl Driver {
                     at += run.len();
                 }
             }
-            *self.counts.entry(format!("written.{}", to.from)).or_default() += rows as u64;
+            if counted.insert(&to.from) {
+                *self.counts.entry(format!("written.{}", to.from)).or_default() += rows as u64;
+            }
             for (partition, runs) in parts.into_iter().enumerate().filter(|(_, runs)| !runs.is_empty()) {
                 let part = match runs.as_slice() {
                     // Of a slice, arrow does not know what its own bytes are, and would encode it in tiny records.
