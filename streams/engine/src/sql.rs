@@ -95,6 +95,8 @@ pub struct Query {
     update_ms: Option<i64>,
     /// When open windows were last sent.
     updated_at: Option<Millis>,
+    /// Of each column that comes out, the stream's column that it is, unchanged; all `None` behind an aggregation.
+    passes: Vec<Option<usize>>,
 }
 
 impl std::fmt::Debug for Query {
@@ -248,6 +250,12 @@ impl Query {
             }
         }
         Ok(results)
+    }
+
+    /// The name under which a column of the stream comes out unchanged.
+    pub(crate) fn passes(&self, column: usize) -> Option<&str> {
+        let at = self.passes.iter().position(|from| *from == Some(column))?;
+        Some(self.schema.field(at).name())
     }
 
     /// How often windows send their rows before they fire, in milliseconds.

@@ -134,6 +134,11 @@ pub(super) fn translate(
     }
     translator.check_updates(&chain).map_err(|p| vec![p])?;
     let schema = output_schema(plan.schema(), sql)?;
+    let passed = |trace: &Trace| match trace {
+        Trace::Stream(column) if chain.aggregate.is_none() => Some(*column),
+        _ => None,
+    };
+    let passes = chain.trace.iter().map(passed).collect();
     let mut reads = chain.reads.clone();
     reads.sort_unstable();
     Ok(Query {
@@ -148,6 +153,7 @@ pub(super) fn translate(
         explain: plan.display_indent().to_string(),
         update_ms: options.update_ms,
         updated_at: None,
+        passes,
     })
 }
 

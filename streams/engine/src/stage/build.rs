@@ -41,8 +41,15 @@ impl std::error::Error for StageProblem {}
 struct Node {
     name: String,
     schema: SchemaRef,
-    /// Still the source's rows, so that its event time and partitioning hold.
-    source_rows: bool,
+    /// Still the source's rows, in its columns.
+    direct: bool,
+    /// The column of event time, where rows have it.
+    time: Option<String>,
+    /// The columns that keep rows in one partition, under the names that they have here; `None` if there is one only. One
+    /// that is gone keeps its old name, which no query can group by.
+    partitioned_by: Option<Vec<String>>,
+    /// Rows come with a commit, not with rows of the source.
+    fired: bool,
 }
 
 impl Stage {
@@ -53,7 +60,10 @@ impl Stage {
         let source = Node {
             name: spec.source.name.clone(),
             schema: Arc::clone(&spec.source.schema),
-            source_rows: true,
+            direct: true,
+            time: spec.source.event_time.clone(),
+            partitioned_by: spec.source.partitioned_by.clone(),
+            fired: false,
         };
         let mut nodes = vec![source];
         let mut operators = Vec::new();
@@ -75,7 +85,7 @@ impl Stage {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let read = columns_read(&spec, &operators);
+        let read = columns_read(&spec, &operators, &nodes);
         let decoder =
             JsonDecoder::new(&spec.source.schema, &read).map_err(|e| vec![plain(None, e.to_string())])?;
         let mut place = vec![None; spec.source.schema.fields().len()];
@@ -84,7 +94,7 @@ impl Stage {
         }
         for operator in &mut operators {
             // Operators that only see the source's rows read them from the decoded columns.
-            let direct = nodes[operator.input].source_rows;
+            let direct = nodes[operator.input].direct;
             match &mut operator.running {
                 Running::Sql { query, .. } if direct => query.read_from(&place),
                 _ => {}
@@ -178,7 +188,13 @@ fn build_operator(
     let node = &nodes[input];
     let (running, out) = match &spec.kind {
         OperatorKind::Dedupe { key, within_ms, late_by_ms } => {
-            let dedupe = build_dedupe(key, *within_ms, late_by_ms.unwrap_or(*within_ms), stage, node);
+            if node.fired {
+                return Err(problem(format!(
+                    "it drops repeats of {}, which windows of the same stage give; publish that to a topic first",
+                    node.name
+                )));
+            }
+            let dedupe = build_dedupe(key, *within_ms, late_by_ms.unwrap_or(*within_ms), node);
             (Running::Dedupe(dedupe.map_err(problem)?), Node { name: spec.name.clone(), ..node.clone() })
         }
         OperatorKind::Sql { sql, late, update_ms } => {
@@ -188,13 +204,12 @@ fn build_operator(
                     relations.insert(name.clone(), Relation::Table { schema: Arc::clone(schema) });
                 }
             }
-            let of_source = |value: Option<String>| value.filter(|_| node.source_rows);
             relations.insert(
                 node.name.clone(),
                 Relation::Stream {
                     schema: Arc::clone(&node.schema),
-                    event_time: of_source(stage.source.event_time.clone()),
-                    partitioned_by: stage.source.partitioned_by.clone().filter(|_| node.source_rows),
+                    event_time: node.time.clone(),
+                    partitioned_by: node.partitioned_by.clone(),
                 },
             );
             if let Some(every) = update_ms.filter(|every| !(1..=SPAN_MS_MAX).contains(every)) {
@@ -216,20 +231,17 @@ fn build_operator(
                 });
                 problems.collect::<Vec<_>>()
             })?;
-            let schema = query.schema();
-            let running = Running::Sql { query: Box::new(query), late: late.then.clone() };
-            (running, Node { name: spec.name.clone(), schema, source_rows: false })
+            // What windows give comes with a commit, not with a row: rows of it can be filtered and computed with, not more.
+            if node.fired && query.is_windowed() {
+                return Err(problem(format!(
+                    "it has windows over {}, which windows of the same stage give; publish that to a topic first",
+                    node.name
+                )));
+            }
+            let out = behind(&query, node, spec);
+            (Running::Sql { query: Box::new(query), late: late.then.clone() }, out)
         }
     };
-    // What a windowed query gives comes with a commit, not with a row; nothing in the stage can follow it.
-    if let Some(feeder) = input.checked_sub(1).map(|i| &stage.operators[i])
-        && let OperatorKind::Sql { .. } = feeder.kind
-    {
-        return Err(problem(format!(
-            "it reads {}, a query of the same stage; publish that to a topic first",
-            feeder.name
-        )));
-    }
     let operator = Operator {
         id: spec.id.clone(),
         name: spec.name.as_str().into(),
@@ -241,13 +253,21 @@ fn build_operator(
     Ok((operator, out))
 }
 
-fn build_dedupe(
-    key: &[String],
-    within_ms: i64,
-    late_by_ms: i64,
-    stage: &StageSpec,
-    node: &Node,
-) -> Result<Dedupe, String> {
+/// What comes out of a query.
+fn behind(query: &sql::Query, node: &Node, spec: &OperatorSpec) -> Node {
+    let name = |column: &String| node.schema.index_of(column).ok().and_then(|at| query.passes(at));
+    let kept = |column: &String| name(column).unwrap_or(column).to_owned();
+    Node {
+        name: spec.name.clone(),
+        schema: query.schema(),
+        direct: false,
+        time: node.time.as_ref().and_then(name).map(str::to_owned),
+        partitioned_by: node.partitioned_by.as_ref().map(|columns| columns.iter().map(kept).collect()),
+        fired: node.fired || query.is_windowed(),
+    }
+}
+
+fn build_dedupe(key: &[String], within_ms: i64, late_by_ms: i64, node: &Node) -> Result<Dedupe, String> {
     if key.is_empty() {
         return Err("it has no key; name the columns that make a row the same".to_owned());
     }
@@ -260,10 +280,10 @@ fn build_dedupe(
         node.schema.index_of(name).map_err(|_| format!("there is no column {name} in {}", node.name))
     };
     let columns: Result<Vec<usize>, String> = key.iter().map(column).collect();
-    let Some(time) = stage.source.event_time.as_ref().filter(|_| node.source_rows) else {
+    let Some(time) = &node.time else {
         return Err(format!("{} has no event time, which says how long a key is kept", node.name));
     };
-    if let Some(name) = stage.source.partitioned_by.iter().flatten().find(|name| !key.contains(name)) {
+    if let Some(name) = node.partitioned_by.iter().flatten().find(|name| !key.contains(name)) {
         let text = format!("its key lacks {name}, which the input is partitioned by");
         return Err(format!("{text}: repeats could lie in two partitions"));
     }
@@ -277,14 +297,15 @@ const DEDUPE_SEED: u64 = 0x6d69_6c6c_7374_7265;
 
 /// The columns to decode, by rising index: all, where rows leave as they are or are compared whole; else those that
 /// queries read, and the event time.
-fn columns_read(spec: &StageSpec, operators: &[Operator]) -> Vec<usize> {
+fn columns_read(spec: &StageSpec, operators: &[Operator], nodes: &[Node]) -> Vec<usize> {
     let all = 0..spec.source.schema.fields().len();
     let mut read: Vec<usize> = Vec::new();
     for operator in operators {
         match &operator.running {
             Running::Dedupe(_) => return all.collect(),
             Running::Sql { late: LateThen::Topic(_), .. } => return all.collect(),
-            Running::Sql { query, .. } => read.extend(query.reads()),
+            Running::Sql { query, .. } if nodes[operator.input].direct => read.extend(query.reads()),
+            Running::Sql { .. } => {}
         }
     }
     if spec.outputs.contains(&spec.source.name) {

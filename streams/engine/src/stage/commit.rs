@@ -13,6 +13,7 @@ use millstream_types::Millis;
 use super::{OutputBatch, Running, Stage};
 use crate::batch_ipc;
 use crate::error::StageError;
+use crate::op::chunk::Chunk;
 use crate::state::{ChangelogEntry, ChangelogRecord, Owned, RECORD_BYTES_MAX};
 
 impl Stage {
@@ -92,20 +93,10 @@ impl Stage {
     /// and those that fired stay so (SM-2).
     fn fire(&mut self, watermarks: &mut [i64]) -> Result<(), StageError> {
         let mut fired_at = vec![Watermark::NONE.to_raw(); watermarks.len()];
-        for operator in &mut self.operators {
-            if let Running::Sql { query, .. } = &mut operator.running {
-                for chunk in query.fire(&self.committed, watermarks, &mut fired_at)? {
-                    operator.counts.rows_out += chunk.rows() as u64;
-                    if operator.wanted {
-                        let output = Arc::clone(&operator.name);
-                        self.out.batches.push(OutputBatch {
-                            output,
-                            batch: chunk.batch,
-                            groups: chunk.groups,
-                            offsets: None,
-                        });
-                    }
-                }
+        for at in 0..self.operators.len() {
+            if let Running::Sql { query, .. } = &mut self.operators[at].running {
+                let fired = query.fire(&self.committed, watermarks, &mut fired_at)?;
+                fired.into_iter().try_for_each(|chunk| self.hand_on(at, chunk))?;
             }
         }
         for group in self.clocks.partitions() {
@@ -121,15 +112,33 @@ impl Stage {
     /// Sends rows of windows that have not fired, of queries that want that and when it is time. Behind the deltas: what is
     /// sent is what has been noted as changed.
     fn update(&mut self, watermarks: &[i64], now: Millis) -> Result<(), StageError> {
-        for operator in &mut self.operators {
+        for at in 0..self.operators.len() {
+            let Running::Sql { query, .. } = &mut self.operators[at].running else { continue };
+            let changed = query.update(watermarks, now)?;
+            changed.into_iter().try_for_each(|chunk| self.hand_on(at, chunk))?;
+        }
+        Ok(())
+    }
+
+    /// Rows that an operator gives with a commit: out, if wanted, and through the operators behind it.
+    fn hand_on(&mut self, at: usize, chunk: Chunk) -> Result<(), StageError> {
+        let operator = &mut self.operators[at];
+        operator.counts.rows_out += chunk.rows() as u64;
+        if operator.wanted && chunk.rows() > 0 {
+            let output = Arc::clone(&operator.name);
+            let (batch, groups) = (chunk.batch.clone(), chunk.groups.clone());
+            self.out.batches.push(OutputBatch { output, batch, groups, offsets: None });
+        }
+        for behind in at + 1..self.operators.len() {
+            let operator = &mut self.operators[behind];
+            // Only queries without windows are behind one that has some.
             let Running::Sql { query, .. } = &mut operator.running else { continue };
-            for chunk in query.update(watermarks, now)? {
-                operator.counts.rows_out += chunk.rows() as u64;
-                if operator.wanted {
-                    let output = Arc::clone(&operator.name);
-                    let (batch, groups) = (chunk.batch, chunk.groups);
-                    self.out.batches.push(OutputBatch { output, batch, groups, offsets: None });
-                }
+            if operator.input != at + 1 || chunk.rows() == 0 {
+                continue;
+            }
+            operator.counts.rows_in += chunk.rows() as u64;
+            if let Some(given) = query.run(chunk.clone(), &mut Vec::new())? {
+                self.hand_on(behind, given)?;
             }
         }
         Ok(())
