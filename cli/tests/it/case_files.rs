@@ -298,6 +298,83 @@ fn files_with_faults_run_nothing() {
     }
 }
 
+/// Filters, columns and conditions of sinks, before windows and behind them.
+#[test]
+fn short_forms_are_queries() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("p.yaml"), SHORT_FORMS).expect("it is written");
+    let (code, out, err) = run_in(folder.path(), &[]);
+    assert_eq!(code, 0, "{out}{err}");
+    for (right, wrong, place) in [
+        ("total > 0 AND", "totl > 0 AND", "p.yaml:18:50: error[MS1002]: column 'totl' not found"),
+        ("total > 10", "totale > 10", "p.yaml:27:19: error[MS1002]: column 'totale' not found"),
+        ("label = 'large'", "lable = 'x'", "p.yaml:36:65: error[MS1002]: column 'lable' not found"),
+        ("n < 2", "n < < 2", "p.yaml:38:67: error[MS1001]: syntax"),
+    ] {
+        assert_eq!(SHORT_FORMS.matches(right).count(), 1, "{right}");
+        std::fs::write(folder.path().join("p.yaml"), SHORT_FORMS.replace(right, wrong))
+            .expect("it is written");
+        let (code, _, err) = run_in(folder.path(), &[]);
+        assert_eq!(code, 2, "{err}");
+        assert!(err.contains(place) && err.contains("1 error"), "{err}");
+    }
+}
+
+const SHORT_FORMS: &str = r#"version: 1
+name: filters
+broker: embedded
+schemas:
+  sale:
+    fields:
+      store: { type: string, required: true }
+      at: { type: timestamp_ms, required: true }
+      total: { type: int64, required: true }
+topics:
+  sales: { partitions: 2, key: store }
+  large: { partitions: 1, key: shop }
+  sums: { partitions: 1 }
+  quiet: { partitions: 1 }
+sources:
+  sales: { type: topic, topic: sales, schema: sale, watermark: { column: at, delay: 0s } }
+transforms:
+  good: { type: filter, inputs: [sales], where: "total > 0 AND store <> 'x'" }
+  shaped:
+    type: map
+    inputs: [good]
+    columns:
+      shop: store
+      at: at
+      cents: "total * 100"
+      label: |
+        CASE WHEN total > 10
+          THEN 'large' ELSE 'small' END
+  sums:
+    type: sql
+    inputs: [shaped]
+    sql: |
+      SELECT shop, window_start, COUNT(*) AS n, SUM(cents) AS cents
+      FROM TUMBLE(shaped, at, INTERVAL '1 hour') GROUP BY shop, window_start
+sinks:
+  large: { type: topic, inputs: [shaped], topic: large, where: "label = 'large'" }
+  summed: { type: topic, inputs: [sums], topic: sums }
+  quiet: { type: topic, inputs: [sums], topic: quiet, where: "n < 2" }
+tests:
+  - name: all of it
+    inputs:
+      sales:
+        - { store: a, at: "2026-01-01T10:00:00Z", total: 1 }
+        - { store: a, at: "2026-01-01T10:01:00Z", total: 20 }
+        - { store: b, at: "2026-01-01T10:01:00Z", total: 5 }
+        - { store: b, at: "2026-01-01T10:01:00Z", total: -5 }
+        - { store: x, at: "2026-01-01T10:01:00Z", total: 5 }
+    expect:
+      good: { count: 3 }
+      shaped: { rows: [{ shop: a, cents: 100, label: small, at: "2026-01-01T10:00:00Z" }], match: subset }
+      large: { rows: [{ shop: a, cents: 2000, label: large, at: "2026-01-01T10:01:00Z" }] }
+      summed: { rows: [{ shop: a, n: 2, cents: 2100, window_start: "2026-01-01T10:00:00Z" }, { shop: b, n: 1, cents: 500, window_start: "2026-01-01T10:00:00Z" }] }
+      quiet: { rows: [{ shop: b, n: 1, cents: 500, window_start: "2026-01-01T10:00:00Z" }] }
+"#;
+
 /// So do those of the pipelines from topics to topics, and one of each fails when it is made wrong.
 #[test]
 fn the_tests_of_pipelines_over_topics_hold() {

@@ -268,11 +268,12 @@ impl<'a> Builder<'a> {
     fn state(&mut self, transform: &'a Transform, stage_id: &str) -> Option<State> {
         let id = transform.id.value.as_str();
         // Of a query whose grouping is not plain to see, the engine says whether its rows meet.
+        let computed = self.computes_rows_before(transform, stage_id);
         let (key, is_known): (Vec<String>, bool) = match &transform.op {
-            Op::Dedupe(dedupe) => (dedupe.key.iter().map(|k| k.value.clone()).collect(), true),
+            Op::Dedupe(dedupe) => (dedupe.key.iter().map(|k| k.value.clone()).collect(), !computed),
             Op::Sql(query) if !query.windows.is_empty() => {
                 let key = sql::group_by(&query.sql.text);
-                let is_known = key.is_some();
+                let is_known = key.is_some() && !computed;
                 let key = key.unwrap_or_default().into_iter();
                 (key.filter(|c| c != "window_start" && c != "window_end").collect(), is_known)
             }
@@ -309,14 +310,23 @@ impl<'a> Builder<'a> {
         Some(State { key, changelog, changelog_partitions: partitions })
     }
 
+    /// Whether a query between the stage's topic and an operator may give columns other names.
+    fn computes_rows_before(&self, transform: &Transform, stage_id: &str) -> bool {
+        let inputs = transform.inputs.iter().map(|i| i.value.as_str());
+        let before = self.flow.upstream(&transform.id.value).chain(inputs);
+        let here = |id: &&str| self.stage_of.get(*id).is_some_and(|s| s == stage_id);
+        before.filter(here).any(|id| {
+            let op = self.pipeline.transforms.get(id).map(|t| &t.op);
+            matches!(op, Some(Op::Map(_) | Op::Sql(_)))
+        })
+    }
+
     /// A function between the stage's topic and an operator: after it, the topic's key says nothing.
     fn changes_rows_before(&self, transform: &Transform, stage_id: &str) -> Option<String> {
         self.flow
             .upstream(&transform.id.value)
             .filter(|id| self.stage_of.get(id).is_some_and(|s| s == stage_id))
-            .find(|id| {
-                matches!(self.pipeline.transforms.get(*id).map(|t| &t.op), Some(Op::Wasm(_) | Op::Map(_)))
-            })
+            .find(|id| matches!(self.pipeline.transforms.get(*id).map(|t| &t.op), Some(Op::Wasm(_))))
             .map(str::to_owned)
     }
 

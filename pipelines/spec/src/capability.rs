@@ -83,13 +83,14 @@ impl Capabilities {
     /// What this version runs.
     pub fn this_version() -> Capabilities {
         Capabilities {
-            operators: BTreeSet::from(["wasm", "topic", "dedupe", "sql"]),
+            operators: BTreeSet::from(["wasm", "topic", "dedupe", "sql", "filter", "map"]),
             features: BTreeSet::from([
                 Feature::Tumble,
                 Feature::Hop,
                 Feature::Cumulate,
                 Feature::Session,
                 Feature::EmitOnUpdate,
+                Feature::SinkWhere,
             ]),
         }
     }

@@ -128,7 +128,9 @@ fn run(
         &root,
         &Kind::Struct(&PIPELINE),
     );
-    let pipeline = lower::Lower { sources, catalog: request.catalog, diagnostics }.pipeline(&root, &secrets);
+    let mut pipeline =
+        lower::Lower { sources, catalog: request.catalog, diagnostics }.pipeline(&root, &secrets);
     check::all(&root, &pipeline, request.catalog, request.capabilities, &secrets, diagnostics);
+    lower::conditions(&mut pipeline);
     Some(pipeline)
 }

@@ -8,7 +8,7 @@ mod settings;
 
 use millstream_types::Secret;
 
-use crate::ast::Pipeline;
+use crate::ast::{Operator, Pipeline, Transform};
 use crate::catalog::Catalog;
 use crate::diagnostic::Diagnostics;
 use crate::node::Node;
@@ -140,4 +140,24 @@ fn integer(node: Option<&Node>, key: &str) -> Option<i64> {
 
 fn span_of(node: &Node, key: &str) -> Span {
     node.get(key).map_or(node.span, |n| n.span)
+}
+
+/// Makes of each sink's condition a filter before the sink, under a name that no file can give: `alerts.where`, and with more
+/// than one input `alerts.where.2` for the second.
+pub(crate) fn conditions(pipeline: &mut Pipeline) {
+    for (sink_id, sink) in &mut pipeline.sinks {
+        let Some(condition) = sink.condition.take() else { continue };
+        for (at, input) in sink.inputs.iter_mut().enumerate() {
+            let number = if at > 0 { format!(".{}", at + 1) } else { String::new() };
+            let id = Spanned::new(format!("{sink_id}.where{number}"), condition.span);
+            let transform = Transform {
+                id: id.clone(),
+                type_name: Spanned::new("filter".to_owned(), condition.span),
+                inputs: vec![input.clone()],
+                op: Operator::Filter(condition.clone()),
+            };
+            input.value.clone_from(&id.value);
+            pipeline.transforms.insert(id.value, transform);
+        }
+    }
 }

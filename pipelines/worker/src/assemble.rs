@@ -2,6 +2,7 @@
 //! enters: running them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use millstream_plan::{
 };
 use millstream_spec::Pipeline;
 use millstream_spec::ast::{self, DataAction, OnExceed, Operator};
+use millstream_spec::sql::SqlText;
 use millstream_wasm::{Engine, Function, FunctionConfig, Limits};
 
 use crate::connectors::Maker;
@@ -96,7 +98,16 @@ pub fn operators(pipeline: &Pipeline, stage: &Stage) -> Result<Vec<OperatorSpec>
                     _ => None,
                 },
             },
-            _ => return Err(not_yet(format!("{id:?}, of type {} behind a topic,", operator.type_name))),
+            Some(op) => match short_form(op, &operator.inputs) {
+                // Nothing in it waits for a window.
+                Some(query) => {
+                    OperatorKind::Sql { sql: query.sql, late: LateRule::default(), update_ms: None }
+                }
+                None => {
+                    return Err(not_yet(format!("{id:?}, of type {} behind a topic,", operator.type_name)));
+                }
+            },
+            None => return Err(not_yet(format!("{id:?}, of type {} behind a topic,", operator.type_name))),
         };
         let inputs = operator.inputs.iter().map(|input| match input {
             OperatorInput::Source(id)
@@ -112,6 +123,37 @@ pub fn operators(pipeline: &Pipeline, stage: &Stage) -> Result<Vec<OperatorSpec>
         });
     }
     Ok(specs)
+}
+
+/// A filter or a map as a query.
+pub struct ShortForm<'a> {
+    /// The query.
+    pub sql: String,
+    /// The expressions of the file, each with the query's line, from 1, on which it begins; they begin in the first column.
+    pub parts: Vec<(u64, &'a SqlText)>,
+}
+
+/// The query of a filter or a map; nothing for other operators.
+pub fn short_form<'a>(op: &'a Operator, inputs: &[OperatorInput]) -> Option<ShortForm<'a>> {
+    let input = inputs.first()?.id();
+    let mut parts = Vec::new();
+    let sql = match op {
+        Operator::Filter(condition) => {
+            parts.push((2, condition));
+            format!("SELECT * FROM \"{input}\" WHERE\n{}", condition.text)
+        }
+        Operator::Map(columns) => {
+            let mut sql = "SELECT".to_owned();
+            for (place, (name, expression)) in columns.iter().enumerate() {
+                let comma = if place > 0 { "," } else { "" };
+                parts.push((sql.lines().count() as u64 + 1, expression));
+                let _ = write!(sql, "{comma}\n{}\nAS \"{}\"", expression.text, name.value);
+            }
+            format!("{sql}\nFROM \"{input}\"")
+        }
+        _ => return None,
+    };
+    Some(ShortForm { sql, parts })
 }
 
 fn late_rule(sql: &ast::Sql) -> LateRule {

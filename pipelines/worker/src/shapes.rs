@@ -101,7 +101,11 @@ fn one_key(pipeline: &Pipeline, output: &Output, found: &mut Vec<Diagnostic>) {
 }
 
 fn process(pipeline: &Pipeline, stage: &Stage, found: &mut Vec<Diagnostic>) {
-    for operator in stage.operators.iter().filter(|o| !matches!(o.type_name.as_str(), "dedupe" | "sql")) {
+    for operator in stage
+        .operators
+        .iter()
+        .filter(|o| !matches!(o.type_name.as_str(), "dedupe" | "sql" | "filter" | "map"))
+    {
         let id = operator.id.name.as_str();
         let what = format!("{id:?}, of type {}, behind a topic", operator.type_name);
         found.push(not_yet(span(pipeline, id), &what, "do it before the topic"));

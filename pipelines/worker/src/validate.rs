@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use millstream_engine::encode;
+use millstream_engine::sql::SqlProblem;
 use millstream_engine::stage::Stage;
-use millstream_plan::{Encoding, Job, Partitioner, StageKind};
+use millstream_plan::{Encoding, Job, OperatorInput, Partitioner, StageKind};
 use millstream_spec::ast::{Operator, Target};
-use millstream_spec::span::Position;
+use millstream_spec::span::{Position, Span};
 use millstream_spec::{Diagnostic, Pipeline, code};
 use millstream_wasm::{Engine, EngineConfig};
 
-use crate::assemble::{function_config, stage_spec};
+use crate::assemble::{function_config, short_form, stage_spec};
 use crate::bench;
 use crate::connectors::{Maker, WallClock};
 use crate::load::Opened;
@@ -120,12 +121,30 @@ fn queries(columns: &Columns<'_>, stage: &millstream_plan::Stage, found: &mut Ve
                     None => diagnostic,
                 }
             }
+            (Some(sql), Some(op)) => in_short_form(op, &sql, transform.map_or(here, |t| t.id.span)),
             _ => {
                 let at = transform.map_or(here, |t| t.id.span);
                 Diagnostic::new(&code::SQL_REFUSED, at, problem.message)
             }
         };
         found.push(diagnostic);
+    }
+}
+
+/// A problem of a filter's or a map's query, at the expression of the file that it is in.
+fn in_short_form(op: &Operator, problem: &SqlProblem, id: Span) -> Diagnostic {
+    // The input's name is no part of what is told.
+    let form = short_form(op, &[OperatorInput::Operator(String::new())]);
+    let part = form.as_ref().and_then(|form| form.parts.iter().rev().find(|(line, _)| *line <= problem.line));
+    let at = part.map_or(id, |(line, text)| {
+        let line = (problem.line - line + 1) as u32;
+        text.word_at(Position { line, column: problem.column as u32 })
+    });
+    let code = if problem.message.starts_with("syntax") { &code::SQL_SYNTAX } else { &code::SQL_PLAN };
+    let diagnostic = Diagnostic::new(code, at, problem.message.clone());
+    match &problem.help {
+        Some(help) => diagnostic.help(help.clone()),
+        None => diagnostic,
     }
 }
 

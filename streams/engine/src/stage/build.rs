@@ -1,5 +1,6 @@
 //! From a stage's spec to a stage that runs, with every problem found at once.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -67,13 +68,22 @@ impl Stage {
         };
         let mut nodes = vec![source];
         let mut operators = Vec::new();
+        // What reads what is at fault is not looked at: its faults would be those of the first.
+        let mut failed: BTreeSet<&str> = BTreeSet::new();
         for operator in &spec.operators {
+            if operator.inputs.iter().any(|input| failed.contains(input.as_str())) {
+                failed.insert(&operator.name);
+                continue;
+            }
             match build_operator(operator, &spec, &nodes) {
                 Ok((built, node)) => {
                     operators.push(built);
                     nodes.push(node);
                 }
-                Err(found) => problems.extend(found),
+                Err(found) => {
+                    failed.insert(&operator.name);
+                    problems.extend(found);
+                }
             }
         }
         for output in &spec.outputs {
