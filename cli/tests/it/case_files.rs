@@ -306,10 +306,10 @@ fn short_forms_are_queries() {
     let (code, out, err) = run_in(folder.path(), &[]);
     assert_eq!(code, 0, "{out}{err}");
     for (right, wrong, place) in [
-        ("total > 0 AND", "totl > 0 AND", "p.yaml:18:50: error[MS1002]: column 'totl' not found"),
-        ("total > 10", "totale > 10", "p.yaml:27:19: error[MS1002]: column 'totale' not found"),
-        ("label = 'large'", "lable = 'x'", "p.yaml:36:65: error[MS1002]: column 'lable' not found"),
-        ("n < 2", "n < < 2", "p.yaml:38:67: error[MS1001]: syntax"),
+        ("total > 0 AND", "totl > 0 AND", "p.yaml:19:50: error[MS1002]: column 'totl' not found"),
+        ("total > 10", "totale > 10", "p.yaml:28:19: error[MS1002]: column 'totale' not found"),
+        ("label = 'large'", "lable = 'x'", "p.yaml:38:65: error[MS1002]: column 'lable' not found"),
+        ("n < 2", "n < < 2", "p.yaml:40:67: error[MS1001]: syntax"),
     ] {
         assert_eq!(SHORT_FORMS.matches(right).count(), 1, "{right}");
         std::fs::write(folder.path().join("p.yaml"), SHORT_FORMS.replace(right, wrong))
@@ -334,6 +334,7 @@ topics:
   large: { partitions: 1, key: shop }
   sums: { partitions: 1 }
   quiet: { partitions: 1 }
+  late: { partitions: 1 }
 sources:
   sales: { type: topic, topic: sales, schema: sale, watermark: { column: at, delay: 0s } }
 transforms:
@@ -354,6 +355,7 @@ transforms:
     sql: |
       SELECT shop, window_start, COUNT(*) AS n, SUM(cents) AS cents
       FROM TUMBLE(shaped, at, INTERVAL '1 hour') GROUP BY shop, window_start
+    late: { allow: 1m, then: topic, topic: late }
 sinks:
   large: { type: topic, inputs: [shaped], topic: large, where: "label = 'large'" }
   summed: { type: topic, inputs: [sums], topic: sums }
@@ -373,6 +375,16 @@ tests:
       large: { rows: [{ shop: a, cents: 2000, label: large, at: "2026-01-01T10:01:00Z" }] }
       summed: { rows: [{ shop: a, n: 2, cents: 2100, window_start: "2026-01-01T10:00:00Z" }, { shop: b, n: 1, cents: 500, window_start: "2026-01-01T10:00:00Z" }] }
       quiet: { rows: [{ shop: b, n: 1, cents: 500, window_start: "2026-01-01T10:00:00Z" }] }
+  - name: a late row, as it came
+    inputs:
+      sales:
+        - { store: a, at: "2026-01-01T10:00:00Z", total: 1 }
+        - { store: a, at: "2026-01-01T12:00:00Z", total: 2 }
+        - '{"store":"a","at":"2026-01-01T10:01:00Z","total":3,"note":"late"}'
+    expect:
+      late: { rows: [{ store: a, at: "2026-01-01T10:01:00Z", total: 3, note: late }] }
+      dead_letters: { count: 0 }
+      summed: { count: 2 }
 "#;
 
 /// So do those of the pipelines from topics to topics, and one of each fails when it is made wrong.

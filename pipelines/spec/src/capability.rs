@@ -91,6 +91,7 @@ impl Capabilities {
                 Feature::Session,
                 Feature::EmitOnUpdate,
                 Feature::SinkWhere,
+                Feature::LateTopic,
             ]),
         }
     }

@@ -375,11 +375,24 @@ impl Parts<'_> {
             changelogs: changelogs.collect(),
             snapshot_after: self.pipeline.defaults.snapshot_after_bytes,
             dead_letters: self.dead_letters(),
+            late_topics: stage
+                .operators
+                .iter()
+                .filter_map(|operator| self.late_topic(&operator.id.name))
+                .collect(),
             positions: self.positions(),
             pipeline: self.pipeline.name.value.clone(),
             event_time_at_end: self.maker.event_time_at_end(),
             begun: AtomicBool::new(false),
         })
+    }
+
+    /// The topic of a query's late rows, with the query's id.
+    fn late_topic(&self, id: &str) -> Option<(String, (Arc<str>, u32))> {
+        let Operator::Sql(query) = &self.pipeline.transforms.get(id)?.op else { return None };
+        let ast::LateThen::Topic(Some(topic)) = &query.late.as_ref()?.value.then else { return None };
+        let topic = self.pipeline.topics.get(&topic.value)?;
+        Some((id.to_owned(), self.topic(&topic.name.value)))
     }
 
     /// Deletes from the topics of a sink stage that are there for sinks alone.

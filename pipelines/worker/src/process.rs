@@ -13,7 +13,7 @@ use arrow::compute::{concat_batches, take_record_batch};
 use millstream_client::consumer::ListenerFuture;
 use millstream_client::{
     CommitPolicy, Consumer, ConsumerConfig, ConsumerHandle, ConsumerRecords, Isolation, OffsetAndMetadata,
-    OffsetReset, Producer, RebalanceListener, RecordView,
+    OffsetReset, Producer, RebalanceListener, RecordRef, RecordView,
 };
 use millstream_connect::dead_letter::{DeadLetter, Origin};
 use millstream_engine::batch_ipc;
@@ -21,6 +21,7 @@ use millstream_engine::stage::{OperatorKind, OutputBatch, Stage, StageSpec};
 use millstream_engine::state::{ChangelogEntry, RECORD_BYTES_MAX};
 use millstream_model::watermark::CaughtUp;
 use millstream_model::{KeyGroup, Watermark};
+use millstream_types::hash::partition_for_key;
 use millstream_types::{MemoryClaim, TopicPartition};
 use tokio::sync::Mutex;
 
@@ -93,6 +94,8 @@ pub struct ProcessStage {
     pub snapshot_after: u64,
     /// Where dead letters go.
     pub dead_letters: Option<DeadLetters>,
+    /// Where late rows of an operator go that do not go there: by its name, a topic and its partitions.
+    pub late_topics: BTreeMap<String, (Arc<str>, u32)>,
     /// The positions topic, where counts go.
     pub positions: Arc<str>,
     /// The pipeline's name.
@@ -469,6 +472,23 @@ impl Driver {
         };
         for row in 0..output.batch.num_rows() {
             let place = (output.groups.value(row), offsets.value(row));
+            if let Some((topic, partitions)) = self.setup.late_topics.get(step).filter(|_| reason == "late") {
+                // The record as it came, for a query of its own.
+                let found = records.and_then(|r| find(r, place.0 as i32, place.1));
+                let (key, payload) = found.unwrap_or_default();
+                let partition = match &key {
+                    Some(key) => partition_for_key(key, *partitions as i32) as u32,
+                    None => place.0 % partitions,
+                };
+                let record = RecordRef {
+                    timestamp: self.context.clock.wall_ms(),
+                    key: key.as_deref(),
+                    value: Some(&payload),
+                    headers: &[],
+                };
+                self.letters.append(topic, partition, &record)?;
+                continue;
+            }
             self.letter(records, place, step, (reason.to_owned(), String::new()))?;
         }
         Ok(())

@@ -17,16 +17,22 @@ use super::chunk::Chunk;
 use crate::error::StageError;
 
 pub(crate) struct OverStep {
-    pub(crate) functions: Vec<Arc<dyn WindowExpr>>,
+    pub(crate) functions: Vec<Function>,
     /// The input's columns, then one for each function.
     pub(crate) schema: SchemaRef,
+}
+
+pub(crate) struct Function {
+    pub(crate) call: Arc<dyn WindowExpr>,
+    /// Whether rows that the order leaves equal have the same value, so that nothing has to tell them apart.
+    pub(crate) equals_share: bool,
 }
 
 impl OverStep {
     pub(crate) fn run(&self, chunk: Chunk) -> Result<Chunk, StageError> {
         let mut columns = chunk.batch.columns().to_vec();
         for function in &self.functions {
-            columns.push(over(function.as_ref(), &chunk.batch)?);
+            columns.push(over(function, &chunk.batch)?);
         }
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
         Ok(Chunk { batch, ..chunk })
@@ -34,7 +40,10 @@ impl OverStep {
 }
 
 /// The function's value for each row.
-fn over(function: &dyn WindowExpr, batch: &RecordBatch) -> Result<ArrayRef, StageError> {
+fn over(
+    Function { call: function, equals_share }: &Function,
+    batch: &RecordBatch,
+) -> Result<ArrayRef, StageError> {
     let rows = batch.num_rows();
     let value = |expr: &Arc<dyn PhysicalExpr>| -> Result<ArrayRef, StageError> {
         Ok(expr.evaluate(batch)?.into_array(rows)?)
@@ -46,7 +55,9 @@ fn over(function: &dyn WindowExpr, batch: &RecordBatch) -> Result<ArrayRef, Stag
     for sort in function.order_by() {
         keys.push((value(&sort.expr)?, sort.options));
     }
-    keys.extend(batch.columns().iter().map(|column| (Arc::clone(column), SortOptions::default())));
+    if !equals_share {
+        keys.extend(batch.columns().iter().map(|column| (Arc::clone(column), SortOptions::default())));
+    }
     let order = sorted(&keys)?;
     let batch = take_record_batch(batch, &order)?;
     let by: Result<Vec<ArrayRef>, _> = by.iter().map(|column| take(column, &order, None)).collect();

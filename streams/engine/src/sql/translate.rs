@@ -25,7 +25,7 @@ use super::{Query, Relation, Relations, SqlOptions};
 use crate::op::Step;
 use crate::op::aggregate::{AggregateColumn, AggregatePlan, Aggregation, OutputColumn};
 use crate::op::join::{StreamSide, TableJoin, Unmatched};
-use crate::op::over::OverStep;
+use crate::op::over::{Function, OverStep};
 use crate::op::row_key;
 use crate::op::session::{HIDDEN, SessionAggregate};
 use crate::op::window::{SessionStep, WindowStep};
@@ -361,7 +361,9 @@ impl Translator<'_> {
                 );
             }
             self.check_placed(&chain, &by, "over", "partition by")?;
-            functions.push(self.window_function(expr, call, input)?);
+            let equals_share =
+                matches!(call.fun.name(), "rank" | "dense_rank" | "percent_rank" | "cume_dist");
+            functions.push(Function { call: self.window_function(expr, call, input)?, equals_share });
         }
         chain.trace.extend(vec![Trace::Other; functions.len()]);
         chain.push(Step::Over(OverStep { functions, schema: Arc::clone(over.schema.inner()) }));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::datatypes::{Schema, SchemaRef};
 use millstream_model::key_group::KEY_GROUPS_MAX;
 use millstream_model::time::SPAN_MS_MAX;
-use millstream_model::{LateThen, SourceWatermarks, Watermark};
+use millstream_model::{SourceWatermarks, Watermark};
 
 use super::{Operator, OperatorCounts, OperatorKind, OperatorSpec, Outputs, Running, Stage, StageSpec};
 use crate::decode::json::JsonDecoder;
@@ -313,7 +313,6 @@ fn columns_read(spec: &StageSpec, operators: &[Operator], nodes: &[Node]) -> Vec
     for operator in operators {
         match &operator.running {
             Running::Dedupe(_) => return all.collect(),
-            Running::Sql { late: LateThen::Topic(_), .. } => return all.collect(),
             Running::Sql { query, .. } if nodes[operator.input].direct => read.extend(query.reads()),
             Running::Sql { .. } => {}
         }

@@ -178,7 +178,7 @@ fn step(step: &Step) -> String {
         }
         Step::Window(window) => window_text(window),
         Step::Over(over) => {
-            let calls: Vec<&str> = over.functions.iter().map(|f| f.name()).collect();
+            let calls: Vec<&str> = over.functions.iter().map(|f| f.call.name()).collect();
             format!("over the rows of a window that is over: {}", calls.join(", "))
         }
         Step::Session(session) => {
