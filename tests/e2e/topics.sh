@@ -75,4 +75,14 @@ sort "$work/hourly" > "$work/found"
 sort "$work/wanted" > "$work/sorted"
 diff "$work/sorted" "$work/found" > "$work/diff.log" || fail "the rows are not those of the recount"
 [ "$killed" -gt 0 ] || fail "nothing was killed; take a larger N"
+# A run to the end ends while others write on, with a worker for each half of the topic.
+"$millstream" produce clicks --bootstrap "$broker" --key-separator $'\t' --file "$work/clicks" > "$work/more.log" 2>&1 &
+more=$!
+pids+=("$more")
+worker a
+a="${pids[-1]}"
+worker b
+wait "$a" || fail "a run beside a producer"
+wait "${pids[-1]}" || fail "a run beside a producer"
+wait "$more" || fail "the producer beside a run"
 echo "$n clicks, a worker killed $killed times: $(wc -l < "$work/found") rows as recounted"

@@ -360,6 +360,7 @@ sinks:
   large: { type: topic, inputs: [shaped], topic: large, where: "label = 'large'" }
   summed: { type: topic, inputs: [sums], topic: sums }
   quiet: { type: topic, inputs: [sums], topic: quiet, where: "n < 2" }
+  stored: { type: sql_database, dsn: "sqlite:stored.db", table: sales, key: [store, at], inputs: [sales] }
 tests:
   - name: all of it
     inputs:
@@ -371,6 +372,7 @@ tests:
         - { store: x, at: "2026-01-01T10:01:00Z", total: 5 }
     expect:
       good: { count: 3 }
+      stored: { count: 4 }
       shaped: { rows: [{ shop: a, cents: 100, label: small, at: "2026-01-01T10:00:00Z" }], match: subset }
       large: { rows: [{ shop: a, cents: 2000, label: large, at: "2026-01-01T10:01:00Z" }] }
       summed: { rows: [{ shop: a, n: 2, cents: 2100, window_start: "2026-01-01T10:00:00Z" }, { shop: b, n: 1, cents: 500, window_start: "2026-01-01T10:00:00Z" }] }

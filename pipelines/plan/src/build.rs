@@ -358,12 +358,15 @@ impl<'a> Builder<'a> {
                 let stream = input.value.as_str();
                 let Some(stage_id) = self.stage_of.get(stream).cloned() else { continue };
                 if let Some((topic, watermark)) = self.topic_of(stream) {
+                    let source = pipeline.sources.get(stream).and_then(|source| source.topic.as_ref());
+                    let foreign =
+                        source.map(|s| if s.until_end { Foreign::UntilEnd } else { Foreign::ForEver });
                     inputs.push(TopicInput {
                         topic: topic.name.value.clone(),
                         stream: stream.to_owned(),
                         encoding: Encoding::Json,
                         watermark: watermark.cloned(),
-                        foreign: None,
+                        foreign,
                     });
                     continue;
                 }

@@ -259,6 +259,10 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
             committing = began.elapsed();
             // What has been finished is committed now.
             context.ends.mark(&context.stage, &driver.finished).await?;
+            // Said by a quiet worker too: others wait for its word.
+            if let Some(level) = driver.level_to_say() {
+                context.ends.say_level(&context.stage, level, &driver.owned).await?;
+            }
         }
         context.progress.update(&context.stage, |figures| {
             figures.waited += waited;
@@ -347,6 +351,10 @@ impl Driver {
         let mut taken = 0u64;
         for part in &records.partitions {
             let group = KeyGroup(part.partition.partition as u32);
+            // What others append behind the end that was agreed on is for the next run.
+            if self.finished.contains(&group.0) {
+                continue;
+            }
             for batch in &part.batches {
                 self.bytes_since += batch.payload().len();
                 for record in batch.records() {
@@ -550,7 +558,7 @@ impl Driver {
             return Ok(());
         }
         let now = self.context.clock.wall_ms();
-        let levels: Vec<i64> = self.setup.outputs.iter().map(|to| self.stage.level_of(&to.from)).collect();
+        let levels = self.levels();
         let changes = self.stage.commit(self.now())?;
         // Windows that fired just now; late rows were found in their own poll.
         self.drain(None)?;
@@ -597,10 +605,6 @@ impl Driver {
         self.bytes_since = 0;
         self.read.set(0);
         self.note_state();
-        if let Some(level) = self.level_to_say() {
-            let (ends, owned) = (Arc::clone(&self.context.ends), self.owned.clone());
-            ends.say_level(name, level, &owned).await?;
-        }
         self.context.progress.update(name, |figures| {
             figures.commits += 1;
             figures.counts.clone_from(&self.counts);
@@ -660,6 +664,16 @@ impl Driver {
             }
         }
         Ok(())
+    }
+
+    /// How far the rows of each output have come. Of all that write one topic, the one that is furthest behind counts.
+    fn levels(&self) -> Vec<i64> {
+        let outputs = &self.setup.outputs;
+        let level = |topic: &Arc<str>| {
+            let writers = outputs.iter().filter(|to| to.topic == *topic);
+            writers.map(|to| self.stage.level_of(&to.from)).min().unwrap_or(i64::MAX)
+        };
+        outputs.iter().map(|to| level(&to.topic)).collect()
     }
 
     /// How far the rows that this worker writes have come, for records of others; nothing where nobody wants to know.

@@ -241,7 +241,10 @@ pub async fn run(
         }
     }
     for thread in threads {
-        let _ = thread.join();
+        if thread.join().is_err() {
+            let text = "a stage's thread panicked, which is a fault of the program; its message is above";
+            failure = failure.or(Some(WorkerError::Fatal(text.to_owned())));
+        }
     }
     following.abort();
     match failure {

@@ -16,7 +16,22 @@ pub fn faults(pipeline: &Pipeline, job: &Job) -> Vec<Diagnostic> {
             StageKind::Sink => {}
         }
     }
+    several_writers(pipeline, job, &mut found);
     found
+}
+
+/// How far rows have come is known of one stage: rows of two in a topic that keeps event time would make each other late.
+fn several_writers(pipeline: &Pipeline, job: &Job, found: &mut Vec<Diagnostic>) {
+    for stage in &job.stages {
+        for input in stage.inputs.iter().filter(|i| i.watermark.is_some() && i.encoding == Encoding::Json) {
+            let writes = |s: &&Stage| s.outputs.iter().any(|output| output.topic == input.topic);
+            if job.stages.iter().filter(writes).count() > 1 {
+                let what = format!("event time in {:?}, which several stages write,", input.stream);
+                let help = "let one stage write it, or leave the watermark out";
+                found.push(not_yet(span(pipeline, &input.stream), &what, help));
+            }
+        }
+    }
 }
 
 fn span(pipeline: &Pipeline, id: &str) -> Span {

@@ -319,24 +319,29 @@ impl Stage {
         self.clocks.least()
     }
 
-    /// The event time that the rows of a node have come to as of the last commit: windows that end later have not fired, and
-    /// rows that are in time come at or behind it. Partitions that hold nothing back, since they are idle or have ended, do
-    /// not count, but when all do. `i64::MIN` while nothing is known, `i64::MAX` when nothing more comes.
+    /// The event time that the rows of a node have come to as of the last commit: windows that end later had not fired, and
+    /// rows that are in time come at or behind it. Partitions that hold nothing back, since they are idle, empty or have
+    /// ended, do not count, unless they have come further since. `i64::MIN` while nothing is known, `i64::MAX` when there is
+    /// nothing to wait for.
     pub fn level_of(&self, name: &str) -> i64 {
         let promised = |group: KeyGroup| self.promised[group.0 as usize];
-        let least = match self.clocks.holding().map(promised).min() {
-            Some(least) => least,
-            // All are idle or ended: each has been read to its end.
-            None => self.clocks.partitions().map(promised).max().unwrap_or(i64::MAX),
-        };
-        let allow = self.operators.iter().find(|o| o.name.as_ref() == name).map_or(0, |o| match &o.running {
-            Running::Sql { query, .. } => query.aggregate().map_or(0, |a| a.plan().late.allow_ms),
-            Running::Dedupe(_) => 0,
-        });
-        match least {
-            i64::MAX => i64::MAX,
-            least => least.saturating_sub(allow),
+        let came_on = |group: &KeyGroup| self.clocks.of(*group).to_raw() > promised(*group);
+        let waited_for = self.clocks.holding().chain(self.clocks.partitions().filter(came_on));
+        let least = waited_for.map(promised).min().unwrap_or(i64::MAX);
+        if least == i64::MAX { i64::MAX } else { least.saturating_sub(self.allowance(name)) }
+    }
+
+    /// How long windows wait before the rows of a node come, of all windows on the way to it.
+    fn allowance(&self, name: &str) -> i64 {
+        let Some(at) = self.operators.iter().position(|o| o.name.as_ref() == name) else { return 0 };
+        let (mut node, mut sum) = (at + 1, 0);
+        while let Some(operator) = node.checked_sub(1).map(|at| &self.operators[at]) {
+            if let Running::Sql { query, .. } = &operator.running {
+                sum += query.aggregate().map_or(0, |a| a.plan().late.allow_ms);
+            }
+            node = operator.input;
         }
+        sum
     }
 
     /// Whether every assigned partition of bounded input has been read to its end.

@@ -178,6 +178,14 @@ fn rules(check: &Check<'_>, transform: &Transform, query: &Sql, out: &mut Diagno
             if !check.flow.upstream_of_inputs(&sink.inputs).contains(transform.id.value.as_str()) {
                 continue;
             }
+            if let Some(condition) = &sink.condition {
+                let message = format!(
+                    "{:?} sends a window's row more than once, and a condition cannot take back what it let through before",
+                    transform.id.value
+                );
+                let help = "filter where the result is read; or send rows once, with `emit: on_close`";
+                out.push(Diagnostic::new(&code::NEEDS_UPSERT, condition.span, message).help(help));
+            }
             // A topic's readers see each, the last one as the newest of its key.
             if !sink.upserts && sink.target == Target::Foreign {
                 let message = format!(

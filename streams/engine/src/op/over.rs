@@ -30,6 +30,9 @@ pub(crate) struct Function {
 
 impl OverStep {
     pub(crate) fn run(&self, chunk: Chunk) -> Result<Chunk, StageError> {
+        if chunk.rows() == 0 {
+            return Ok(Chunk { batch: RecordBatch::new_empty(Arc::clone(&self.schema)), ..chunk });
+        }
         let mut columns = chunk.batch.columns().to_vec();
         for function in &self.functions {
             columns.push(over(function, &chunk.batch)?);

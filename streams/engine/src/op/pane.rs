@@ -106,6 +106,11 @@ impl Sum {
         self.0.merge(plan, rows)
     }
 
+    /// Whether nothing was added.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.groups.is_empty()
+    }
+
     /// The sum as state rows, of no pane.
     pub(crate) fn into_state(mut self, plan: &AggregatePlan) -> Result<RecordBatch, StageError> {
         self.0.state(plan, 0)
@@ -124,28 +129,41 @@ fn fired((groups, values): (Vec<ArrayRef>, Vec<ArrayRef>)) -> Fired {
     Fired { groups: key_groups.as_primitive::<UInt32Type>().clone(), keys: groups.collect(), values }
 }
 
-/// A set of groups: those that were added before the first was asked for.
+/// A set of groups.
 pub(crate) struct Groups {
     known: Box<dyn GroupValues>,
+    /// How many are in the set: those of state rows that were asked for have numbers behind them.
     count: usize,
     indices: Vec<usize>,
 }
 
 impl Groups {
-    /// The groups of these state rows.
-    pub(crate) fn of(plan: &AggregatePlan, rows: &[RecordBatch]) -> Result<Groups, StageError> {
-        let mut known = new_group_values(plan.group_schema.clone(), &GroupOrdering::None)?;
-        let mut indices = Vec::new();
-        rows.iter().try_for_each(|rows| known.intern(&plan.group_columns(rows), &mut indices))?;
-        Ok(Groups { count: known.len(), known, indices })
+    pub(crate) fn new(plan: &AggregatePlan) -> Result<Groups, StageError> {
+        let known = new_group_values(plan.group_schema.clone(), &GroupOrdering::None)?;
+        Ok(Groups { known, count: 0, indices: Vec::new() })
+    }
+
+    /// Adds groups, by their columns; before the first is asked for.
+    pub(crate) fn add(&mut self, columns: &[ArrayRef]) -> Result<(), StageError> {
+        self.known.intern(columns, &mut self.indices)?;
+        self.count = self.known.len();
+        Ok(())
+    }
+
+    /// The groups as columns.
+    pub(crate) fn into_columns(mut self) -> Result<Vec<ArrayRef>, StageError> {
+        Ok(self.known.emit(EmitTo::All)?)
     }
 
     /// Of state rows, those whose group is in the set.
     fn part(&mut self, plan: &AggregatePlan, rows: &RecordBatch) -> Result<RecordBatch, StageError> {
-        // Others get numbers behind those of the set.
         self.known.intern(&plan.group_columns(rows), &mut self.indices)?;
         let keep: BooleanArray = self.indices.iter().map(|index| Some(*index < self.count)).collect();
         Ok(filter_record_batch(rows, &keep)?)
+    }
+
+    pub(crate) fn size(&self) -> usize {
+        self.known.size()
     }
 }
 
@@ -290,16 +308,17 @@ impl Pane {
         Ok(())
     }
 
-    /// Adds what is here of some groups to a sum. It stays here too.
+    /// Adds what is here of some groups, and of key groups that are wanted, to a sum. It stays here too.
     pub(crate) fn add_groups(
         &mut self,
         plan: &AggregatePlan,
         groups: &mut Groups,
+        wanted: impl Fn(u32) -> bool,
         sum: &mut Sum,
     ) -> Result<(), StageError> {
         self.settle(plan)?;
         for rows in self.committed.iter().chain(&self.pending) {
-            sum.0.merge(plan, &groups.part(plan, rows)?)?;
+            sum.0.merge(plan, &groups.part(plan, &part(rows, &wanted)?)?)?;
         }
         Ok(())
     }

@@ -6,6 +6,7 @@
 //! own pane: what came after some windows over its slice had fired, and so could not go into the slice. That a slice is
 //! never added to after a window over it has fired is what makes results independent of when a commit comes (SM-3).
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::{AsArray, RecordBatch, UInt32Array};
@@ -15,7 +16,7 @@ use millstream_model::{EventTime, Watermark, Window, Windows};
 
 use super::aggregate::AggregatePlan;
 use super::chunk::Chunk;
-use super::pane::{Fired, Groups, Pane, members_of, part};
+use super::pane::{Fired, Groups, Pane, members_of};
 use super::slices::{SliceSums, Slices};
 use crate::error::StageError;
 use crate::state::Owned;
@@ -56,14 +57,28 @@ impl PaneKey {
     }
 }
 
+/// Notes that groups of a pane have changed, by their state rows.
+fn note(
+    changed: &mut BTreeMap<i64, Groups>,
+    plan: &AggregatePlan,
+    pane: i64,
+    rows: &RecordBatch,
+) -> Result<(), StageError> {
+    let groups = match changed.entry(pane) {
+        Entry::Occupied(groups) => groups.into_mut(),
+        Entry::Vacant(place) => place.insert(Groups::new(plan)?),
+    };
+    groups.add(&plan.group_columns(rows))
+}
+
 /// A running aggregation over windows.
 pub(crate) struct WindowAggregate {
     pub(crate) plan: AggregatePlan,
     pub(crate) windows: Windows,
     panes: BTreeMap<i64, Pane>,
     sums: SliceSums,
-    /// Of queries that send open windows: the groups that have changed since, by pane, as state rows.
-    changed: Option<BTreeMap<i64, Vec<RecordBatch>>>,
+    /// Of queries that send open windows: the groups that have changed since, by pane.
+    changed: Option<BTreeMap<i64, Groups>>,
 }
 
 impl WindowAggregate {
@@ -186,6 +201,9 @@ impl WindowAggregate {
             }
         }
         self.panes.retain(|_, pane| !pane.is_empty());
+        if let Some(changed) = &mut self.changed {
+            changed.retain(|key, _| self.panes.contains_key(key));
+        }
         let late = &self.plan.late;
         self.sums.forget_over(self.windows, |window, group| {
             late.fired(window.end, Watermark::from_raw(watermarks[group as usize]))
@@ -198,27 +216,24 @@ impl WindowAggregate {
     pub(crate) fn changed(&mut self, watermarks: &[i64]) -> Result<Vec<Chunk>, StageError> {
         let Some(changed) = &mut self.changed else { return Ok(Vec::new()) };
         let (late, windows) = (&self.plan.late, self.windows);
-        let mut by_window: BTreeMap<Window, Vec<RecordBatch>> = BTreeMap::new();
-        for (raw, rows) in std::mem::take(changed) {
+        let mut by_window: BTreeMap<Window, Groups> = BTreeMap::new();
+        for (raw, groups) in std::mem::take(changed) {
             let over: Vec<Window> = match PaneKey::from_raw(raw, windows) {
                 PaneKey::Slice(start) => windows.of_slice(start, EventTime::MIN).collect(),
                 PaneKey::Whole(end) => vec![windows.ending_at(end)],
             };
+            let columns = groups.into_columns()?;
             for window in over {
-                by_window.entry(window).or_default().extend(rows.iter().cloned());
+                match by_window.entry(window) {
+                    Entry::Occupied(groups) => groups.into_mut().add(&columns)?,
+                    Entry::Vacant(place) => place.insert(Groups::new(&self.plan)?).add(&columns)?,
+                }
             }
         }
         let mut results = Vec::new();
-        for (window, rows) in by_window {
+        for (window, mut groups) in by_window {
             let is_open =
                 |group: u32| !late.fired(window.end, Watermark::from_raw(watermarks[group as usize]));
-            let rows: Result<Vec<RecordBatch>, StageError> =
-                rows.iter().map(|rows| part(rows, is_open)).collect();
-            let rows: Vec<RecordBatch> = rows?.into_iter().filter(|rows| rows.num_rows() > 0).collect();
-            if rows.is_empty() {
-                continue;
-            }
-            let mut groups = Groups::of(&self.plan, &rows)?;
             let mut sum = Pane::sum(&self.plan)?;
             let slice = windows.slice_ms();
             let slices = (window.start..window.end).step_by(slice as usize).map(PaneKey::Slice);
@@ -228,8 +243,11 @@ impl WindowAggregate {
                     continue;
                 }
                 if let Some(pane) = self.panes.get_mut(&key.to_raw(windows)) {
-                    pane.add_groups(&self.plan, &mut groups, &mut sum)?;
+                    pane.add_groups(&self.plan, &mut groups, is_open, &mut sum)?;
                 }
+            }
+            if sum.is_empty() {
+                continue;
             }
             let fired = sum.into_results()?;
             let rows = fired.groups.len();
@@ -243,8 +261,8 @@ impl WindowAggregate {
         let mut rows = Vec::new();
         for (key, pane) in &mut self.panes {
             let delta = pane.delta(&self.plan)?;
-            if let Some(changed) = self.changed.as_mut().filter(|_| !delta.is_empty()) {
-                changed.entry(*key).or_default().extend(delta.iter().cloned());
+            if let Some(changed) = &mut self.changed {
+                delta.iter().try_for_each(|rows| note(changed, &self.plan, *key, rows))?;
             }
             rows.extend(delta);
         }
@@ -272,7 +290,7 @@ impl WindowAggregate {
             let rows = arrow::compute::take_record_batch(batch, &UInt32Array::from(rows))?;
             if let Some(changed) = &mut self.changed {
                 // What was sent of it by an earlier owner, nobody knows.
-                changed.entry(pane).or_default().push(rows.clone());
+                note(changed, &self.plan, pane, &rows)?;
             }
             Pane::at(&mut self.panes, &self.plan, pane)?.restore(rows);
         }
@@ -293,15 +311,13 @@ impl WindowAggregate {
             }
         }
         self.sums.forget(group);
-        for rows in self.changed.iter_mut().flat_map(|changed| changed.values_mut()).flatten() {
-            *rows = part(rows, |member| member != group)?;
-        }
         self.panes.retain(|_, pane| !pane.is_empty());
         Ok(())
     }
 
     pub(crate) fn size(&self) -> usize {
-        self.panes.values().map(Pane::size).sum::<usize>() + self.sums.size()
+        let changed = self.changed.iter().flat_map(|changed| changed.values()).map(Groups::size);
+        self.panes.values().map(Pane::size).sum::<usize>() + self.sums.size() + changed.sum::<usize>()
     }
 
     /// Open windows, or slices of them.

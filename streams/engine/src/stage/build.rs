@@ -47,7 +47,7 @@ struct Node {
     /// The column of event time, where rows have it.
     time: Option<String>,
     /// The columns that keep rows in one partition, under the names that they have here; `None` if there is one only. One
-    /// that is gone keeps its old name, which no query can group by.
+    /// that is gone has a name that no column can have, so that no query groups by it.
     partitioned_by: Option<Vec<String>>,
     /// Rows come with a commit, not with rows of the source.
     fired: bool,
@@ -266,7 +266,8 @@ fn build_operator(
 /// What comes out of a query.
 fn behind(query: &sql::Query, node: &Node, spec: &OperatorSpec) -> Node {
     let name = |column: &String| node.schema.index_of(column).ok().and_then(|at| query.passes(at));
-    let kept = |column: &String| name(column).unwrap_or(column).to_owned();
+    let gone = |column: &String| format!("{column} of {}", node.name);
+    let kept = |column: &String| name(column).map_or_else(|| gone(column), str::to_owned);
     Node {
         name: spec.name.clone(),
         schema: query.schema(),

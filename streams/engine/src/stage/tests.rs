@@ -67,6 +67,8 @@ const QUERIES: &[&str] = &[
        lag(n) OVER (PARTITION BY store_id, window_end ORDER BY qty NULLS FIRST) AS before
        FROM (SELECT store_id, qty, window_end, count(*) AS n FROM {cut} GROUP BY store_id, qty, window_end))
      WHERE place <= 2",
+    "SELECT store_id, qty, window_end, n, dense_rank() OVER (PARTITION BY store_id, window_end ORDER BY n) AS place
+     FROM (SELECT store_id, qty, window_end, count(*) AS n FROM {cut} GROUP BY store_id, qty, window_end HAVING count(*) > 4)",
     "SELECT store_id, qty, window_end, sum(total) AS total FROM {cut} GROUP BY store_id, qty, window_end
      QUALIFY row_number() OVER (PARTITION BY store_id, window_end ORDER BY sum(total) DESC, qty) <= 3",
 ];

@@ -235,3 +235,37 @@ fn columns_and_control_records_do_what_json_does() {
     assert_eq!(names(&stage.take_outputs()), BTreeMap::from([("unique", 1), ("revenue.late", 1)]));
     assert_eq!((stage.counts()[0].1.repeated, stage.counts()[1].1.late), (1, 1));
 }
+
+/// A query between the source and the windows: what it does to the key, and what windows before it wait for.
+#[test]
+fn a_query_in_between_hides_nothing() {
+    let behind = |sql: &str| {
+        let mut spec = chained(spec(2, 1, &tumbling(0), None, 64));
+        if let OperatorKind::Sql { sql: kept, .. } = &mut spec.operators[1].kind {
+            *kept = sql.to_owned();
+        }
+        Stage::build(spec)
+    };
+    let all = "total, issued_at, invoice_id, qty";
+    let problems =
+        behind(&format!("SELECT upper(store_id) AS store_id, {all} FROM unique")).err().expect("a problem");
+    assert!(problems[0].message.contains("partitioned by store_id of unique"), "{problems:?}");
+    let mut stage = behind(&format!("SELECT store_id, {all} FROM unique")).expect("a stage");
+    stage.load_table("stores", &stores()).expect("the table");
+    stage.assign(KeyGroup(0), 0);
+    assert_eq!(stage.level_of("seen"), i64::MIN);
+    for at in [100_000, 200_000] {
+        let invoice = Invoice { id: at.to_string(), store: "S0".into(), at, qty: None, cents: 1 };
+        stage.push_record(KeyGroup(0), at, &invoice.json(), None).expect("an assigned partition");
+    }
+    stage.commit(0).expect("a commit");
+    assert_eq!(stage.level_of("unique"), 200_000 - DELAY_MS);
+    for node in ["revenue", "seen"] {
+        assert_eq!(stage.level_of(node), 200_000 - DELAY_MS - ALLOW_MS, "{node}");
+    }
+    stage.finish(KeyGroup(0), 0).expect("an end");
+    // What fires now had not been promised.
+    assert_eq!(stage.level_of("seen"), 200_000 - DELAY_MS - ALLOW_MS);
+    stage.commit(0).expect("a commit");
+    assert_eq!(stage.level_of("seen"), i64::MAX);
+}
