@@ -85,4 +85,26 @@ worker b
 wait "$a" || fail "a run beside a producer"
 wait "${pids[-1]}" || fail "a run beside a producer"
 wait "$more" || fail "the producer beside a run"
+# Live: one user's clicks lie in one partition, so one of two workers has nothing to do. An hour's row comes all the same.
+live() { # NAME
+    BROKER="$broker" "$millstream" run $pipeline --data "$work/live-$1" --instance "$1" --set name=live \
+        --set topics.clicks.name=l-clicks --set topics.visits.name=l-visits --set topics.hourly.name=l-hourly \
+        --set defaults.commit_interval=50ms >> "$work/live-$1.log" 2>> "$work/live-$1.err" &
+    pids+=($!)
+}
+live a
+a="${pids[-1]}"
+live b
+until "$millstream" topic list --bootstrap "$broker" | grep -q l-hourly; do
+    kill -0 "$a" || fail "a live worker"
+    pause 0.1
+done
+for i in $(seq 600); do
+    # A visit each quarter of an hour of event time; what they make comes a commit behind them.
+    printf 'u\t{"user_id":"u","country":"IN","at":%d}\n' $((1767261600000 + i * 900000)) |
+        "$millstream" produce l-clicks --bootstrap "$broker" --key-separator $'\t' > /dev/null
+    "$millstream" consume l-hourly --bootstrap "$broker" --until-end --isolation read_committed > "$work/live" 2> /dev/null || true
+    [ -s "$work/live" ] && break
+done
+[ -s "$work/live" ] || fail "no hour came while one of two workers was quiet"
 echo "$n clicks, a worker killed $killed times: $(wc -l < "$work/found") rows as recounted"
