@@ -209,7 +209,14 @@ pub async fn run(
         let (handle, ended) = (tokio::runtime::Handle::current(), ended.clone());
         let name = format!("stage {}", stage.id);
         let thread = std::thread::Builder::new().name(name).spawn(move || {
-            let result = handle.block_on(supervise(made, &context, Backoff::new(backoff)));
+            let run = || handle.block_on(supervise(made, &context, Backoff::new(backoff)));
+            // A panic ends the run as any other failure does: nobody waits for a stage that is gone.
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).unwrap_or_else(|_| {
+                let stage = &context.stage;
+                let text =
+                    format!("stage {stage} panicked, which is a fault of the program; its message is above");
+                Err(WorkerError::Fatal(text))
+            });
             context.progress.update(&context.stage, |figures| {
                 figures.done = result.is_ok();
                 figures.cpu_ms = thread_cpu_ms();
@@ -241,10 +248,7 @@ pub async fn run(
         }
     }
     for thread in threads {
-        if thread.join().is_err() {
-            let text = "a stage's thread panicked, which is a fault of the program; its message is above";
-            failure = failure.or(Some(WorkerError::Fatal(text.to_owned())));
-        }
+        let _ = thread.join();
     }
     following.abort();
     match failure {
