@@ -42,10 +42,11 @@ lint:
 test: deps
 	bash .ci/test
 
-# Any batch split, interleaving, crash, move of a key group and cut of a changelog gives the batch answer; a failure prints its seed.
+# Bids through six queries; with FLINK set to a command that runs Flink, both in one run (tests/nexmark/run.sh).
 nexmark:
 	cargo build --release -p millstream --bins --example nexmark_events
 	MILLSTREAM=target/release/millstream NEXMARK_EVENTS=target/release/examples/nexmark_events bash tests/nexmark/run.sh
 
+# Any batch split, interleaving, crash, move of a key group and cut of a changelog gives the batch answer; a failure prints its seed.
 oracle:
 	MILLSTREAM_SEEDS=$(SEEDS) cargo test -p millstream-engine --lib any_split -- --nocapture

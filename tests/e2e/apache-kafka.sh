@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# What also has to hold on Apache Kafka: the client's tests, and store-invoices and click-sessions by two workers of which one is
-# killed. The broker
-# comes from Maven Central into the user's cache, runs on a free port with its data in a folder that goes afterwards, and is
-# fresh for each part. N invoices; MILLSTREAM and COUNT_ROWS name the programs.
+# What also has to hold on Apache Kafka: the client's tests, and store-invoices and click-sessions by two workers of which one
+# is killed. The broker comes from Maven Central into the user's cache, runs on a free port with its data in a folder that goes
+# afterwards, and is fresh for each part. N invoices; MILLSTREAM and COUNT_ROWS name the programs.
 . "$(dirname "$0")/lib.sh"
 left_out() {
     echo "SKIPPED: Apache Kafka: $1"

@@ -6,9 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use millstream_spec::ast::{
-    DataAction, LateThen, Operator as Op, Pipeline, Target, Topic, Transform, Watermark,
-};
+use millstream_spec::ast::{DataAction, LateThen, Operator as Op, Pipeline, Target, Topic, Transform};
 use millstream_spec::catalog::Catalog;
 use millstream_spec::flow::{Flow, Time, section_of};
 use millstream_spec::shape::Section;
@@ -61,9 +59,8 @@ impl<'a> Builder<'a> {
         self.clashes();
         // A stage that only passes its topic on to sinks has nothing to run: the sinks read the topic.
         let idle = |s: &Stage| {
-            s.kind == StageKind::Process && {
-                s.operators.is_empty() && s.outputs.is_empty() && s.discards.is_empty()
-            }
+            let gives = !s.operators.is_empty() || !s.outputs.is_empty() || !s.discards.is_empty();
+            s.kind == StageKind::Process && !gives
         };
         let stages: Vec<Stage> =
             self.order.iter().filter_map(|id| self.stages.remove(id)).filter(|s| !idle(s)).collect();
@@ -157,42 +154,43 @@ impl<'a> Builder<'a> {
             });
             self.stage_of.extend(read.into_iter().map(|id| (id.as_str(), names::INGEST.to_owned())));
         }
-        for (id, source) in &pipeline.sources {
-            let Some(read) = &source.topic else { continue };
-            let Some(topic) = pipeline.topics.get(&read.topic.value) else { continue };
-            let foreign = if read.until_end { Foreign::UntilEnd } else { Foreign::ForEver };
-            self.reader(id, topic, read.watermark.clone(), Some(foreign));
+        for id in pipeline.sources.keys() {
+            self.reader(id);
         }
     }
 
-    /// The stage that reads a topic.
-    fn reader(&mut self, id: &'a str, topic: &Topic, watermark: Option<Watermark>, foreign: Option<Foreign>) {
+    /// The stage that reads the topic of a topic transform or of a source.
+    fn reader(&mut self, id: &'a str) {
+        let Some((topic, input)) = self.topic_of(id) else { return };
         let stage = self.stage(id, StageKind::Process);
-        stage.inputs.push(TopicInput {
-            topic: topic.name.value.clone(),
-            stream: id.to_owned(),
-            encoding: Encoding::Json,
-            watermark,
-            foreign,
-        });
+        stage.inputs.push(input);
         stage.key_groups = topic.partitions.value;
         stage.key = topic.key.iter().map(|k| k.value.clone()).collect();
         self.stage_of.insert(id, id.to_owned());
     }
 
-    /// The topic that a stream is, as it is read: of a topic transform, or of a source.
-    fn topic_of(&self, stream: &str) -> Option<(&'a Topic, Option<&'a Watermark>)> {
+    /// The topic that a stream is, of a topic transform or of a source, and how it is read.
+    fn topic_of(&self, stream: &str) -> Option<(&'a Topic, TopicInput)> {
         let pipeline = self.pipeline;
         let of_transform = pipeline.transforms.get(stream).and_then(|t| match &t.op {
-            Op::Topic(op) => Some((&op.topic, op.watermark.as_ref())),
+            Op::Topic(op) => Some((&op.topic, &op.watermark, None)),
             _ => None,
         });
         let of_source = || {
             let read = pipeline.sources.get(stream)?.topic.as_ref()?;
-            Some((&read.topic, read.watermark.as_ref()))
+            let foreign = if read.until_end { Foreign::UntilEnd } else { Foreign::ForEver };
+            Some((&read.topic, &read.watermark, Some(foreign)))
         };
-        let (topic, watermark) = of_transform.or_else(of_source)?;
-        Some((pipeline.topics.get(&topic.value)?, watermark))
+        let (topic, watermark, foreign) = of_transform.or_else(of_source)?;
+        let topic = pipeline.topics.get(&topic.value)?;
+        let input = TopicInput {
+            topic: topic.name.value.clone(),
+            stream: stream.to_owned(),
+            encoding: Encoding::Json,
+            watermark: watermark.clone(),
+            foreign,
+        };
+        Some((topic, input))
     }
 
     /// Writes a stream to a declared topic, as JSON.
@@ -223,7 +221,7 @@ impl<'a> Builder<'a> {
             for input in &transform.inputs {
                 self.publish(&input.value, topic);
             }
-            self.reader(id, topic, op.watermark.clone(), None);
+            self.reader(id);
             return;
         }
         let streams = transform.inputs.iter().filter(|i| !pipeline.tables.contains_key(&i.value));
@@ -310,24 +308,23 @@ impl<'a> Builder<'a> {
         Some(State { key, changelog, changelog_partitions: partitions })
     }
 
+    /// The transforms of a stage whose rows reach an operator.
+    fn before(&self, transform: &Transform, stage_id: &str) -> impl Iterator<Item = (&'a str, &'a Op)> {
+        let here = move |id: &&str| self.stage_of.get(*id).is_some_and(|s| s == stage_id);
+        let transforms = &self.pipeline.transforms;
+        let before = self.flow.upstream(&transform.id.value).filter(here);
+        before.filter_map(|id| transforms.get_key_value(id)).map(|(id, t)| (id.as_str(), &t.op))
+    }
+
     /// Whether a query between the stage's topic and an operator may give columns other names.
     fn computes_rows_before(&self, transform: &Transform, stage_id: &str) -> bool {
-        let inputs = transform.inputs.iter().map(|i| i.value.as_str());
-        let before = self.flow.upstream(&transform.id.value).chain(inputs);
-        let here = |id: &&str| self.stage_of.get(*id).is_some_and(|s| s == stage_id);
-        before.filter(here).any(|id| {
-            let op = self.pipeline.transforms.get(id).map(|t| &t.op);
-            matches!(op, Some(Op::Map(_) | Op::Sql(_)))
-        })
+        self.before(transform, stage_id).any(|(_, op)| matches!(op, Op::Map(_) | Op::Sql(_)))
     }
 
     /// A function between the stage's topic and an operator: after it, the topic's key says nothing.
     fn changes_rows_before(&self, transform: &Transform, stage_id: &str) -> Option<String> {
-        self.flow
-            .upstream(&transform.id.value)
-            .filter(|id| self.stage_of.get(id).is_some_and(|s| s == stage_id))
-            .find(|id| matches!(self.pipeline.transforms.get(*id).map(|t| &t.op), Some(Op::Wasm(_))))
-            .map(str::to_owned)
+        let mut before = self.before(transform, stage_id);
+        before.find(|(_, op)| matches!(op, Op::Wasm(_))).map(|(id, _)| id.to_owned())
     }
 
     fn sinks(&mut self) {
@@ -357,17 +354,8 @@ impl<'a> Builder<'a> {
             for input in &sink.inputs {
                 let stream = input.value.as_str();
                 let Some(stage_id) = self.stage_of.get(stream).cloned() else { continue };
-                if let Some((topic, watermark)) = self.topic_of(stream) {
-                    let source = pipeline.sources.get(stream).and_then(|source| source.topic.as_ref());
-                    let foreign =
-                        source.map(|s| if s.until_end { Foreign::UntilEnd } else { Foreign::ForEver });
-                    inputs.push(TopicInput {
-                        topic: topic.name.value.clone(),
-                        stream: stream.to_owned(),
-                        encoding: Encoding::Json,
-                        watermark: watermark.cloned(),
-                        foreign,
-                    });
+                if let Some((_, input)) = self.topic_of(stream) {
+                    inputs.push(input);
                     continue;
                 }
                 let stage = self.stages.get(&stage_id).map(|s| (s.kind, s.key_groups));

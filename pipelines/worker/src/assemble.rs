@@ -209,7 +209,7 @@ impl Parts<'_> {
     }
 
     fn columns(&self) -> Columns<'_> {
-        Columns { pipeline: self.pipeline, job: self.job, tables: &self.table_columns }
+        Columns::new((self.pipeline, self.job), &self.table_columns)
     }
 
     /// What a sink or a stage of columns makes of a stream's JSON.

@@ -27,7 +27,7 @@ pub async fn stages(opened: &Opened) -> Result<BTreeMap<String, StageDescription
         columns.insert(id.clone(), found.map_err(|d| WorkerError::Setup(d.message))?);
     }
     for stage in job.stages.iter().filter(|s| s.kind == StageKind::Process) {
-        let known = Columns { pipeline, job, tables: &columns };
+        let known = Columns::new((pipeline, job), &columns);
         let built = Stage::build(stage_spec(&known, stage, true)?).map_err(|problems| {
             WorkerError::Setup(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
         })?;

@@ -1,6 +1,7 @@
 //! The columns of a stream: declared in the file, or what the queries give that publish it. Never enters: how columns
 //! are written.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use crate::assemble::stage_spec;
 use crate::error::WorkerError;
 use crate::schema::arrow_schema;
 
-/// Finds columns. Cheap to make.
+/// Finds columns, each stream's once: queries behind queries would else be planned as often as there are ways to them.
 pub struct Columns<'a> {
     /// The spec.
     pub pipeline: &'a Pipeline,
@@ -23,11 +24,30 @@ pub struct Columns<'a> {
     pub job: &'a Job,
     /// The columns of tables, by id.
     pub tables: &'a BTreeMap<String, SchemaRef>,
+    /// What was found.
+    found: RefCell<BTreeMap<String, SchemaRef>>,
 }
 
-impl Columns<'_> {
+impl<'a> Columns<'a> {
+    /// Nothing is known yet.
+    pub fn new(
+        (pipeline, job): (&'a Pipeline, &'a Job),
+        tables: &'a BTreeMap<String, SchemaRef>,
+    ) -> Columns<'a> {
+        Columns { pipeline, job, tables, found: RefCell::default() }
+    }
+
     /// The columns of a source, a transform, or the topic of a topic transform.
     pub fn of(&self, stream: &str) -> Result<SchemaRef, WorkerError> {
+        if let Some(known) = self.found.borrow().get(stream) {
+            return Ok(Arc::clone(known));
+        }
+        let columns = self.find(stream)?;
+        self.found.borrow_mut().insert(stream.to_owned(), Arc::clone(&columns));
+        Ok(columns)
+    }
+
+    fn find(&self, stream: &str) -> Result<SchemaRef, WorkerError> {
         if let Some(schema) = Flow::new(self.pipeline).schema(stream) {
             return Ok(arrow_schema(schema));
         }
@@ -35,19 +55,16 @@ impl Columns<'_> {
         if let Some(Operator::Topic(_)) = transform.map(|t| &t.op) {
             return self.published(stream);
         }
-        let Some((stage, _)) = self.job.operator(stream).filter(|_| transform.is_some()) else {
-            return Err(WorkerError::Setup(format!(
-                "{stream:?} has no schema; say `schema` at its source or `output` at its function"
-            )));
-        };
-        let built = Stage::build(stage_spec(self, stage, true)?).map_err(|problems| {
-            WorkerError::Setup(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
-        })?;
-        built.schema(stream).ok_or_else(|| {
+        let none = || {
             WorkerError::Setup(format!(
                 "{stream:?} has no schema; say `schema` at its source or `output` at its function"
             ))
-        })
+        };
+        let (stage, _) = self.job.operator(stream).ok_or_else(none)?;
+        let built = Stage::build(stage_spec(self, stage, true)?).map_err(|problems| {
+            WorkerError::Setup(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+        })?;
+        built.schema(stream).ok_or_else(none)
     }
 
     /// The columns of a topic, which all that publish it have.

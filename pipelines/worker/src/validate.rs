@@ -53,7 +53,7 @@ async fn check(pipeline: &Pipeline, job: &Job, root: &std::path::Path) -> Vec<Di
     found.extend(shapes);
     found.extend(bench::check::check(pipeline, job));
     for stage in job.stages.iter().filter(|s| s.kind == StageKind::Process) {
-        let columns = Columns { pipeline, job, tables: &schemas };
+        let columns = Columns::new((pipeline, job), &schemas);
         if well_shaped && stage.tables.iter().all(|id| schemas.contains_key(id)) {
             queries(&columns, stage, &mut found);
         }

@@ -3,8 +3,9 @@
 //! reason and the nearest form that can, and is then translated to operators of our own.
 //!
 //! What runs: a stream's rows filtered and projected; `TUMBLE(stream, time, size)`, `HOP(stream, time, slide, size)`,
-//! `CUMULATE(stream, time, step, size)` and `SESSION(stream, time, gap, key…)`; inner and outer joins of the stream with tables, as they are when a row comes;
-//! one aggregation for each key and window, and filters (HAVING), joins and projections behind it.
+//! `CUMULATE(stream, time, step, size)` and `SESSION(stream, time, gap, key…)`; inner and outer joins of the stream with
+//! tables, as they are when a row comes; one aggregation for each key and window; and filters (HAVING), functions OVER the
+//! rows of a window, joins and projections behind it.
 
 mod aggregates;
 mod context;
@@ -218,16 +219,8 @@ impl Query {
         let Some(aggregate) = &mut self.aggregate else {
             return Ok(Vec::new());
         };
-        let mut results = Vec::new();
-        for mut chunk in aggregate.fire(before, watermarks, fired_at)? {
-            for step in &self.after {
-                chunk = step.run(chunk, &mut Vec::new())?;
-            }
-            if chunk.rows() > 0 {
-                results.push(chunk);
-            }
-        }
-        Ok(results)
+        let fired = aggregate.fire(before, watermarks, fired_at)?;
+        self.behind(fired)
     }
 
     /// The rows of windows that have changed since they were last sent and have not fired at these watermarks, when it is
@@ -240,8 +233,14 @@ impl Query {
             return Ok(Vec::new());
         }
         self.updated_at = Some(now);
+        let changed = windows.changed(watermarks)?;
+        self.behind(changed)
+    }
+
+    /// What the steps behind the aggregation make of its rows.
+    fn behind(&self, given: Vec<Chunk>) -> Result<Vec<Chunk>, StageError> {
         let mut results = Vec::new();
-        for mut chunk in windows.changed(watermarks)? {
+        for mut chunk in given {
             for step in &self.after {
                 chunk = step.run(chunk, &mut Vec::new())?;
             }

@@ -1,5 +1,5 @@
-//! `TUMBLE`, `HOP`, `CUMULATE` and `SESSION` in a FROM clause: planned here, as a window node over their input, with the places of
-//! their arguments kept for errors.
+//! `TUMBLE`, `HOP`, `CUMULATE` and `SESSION` in a FROM clause: planned here, as a window node over their input, with the
+//! places of their arguments kept for errors.
 
 use std::sync::Arc;
 
