@@ -3,34 +3,31 @@
 //! restored from the changelogs before its first record; one that goes is committed before it is given up. Never enters:
 //! what operators do.
 
+mod aside;
+mod rows;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use arrow::array::{RecordBatch, UInt32Array};
-use arrow::compute::{concat_batches, take_record_batch};
 use millstream_client::consumer::ListenerFuture;
 use millstream_client::{
     CommitPolicy, Consumer, ConsumerConfig, ConsumerHandle, ConsumerRecords, Isolation, OffsetAndMetadata,
-    OffsetReset, Producer, RebalanceListener, RecordRef, RecordView,
+    OffsetReset, Producer, RebalanceListener, RecordView,
 };
-use millstream_connect::dead_letter::{DeadLetter, Origin};
-use millstream_engine::batch_ipc;
-use millstream_engine::stage::{OperatorKind, OutputBatch, Stage, StageSpec};
-use millstream_engine::state::{ChangelogEntry, RECORD_BYTES_MAX};
+use millstream_engine::stage::{OperatorKind, Stage, StageSpec};
+use millstream_engine::state::ChangelogEntry;
 use millstream_model::watermark::CaughtUp;
 use millstream_model::{KeyGroup, Watermark};
-use millstream_types::hash::partition_for_key;
 use millstream_types::{MemoryClaim, TopicPartition};
 use tokio::sync::Mutex;
 
 use crate::changelog::Changelogs;
 use crate::error::WorkerError;
-use crate::json_rows;
 use crate::levels;
 use crate::outbox::{DeadLetters, Outbox};
-use crate::polled::find;
 use crate::positions::{self, COUNTS_PARTITION};
 use crate::progress::thread_cpu_ms;
 use crate::restore;
@@ -39,9 +36,6 @@ use crate::transaction::Transaction;
 
 /// How long a poll waits for records.
 const POLL_WAIT: Duration = Duration::from_millis(50);
-/// Rows that are mixed so that a run has fewer than this many are sorted, unless there are few.
-const RUN_ROWS: usize = 16;
-const RUNS_FEW: usize = 64;
 /// A commit comes early when this much was read since the last one.
 const COMMIT_BYTES: usize = 32 << 20;
 /// And when this much was, while the process is short of memory.
@@ -278,23 +272,6 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
     Ok(())
 }
 
-/// Rows that are cut into runs of one partition, sorted by it first where they are mixed.
-fn in_runs(
-    batch: RecordBatch,
-    groups: UInt32Array,
-    partitions: u32,
-) -> Result<(RecordBatch, UInt32Array), WorkerError> {
-    let runs = groups.values().chunk_by(|a, b| a % partitions == b % partitions).count();
-    if runs <= RUNS_FEW.max(batch.num_rows() / RUN_ROWS) {
-        return Ok((batch, groups));
-    }
-    // Stable: rows of one partition keep their order.
-    let mut order: Vec<u32> = (0..batch.num_rows() as u32).collect();
-    order.sort_by_key(|row| groups.value(*row as usize) % partitions);
-    let sorted = UInt32Array::from_iter_values(order.iter().map(|row| groups.value(*row as usize)));
-    Ok((take_record_batch(&batch, &UInt32Array::from(order))?, sorted))
-}
-
 /// How far the partition's other writers had come, where the record says so.
 fn level_of(record: &RecordView<'_>) -> Option<i64> {
     let level = record.headers.find_last(levels::HEADER)?;
@@ -467,70 +444,6 @@ impl Driver {
         Ok(())
     }
 
-    /// Rows that an operator put aside, to the dead letters.
-    fn aside(
-        &mut self,
-        records: Option<&ConsumerRecords>,
-        output: &OutputBatch,
-        step: &str,
-        reason: &str,
-    ) -> Result<(), WorkerError> {
-        let Some(offsets) = &output.offsets else {
-            return Err(WorkerError::Fatal(format!("rows that {step} put aside have no origin")));
-        };
-        for row in 0..output.batch.num_rows() {
-            let place = (output.groups.value(row), offsets.value(row));
-            if let Some((topic, partitions)) = self.setup.late_topics.get(step).filter(|_| reason == "late") {
-                // The record as it came, for a query of its own.
-                let found = records.and_then(|r| find(r, place.0 as i32, place.1));
-                let (key, payload) = found.unwrap_or_default();
-                let partition = match &key {
-                    Some(key) => partition_for_key(key, *partitions as i32) as u32,
-                    None => place.0 % partitions,
-                };
-                let record = RecordRef {
-                    timestamp: self.context.clock.wall_ms(),
-                    key: key.as_deref(),
-                    value: Some(&payload),
-                    headers: &[],
-                };
-                self.letters.append(topic, partition, &record)?;
-                continue;
-            }
-            self.letter(records, place, step, (reason.to_owned(), String::new()))?;
-        }
-        Ok(())
-    }
-
-    fn letter(
-        &mut self,
-        records: Option<&ConsumerRecords>,
-        (group, offset): (u32, i64),
-        step: &str,
-        (reason, error): (String, String),
-    ) -> Result<(), WorkerError> {
-        let Some(to) = &self.setup.dead_letters else { return Ok(()) };
-        let (key, payload) = records.and_then(|r| find(r, group as i32, offset)).unwrap_or_default();
-        let origin = Origin::Record {
-            topic: self.setup.input.to_string(),
-            partition: group as i32,
-            offset,
-            row: None,
-        };
-        let letter = DeadLetter {
-            reason,
-            error,
-            step: step.to_owned(),
-            pipeline: self.setup.pipeline.clone(),
-            origin,
-            at_ms: self.context.clock.wall_ms(),
-            key,
-            payload,
-            headers: Vec::new(),
-        };
-        self.letters.append_dead_letter(to, &letter)
-    }
-
     /// A position that is committed where none has moved, since positions are what fences a worker that was replaced: time
     /// alone closes windows, and a worker that was away would write them behind its successor's.
     fn fence(&self, consumer: &ConsumerHandle) -> Option<(TopicPartition, OffsetAndMetadata)> {
@@ -611,76 +524,6 @@ impl Driver {
             figures.taken = self.counts.get("read").copied().unwrap_or(0);
         });
         Ok(())
-    }
-
-    /// Rows of this commit into the topics of sinks, each key group's in its partition. Rows that were polled come in runs
-    /// of one key group and are copied once, run by run; those of windows come mixed, and are gathered one by one.
-    fn put_rows(&mut self, outbox: &mut Outbox, now: i64, levels: &[i64]) -> Result<(), WorkerError> {
-        let mut encoded = Vec::new();
-        let (ends, stage) = (&self.context.ends, &self.context.stage);
-        // Rows that go to several topics count once.
-        let mut counted = BTreeSet::new();
-        for ((to, waiting), level) in self.setup.outputs.iter().zip(&mut self.rows).zip(levels) {
-            let waiting = std::mem::take(waiting);
-            let Some((first, _)) = waiting.first() else { continue };
-            if let Form::Json { key, levels } = &to.form {
-                let others = ends.level_of_others(stage, &self.owned).unwrap_or(i64::MAX);
-                let level = Some(others.min(*level)).filter(|level| *levels && *level < i64::MAX);
-                let mut rows = 0;
-                for (batch, _) in &waiting {
-                    json_rows::put(outbox, (&to.topic, to.partitions), key.as_deref(), level, now, batch)?;
-                    rows += batch.num_rows() as u64;
-                }
-                if counted.insert(&to.from) {
-                    *self.counts.entry(format!("written.{}", to.from)).or_default() += rows;
-                }
-                continue;
-            }
-            let schema = first.schema();
-            let mut parts: Vec<Vec<RecordBatch>> = vec![Vec::new(); to.partitions as usize];
-            let rows: usize = waiting.iter().map(|(batch, _)| batch.num_rows()).sum();
-            for (batch, groups) in waiting {
-                let (batch, groups) = in_runs(batch, groups, to.partitions)?;
-                let mut at = 0;
-                for run in groups.values().chunk_by(|a, b| a % to.partitions == b % to.partitions) {
-                    parts[(run[0] % to.partitions) as usize].push(batch.slice(at, run.len()));
-                    at += run.len();
-                }
-            }
-            if counted.insert(&to.from) {
-                *self.counts.entry(format!("written.{}", to.from)).or_default() += rows as u64;
-            }
-            for (partition, runs) in parts.into_iter().enumerate().filter(|(_, runs)| !runs.is_empty()) {
-                let part = match runs.as_slice() {
-                    // Of a slice, arrow does not know what its own bytes are, and would encode it in tiny records.
-                    [run] => {
-                        take_record_batch(run, &UInt32Array::from_iter_values(0..run.num_rows() as u32))?
-                    }
-                    runs => concat_batches(&schema, runs)?,
-                };
-                batch_ipc::encode_each(&part, RECORD_BYTES_MAX, &mut encoded, |record| {
-                    outbox.append_value(&to.topic, partition as u32, now, record)
-                })?;
-            }
-        }
-        Ok(())
-    }
-
-    /// How far the rows of each output have come. Of all that write one topic, the one that is furthest behind counts.
-    fn levels(&self) -> Vec<i64> {
-        let outputs = &self.setup.outputs;
-        let level = |topic: &Arc<str>| {
-            let writers = outputs.iter().filter(|to| to.topic == *topic);
-            writers.map(|to| self.stage.level_of(&to.from)).min().unwrap_or(i64::MAX)
-        };
-        outputs.iter().map(|to| level(&to.topic)).collect()
-    }
-
-    /// How far the rows that this worker writes have come, for records of others; nothing where nobody wants to know.
-    fn level_to_say(&self) -> Option<i64> {
-        let wants = |to: &&ProcessOutput| matches!(to.form, Form::Json { levels: true, .. });
-        let wanted = self.setup.outputs.iter().filter(wants);
-        wanted.map(|to| self.stage.level_of(&to.from)).min()
     }
 
     /// Adds what the engine has counted since the last time.

@@ -1,0 +1,77 @@
+//! What goes on no further: rows that operators put aside and records that are bad, to the dead letters or to the topic that
+//! a query names for its late rows. Never enters: who put them aside, and why.
+
+use millstream_client::{ConsumerRecords, RecordRef};
+use millstream_connect::dead_letter::{DeadLetter, Origin};
+use millstream_engine::stage::OutputBatch;
+use millstream_types::hash::partition_for_key;
+
+use super::Driver;
+use crate::error::WorkerError;
+use crate::polled::find;
+
+impl Driver {
+    /// Rows that an operator put aside, to the dead letters.
+    pub(super) fn aside(
+        &mut self,
+        records: Option<&ConsumerRecords>,
+        output: &OutputBatch,
+        step: &str,
+        reason: &str,
+    ) -> Result<(), WorkerError> {
+        let Some(offsets) = &output.offsets else {
+            return Err(WorkerError::Fatal(format!("rows that {step} put aside have no origin")));
+        };
+        for row in 0..output.batch.num_rows() {
+            let place = (output.groups.value(row), offsets.value(row));
+            if let Some((topic, partitions)) = self.setup.late_topics.get(step).filter(|_| reason == "late") {
+                // The record as it came, for a query of its own.
+                let found = records.and_then(|r| find(r, place.0 as i32, place.1));
+                let (key, payload) = found.unwrap_or_default();
+                let partition = match &key {
+                    Some(key) => partition_for_key(key, *partitions as i32) as u32,
+                    None => place.0 % partitions,
+                };
+                let record = RecordRef {
+                    timestamp: self.context.clock.wall_ms(),
+                    key: key.as_deref(),
+                    value: Some(&payload),
+                    headers: &[],
+                };
+                self.letters.append(topic, partition, &record)?;
+                continue;
+            }
+            self.letter(records, place, step, (reason.to_owned(), String::new()))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn letter(
+        &mut self,
+        records: Option<&ConsumerRecords>,
+        (group, offset): (u32, i64),
+        step: &str,
+        (reason, error): (String, String),
+    ) -> Result<(), WorkerError> {
+        let Some(to) = &self.setup.dead_letters else { return Ok(()) };
+        let (key, payload) = records.and_then(|r| find(r, group as i32, offset)).unwrap_or_default();
+        let origin = Origin::Record {
+            topic: self.setup.input.to_string(),
+            partition: group as i32,
+            offset,
+            row: None,
+        };
+        let letter = DeadLetter {
+            reason,
+            error,
+            step: step.to_owned(),
+            pipeline: self.setup.pipeline.clone(),
+            origin,
+            at_ms: self.context.clock.wall_ms(),
+            key,
+            payload,
+            headers: Vec::new(),
+        };
+        self.letters.append_dead_letter(to, &letter)
+    }
+}

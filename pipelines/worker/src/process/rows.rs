@@ -1,0 +1,112 @@
+//! The rows of a commit into topics, as columns or as JSON, and how far they have come. Never enters: when to commit.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, UInt32Array};
+use arrow::compute::{concat_batches, take_record_batch};
+use millstream_engine::batch_ipc;
+use millstream_engine::state::RECORD_BYTES_MAX;
+
+use super::{Driver, Form, ProcessOutput};
+use crate::error::WorkerError;
+use crate::json_rows;
+use crate::outbox::Outbox;
+
+/// Rows that are mixed so that a run has fewer than this many are sorted, unless there are few.
+const RUN_ROWS: usize = 16;
+const RUNS_FEW: usize = 64;
+
+/// Rows that are cut into runs of one partition, sorted by it first where they are mixed.
+fn in_runs(
+    batch: RecordBatch,
+    groups: UInt32Array,
+    partitions: u32,
+) -> Result<(RecordBatch, UInt32Array), WorkerError> {
+    let runs = groups.values().chunk_by(|a, b| a % partitions == b % partitions).count();
+    if runs <= RUNS_FEW.max(batch.num_rows() / RUN_ROWS) {
+        return Ok((batch, groups));
+    }
+    // Stable: rows of one partition keep their order.
+    let mut order: Vec<u32> = (0..batch.num_rows() as u32).collect();
+    order.sort_by_key(|row| groups.value(*row as usize) % partitions);
+    let sorted = UInt32Array::from_iter_values(order.iter().map(|row| groups.value(*row as usize)));
+    Ok((take_record_batch(&batch, &UInt32Array::from(order))?, sorted))
+}
+
+impl Driver {
+    /// Rows of this commit into the topics of sinks, each key group's in its partition. Rows that were polled come in runs
+    /// of one key group and are copied once, run by run; those of windows come mixed, and are gathered one by one.
+    pub(super) fn put_rows(
+        &mut self,
+        outbox: &mut Outbox,
+        now: i64,
+        levels: &[i64],
+    ) -> Result<(), WorkerError> {
+        let mut encoded = Vec::new();
+        let (ends, stage) = (&self.context.ends, &self.context.stage);
+        // Rows that go to several topics count once.
+        let mut counted = BTreeSet::new();
+        for ((to, waiting), level) in self.setup.outputs.iter().zip(&mut self.rows).zip(levels) {
+            let waiting = std::mem::take(waiting);
+            let Some((first, _)) = waiting.first() else { continue };
+            if let Form::Json { key, levels } = &to.form {
+                let others = ends.level_of_others(stage, &self.owned).unwrap_or(i64::MAX);
+                let level = Some(others.min(*level)).filter(|level| *levels && *level < i64::MAX);
+                let mut rows = 0;
+                for (batch, _) in &waiting {
+                    json_rows::put(outbox, (&to.topic, to.partitions), key.as_deref(), level, now, batch)?;
+                    rows += batch.num_rows() as u64;
+                }
+                if counted.insert(&to.from) {
+                    *self.counts.entry(format!("written.{}", to.from)).or_default() += rows;
+                }
+                continue;
+            }
+            let schema = first.schema();
+            let mut parts: Vec<Vec<RecordBatch>> = vec![Vec::new(); to.partitions as usize];
+            let rows: usize = waiting.iter().map(|(batch, _)| batch.num_rows()).sum();
+            for (batch, groups) in waiting {
+                let (batch, groups) = in_runs(batch, groups, to.partitions)?;
+                let mut at = 0;
+                for run in groups.values().chunk_by(|a, b| a % to.partitions == b % to.partitions) {
+                    parts[(run[0] % to.partitions) as usize].push(batch.slice(at, run.len()));
+                    at += run.len();
+                }
+            }
+            if counted.insert(&to.from) {
+                *self.counts.entry(format!("written.{}", to.from)).or_default() += rows as u64;
+            }
+            for (partition, runs) in parts.into_iter().enumerate().filter(|(_, runs)| !runs.is_empty()) {
+                let part = match runs.as_slice() {
+                    // Of a slice, arrow does not know what its own bytes are, and would encode it in tiny records.
+                    [run] => {
+                        take_record_batch(run, &UInt32Array::from_iter_values(0..run.num_rows() as u32))?
+                    }
+                    runs => concat_batches(&schema, runs)?,
+                };
+                batch_ipc::encode_each(&part, RECORD_BYTES_MAX, &mut encoded, |record| {
+                    outbox.append_value(&to.topic, partition as u32, now, record)
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How far the rows of each output have come. Of all that write one topic, the one that is furthest behind counts.
+    pub(super) fn levels(&self) -> Vec<i64> {
+        let outputs = &self.setup.outputs;
+        let level = |topic: &Arc<str>| {
+            let writers = outputs.iter().filter(|to| to.topic == *topic);
+            writers.map(|to| self.stage.level_of(&to.from)).min().unwrap_or(i64::MAX)
+        };
+        outputs.iter().map(|to| level(&to.topic)).collect()
+    }
+
+    /// How far the rows that this worker writes have come, for records of others; nothing where nobody wants to know.
+    pub(super) fn level_to_say(&self) -> Option<i64> {
+        let wants = |to: &&ProcessOutput| matches!(to.form, Form::Json { levels: true, .. });
+        let wanted = self.setup.outputs.iter().filter(wants);
+        wanted.map(|to| self.stage.level_of(&to.from)).min()
+    }
+}

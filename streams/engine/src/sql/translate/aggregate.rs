@@ -1,0 +1,301 @@
+//! The aggregation of a query: keys, aggregates, state and how time is grouped; and whether the rows of a group meet.
+
+use std::sync::Arc;
+
+use arrow::array::new_null_array;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion_common::{DFSchema, DataFusionError};
+use datafusion_expr::Expr;
+use datafusion_expr::logical_plan::Aggregate;
+use datafusion_functions_aggregate::min_max::{max_udaf, min_udaf};
+use datafusion_physical_expr::aggregate::{AggregateExprBuilder, LoweredAggregateBuilder};
+use datafusion_physical_expr::{PhysicalExpr, expressions};
+
+use super::{Chain, Grouped, Trace, Translator, trace};
+use crate::op::Step;
+use crate::op::aggregate::{AggregateColumn, AggregatePlan, Aggregation, OutputColumn};
+use crate::op::session::{HIDDEN, SessionAggregate};
+use crate::op::windowed::WindowAggregate;
+use crate::sql::Relation;
+use crate::sql::problem::SqlProblem;
+
+/// How often a row may come out of its windows.
+const SPREAD_MAX: i64 = 100;
+
+impl Translator<'_> {
+    pub(super) fn aggregate(&self, aggregate: &Aggregate) -> Result<Chain, SqlProblem> {
+        let mut chain = self.walk(&aggregate.input)?;
+        let input = aggregate.input.schema();
+        if !chain.is_stream() {
+            return Err(self.problem(
+                "group",
+                format!("table {} is grouped", chain.name),
+                Some("join it with a stream first"),
+            ));
+        }
+        if chain.aggregate.is_some() {
+            return Err(self.problem(
+                "group",
+                "a second GROUP BY over the first does not run yet",
+                Some("publish the first result to a topic and aggregate that"),
+            ));
+        }
+        let traces: Vec<Trace> = aggregate.group_expr.iter().map(|e| trace(e, input, &chain.trace)).collect();
+        let windowed = traces.iter().any(|t| matches!(t, Trace::WindowStart | Trace::WindowEnd));
+        let (true, Some(grouped)) = (windowed, chain.window.clone()) else {
+            let text = "the result of this aggregation is never final, since the stream has no end";
+            let help = "read FROM TUMBLE(input, time_column, INTERVAL '5 minutes') and group by window_start, window_end too";
+            let word = if self.sql.to_ascii_lowercase().contains("distinct") && aggregate.aggr_expr.is_empty()
+            {
+                "distinct"
+            } else {
+                "group"
+            };
+            return Err(self.problem(word, text, Some(help)));
+        };
+        self.check_placement(&chain, &traces)?;
+        if aggregate.group_expr.iter().any(|e| matches!(e, Expr::GroupingSet(_))) {
+            return Err(self.problem(
+                "group",
+                "GROUPING SETS, CUBE and ROLLUP do not run yet",
+                Some("write one query for each"),
+            ));
+        }
+        if let Grouped::Windows(windows) = &grouped
+            && !windows.start_is_unique()
+            && !traces.contains(&Trace::WindowEnd)
+        {
+            let text = "cumulating windows that start together differ by their ends, and the query does not group by window_end";
+            return Err(self.problem("group", text, Some("group by window_start, window_end")));
+        }
+        let computed = aggregate.group_expr.iter().zip(&traces).filter(|(_, t)| **t == Trace::Other);
+        chain.use_bounds(computed.map(|(e, _)| e).chain(&aggregate.aggr_expr), input);
+        if chain.in_sessions() && chain.bounds_used {
+            return Err(self.problem(
+                "session",
+                "a session's bounds are known when it is over, and the query computes with them before",
+                Some("compute with window_start and window_end behind the GROUP BY"),
+            ));
+        }
+        let mut keys = Vec::new();
+        let mut output = Vec::new();
+        for (expr, trace) in aggregate.group_expr.iter().zip(&traces) {
+            output.push(match trace {
+                Trace::WindowStart => OutputColumn::WindowStart,
+                Trace::WindowEnd => OutputColumn::WindowEnd,
+                _ => {
+                    keys.push(self.expr(expr, input)?);
+                    OutputColumn::Key(keys.len() - 1)
+                }
+            });
+        }
+        let mut aggregates = Vec::new();
+        for expr in &aggregate.aggr_expr {
+            output.push(OutputColumn::Aggregate(aggregates.len()));
+            aggregates.push(self.aggregate_column(expr, input)?);
+        }
+        let session_keys = match &grouped {
+            Grouped::Windows(_) => Vec::new(),
+            Grouped::Sessions(_, columns) => {
+                self.check_session_placement(&chain, columns)?;
+                let grouped_by =
+                    traces.iter().filter(|t| !matches!(t, Trace::WindowStart | Trace::WindowEnd));
+                let place = |column: &usize| grouped_by.clone().position(|t| *t == Trace::Stream(*column));
+                let places: Option<Vec<usize>> = columns.iter().map(place).collect();
+                places.ok_or_else(|| {
+                    let text = "the query does not group by all keys of its sessions, and would mix sessions that begin and end together";
+                    self.problem("group", text, Some("group by the keys, window_start and window_end"))
+                })?
+            }
+        };
+        let sessions = matches!(grouped, Grouped::Sessions(..));
+        let hidden = if sessions { self.session_columns()? } else { Vec::new() };
+        let own_key = sessions.then(|| Field::new("session", DataType::Int64, false));
+        let all: Vec<&AggregateColumn> = aggregates.iter().chain(&hidden).collect();
+        let (group_schema, state_schema) =
+            state_schemas(&keys, own_key, &all, input.inner()).map_err(|e| self.explained(&e))?;
+        self.check_spread(&chain, chain.bounds_used)?;
+        for step in &mut chain.steps {
+            if let Step::Window(window) = step {
+                window.late = Some(self.options.late.clone());
+                window.spread = chain.bounds_used;
+            }
+        }
+        chain.trace = traces;
+        chain.trace.resize(output.len(), Trace::Other);
+        let plan = AggregatePlan {
+            late: self.options.late.clone(),
+            keys,
+            aggregates,
+            hidden,
+            group_schema,
+            state_schema,
+            output,
+            schema: Arc::clone(aggregate.schema.inner()),
+            key_groups: self.options.key_groups,
+        };
+        chain.aggregate = Some(match grouped {
+            Grouped::Windows(windows) => {
+                let notes = self.options.update_ms.is_some();
+                Aggregation::Windows(WindowAggregate::new(plan, windows, notes))
+            }
+            Grouped::Sessions(sessions, _) => {
+                Aggregation::Sessions(SessionAggregate::new(plan, sessions, session_keys))
+            }
+        });
+        Ok(chain)
+    }
+
+    /// The aggregates that sessions keep for themselves. The operator gives their arguments itself.
+    fn session_columns(&self) -> Result<Vec<AggregateColumn>, SqlProblem> {
+        let input: SchemaRef = Arc::new(Schema::new(vec![Field::new("own", DataType::Int64, true)]));
+        let column = |name: &str| {
+            let function = if name == "min" { min_udaf() } else { max_udaf() };
+            let argument: Arc<dyn PhysicalExpr> = Arc::new(expressions::Column::new("own", 0));
+            let function = AggregateExprBuilder::new(function, vec![argument])
+                .schema(Arc::clone(&input))
+                .alias(name)
+                .build()
+                .map_err(|e| self.explained(&e))?;
+            let state_columns = 1;
+            Ok(AggregateColumn {
+                function: Arc::new(function),
+                arguments: Vec::new(),
+                filter: None,
+                state_columns,
+            })
+        };
+        HIDDEN.into_iter().map(column).collect()
+    }
+
+    /// A row that comes out for each of its windows comes out so often.
+    pub(super) fn check_spread(&self, chain: &Chain, spreads: bool) -> Result<(), SqlProblem> {
+        let Some(Grouped::Windows(windows)) = chain.window.as_ref().filter(|_| spreads) else {
+            return Ok(());
+        };
+        let overlap = (windows.size_ms() - 1) / windows.every_ms() + 1;
+        if overlap <= SPREAD_MAX {
+            return Ok(());
+        }
+        let text = format!(
+            "a row would come out {overlap} times, for each of its windows, since their bounds are computed with or there is no GROUP BY; at most {SPREAD_MAX} times are allowed"
+        );
+        let help =
+            "group by window_start, window_end and compute with them behind it, or let windows overlap less";
+        Err(self.problem(&windows.word().to_ascii_lowercase(), text, Some(help)))
+    }
+
+    /// Rows that a group needs must be in one partition, else each partition would give a part of its result.
+    fn check_placement(&self, chain: &Chain, traces: &[Trace]) -> Result<(), SqlProblem> {
+        self.check_placed(chain, traces, "group", "group by")
+    }
+
+    pub(super) fn check_placed(
+        &self,
+        chain: &Chain,
+        traces: &[Trace],
+        word: &str,
+        clause: &str,
+    ) -> Result<(), SqlProblem> {
+        let Relation::Stream { partitioned_by: Some(columns), schema, .. } = &chain.relation else {
+            return Ok(());
+        };
+        for column in columns {
+            let index = schema.index_of(column).ok();
+            if !traces.iter().any(|t| matches!((t, index), (Trace::Stream(i), Some(j)) if *i == j)) {
+                let text = format!(
+                    "{} is partitioned by {column}, and the query does not {clause} it, so that each partition would give a part of the result",
+                    chain.name
+                );
+                let help = format!(
+                    "{clause} {column} too, or publish {} to a topic with another key, or with one partition",
+                    chain.name
+                );
+                return Err(self.problem(word, text, Some(&help)));
+            }
+        }
+        Ok(())
+    }
+
+    /// So must the rows of a session be.
+    fn check_session_placement(&self, chain: &Chain, keys: &[usize]) -> Result<(), SqlProblem> {
+        let Relation::Stream { partitioned_by: Some(columns), schema, .. } = &chain.relation else {
+            return Ok(());
+        };
+        let is_key = |column: &&String| schema.index_of(column).is_ok_and(|at| keys.contains(&at));
+        match columns.iter().find(|column| !is_key(column)) {
+            None => Ok(()),
+            Some(column) => {
+                let text = format!(
+                    "{} is partitioned by {column}, which is no key of the sessions, so that each partition would have sessions of its own",
+                    chain.name
+                );
+                let help =
+                    format!("write it behind the gap: SESSION({}, time_column, gap, {column})", chain.name);
+                Err(self.problem("session", text, Some(&help)))
+            }
+        }
+    }
+
+    fn aggregate_column(&self, expr: &Expr, input: &DFSchema) -> Result<AggregateColumn, SqlProblem> {
+        let lowered = LoweredAggregateBuilder::new(expr, input, input.as_arrow(), &self.props, &self.context)
+            .build()
+            .map_err(|e| self.explained(&e))?;
+        let function = lowered.aggregate;
+        let arguments = function
+            .expressions()
+            .into_iter()
+            .chain(function.order_bys().iter().map(|s| Arc::clone(&s.expr)));
+        let state_columns = function.state_fields().map_err(|e| self.explained(&e))?.len();
+        let column = AggregateColumn {
+            arguments: arguments.collect(),
+            filter: lowered.filter,
+            state_columns,
+            function,
+        };
+        // Some functions are found out only when they are made; and the state that they promise must be what they give.
+        let name = column.function.fun().name().to_owned();
+        let refuse = |text: String| self.problem(&name, text, None);
+        let mut probe = column
+            .accumulator()
+            .map_err(|e| refuse(format!("{name} does not run on these types: {}", e.strip_backtrace())))?;
+        let nulls: Result<Vec<_>, _> =
+            column.arguments.iter().map(|a| Ok(new_null_array(&a.data_type(input.as_arrow())?, 1))).collect();
+        let state = nulls
+            .and_then(|nulls| probe.update_batch(&nulls, &[0], None, 1))
+            .and_then(|()| probe.state(datafusion_expr::EmitTo::All))
+            .map_err(|e: DataFusionError| self.explained(&e))?;
+        let promised = column.function.state_fields().map_err(|e| self.explained(&e))?;
+        let kept = state.len() == promised.len()
+            && state.iter().zip(&promised).all(|(s, p)| s.data_type() == p.data_type());
+        if !kept {
+            return Err(refuse(format!("{name} over these types cannot be kept in a changelog")));
+        }
+        Ok(column)
+    }
+}
+
+/// The schemas of groups and of state rows.
+fn state_schemas(
+    keys: &[Arc<dyn PhysicalExpr>],
+    own_key: Option<Field>,
+    aggregates: &[&AggregateColumn],
+    input: &Schema,
+) -> Result<(SchemaRef, SchemaRef), DataFusionError> {
+    let group = Field::new("group", DataType::UInt32, false);
+    let mut key_fields = Vec::new();
+    for (i, key) in keys.iter().enumerate() {
+        key_fields.push(Field::new(format!("key_{i}"), key.data_type(input)?, true));
+    }
+    key_fields.extend(own_key);
+    let group_fields = std::iter::once(group.clone()).chain(key_fields.iter().cloned());
+    let mut fields = vec![group.clone(), Field::new("window", DataType::Int64, false)];
+    fields.extend(key_fields.iter().cloned());
+    for (i, aggregate) in aggregates.iter().enumerate() {
+        for (j, state) in aggregate.function.state_fields()?.iter().enumerate() {
+            let name = format!("{}_{i}_{j}", aggregate.function.fun().name());
+            fields.push(state.as_ref().clone().with_name(name).with_nullable(true));
+        }
+    }
+    Ok((Arc::new(Schema::new(group_fields.collect::<Vec<_>>())), Arc::new(Schema::new(fields))))
+}

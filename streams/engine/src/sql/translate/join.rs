@@ -1,0 +1,136 @@
+//! A stream joined with a table, in a query's chain.
+
+use std::sync::Arc;
+
+use arrow::datatypes::Schema;
+use datafusion_common::{JoinType, NullEquality};
+use datafusion_expr::Expr;
+use datafusion_expr::logical_plan::Join;
+use datafusion_physical_expr::PhysicalExpr;
+
+use super::{Chain, Trace, Translator};
+use crate::op::Step;
+use crate::op::join::{StreamSide, TableJoin, Unmatched};
+use crate::op::row_key;
+use crate::sql::problem::SqlProblem;
+
+impl Translator<'_> {
+    pub(super) fn join(&self, join: &Join) -> Result<Chain, SqlProblem> {
+        let (left, right) = (self.walk(&join.left)?, self.walk(&join.right)?);
+        let (mut stream, table, side) = match (left.is_stream(), right.is_stream()) {
+            (true, false) => (left, right, StreamSide::Left),
+            (false, true) => (right, left, StreamSide::Right),
+            (true, true) => {
+                return Err(self.problem(
+                    "join",
+                    "two streams are joined; that does not run yet",
+                    Some("join the stream with a table"),
+                ));
+            }
+            (false, false) => {
+                return Err(self.problem(
+                    "join",
+                    "two tables are joined",
+                    Some("join each of them with the stream"),
+                ));
+            }
+        };
+        if stream.in_sessions() {
+            return Err(self.problem(
+                "join",
+                "a join between a session and its GROUP BY could take rows out of sessions that they belong to",
+                Some("join behind the GROUP BY, SELECT … FROM (SELECT … GROUP BY …) AS s JOIN …, or before, FROM SESSION((SELECT … JOIN …), …)"),
+            ));
+        }
+        let unmatched = match (join.join_type, side) {
+            (JoinType::Inner, _) => Unmatched::Drop,
+            (JoinType::Left, StreamSide::Left) | (JoinType::Right, StreamSide::Right) => Unmatched::Keep,
+            (kind, _) => {
+                let text = format!(
+                    "{kind} join of {} with table {}: it would have to know which table rows no row of the stream will ever match",
+                    stream.name, table.name
+                );
+                return Err(self.problem(
+                    "join",
+                    text,
+                    Some("JOIN, or a LEFT JOIN with the stream on the left, run"),
+                ));
+            }
+        };
+        if join.on.is_empty() {
+            let text = format!(
+                "the join of {} with table {} has no equality to look rows up by",
+                stream.name, table.name
+            );
+            return Err(self.problem("join", text, Some("join ON stream.column = table.key")));
+        }
+        if join.null_equality == NullEquality::NullEqualsNull {
+            return Err(self.problem(
+                "join",
+                "a join in which null equals null does not run yet",
+                Some("use ="),
+            ));
+        }
+        if join.filter.is_some() && unmatched == Unmatched::Keep {
+            return Err(self.problem(
+                "join",
+                "an outer join takes equalities only",
+                Some("filter the table in a subquery, or the result with WHERE"),
+            ));
+        }
+        let (mut stream_keys, mut table_keys) = (Vec::new(), Vec::new());
+        for (l, r) in &join.on {
+            let (l, r) = (self.expr(l, join.left.schema())?, self.expr(r, join.right.schema())?);
+            let (s, t) = if side == StreamSide::Left { (l, r) } else { (r, l) };
+            stream_keys.push(s);
+            table_keys.push(t);
+        }
+        let (table_plan, stream_plan) =
+            if side == StreamSide::Left { (&join.right, &join.left) } else { (&join.left, &join.right) };
+        for (keys, plan) in [(&stream_keys, stream_plan), (&table_keys, table_plan)] {
+            self.check_keys(keys, plan.schema().inner(), "join")?;
+        }
+        let (left, right) = (join.left.schema(), join.right.schema());
+        let (stream_schema, ours): (_, Vec<&Expr>) = match side {
+            StreamSide::Left => (left, join.on.iter().map(|(l, _)| l).collect()),
+            StreamSide::Right => (right, join.on.iter().map(|(_, r)| r).collect()),
+        };
+        stream.use_bounds(ours, stream_schema);
+        let table_trace = vec![Trace::Other; table.trace.len()];
+        stream.trace = match side {
+            StreamSide::Left => [stream.trace, table_trace].concat(),
+            StreamSide::Right => [table_trace, stream.trace].concat(),
+        };
+        stream.use_bounds(&join.filter, &join.schema);
+        stream.tables.insert(table.name.clone());
+        stream.push(Step::Join(TableJoin {
+            operator: self.options.operator.clone(),
+            table: table.name,
+            table_schema: Arc::clone(table.relation.schema()),
+            table_steps: table.steps,
+            table_keys,
+            stream_keys,
+            unmatched,
+            side,
+            schema: Arc::clone(join.schema.inner()),
+            loaded: None,
+        }));
+        if let Some(filter) = &join.filter {
+            stream.push(Step::Filter(self.expr(filter, &join.schema)?));
+        }
+        Ok(stream)
+    }
+
+    fn check_keys(
+        &self,
+        keys: &[Arc<dyn PhysicalExpr>],
+        schema: &Schema,
+        word: &str,
+    ) -> Result<(), SqlProblem> {
+        for key in keys {
+            let field = key.return_field(schema).map_err(|e| self.explained(&e))?;
+            row_key::check_type(&field).map_err(|text| self.problem(word, text, None))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,97 @@
+//! Functions OVER the rows of closed windows, in a query's chain.
+
+use std::sync::Arc;
+
+use datafusion_common::DFSchema;
+use datafusion_expr::Expr;
+use datafusion_expr::expr::{NullTreatment, WindowFunction};
+use datafusion_physical_expr::window::WindowExpr;
+use datafusion_physical_expr::{PhysicalExpr, create_physical_sort_exprs};
+use datafusion_physical_plan::windows::create_window_expr;
+
+use super::{Chain, Grouped, Trace, Translator, trace};
+use crate::op::Step;
+use crate::op::over::{Function, OverStep};
+use crate::sql::problem::SqlProblem;
+
+impl Translator<'_> {
+    /// Functions OVER the rows of closed windows.
+    pub(super) fn over(&self, over: &datafusion_expr::logical_plan::Window) -> Result<Chain, SqlProblem> {
+        let mut chain = self.walk(&over.input)?;
+        let input = over.input.schema();
+        let refuse = |message: &str, help: &str| Err(self.problem("over", message, Some(help)));
+        let windows = match (&chain.aggregate, &chain.window) {
+            (Some(_), Some(Grouped::Windows(windows))) => *windows,
+            (Some(_), Some(Grouped::Sessions(..))) => {
+                return refuse(
+                    "OVER (…) wants all rows of a window, and sessions end one by one",
+                    "publish the sessions to a topic and aggregate them by TUMBLE there",
+                );
+            }
+            _ => {
+                return refuse(
+                    "OVER (…) wants all rows of a window, and a stream's rows come one by one",
+                    "rank what an aggregation gives: … OVER (PARTITION BY window_start, window_end ORDER BY …) FROM (SELECT … GROUP BY key, window_start, window_end)",
+                );
+            }
+        };
+        let mut functions = Vec::new();
+        for expr in &over.window_expr {
+            let Expr::WindowFunction(call) = strip_alias(expr) else {
+                return Err(self.problem("over", format!("{expr} is no call of a function OVER (…)"), None));
+            };
+            let by: Vec<Trace> =
+                call.params.partition_by.iter().map(|e| trace(e, input, &chain.trace)).collect();
+            let whole = by.contains(&Trace::WindowEnd)
+                || (windows.start_is_unique() && by.contains(&Trace::WindowStart));
+            if !whole {
+                return refuse(
+                    "OVER (…) goes over rows of several windows, of which later ones have not ended",
+                    "partition by the window too: OVER (PARTITION BY window_start, window_end …)",
+                );
+            }
+            self.check_placed(&chain, &by, "over", "partition by")?;
+            let equals_share =
+                matches!(call.fun.name(), "rank" | "dense_rank" | "percent_rank" | "cume_dist");
+            functions.push(Function { call: self.window_function(expr, call, input)?, equals_share });
+        }
+        chain.trace.extend(vec![Trace::Other; functions.len()]);
+        chain.push(Step::Over(OverStep { functions, schema: Arc::clone(over.schema.inner()) }));
+        Ok(chain)
+    }
+
+    fn window_function(
+        &self,
+        expr: &Expr,
+        call: &WindowFunction,
+        input: &DFSchema,
+    ) -> Result<Arc<dyn WindowExpr>, SqlProblem> {
+        let params = &call.params;
+        let exprs = |exprs: &[Expr]| -> Result<Vec<Arc<dyn PhysicalExpr>>, SqlProblem> {
+            exprs.iter().map(|e| self.expr(e, input)).collect()
+        };
+        let order = create_physical_sort_exprs(&params.order_by, input, &self.props, &self.context)
+            .map_err(|e| self.explained(&e))?;
+        let filter = params.filter.as_ref().map(|f| self.expr(f, input)).transpose()?;
+        create_window_expr(
+            &call.fun,
+            expr.schema_name().to_string(),
+            &exprs(&params.args)?,
+            &exprs(&params.partition_by)?,
+            &order,
+            Arc::new(params.window_frame.clone()),
+            Arc::clone(input.inner()),
+            params.null_treatment == Some(NullTreatment::IgnoreNulls),
+            params.distinct,
+            filter,
+        )
+        .map_err(|e| self.explained(&e))
+    }
+}
+
+fn strip_alias(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Alias(alias) => strip_alias(&alias.expr),
+        other => other,
+    }
+}

@@ -1,0 +1,155 @@
+//! What the stage has to give, by rules applied to one record after the other, and by DataFusion's batch engine on the same
+//! SQL. Written apart from the operators: it knows none of them.
+
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, TimestampMillisecondArray};
+use arrow::datatypes::{Field, Schema};
+use millstream_model::{SessionSpan, Sessions, Window};
+
+use super::{ALLOW_MS, Asked, By, DELAY_MS, Expected, Invoice, Logs, WITHIN_MS, lines, schema, stores};
+use crate::decode::json::JsonDecoder;
+
+pub(super) fn reference(logs: &Logs, asked: &Asked) -> Expected {
+    let mut expected = Expected::default();
+    let mut open_sessions = NaiveSessions::default();
+    for (partition, log) in logs.iter().enumerate() {
+        let mut watermark = i64::MIN;
+        let mut first: Vec<&Invoice> = Vec::new();
+        for (offset, record) in log.iter().enumerate() {
+            let origin = (partition as u32, offset as i64);
+            let Some(invoice) = record else {
+                expected.rejected.insert(origin);
+                continue;
+            };
+            let before = watermark;
+            watermark = watermark.max(invoice.at - DELAY_MS);
+            if before > invoice.at + WITHIN_MS {
+                expected.too_late.insert(origin);
+                continue;
+            }
+            let same = |f: &&&Invoice| {
+                (&f.store, &f.id) == (&invoice.store, &invoice.id) && (f.at - invoice.at).abs() <= WITHIN_MS
+            };
+            match first.iter().find(same) {
+                Some(f) if (f.at, f.qty, f.cents) == (invoice.at, invoice.qty, invoice.cents) => continue,
+                Some(_) => {
+                    expected.conflicting.insert(origin);
+                    continue;
+                }
+                None => first.push(invoice),
+            }
+            expected.unique.push(invoice.clone());
+            let windows = match &asked.by {
+                By::Windows(windows) => windows,
+                By::Sessions(sessions, key) => {
+                    let known = match key(invoice) {
+                        // A filter below the sessions takes the row away.
+                        None => continue,
+                        // So does one on their keys.
+                        Some(_) if asked.text.contains("'S3'") && invoice.store == "S3" => continue,
+                        Some(key) => {
+                            open_sessions.place(*sessions, key, invoice.at, before, expected.on_time.len())
+                        }
+                    };
+                    match known {
+                        true => expected.on_time.push((invoice.clone(), Vec::new())),
+                        false => {
+                            expected.late.insert(origin);
+                        }
+                    }
+                    continue;
+                }
+            };
+            let all: Vec<Window> = windows.of_slice(windows.slice_of(invoice.at), i64::MIN).collect();
+            let open = |window: &&Window| !asked.fires() || window.end + ALLOW_MS > before;
+            let takers: Vec<Window> = all.iter().filter(open).copied().collect();
+            expected.partly += usize::from(!takers.is_empty() && takers.len() < all.len());
+            if takers.is_empty() {
+                expected.late.insert(origin);
+                if invoice.cents > 2_000 {
+                    expected.late_over_20.insert(origin);
+                }
+            } else {
+                expected.on_time.push((invoice.clone(), takers));
+            }
+        }
+    }
+    open_sessions.bounds(&asked.by, &mut expected);
+    expected
+}
+
+/// Sessions as lists of rows, looked through one after the other.
+#[derive(Default)]
+struct NaiveSessions {
+    all: Vec<(String, SessionSpan, Vec<usize>)>,
+    joined: usize,
+    missed: usize,
+}
+
+impl NaiveSessions {
+    /// Puts a row into the session that it makes of all open ones that it touches; false if it is late.
+    fn place(&mut self, by: Sessions, key: String, time: i64, watermark: i64, row: usize) -> bool {
+        let open = |span: SessionSpan| watermark <= span.last + by.gap_ms() + ALLOW_MS;
+        let (mut span, mut rows) = (SessionSpan::at(time), vec![row]);
+        let is_part =
+            |(k, s, _): &(String, SessionSpan, Vec<usize>)| *k == key && by.touches(*s, time) && open(*s);
+        let near = |(k, s, _): &(String, SessionSpan, Vec<usize>)| *k == key && by.touches(*s, time);
+        self.missed += usize::from(self.all.iter().any(|s| near(s) && !open(s.1)));
+        self.joined += usize::from(self.all.iter().filter(|s| is_part(s)).count() > 1);
+        if !open(span) && !self.all.iter().any(is_part) {
+            return false;
+        }
+        for (_, other, more) in self.all.extract_if(.., |session| is_part(session)) {
+            span = span.and(other);
+            rows.extend(more);
+        }
+        self.all.push((key, span, rows));
+        true
+    }
+
+    /// Gives every row its session's bounds.
+    fn bounds(self, by: &By, expected: &mut Expected) {
+        let By::Sessions(by, _) = by else { return };
+        (expected.joined, expected.missed) = (self.joined, self.missed);
+        for (_, span, rows) in self.all {
+            rows.into_iter().for_each(|row| expected.on_time[row].1.push(by.window(span)));
+        }
+    }
+}
+
+/// The query's rows over the rows that were on time, by DataFusion as it comes.
+pub(super) fn batch_answer(asked: &Asked, on_time: &[(Invoice, Vec<Window>)]) -> Vec<String> {
+    use datafusion::prelude::{SessionConfig, SessionContext};
+    let mut decoder = JsonDecoder::new(&schema(), &[0, 1, 2, 3, 4]).expect("a schema");
+    let (mut starts, mut ends) = (Vec::new(), Vec::new());
+    for (invoice, windows) in on_time {
+        for window in windows {
+            decoder.push(&invoice.json()).expect("a good record");
+            starts.push(window.start);
+            ends.push(window.end);
+        }
+    }
+    let rows = decoder.finish();
+    let mut fields: Vec<Field> = schema().fields().iter().map(|f| f.as_ref().clone()).collect();
+    let mut columns = rows.columns().to_vec();
+    for (name, values) in [("window_start", starts), ("window_end", ends)] {
+        let values = TimestampMillisecondArray::from(values).with_timezone("UTC");
+        fields.push(Field::new(name, schema().field(2).data_type().clone(), false));
+        columns.push(Arc::new(values));
+    }
+    let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).expect("rows with windows");
+    let mut config = SessionConfig::new().with_target_partitions(1);
+    config.options_mut().sql_parser.parse_float_as_decimal = true;
+    config.options_mut().sql_parser.map_string_types_to_utf8view = false;
+    let context = SessionContext::new_with_config(config);
+    context.register_batch("windowed", rows).expect("a table");
+    context.register_batch("stores", stores()).expect("a table");
+    let sql = asked.text.replace("{cut}", "windowed");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let batches =
+        runtime.block_on(async { context.sql(&sql).await.expect("a plan").collect().await.expect("rows") });
+    let mut lines: Vec<String> = batches.iter().flat_map(lines).collect();
+    lines.sort_unstable();
+    lines
+}
