@@ -185,7 +185,7 @@ fn references(check: &Check<'_>, out: &mut Diagnostics) {
     pipeline.tables.values().for_each(|t| schema(&t.schema, out));
     let dead_letters = pipeline.errors.topic.as_ref();
     dead_letters.iter().for_each(|t| topic(t, out));
-    let mut writes: Vec<&Spanned<String>> = Vec::new();
+    let (mut writes, mut late): (Vec<&Spanned<String>>, Vec<&Spanned<String>>) = (Vec::new(), Vec::new());
     for transform in pipeline.transforms.values() {
         match &transform.op {
             Operator::Wasm(wasm) => {
@@ -201,10 +201,9 @@ fn references(check: &Check<'_>, out: &mut Diagnostics) {
                 writes.push(&op.topic);
             }
             Operator::Sql(query) => {
-                if let Some(late) = &query.late
-                    && let LateThen::Topic(Some(name)) = &late.then
-                {
+                if let Some(LateThen::Topic(Some(name))) = query.late.as_ref().map(|rule| &rule.then) {
                     topic(name, out);
+                    late.push(name);
                 }
             }
             _ => {}
@@ -217,11 +216,14 @@ fn references(check: &Check<'_>, out: &mut Diagnostics) {
         }
     }
     let mut writers: BTreeMap<&str, Span> = BTreeMap::new();
+    let source = |name: &str| {
+        let mut read = pipeline.sources.values().filter_map(|s| s.topic.as_ref().map(|t| &t.topic));
+        read.find(|topic| topic.value == name).map(|topic| topic.span)
+    };
     for written in writes {
         let other = writers.insert(&written.value, written.span);
         let dead = dead_letters.filter(|d| d.value == written.value).map(|d| d.span);
-        let read = pipeline.sources.values().filter_map(|s| s.topic.as_ref().map(|t| &t.topic));
-        let read = read.filter(|topic| topic.value == written.value).map(|t| t.span).next();
+        let read = source(&written.value);
         if let Some(other) = other.or(dead) {
             let message = format!("the topic {:?} has another writer", written.value);
             let (first, last) = (other.min(written.span), other.max(written.span));
@@ -235,6 +237,25 @@ fn references(check: &Check<'_>, out: &mut Diagnostics) {
                 Diagnostic::new(&code::TOPIC_WRITTEN_TWICE, written.span, message)
                     .related(read, "the source")
                     .help("what follows reads the transform of type topic that writes it"),
+            );
+        }
+    }
+    if let Some((dead, read)) = dead_letters.and_then(|dead| Some((dead, source(&dead.value)?))) {
+        let message = format!("dead letters would go to {:?}, which is a source, and come again", dead.value);
+        out.push(
+            Diagnostic::new(&code::TOPIC_WRITTEN_TWICE, dead.span, message)
+                .related(read, "the source")
+                .help("read them in a pipeline of their own"),
+        );
+    }
+    for written in late {
+        // What is late would come again, and be late again.
+        if let Some(read) = writers.get(written.value.as_str()).copied().or_else(|| source(&written.value)) {
+            let message = format!("late rows would go to {:?}, which is not theirs alone", written.value);
+            out.push(
+                Diagnostic::new(&code::TOPIC_WRITTEN_TWICE, written.span, message)
+                    .related(read, "named here too")
+                    .help("declare a topic for late rows"),
             );
         }
     }
