@@ -55,16 +55,25 @@ fn functions(text: &mut String, pipeline: &Pipeline, job: &Job) {
 
 fn one_stage(text: &mut String, stage: &Stage, described: &StageDescription) {
     let _ = writeln!(text, "\noperators of stage {}", stage.id);
-    let _ = writeln!(text, "  decodes {}", typed(&described.columns));
-    let watermark = stage.inputs.iter().find_map(|input| input.watermark.as_ref());
-    if let (Some(time), Some(watermark)) = (&described.event_time, watermark) {
-        let _ = writeln!(
-            text,
-            "  watermark of each partition: the greatest {time} less {}; a partition that waits longer than {} holds \
-             nothing back",
-            format_duration(watermark.delay_ms),
-            format_duration(watermark.idle_ms)
-        );
+    for source in &described.sources {
+        if described.sources.len() > 1 {
+            let _ = writeln!(text, "  reads {}", source.name);
+        }
+        let _ = writeln!(text, "  decodes {}", typed(&source.columns));
+        let input = stage.inputs.iter().find(|input| input.stream == source.name);
+        let watermark = input.and_then(|input| input.watermark.as_ref());
+        if let (Some(time), Some(watermark)) = (&source.event_time, watermark) {
+            let _ = writeln!(
+                text,
+                "  watermark of each partition: the greatest {time} less {}; a partition that waits longer than {} holds \
+                 nothing back",
+                format_duration(watermark.delay_ms),
+                format_duration(watermark.idle_ms)
+            );
+        }
+    }
+    if described.sources.len() > 1 {
+        text.push_str("  what is joined goes by the least watermark of a key group; each row is late by its own topic's\n");
     }
     for operator in &described.operators {
         one_operator(text, stage, operator);
@@ -72,7 +81,7 @@ fn one_stage(text: &mut String, stage: &Stage, described: &StageDescription) {
 }
 
 fn one_operator(text: &mut String, stage: &Stage, operator: &OperatorDescription) {
-    let _ = writeln!(text, "\n  {} <- {}", operator.id, operator.input);
+    let _ = writeln!(text, "\n  {} <- {}", operator.id, operator.inputs.join(", "));
     if let Some(plan) = &operator.logical_plan {
         text.push_str("    logical plan\n");
         for line in plan.lines() {
@@ -83,27 +92,19 @@ fn one_operator(text: &mut String, stage: &Stage, operator: &OperatorDescription
     for (at, step) in operator.steps.iter().enumerate() {
         let _ = writeln!(text, "      {}. {step}", at + 1);
     }
-    match &operator.state {
-        Some(state) => {
-            text.push_str("    state\n");
-            let _ = writeln!(
-                text,
-                "      by {} in each of {} key groups",
-                state.key.join(", "),
-                stage.key_groups
-            );
-            let _ = writeln!(text, "      holds {}", state.holds);
-            let _ = writeln!(text, "      kept {}", state.kept);
-            let planned = stage.operators.iter().find(|o| o.id.to_string() == operator.id);
-            if let Some(state) = planned.and_then(|o| o.state.as_ref()) {
-                let (topic, partitions) = (&state.changelog, state.changelog_partitions);
-                let _ = writeln!(
-                    text,
-                    "      changelog {topic}, {partitions} partitions, in each commit's transaction"
-                );
-            }
-        }
-        None => text.push_str("    state: none\n"),
+    text.push_str(if operator.state.is_empty() { "    state: none\n" } else { "    state\n" });
+    for state in &operator.state {
+        let groups = stage.key_groups;
+        let _ = writeln!(text, "      by {} in each of {groups} key groups", state.key.join(", "));
+        let _ = writeln!(text, "      holds {}", state.holds);
+        let _ = writeln!(text, "      kept {}", state.kept);
+    }
+    let planned = stage.operators.iter().find(|o| o.id.to_string() == operator.id);
+    let planned = planned.and_then(|o| o.state.as_ref()).filter(|_| !operator.state.is_empty());
+    if let Some(state) = planned {
+        let (topic, partitions) = (&state.changelog, state.changelog_partitions);
+        let _ =
+            writeln!(text, "      changelog {topic}, {partitions} partitions, in each commit's transaction");
     }
     if let Some(late) = &operator.late {
         let _ = writeln!(text, "    late: {late}");

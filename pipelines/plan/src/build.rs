@@ -1,8 +1,8 @@
 //! The spec cut into stages at its topics.
 //!
 //! Invariants: PL-3 an operator and the inputs that it keeps state by are in one stage, and the stage's key groups are
-//! cut by columns of the operator's key; PL-4 every external sink is a stage of its own reading topics; PL-5 a stage
-//! with state reads one topic.
+//! cut by columns of the operator's key; PL-4 every external sink is a stage of its own reading topics; PL-5 the topics of a stage
+//! with state have the same partitions: there are several where an operator joins their streams.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,6 +28,7 @@ pub fn plan(pipeline: &Pipeline, catalog: &dyn Catalog) -> Result<Job, Diagnosti
         flow: &flow,
         topics: Topics::new(pipeline),
         stage_of: BTreeMap::new(),
+        joined: joined(pipeline, &flow),
         stages: BTreeMap::new(),
         order: Vec::new(),
         diagnostics: Diagnostics::default(),
@@ -41,6 +42,8 @@ struct Builder<'a> {
     topics: Topics<'a>,
     /// The stage in which an operator runs; a topic transform's is the one that reads its topic.
     stage_of: BTreeMap<&'a str, String>,
+    /// The stage that reads a topic together with others, by the stream that the topic is.
+    joined: BTreeMap<&'a str, String>,
     stages: BTreeMap<String, Stage>,
     /// Stage ids, each after those whose topics it reads.
     order: Vec<String>,
@@ -57,6 +60,8 @@ impl<'a> Builder<'a> {
         }
         self.sinks();
         self.clashes();
+        self.circles();
+        self.sort();
         // A stage that only passes its topic on to sinks has nothing to run: the sinks read the topic.
         let idle = |s: &Stage| {
             let gives = !s.operators.is_empty() || !s.outputs.is_empty() || !s.discards.is_empty();
@@ -131,7 +136,6 @@ impl<'a> Builder<'a> {
             sink: None,
             discards: Vec::new(),
             key_groups: SPLIT_PARTITIONS,
-            key: Vec::new(),
             broker_transaction: kind != StageKind::Sink,
         })
     }
@@ -149,6 +153,7 @@ impl<'a> Builder<'a> {
                 topic: splits,
                 stream: names::INGEST.to_owned(),
                 encoding: Encoding::Internal,
+                key: Vec::new(),
                 watermark: None,
                 foreign: None,
             });
@@ -162,11 +167,23 @@ impl<'a> Builder<'a> {
     /// The stage that reads the topic of a topic transform or of a source.
     fn reader(&mut self, id: &'a str) {
         let Some((topic, input)) = self.topic_of(id) else { return };
-        let stage = self.stage(id, StageKind::Process);
+        let stage_id = self.joined.get(id).cloned().unwrap_or_else(|| id.to_owned());
+        let stage = self.stage(&stage_id, StageKind::Process);
+        let other = stage.inputs.first().map(|other| (other.stream.clone(), stage.key_groups));
         stage.inputs.push(input);
-        stage.key_groups = topic.partitions.value;
-        stage.key = topic.key.iter().map(|k| k.value.clone()).collect();
-        self.stage_of.insert(id, id.to_owned());
+        if other.is_none() {
+            stage.key_groups = topic.partitions.value;
+        }
+        if let Some((other, partitions)) = other.filter(|(_, n)| *n != topic.partitions.value) {
+            let message = format!(
+                "{id:?} and {other:?} are joined, and their topics have {} and {partitions} partitions: rows that match would be read apart",
+                topic.partitions.value
+            );
+            let help = "give both the same, or put a transform of type topic before the join";
+            self.diagnostics
+                .push(Diagnostic::new(&code::EXCHANGE_NEEDED, topic.partitions.span, message).help(help));
+        }
+        self.stage_of.insert(id, stage_id);
     }
 
     /// The topic that a stream is, of a topic transform or of a source, and how it is read.
@@ -187,6 +204,7 @@ impl<'a> Builder<'a> {
             topic: topic.name.value.clone(),
             stream: stream.to_owned(),
             encoding: Encoding::Json,
+            key: topic.key.iter().map(|k| k.value.clone()).collect(),
             watermark: watermark.clone(),
             foreign,
         };
@@ -198,15 +216,15 @@ impl<'a> Builder<'a> {
         let Some(stage_id) = self.stage_of.get(stream).cloned() else { return };
         let key: Vec<String> = topic.key.iter().map(|k| k.value.clone()).collect();
         let partitioner = if key.is_empty() { Partitioner::Sticky } else { Partitioner::Key(key) };
-        let (from, topic) = (self.input(stream, &stage_id), topic.name.value.clone());
+        let (from, topic) = (self.input(stream), topic.name.value.clone());
         let output = Output { from, topic, encoding: Encoding::Json, partitioner };
         self.stage(&stage_id, StageKind::Process).outputs.push(output);
     }
 
-    /// How an operator of stage `stage` reads `id`.
-    fn input(&self, id: &str, stage: &str) -> OperatorInput {
+    /// How an operator reads `id`.
+    fn input(&self, id: &str) -> OperatorInput {
         match section_of(self.pipeline, id) {
-            _ if id == stage => OperatorInput::Topic(id.to_owned()),
+            _ if is_topic(self.pipeline, id) => OperatorInput::Topic(id.to_owned()),
             Some(Section::Sources) => OperatorInput::Source(id.to_owned()),
             Some(Section::Tables) => OperatorInput::Table(id.to_owned()),
             _ => OperatorInput::Operator(id.to_owned()),
@@ -231,13 +249,21 @@ impl<'a> Builder<'a> {
         stages.dedup_by_key(|(stage, _)| *stage);
         let Some((stage_id, _)) = stages.first().map(|(s, i)| ((*s).to_owned(), *i)) else { return };
         if let Some((_, other)) = stages.iter().find(|(s, _)| *s != stage_id) {
-            let message =
-                format!("{id:?} reads {other:?} and another stream, which come by different topics");
-            self.diagnostics.push(Diagnostic::new(&code::STAGE_INPUTS, transform.id.span, message));
+            let (message, help) = match &transform.op {
+                Op::Sql(_) => (
+                    format!("{id:?} joins {other:?} and another stream, of which one comes by no topic"),
+                    "put a transform of type topic before each of them",
+                ),
+                _ => (
+                    format!("{id:?} reads {other:?} and another stream, which come by different topics"),
+                    "put a transform of type topic before it, with both as inputs",
+                ),
+            };
+            self.diagnostics
+                .push(Diagnostic::new(&code::STAGE_INPUTS, transform.id.span, message).help(help));
         }
         let state = self.state(transform, &stage_id);
-        let inputs: Vec<OperatorInput> =
-            transform.inputs.iter().map(|i| self.input(&i.value, &stage_id)).collect();
+        let inputs: Vec<OperatorInput> = transform.inputs.iter().map(|i| self.input(&i.value)).collect();
         let mut tables: Vec<String> = inputs
             .iter()
             .filter_map(|i| match i {
@@ -249,7 +275,7 @@ impl<'a> Builder<'a> {
             tables.extend(wasm.lookup.iter().map(|t| t.value.clone()));
         }
         let operator = Operator {
-            id: OperatorId::new(id, &definition(self.flow, transform)),
+            id: OperatorId::new(id, &self.definition(transform, &stage_id)),
             type_name: transform.type_name.value.clone(),
             inputs,
             state,
@@ -260,6 +286,24 @@ impl<'a> Builder<'a> {
         stage.tables.sort();
         stage.tables.dedup();
         self.stage_of.insert(id, stage_id);
+    }
+
+    /// What an operator's state depends on. A stage reads the topics that it joins from their beginning when it is new: state
+    /// of its operators from before, which knows of other positions, is not theirs.
+    fn definition(&self, transform: &Transform, stage_id: &str) -> String {
+        let definition = definition(self.flow, transform);
+        match self.joined.values().any(|joined| joined == stage_id) {
+            true if self.has_state(transform) => format!("{definition} stage={stage_id}"),
+            _ => definition,
+        }
+    }
+
+    fn has_state(&self, transform: &Transform) -> bool {
+        match &transform.op {
+            Op::Dedupe(_) => true,
+            Op::Sql(query) => !query.windows.is_empty(),
+            _ => false,
+        }
     }
 
     /// An operator's state, where it has some; refused where its rows would not meet (PL-3).
@@ -284,12 +328,21 @@ impl<'a> Builder<'a> {
                 .push(Diagnostic::new(&code::STATE_WITHOUT_TOPIC, transform.id.span, message).help(help));
             return None;
         }
-        let (stage_key, key_groups) = match self.stages.get(stage_id) {
-            Some(stage) => (stage.key.clone(), stage.key_groups),
-            None => return None,
+        let stage = self.stages.get(stage_id)?;
+        let key_groups = stage.key_groups;
+        // Of the topics whose rows reach it.
+        let read: BTreeSet<&str> = self.flow.upstream(id).collect();
+        let inputs: Vec<&TopicInput> =
+            stage.inputs.iter().filter(|input| read.contains(input.stream.as_str())).collect();
+        let is_part = |input: &&&TopicInput| {
+            !input.key.is_empty() && input.key.iter().all(|column| key.contains(column))
         };
-        let decided =
-            !is_known || (!stage_key.is_empty() && stage_key.iter().all(|column| key.contains(column)));
+        // Of a join the engine says it too.
+        let is_known = is_known && inputs.len() == 1;
+        let apart = inputs.iter().find(|input| is_known && !is_part(input));
+        let stage_key = inputs.first().map(|input| input.key.clone()).unwrap_or_default();
+        let stream = inputs.first().map_or(stage_id, |input| &input.stream);
+        let decided = apart.is_none();
         let changed = self.changes_rows_before(transform, stage_id);
         if key_groups > 1 && (!decided || changed.is_some()) {
             let by = if key.is_empty() { "no column".to_owned() } else { key.join(", ") };
@@ -298,7 +351,7 @@ impl<'a> Builder<'a> {
                 (None, true) => "which has no key".to_owned(),
                 (None, false) => format!("which is keyed by {}", stage_key.join(", ")),
             };
-            let message = format!("{id:?} keeps state by {by}, and reads the topic of {stage_id:?}, {how}");
+            let message = format!("{id:?} keeps state by {by}, and reads the topic of {stream:?}, {how}");
             let help = "key the topic by one of those columns, or give it one partition";
             self.diagnostics
                 .push(Diagnostic::new(&code::EXCHANGE_NEEDED, transform.id.span, message).help(help));
@@ -365,7 +418,7 @@ impl<'a> Builder<'a> {
                     _ => writers[stream],
                 };
                 let topic = self.topics.sink(stream, partitions);
-                let from = self.input(stream, &stage_id);
+                let from = self.input(stream);
                 let partitioner = match kind {
                     StageKind::Process => Partitioner::KeyGroup,
                     _ => Partitioner::Sticky,
@@ -387,6 +440,7 @@ impl<'a> Builder<'a> {
                     topic,
                     stream: stream.to_owned(),
                     encoding: Encoding::Arrow,
+                    key: Vec::new(),
                     watermark,
                     foreign: None,
                 });
@@ -402,8 +456,47 @@ impl<'a> Builder<'a> {
 
     fn discard(&mut self, stream: &str) {
         let Some(stage_id) = self.stage_of.get(stream).cloned() else { return };
-        let from = self.input(stream, &stage_id);
+        let from = self.input(stream);
         self.stage(&stage_id, StageKind::Process).discards.push(from);
+    }
+
+    /// Topics that are read together though one is made of another: their stage would wait for itself.
+    fn circles(&mut self) {
+        for (topic, stage) in &self.joined {
+            let with = |other: &&str| other != topic && self.joined.get(other) == Some(stage);
+            let Some(other) = self.flow.upstream(topic).find(with) else { continue };
+            let span = section_of(self.pipeline, topic)
+                .and_then(|_| self.pipeline.transforms.get(*topic))
+                .map_or(self.pipeline.name.span, |t| t.id.span);
+            let message = format!("{topic:?} is made of {other:?}, and both are joined");
+            let help = "join it with a second source that reads the same topic";
+            self.diagnostics.push(Diagnostic::new(&code::STAGE_INPUTS, span, message).help(help));
+        }
+    }
+
+    /// Puts stages behind those whose topics they read. A stage that reads several topics was begun with the first of them.
+    fn sort(&mut self) {
+        let mut left = std::mem::take(&mut self.order);
+        while !left.is_empty() {
+            let writes = |stage: &Stage, topic: &str| stage.outputs.iter().any(|o| o.topic == topic);
+            let waits = |id: &String| {
+                let inputs = &self.stages[id].inputs;
+                let others = left.iter().filter(|other| *other != id).map(|other| &self.stages[other]);
+                inputs.iter().any(|input| others.clone().any(|other| writes(other, &input.topic)))
+            };
+            let next = left.iter().position(|id| !waits(id));
+            if next.is_none() && !self.diagnostics.has_errors() {
+                let message = format!(
+                    "the stages {} wait for each other: each joins a topic that is made of what another joins",
+                    left.join(", ")
+                );
+                let help = "join with a second source that reads the same topic";
+                let span = self.pipeline.name.span;
+                self.diagnostics.push(Diagnostic::new(&code::STAGE_INPUTS, span, message).help(help));
+            }
+            let id = left.remove(next.unwrap_or(0));
+            self.order.push(id);
+        }
     }
 
     /// A declared topic under a name that the plan gives to another.
@@ -428,4 +521,39 @@ impl<'a> Builder<'a> {
             }
         }
     }
+}
+
+/// Whether a stream is a topic: that of a topic transform, or of a source that is one.
+fn is_topic(pipeline: &Pipeline, id: &str) -> bool {
+    let of_transform = pipeline.transforms.get(id).is_some_and(|t| matches!(t.op, Op::Topic(_)));
+    of_transform || pipeline.sources.get(id).is_some_and(|source| source.topic.is_some())
+}
+
+/// The topics that are read together, since an operator joins their streams: for each, the stage's id.
+fn joined<'a>(pipeline: &'a Pipeline, flow: &Flow<'a>) -> BTreeMap<&'a str, String> {
+    // The topics whose rows reach a stream without another topic between.
+    let mut reach: BTreeMap<&str, BTreeSet<&'a str>> = BTreeMap::new();
+    let mut sets: Vec<BTreeSet<&'a str>> = Vec::new();
+    let sources = pipeline.sources.keys().map(String::as_str);
+    for id in sources.chain(flow.order.iter().copied()) {
+        if is_topic(pipeline, id) {
+            reach.insert(id, BTreeSet::from([id]));
+            continue;
+        }
+        let Some(transform) = pipeline.transforms.get(id) else { continue };
+        let inputs = transform.inputs.iter().filter_map(|input| reach.get(input.value.as_str()));
+        let mut topics: BTreeSet<&'a str> = inputs.flatten().copied().collect();
+        reach.insert(id, topics.clone());
+        // Only a query joins.
+        if topics.len() > 1 && matches!(transform.op, Op::Sql(_)) {
+            let met: Vec<_> = sets.extract_if(.., |set| !set.is_disjoint(&topics)).collect();
+            topics.extend(met.into_iter().flatten());
+            sets.push(topics);
+        }
+    }
+    let named = |set: BTreeSet<&'a str>| {
+        let name = set.iter().copied().collect::<Vec<_>>().join("+");
+        set.into_iter().map(move |topic| (topic, name.clone())).collect::<Vec<_>>()
+    };
+    sets.into_iter().flat_map(named).collect()
 }

@@ -92,8 +92,11 @@ fn explain_stage(out: &mut String, stage: &Stage) {
         let _ = writeln!(out, "  reads tables {}, whole, on each worker", stage.tables.join(", "));
     }
     if stage.kind == StageKind::Process {
-        let by =
-            if stage.key.is_empty() { "no key".to_owned() } else { format!("by {}", stage.key.join(", ")) };
+        let by = if stage.key().is_empty() {
+            "no key".to_owned()
+        } else {
+            format!("by {}", stage.key().join(", "))
+        };
         let _ = writeln!(out, "  {} key groups, {by}", stage.key_groups);
     }
     for operator in &stage.operators {

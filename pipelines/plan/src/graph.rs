@@ -59,7 +59,8 @@ pub enum StageKind {
 /// One consumer group and what each of its members runs.
 #[derive(Clone, Debug)]
 pub struct Stage {
-    /// `ingest`, the id of the topic transform or source that it reads, or the sink's id.
+    /// `ingest`, the id of the topic transform or source that it reads, those ids joined by `+` where it reads several
+    /// together, or the sink's id.
     pub id: String,
     /// What it is for.
     pub kind: StageKind,
@@ -69,7 +70,7 @@ pub struct Stage {
     pub transactional_id_prefix: String,
     /// Sources that it reads (ingest only), by id.
     pub sources: Vec<String>,
-    /// Topics that it reads: the splits topic for ingest.
+    /// Topics that it reads: the splits topic for ingest; several where operators join their streams.
     pub inputs: Vec<TopicInput>,
     /// Tables that it looks up or joins, by id; each worker reads them whole.
     pub tables: Vec<String>,
@@ -83,10 +84,21 @@ pub struct Stage {
     pub sink: Option<String>,
     /// How many parts its state has: the partitions of its input, which are the key groups.
     pub key_groups: u32,
-    /// The columns that put a row in its key group; empty where nothing does.
-    pub key: Vec<String>,
     /// Whether each commit is one transaction of the broker; a sink's is its target's.
     pub broker_transaction: bool,
+}
+
+impl Stage {
+    /// The columns that put rows in their key groups: of each topic that it reads, those that differ once.
+    pub fn key(&self) -> Vec<&str> {
+        let mut key: Vec<&str> = Vec::new();
+        for column in self.inputs.iter().flat_map(|input| &input.key) {
+            if !key.contains(&column.as_str()) {
+                key.push(column);
+            }
+        }
+        key
+    }
 }
 
 /// A topic that a stage reads.
@@ -98,6 +110,8 @@ pub struct TopicInput {
     pub stream: String,
     /// How its records are written.
     pub encoding: Encoding,
+    /// The columns that put a row in its partition; empty where nothing does, or nobody asks.
+    pub key: Vec<String>,
     /// Event time, kept for each partition.
     pub watermark: Option<Watermark>,
     /// Where others than the pipeline write it.
@@ -131,7 +145,7 @@ pub struct Operator {
 pub enum OperatorInput {
     /// A source of the stage, by id.
     Source(String),
-    /// The topic that the stage reads, by the id of its topic transform.
+    /// A topic that the stage reads, by the id of its topic transform or source.
     Topic(String),
     /// Another operator of the stage, by id.
     Operator(String),

@@ -63,7 +63,7 @@ impl Lock {
                 let locked = LockedOperator {
                     id: operator.id.clone(),
                     key_groups: stage.key_groups,
-                    stage_key: stage.key.clone(),
+                    stage_key: stage.key().into_iter().map(str::to_owned).collect(),
                 };
                 operators.insert(operator.id.name.clone(), locked);
             }

@@ -27,7 +27,7 @@ use crate::error::WorkerError;
 use crate::ingest::check::{Checker, Wanted};
 use crate::ingest::{IngestOutput, IngestStage};
 use crate::outbox::DeadLetters;
-use crate::process::{Form, ProcessOutput, ProcessStage};
+use crate::process::{Form, ProcessInput, ProcessOutput, ProcessStage};
 use crate::schemas::Columns;
 use crate::sink_stage::SinkStage;
 use crate::tables::Loaded;
@@ -168,22 +168,26 @@ fn late_rule(sql: &ast::Sql) -> LateRule {
 
 /// The engine's spec of a process stage.
 pub fn stage_spec(columns: &Columns<'_>, stage: &Stage, bounded: bool) -> Result<StageSpec, WorkerError> {
-    let (pipeline, input) = (columns.pipeline, &stage.inputs[0]);
-    let schema = columns.of(&input.stream)?;
+    let pipeline = columns.pipeline;
+    let mut sources = Vec::with_capacity(stage.inputs.len());
+    for input in &stage.inputs {
+        let times = input.watermark.as_ref();
+        let (delay_ms, idle_after_ms) =
+            times.map_or((0, None), |w| (w.delay_ms as i64, Some(w.idle_ms as i64)));
+        sources.push(SourceSpec {
+            name: input.stream.clone(),
+            schema: columns.of(&input.stream)?,
+            event_time: times.map(|w| w.column.value.clone()),
+            watermark: WatermarkConfig { delay_ms, idle_after_ms, bounded },
+            partitioned_by: (stage.key_groups > 1).then(|| input.key.clone()),
+        });
+    }
     let tables = stage.tables.iter().filter_map(|id| Some((id.clone(), columns.tables.get(id)?.clone())));
     let tables: BTreeMap<String, SchemaRef> = tables.collect();
-    let (delay_ms, idle_ms) =
-        input.watermark.as_ref().map_or((0, None), |w| (w.delay_ms as i64, Some(w.idle_ms as i64)));
     let changelog_partitions =
         stage.operators.iter().filter_map(|o| o.state.as_ref()).map(|s| s.changelog_partitions).max();
     Ok(StageSpec {
-        source: SourceSpec {
-            name: input.stream.clone(),
-            schema,
-            event_time: input.watermark.as_ref().map(|w| w.column.value.clone()),
-            watermark: WatermarkConfig { delay_ms, idle_after_ms: idle_ms, bounded },
-            partitioned_by: (stage.key_groups > 1).then(|| stage.key.clone()),
-        },
+        sources,
         key_groups: stage.key_groups,
         changelog_partitions: changelog_partitions.unwrap_or(1),
         tables,
@@ -365,11 +369,17 @@ impl Parts<'_> {
         Ok(ProcessStage {
             spec: stage_spec(&self.columns(), stage, bounded)?,
             tables: tables.into_iter().map(|(id, t)| (id, t.batch.clone())).collect(),
-            input: stage.inputs[0].topic.as_str().into(),
-            keyed_by: stage.key.first().cloned().filter(|_| {
-                let keeps = stage.operators.iter().any(|operator| operator.state.is_some());
-                keeps && stage.key_groups > 1 && stage.inputs[0].foreign.is_some()
-            }),
+            inputs: stage
+                .inputs
+                .iter()
+                .map(|input| ProcessInput {
+                    topic: input.topic.as_str().into(),
+                    keyed_by: input.key.first().cloned().filter(|_| {
+                        let keeps = stage.operators.iter().any(|operator| operator.state.is_some());
+                        keeps && stage.key_groups > 1 && input.foreign.is_some()
+                    }),
+                })
+                .collect(),
             outputs,
             discards: stage.discards.iter().map(|from| from.id().to_owned()).collect(),
             changelogs: changelogs.collect(),

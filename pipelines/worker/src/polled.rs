@@ -3,10 +3,16 @@
 
 use bytes::Bytes;
 use millstream_client::ConsumerRecords;
+use millstream_types::TopicPartition;
 
 /// A record's key and value among those that were polled.
-pub fn find(records: &ConsumerRecords, partition: i32, offset: i64) -> Option<(Option<Bytes>, Bytes)> {
-    let part = records.partitions.iter().find(|p| p.partition.partition == partition)?;
+pub fn find(
+    records: &ConsumerRecords,
+    (topic, partition): (&str, i32),
+    offset: i64,
+) -> Option<(Option<Bytes>, Bytes)> {
+    let is_it = |p: &TopicPartition| p.partition == partition && p.topic.as_ref() == topic;
+    let part = records.partitions.iter().find(|p| is_it(&p.partition))?;
     let batch = part.batches.iter().find(|b| (b.first_offset()..b.next_offset()).contains(&offset))?;
     let record = batch.records().flatten().find(|r| r.offset == offset)?;
     let copy = |bytes: &[u8]| Bytes::copy_from_slice(bytes);

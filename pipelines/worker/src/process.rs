@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 use arrow::array::{RecordBatch, UInt32Array};
 use millstream_client::consumer::ListenerFuture;
 use millstream_client::{
-    CommitPolicy, Consumer, ConsumerConfig, ConsumerHandle, ConsumerRecords, Isolation, OffsetAndMetadata,
-    OffsetReset, Producer, RebalanceListener, RecordView,
+    Assignor, CommitPolicy, Consumer, ConsumerConfig, ConsumerHandle, ConsumerRecords, Isolation,
+    OffsetAndMetadata, OffsetReset, Producer, RebalanceListener, RecordView,
 };
-use millstream_engine::stage::{OperatorKind, Stage, StageSpec};
+use millstream_engine::stage::{OperatorKind, SourceSpec, Stage, StageSpec};
 use millstream_engine::state::ChangelogEntry;
 use millstream_model::watermark::CaughtUp;
 use millstream_model::{KeyGroup, Watermark};
@@ -40,6 +40,15 @@ const POLL_WAIT: Duration = Duration::from_millis(50);
 const COMMIT_BYTES: usize = 32 << 20;
 /// And when this much was, while the process is short of memory.
 const COMMIT_BYTES_SHORT: usize = 4 << 20;
+
+/// A topic that the stage reads; the engine's source of the same place.
+#[derive(Clone, Debug)]
+pub struct ProcessInput {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// Where others write it, and state is kept by it: the column that its records' keys are of.
+    pub keyed_by: Option<String>,
+}
 
 /// Where an operator's rows go.
 #[derive(Clone, Debug)]
@@ -74,10 +83,8 @@ pub struct ProcessStage {
     pub spec: StageSpec,
     /// Tables by name.
     pub tables: BTreeMap<String, RecordBatch>,
-    /// The topic that it reads.
-    pub input: Arc<str>,
-    /// Where others write it, and state is kept by it: the column that its records' keys are of.
-    pub keyed_by: Option<String>,
+    /// The topics that it reads, in the order of the spec's sources.
+    pub inputs: Vec<ProcessInput>,
     /// What it writes.
     pub outputs: Vec<ProcessOutput>,
     /// Whose rows are counted and forgotten.
@@ -100,16 +107,33 @@ pub struct ProcessStage {
     pub begun: AtomicBool,
 }
 
+impl ProcessStage {
+    /// The place of a topic among the inputs.
+    fn input_of(&self, topic: &str) -> Option<usize> {
+        self.inputs.iter().position(|input| input.topic.as_ref() == topic)
+    }
+
+    /// The partition of a topic that a key group's rows are in.
+    fn partition(&self, input: usize, group: u32) -> TopicPartition {
+        TopicPartition::new(Arc::clone(&self.inputs[input].topic), group as i32)
+    }
+
+    /// The partitions of a key group, of all topics.
+    fn partitions(&self, group: u32) -> impl Iterator<Item = TopicPartition> + '_ {
+        (0..self.inputs.len()).map(move |input| self.partition(input, group))
+    }
+}
+
 struct Driver {
     setup: Arc<ProcessStage>,
     context: StageContext,
     stage: Stage,
     producer: Producer,
-    /// Partitions that were assigned and are not restored yet.
+    /// Partitions that were assigned and are not restored yet. A key group waits until its partitions of all topics are here.
     coming: BTreeSet<TopicPartition>,
     owned: BTreeSet<u32>,
     /// Next offsets that are processed and not committed.
-    moved: BTreeMap<i32, i64>,
+    moved: BTreeMap<TopicPartition, i64>,
     /// Rows that wait for the commit, by output.
     rows: Vec<Vec<(RecordBatch, UInt32Array)>>,
     letters: Outbox,
@@ -122,7 +146,8 @@ struct Driver {
     /// What was read since the last commit, and what operators keep.
     read: MemoryClaim,
     state: MemoryClaim,
-    finished: BTreeSet<u32>,
+    /// Inputs, and their key groups, that have been read to their end.
+    finished: BTreeSet<(usize, u32)>,
     changelogs: Changelogs,
     lost: Option<WorkerError>,
 }
@@ -140,11 +165,16 @@ struct GiveUp(Arc<Mutex<Driver>>);
 impl RebalanceListener for GiveUp {
     fn assigned<'a>(
         &'a mut self,
-        _: &'a ConsumerHandle,
+        consumer: &'a ConsumerHandle,
         partitions: &'a BTreeSet<TopicPartition>,
     ) -> ListenerFuture<'a> {
-        Box::pin(async {
-            self.0.lock().await.coming.extend(partitions.iter().cloned());
+        Box::pin(async move {
+            let mut driver = self.0.lock().await;
+            if driver.setup.inputs.len() > 1 {
+                // Nothing is read of a key group before all of it is here.
+                consumer.pause(partitions);
+            }
+            driver.coming.extend(partitions.iter().cloned());
         })
     }
 
@@ -182,8 +212,8 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
     let counts = stored.counts.get(&(context.stage.clone(), context.instance.clone())).cloned();
     let operators = setup.spec.operators.iter();
     let deduped = operators.filter(|operator| {
-        matches!(operator.kind, OperatorKind::Dedupe { .. })
-            && operator.inputs == [setup.spec.source.name.as_str()]
+        let of_source = |source: &SourceSpec| operator.inputs == [source.name.as_str()];
+        matches!(operator.kind, OperatorKind::Dedupe { .. }) && setup.spec.sources.iter().any(of_source)
     });
     let driver = Arc::new(Mutex::new(Driver {
         setup: Arc::clone(setup),
@@ -221,9 +251,10 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
         poll_bytes_max: 8 << 20,
         ..context.member()
     };
+    let config = if setup.inputs.len() > 1 { together(config) } else { config };
     let mut consumer = Consumer::new(&context.cluster, config)?;
     consumer.set_listener(Box::new(GiveUp(Arc::clone(&driver))));
-    consumer.subscribe([Arc::clone(&setup.input)]).await?;
+    consumer.subscribe(setup.inputs.iter().map(|input| Arc::clone(&input.topic))).await?;
     let mut last_commit = Instant::now();
     let mut last_look = Instant::now();
     loop {
@@ -234,7 +265,7 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
         if let Some(error) = driver.lost.take() {
             return Err(error);
         }
-        driver.take_over().await?;
+        driver.take_over(&consumer).await?;
         let quiet = records.is_empty();
         driver.process(&records)?;
         if quiet || last_look.elapsed() > Duration::from_secs(1) {
@@ -252,7 +283,7 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
             last_commit = Instant::now();
             committing = began.elapsed();
             // What has been finished is committed now.
-            context.ends.mark(&context.stage, &driver.finished).await?;
+            context.ends.mark(&context.stage, &driver.finished_groups()).await?;
             // Said by a quiet worker too: others wait for its word.
             if let Some(level) = driver.level_to_say() {
                 context.ends.say_level(&context.stage, level, &driver.owned).await?;
@@ -272,6 +303,12 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
     Ok(())
 }
 
+/// Partitions of the same number go to the same member, of all topics.
+fn together(config: ConsumerConfig) -> ConsumerConfig {
+    let range = Assignor::Range;
+    ConsumerConfig { remote_assignor: Some(range.name().to_owned()), assignors: vec![range], ..config }
+}
+
 /// How far the partition's other writers had come, where the record says so.
 fn level_of(record: &RecordView<'_>) -> Option<i64> {
     let level = record.headers.find_last(levels::HEADER)?;
@@ -289,19 +326,31 @@ impl Driver {
         self.bytes_since >= enough
     }
 
-    /// Restores partitions that came.
-    async fn take_over(&mut self) -> Result<(), WorkerError> {
-        if self.coming.is_empty() {
+    /// Restores the key groups of which all partitions came.
+    async fn take_over(&mut self, consumer: &ConsumerHandle) -> Result<(), WorkerError> {
+        let setup = Arc::clone(&self.setup);
+        let whole = |group: &u32| setup.partitions(*group).all(|p| self.coming.contains(&p));
+        let found: BTreeSet<u32> = self.coming.iter().map(|p| p.partition as u32).filter(whole).collect();
+        if found.is_empty() {
             return Ok(());
         }
-        let groups: Vec<KeyGroup> =
-            std::mem::take(&mut self.coming).iter().map(|p| KeyGroup(p.partition as u32)).collect();
+        let groups: Vec<KeyGroup> = found.iter().map(|group| KeyGroup(*group)).collect();
         let now = self.now();
         let cluster = &self.context.cluster;
         restore::restore_groups(cluster, &mut self.stage, &groups, &mut self.changelogs, now).await?;
-        self.owned.extend(groups.iter().map(|g| g.0));
+        let all: Vec<TopicPartition> = found.iter().flat_map(|group| setup.partitions(*group)).collect();
+        self.coming.retain(|partition| !found.contains(&(partition.partition as u32)));
+        self.owned.extend(found);
         self.note_state();
+        consumer.resume(&all);
         Ok(())
+    }
+
+    /// The key groups that have been read to their end, of all topics.
+    fn finished_groups(&self) -> BTreeSet<u32> {
+        let inputs = 0..self.setup.inputs.len();
+        let is_finished = |group: &&u32| inputs.clone().all(|at| self.finished.contains(&(at, **group)));
+        self.owned.iter().filter(is_finished).copied().collect()
     }
 
     /// Commits, and lets go of partitions.
@@ -311,12 +360,20 @@ impl Driver {
         partitions: &BTreeSet<TopicPartition>,
     ) -> Result<(), WorkerError> {
         self.commit(consumer, MaySnapshot::No).await?;
+        let setup = Arc::clone(&self.setup);
         for partition in partitions {
-            if !self.coming.remove(partition) {
-                self.stage.revoke(KeyGroup(partition.partition as u32))?;
+            let group = partition.partition as u32;
+            self.finished.retain(|(_, of)| *of != group);
+            if !self.owned.remove(&group) {
+                self.coming.remove(partition);
+                continue;
             }
-            self.owned.remove(&(partition.partition as u32));
-            self.finished.remove(&(partition.partition as u32));
+            self.stage.revoke(KeyGroup(group))?;
+            // What is left of it waits for the rest to come back, or to be given up too.
+            let left: Vec<TopicPartition> =
+                setup.partitions(group).filter(|other| !partitions.contains(other)).collect();
+            consumer.pause(&left);
+            self.coming.extend(left);
         }
         self.note_state();
         Ok(())
@@ -328,8 +385,9 @@ impl Driver {
         let mut taken = 0u64;
         for part in &records.partitions {
             let group = KeyGroup(part.partition.partition as u32);
+            let Some(input) = self.setup.input_of(&part.partition.topic) else { continue };
             // What others append behind the end that was agreed on is for the next run.
-            if self.finished.contains(&group.0) {
+            if self.finished.contains(&(input, group.0)) {
                 continue;
             }
             for batch in &part.batches {
@@ -340,15 +398,15 @@ impl Driver {
                         source,
                     })?;
                     taken += 1;
-                    if let (Some(column), None) = (&self.setup.keyed_by, record.key) {
+                    if let (Some(column), None) = (&self.setup.inputs[input].keyed_by, record.key) {
                         let error = format!(
                             "the topic is keyed by {column}, and the record has no key: it could lie in any partition, apart from others of its {column}"
                         );
-                        let step = self.setup.spec.source.name.clone();
+                        let step = self.setup.spec.sources[input].name.clone();
                         *self.counts.entry("rejected.no_key".to_owned()).or_default() += 1;
                         self.letter(
                             Some(records),
-                            (group.0, record.offset),
+                            (input, group.0, record.offset),
                             &step,
                             ("no_key".to_owned(), error),
                         )?;
@@ -356,8 +414,8 @@ impl Driver {
                     }
                     let others_at = level_of(&record);
                     self.stage.push_record(
-                        group,
-                        record.offset,
+                        input,
+                        (group, record.offset),
                         record.value.unwrap_or_default(),
                         others_at,
                     )?;
@@ -367,9 +425,9 @@ impl Driver {
                     }
                 }
             }
-            self.moved.insert(part.partition.partition, part.next_offset);
+            self.moved.insert(part.partition.clone(), part.next_offset);
             let yes = part.next_offset >= part.last_stable_offset;
-            self.stage.caught_up(group, if yes { CaughtUp::Yes } else { CaughtUp::No });
+            self.stage.caught_up(input, group, if yes { CaughtUp::Yes } else { CaughtUp::No });
         }
         self.stage.turn(now)?;
         self.drain(Some(records))?;
@@ -383,38 +441,37 @@ impl Driver {
     /// Partitions that have been read to their end, where it is known; and those that wait for more.
     fn look(&mut self, consumer: &ConsumerHandle) -> Result<(), WorkerError> {
         let now = self.now();
-        let ends = self.context.ends.of(&self.setup.input);
-        let positions = if ends.is_some() { consumer.positions() } else { BTreeMap::new() };
-        let at_end = |group: u32, end: i64| {
-            let partition = TopicPartition::new(Arc::clone(&self.setup.input), group as i32);
-            end == 0 || positions.get(&partition).is_some_and(|at| *at >= end)
-        };
+        let setup = Arc::clone(&self.setup);
         let mut finish = Vec::new();
-        for group in &self.owned {
-            match &ends {
-                Some(_) if self.finished.contains(group) => {}
-                Some(ends) if at_end(*group, ends[*group as usize]) => finish.push(*group),
-                Some(_) => {}
-                None => {
-                    let partition = TopicPartition::new(Arc::clone(&self.setup.input), *group as i32);
-                    if consumer.lag(&partition) == Some(0) {
-                        self.stage.caught_up(KeyGroup(*group), CaughtUp::Yes);
+        for (input, ProcessInput { topic, .. }) in setup.inputs.iter().enumerate() {
+            let ends = self.context.ends.of(topic);
+            let positions = if ends.is_some() { consumer.positions() } else { BTreeMap::new() };
+            let at_end = |partition: &TopicPartition, end: i64| {
+                end == 0 || positions.get(partition).is_some_and(|at| *at >= end)
+            };
+            for group in &self.owned {
+                let partition = setup.partition(input, *group);
+                match &ends {
+                    Some(_) if self.finished.contains(&(input, *group)) => {}
+                    Some(ends) if at_end(&partition, ends[*group as usize]) => finish.push((input, *group)),
+                    Some(_) => {}
+                    None if consumer.lag(&partition) == Some(0) => {
+                        self.stage.caught_up(input, KeyGroup(*group), CaughtUp::Yes);
                     }
+                    None => {}
                 }
             }
         }
-        for group in finish {
-            match self.setup.event_time_at_end {
-                Some(at) => self.stage.raise_watermark(KeyGroup(group), Watermark::at(at), now)?,
-                None => self.stage.finish(KeyGroup(group), now)?,
+        for (input, group) in finish {
+            let key_group = KeyGroup(group);
+            match setup.event_time_at_end {
+                Some(at) => self.stage.raise_watermark(input, key_group, Watermark::at(at), now)?,
+                None => self.stage.finish(input, key_group, now)?,
             }
-            self.finished.insert(group);
+            self.finished.insert((input, group));
         }
-        let lag = self
-            .owned
-            .iter()
-            .filter_map(|g| consumer.lag(&TopicPartition::new(Arc::clone(&self.setup.input), *g as i32)));
-        let lag = lag.sum::<i64>().max(0) as u64;
+        let owned = self.owned.iter().flat_map(|group| setup.partitions(*group));
+        let lag = owned.filter_map(|partition| consumer.lag(&partition)).sum::<i64>().max(0) as u64;
         self.show(Some(lag));
         Ok(())
     }
@@ -425,8 +482,9 @@ impl Driver {
         for rejected in outputs.rejected {
             let why = ("malformed_json".to_owned(), rejected.why.to_string());
             *self.counts.entry("rejected.malformed_json".to_owned()).or_default() += 1;
-            let step = self.setup.spec.source.name.clone();
-            self.letter(records, (rejected.group.0, rejected.offset), &step, why)?;
+            let step = rejected.source.to_string();
+            let input = self.source_of(Some(&step))?;
+            self.letter(records, (input, rejected.group.0, rejected.offset), &step, why)?;
         }
         for output in outputs.batches {
             match output.output.rsplit_once('.') {
@@ -448,9 +506,8 @@ impl Driver {
     /// alone closes windows, and a worker that was away would write them behind its successor's.
     fn fence(&self, consumer: &ConsumerHandle) -> Option<(TopicPartition, OffsetAndMetadata)> {
         let positions = consumer.positions();
-        let of = |group: &u32| TopicPartition::new(Arc::clone(&self.setup.input), *group as i32);
-        let mut known =
-            self.owned.iter().map(of).filter_map(|p| positions.get(&p).map(|at| (p.clone(), *at)));
+        let owned = self.owned.iter().flat_map(|group| self.setup.partitions(*group));
+        let mut known = owned.filter_map(|p| positions.get(&p).map(|at| (p.clone(), *at)));
         known.next().map(|(partition, at)| (partition, OffsetAndMetadata::new(at)))
     }
 
@@ -500,10 +557,8 @@ impl Driver {
         self.count();
         let who = (self.context.stage.as_str(), self.context.instance.as_str());
         positions::write_counts(&mut outbox, &self.setup.positions, now, who, &self.counts)?;
-        let offsets = self.moved.iter().map(|(partition, offset)| {
-            let partition = TopicPartition::new(Arc::clone(&self.setup.input), *partition);
-            (partition, OffsetAndMetadata::new(*offset))
-        });
+        let offsets = self.moved.iter();
+        let offsets = offsets.map(|(partition, offset)| (partition.clone(), OffsetAndMetadata::new(*offset)));
         let mut offsets: BTreeMap<TopicPartition, OffsetAndMetadata> = offsets.collect();
         if offsets.is_empty() {
             offsets.extend(fence);

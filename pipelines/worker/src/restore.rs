@@ -168,8 +168,12 @@ mod tests {
     #[test]
     fn state_is_known_by_the_definition_that_it_was_kept_under() {
         let record = |operator: &str| {
-            ChangelogEntry::State { operator: operator.to_owned(), rows: Bytes::from_static(b"rows") }
-                .encode()
+            ChangelogEntry::State {
+                operator: operator.to_owned(),
+                branch: 0,
+                rows: Bytes::from_static(b"rows"),
+            }
+            .encode()
         };
         let now = "sums:0000000000000001";
         assert!(!is_of_other_definition(now, &record(now)));

@@ -91,7 +91,8 @@ fn queries(columns: &Columns<'_>, stage: &millstream_plan::Stage, found: &mut Ve
         let of_source = || pipeline.sources.get(id).map(|s| s.id.span);
         pipeline.transforms.get(id).map(|t| t.id.span).or_else(of_source)
     };
-    let here = id_span(&stage.id).unwrap_or(pipeline.name.span);
+    let first = stage.inputs.first().and_then(|input| id_span(&input.stream));
+    let here = first.unwrap_or(pipeline.name.span);
     let built = match stage_spec(columns, stage, true) {
         // What is at fault in a stage before this one is told there.
         Err(_) if !found.is_empty() => return,

@@ -119,13 +119,13 @@ fn stage(operators: &[&str], outputs: &[&str], partitions: u32, batch_rows: usiz
         },
     ];
     let mut stage = Stage::build(StageSpec {
-        source: SourceSpec {
+        sources: vec![SourceSpec {
             name: "invoices".into(),
             schema: schema(),
             event_time: Some("issued_at".into()),
             watermark: WatermarkConfig { delay_ms: 120_000, idle_after_ms: Some(30_000), bounded: false },
             partitioned_by: Some(vec!["store_id".into()]),
-        },
+        }],
         key_groups: partitions,
         changelog_partitions: partitions.min(16),
         tables: BTreeMap::from([("stores".to_owned(), stores().schema())]),
@@ -154,13 +154,13 @@ fn overlapping(from: &str, count: usize, keys: u64) -> f64 {
         "SELECT store_id, window_start, window_end, count(*) AS n, sum(total) AS total FROM {from} GROUP BY store_id, window_start, window_end"
     );
     let mut stage = Stage::build(StageSpec {
-        source: SourceSpec {
+        sources: vec![SourceSpec {
             name: "sales".into(),
             schema: Arc::clone(&schema),
             event_time: Some("at".into()),
             watermark: WatermarkConfig { delay_ms: 1_000, idle_after_ms: None, bounded: false },
             partitioned_by: Some(vec!["store_id".into()]),
-        },
+        }],
         key_groups: GROUPS,
         changelog_partitions: 4,
         tables: BTreeMap::new(),
@@ -200,7 +200,7 @@ fn overlapping(from: &str, count: usize, keys: u64) -> f64 {
     let start = cpu_ns();
     for second in &seconds {
         for (group, batch) in second.iter().enumerate() {
-            stage.push_batch(KeyGroup(group as u32), 0, batch).expect("an assigned partition");
+            stage.push_batch(0, (KeyGroup(group as u32), 0), batch).expect("an assigned partition");
         }
         stage.turn(0).expect("a turn");
         black_box(stage.commit(0).expect("a commit"));
@@ -236,7 +236,7 @@ fn from_json(
     let (mut since, mut changelog) = (0, 0);
     for fetch in fetches {
         for (group, value) in &fetch {
-            stage.push_record(KeyGroup(*group), 0, value, None).expect("an assigned partition");
+            stage.push_record(0, (KeyGroup(*group), 0), value, None).expect("an assigned partition");
             if stage.is_full() {
                 stage.turn(0).expect("a turn");
             }
@@ -258,7 +258,7 @@ fn from_json(
 fn from_columns(batches: &[(u32, RecordBatch)], partitions: u32, rows: usize) -> f64 {
     let mut stage = stage(&["revenue"], &["revenue"], partitions, 8_192);
     // The stage reads only what its query does.
-    let read = stage.read_schema();
+    let read = stage.read_schema(0);
     let batches: Vec<(u32, RecordBatch)> = batches
         .iter()
         .map(|(group, batch)| {
@@ -270,7 +270,7 @@ fn from_columns(batches: &[(u32, RecordBatch)], partitions: u32, rows: usize) ->
     let start = cpu_ns();
     let mut since = 0;
     for (group, batch) in &batches {
-        stage.push_batch(KeyGroup(*group), 0, batch).expect("an assigned partition");
+        stage.push_batch(0, (KeyGroup(*group), 0), batch).expect("an assigned partition");
         since += batch.num_rows();
         if stage.is_full() {
             stage.turn(0).expect("a turn");

@@ -8,9 +8,11 @@ pub(crate) mod join;
 pub(crate) mod over;
 pub(crate) mod pane;
 pub(crate) mod row_key;
+pub(crate) mod rows;
 pub(crate) mod session;
 pub(crate) mod slices;
 pub(crate) mod window;
+pub(crate) mod window_join;
 pub(crate) mod windowed;
 
 use std::sync::Arc;

@@ -13,29 +13,31 @@ mod build;
 mod commit;
 pub mod describe;
 mod restore;
+mod source;
 mod spec;
 
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, Int64Array, RecordBatch, UInt32Array};
-use arrow::compute::{concat_batches, take, take_record_batch};
-use arrow::datatypes::{Int64Type, Schema, SchemaRef, TimestampMillisecondType, UInt32Type};
+use arrow::compute::{take, take_record_batch};
+use arrow::datatypes::{Int64Type, Schema, SchemaRef, UInt32Type};
 use millstream_model::watermark::CaughtUp;
-use millstream_model::{EventTime, KeyGroup, LateThen, SourceWatermarks, Watermark};
+use millstream_model::{EventTime, KeyGroup, LateThen, Watermark};
 use millstream_types::Millis;
 
 use crate::decode::BadRecord;
-use crate::decode::json::JsonDecoder;
 use crate::error::{StageError, columns};
 use crate::op::chunk::Chunk;
 use crate::op::dedupe::Dedupe;
 use crate::sql::Query;
 pub use build::StageProblem;
 pub use restore::Restore;
+use source::Source;
 pub use spec::{OperatorKind, OperatorSpec, SourceSpec, StageSpec};
 
 /// The most bytes of records that are decoded into one batch.
@@ -46,6 +48,8 @@ const INPUT_BYTES_MAX: usize = 32 << 20;
 pub struct OutputBatch {
     /// The operator's name; behind it `.late` or `.conflicting` for rows that it put aside.
     pub output: Arc<str>,
+    /// The source that they are rows of, where they are rows of one.
+    pub source: Option<Arc<str>>,
     /// The rows. Those put aside have the columns of the stage's input, as far as it decodes them.
     pub batch: RecordBatch,
     /// Each row's key group.
@@ -57,6 +61,8 @@ pub struct OutputBatch {
 /// A record that could not be decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RejectedRecord {
+    /// The source that it was read from.
+    pub source: Arc<str>,
     /// Its partition.
     pub group: KeyGroup,
     /// Its offset.
@@ -101,8 +107,10 @@ pub struct StateSize {
 struct Operator {
     id: String,
     name: Arc<str>,
-    /// The node that feeds it: 0 is the source, `i` the operator `i - 1`.
-    input: usize,
+    /// The nodes that feed it: the sources come first, then the operators. A query has one for each of its branches.
+    inputs: Vec<usize>,
+    /// The sources whose rows reach it, rising: it goes by the least of their watermarks.
+    sources: Vec<usize>,
     running: Running,
     wanted: bool,
     counts: OperatorCounts,
@@ -119,9 +127,7 @@ impl Running {
         match self {
             Running::Dedupe(dedupe) => dedupe.forget(group.0),
             Running::Sql { query, .. } => {
-                if let Some(aggregate) = query.aggregate_mut() {
-                    aggregate.forget(group.0)?;
-                }
+                query.aggregates_mut().try_for_each(|aggregate| aggregate.forget(group.0))?;
             }
         }
         Ok(())
@@ -130,47 +136,38 @@ impl Running {
 
 /// A running stage.
 pub struct Stage {
-    source: Arc<str>,
-    source_wanted: bool,
-    decoder: JsonDecoder,
-    schema: SchemaRef,
-    /// The event time's column in the decoded batches.
-    time: Option<usize>,
+    sources: Vec<Source>,
     batch_rows: usize,
-    clocks: SourceWatermarks,
     key_groups: u32,
     changelog_partitions: u32,
     operators: Vec<Operator>,
     declared_tables: BTreeSet<String>,
-    /// Of the rows waiting: key group and offset.
-    groups: Vec<u32>,
-    offsets: Vec<i64>,
-    /// How far a row may raise its partition's watermark at most.
-    bounds: Vec<i64>,
-    waiting: Vec<RecordBatch>,
-    /// Watermarks as of the last commit, raw.
-    committed: Vec<i64>,
-    /// The same, but the end of time where input has ended.
-    promised: Vec<i64>,
     out: Outputs,
 }
 
 impl Stage {
-    /// The columns of a node: the source's, or an operator's main output.
+    /// The columns of a node: a source's, or an operator's main output.
     pub fn schema(&self, name: &str) -> Option<SchemaRef> {
-        if name == self.source.as_ref() {
-            return Some(Arc::clone(&self.schema));
-        }
-        let at = self.operators.iter().position(|o| o.name.as_ref() == name)?;
-        Some(self.node_schema(at + 1))
+        let sources = self.sources.iter().map(|s| &s.name);
+        let at = sources.chain(self.operators.iter().map(|o| &o.name)).position(|n| n.as_ref() == name)?;
+        Some(self.node_schema(at))
     }
 
     fn node_schema(&self, node: usize) -> SchemaRef {
-        match node.checked_sub(1).map(|i| &self.operators[i]) {
-            None => Arc::clone(&self.schema),
+        match self.operator_of(node) {
+            None => Arc::clone(&self.sources[node].schema),
             Some(Operator { running: Running::Sql { query, .. }, .. }) => query.schema(),
-            Some(Operator { input, .. }) => self.node_schema(*input),
+            Some(Operator { inputs, .. }) => self.node_schema(inputs[0]),
         }
+    }
+
+    /// The operator that is a node; nothing of a source.
+    fn operator_of(&self, node: usize) -> Option<&Operator> {
+        node.checked_sub(self.sources.len()).map(|at| &self.operators[at])
+    }
+
+    fn source_of(&self, name: &str) -> Option<usize> {
+        self.sources.iter().position(|source| source.name.as_ref() == name)
     }
 
     /// The tables that have to be loaded before the first turn.
@@ -206,42 +203,30 @@ impl Stage {
     /// Starts to read a partition that has no state, or has been restored already.
     pub fn assign(&mut self, group: KeyGroup, now: Millis) {
         assert!(group.0 < self.key_groups, "key group {group}: the stage has {}", self.key_groups);
-        let restored = Watermark::from_raw(self.committed[group.0 as usize]);
-        self.promised[group.0 as usize] = restored.to_raw();
-        self.clocks.assign(group, restored, now);
+        self.sources.iter_mut().for_each(|source| source.assign(group, now));
     }
 
-    /// Stops reading a partition, and lets go of its state. Call it right after a commit: what came since is lost here.
+    /// Stops reading a key group, and lets go of its state. Call it right after a commit: what came since is lost here.
     pub fn revoke(&mut self, group: KeyGroup) -> Result<(), StageError> {
-        self.clocks.revoke(group);
-        self.committed[group.0 as usize] = Watermark::NONE.to_raw();
-        self.promised[group.0 as usize] = Watermark::NONE.to_raw();
+        self.sources.iter_mut().for_each(|source| source.revoke(group));
         for operator in &mut self.operators {
             operator.running.forget(group)?;
         }
         Ok(())
     }
 
-    /// Takes a record of JSON. A bad one is put among the rejected. `others_at` is the event time that the partition's
-    /// other writers had come to when it was written, where it has others: it raises the watermark no further than that.
+    /// Takes a record of JSON of a source, by its place in the spec. A bad one is put among the rejected. `others_at` is the
+    /// event time that the partition's other writers had come to when it was written, where it has others: it raises the
+    /// watermark no further than that.
     pub fn push_record(
         &mut self,
-        group: KeyGroup,
-        offset: i64,
+        source: usize,
+        (group, offset): (KeyGroup, i64),
         value: &[u8],
         others_at: Option<EventTime>,
     ) -> Result<(), StageError> {
-        if !self.clocks.has(group) {
-            return Err(StageError::NotAssigned(group));
-        }
-        match self.decoder.push(value) {
-            Ok(()) => {
-                self.groups.push(group.0);
-                self.offsets.push(offset);
-                self.bounds.push(others_at.unwrap_or(EventTime::MAX));
-            }
-            Err(why) => self.out.rejected.push(RejectedRecord { group, offset, why }),
-        }
+        let rejected = self.sources[source].push_record(group, offset, value, others_at)?;
+        self.out.rejected.extend(rejected);
         Ok(())
     }
 
@@ -249,74 +234,59 @@ impl Stage {
     /// record that brought them.
     pub fn push_batch(
         &mut self,
-        group: KeyGroup,
-        offset: i64,
+        source: usize,
+        (group, offset): (KeyGroup, i64),
         batch: &RecordBatch,
     ) -> Result<(), StageError> {
-        if !self.clocks.has(group) {
-            return Err(StageError::NotAssigned(group));
-        }
-        let found = batch.schema();
-        let same = found.fields().len() == self.schema.fields().len()
-            && found
-                .fields()
-                .iter()
-                .zip(self.schema.fields())
-                .all(|(a, b)| a.name() == b.name() && a.data_type() == b.data_type());
-        if !same {
-            let what = format!("a batch of {}", self.source);
-            return Err(StageError::Schema { what, expected: columns(&self.schema), found: columns(&found) });
-        }
-        // Records that wait in the decoder came first.
-        if self.decoder.rows() > 0 {
-            let decoded = self.decoder.finish();
-            self.waiting.push(decoded);
-        }
-        self.groups.extend(std::iter::repeat_n(group.0, batch.num_rows()));
-        self.offsets.extend(std::iter::repeat_n(offset, batch.num_rows()));
-        self.bounds.extend(std::iter::repeat_n(EventTime::MAX, batch.num_rows()));
-        self.waiting.push(batch.clone());
-        Ok(())
+        self.sources[source].push_batch(group, offset, batch)
     }
 
-    /// The columns that are decoded of the input.
-    pub fn read_schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
+    /// The columns that are decoded of a source.
+    pub fn read_schema(&self, source: usize) -> SchemaRef {
+        Arc::clone(&self.sources[source].schema)
     }
 
     /// Whether enough rows wait for a turn.
     pub fn is_full(&self) -> bool {
-        self.groups.len() >= self.batch_rows || self.decoder.input_bytes() >= INPUT_BYTES_MAX
+        let rows: usize = self.sources.iter().map(|source| source.groups.len()).sum();
+        let bytes: usize = self.sources.iter().map(|source| source.decoder.input_bytes()).sum();
+        rows >= self.batch_rows || bytes >= INPUT_BYTES_MAX
     }
 
-    /// Whether everything in a partition has been read, as far as the last fetch told.
-    pub fn caught_up(&mut self, group: KeyGroup, yes: CaughtUp) {
-        self.clocks.caught_up(group, yes);
+    /// Whether everything in a source's partition has been read, as far as the last fetch told.
+    pub fn caught_up(&mut self, source: usize, group: KeyGroup, yes: CaughtUp) {
+        self.sources[source].clocks.caught_up(group, yes);
     }
 
-    /// Bounded input: this partition has been read to its final end. Rows that wait are run first.
-    pub fn finish(&mut self, group: KeyGroup, now: Millis) -> Result<(), StageError> {
+    /// Bounded input: this partition of a source has been read to its final end. Rows that wait are run first.
+    pub fn finish(&mut self, source: usize, group: KeyGroup, now: Millis) -> Result<(), StageError> {
         self.turn(now)?;
-        self.clocks.finish(group);
+        self.sources[source].clocks.finish(group);
         Ok(())
     }
 
-    /// A control record: the upstream stage promises that nothing earlier than `to` comes in this partition any more.
-    /// Rows that wait are run first.
-    pub fn raise_watermark(&mut self, group: KeyGroup, to: Watermark, now: Millis) -> Result<(), StageError> {
+    /// A control record: the upstream stage promises that nothing earlier than `to` comes in this partition of a source any
+    /// more. Rows that wait are run first.
+    pub fn raise_watermark(
+        &mut self,
+        source: usize,
+        group: KeyGroup,
+        to: Watermark,
+        now: Millis,
+    ) -> Result<(), StageError> {
         self.turn(now)?;
-        self.clocks.raise(group, to);
+        self.sources[source].clocks.raise(group, to);
         Ok(())
     }
 
-    /// A partition's watermark.
+    /// A key group's watermark: the least of its sources'.
     pub fn watermark(&self, group: KeyGroup) -> Watermark {
-        self.clocks.of(group)
+        self.sources.iter().map(|source| source.clocks.of(group)).min().unwrap_or(Watermark::NONE)
     }
 
     /// The least watermark of the partitions that hold it back, for control records and for people.
     pub fn least_watermark(&self) -> Watermark {
-        self.clocks.least()
+        self.sources.iter().map(|source| source.clocks.least()).min().unwrap_or(Watermark::NONE)
     }
 
     /// The event time that the rows of a node have come to as of the last commit: windows that end later had not fired, and
@@ -324,111 +294,73 @@ impl Stage {
     /// ended, do not count, unless they have come further since. `i64::MIN` while nothing is known, `i64::MAX` when there is
     /// nothing to wait for.
     pub fn level_of(&self, name: &str) -> i64 {
-        let promised = |group: KeyGroup| self.promised[group.0 as usize];
-        let came_on = |group: &KeyGroup| self.clocks.of(*group).to_raw() > promised(*group);
-        let waited_for = self.clocks.holding().chain(self.clocks.partitions().filter(came_on));
-        let least = waited_for.map(promised).min().unwrap_or(i64::MAX);
+        let operator = self.operators.iter().find(|o| o.name.as_ref() == name);
+        let own: Vec<usize> = self.source_of(name).into_iter().collect();
+        let sources = operator.map_or(own.as_slice(), |o| o.sources.as_slice());
+        let least = sources.iter().map(|at| self.sources[*at].level()).min().unwrap_or(i64::MAX);
         if least == i64::MAX { i64::MAX } else { least.saturating_sub(self.allowance(name)) }
     }
 
     /// How long windows wait before the rows of a node come, of all windows on the way to it.
     fn allowance(&self, name: &str) -> i64 {
         let Some(at) = self.operators.iter().position(|o| o.name.as_ref() == name) else { return 0 };
-        let (mut node, mut sum) = (at + 1, 0);
-        while let Some(operator) = node.checked_sub(1).map(|at| &self.operators[at]) {
+        let (mut node, mut sum) = (self.sources.len() + at, 0);
+        while let Some(operator) = self.operator_of(node) {
             if let Running::Sql { query, .. } = &operator.running {
-                sum += query.aggregate().map_or(0, |a| a.plan().late.allow_ms);
+                sum += query.allowance_ms();
             }
-            node = operator.input;
+            // What is joined has no windows before it.
+            node = operator.inputs[0];
         }
         sum
     }
 
     /// Whether every assigned partition of bounded input has been read to its end.
     pub fn all_finished(&self) -> bool {
-        self.clocks.all_finished()
+        self.sources.iter().all(|source| source.clocks.all_finished())
     }
 
     /// Runs the rows that wait through the operators. `now` is from one monotonic clock.
     pub fn turn(&mut self, now: Millis) -> Result<(), StageError> {
-        let chunk = self.gather(now)?;
-        self.clocks.tick(now);
-        let Some(chunk) = chunk else {
-            return Ok(());
-        };
-        let offsets = Int64Array::from(std::mem::take(&mut self.offsets));
-        let input = Input { batch: &chunk.batch.clone(), groups: &chunk.groups.clone(), offsets: &offsets };
-        if self.source_wanted {
-            self.out.batches.push(input.output(Arc::clone(&self.source), &chunk)?);
+        let mut read = Vec::with_capacity(self.sources.len());
+        for source in &mut self.sources {
+            read.push(source.gather(now)?);
         }
-        let mut nodes: Vec<Option<Chunk>> = vec![Some(chunk)];
+        source::tick(&mut self.sources, now);
+        for (at, read) in read.into_iter().enumerate() {
+            if let Some((chunk, offsets)) = read {
+                self.pass(at, chunk, &offsets)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs rows of a source through the operators.
+    fn pass(&mut self, source: usize, chunk: Chunk, offsets: &Int64Array) -> Result<(), StageError> {
+        let from = &self.sources[source];
+        let (batch, groups) = (&chunk.batch.clone(), &chunk.groups.clone());
+        let input = Input { source: &from.name, batch, groups, offsets };
+        if from.wanted {
+            self.out.batches.push(input.output(Arc::clone(&from.name), &chunk)?);
+        }
+        let mut nodes: Vec<Option<Chunk>> = vec![None; self.sources.len()];
+        nodes[source] = Some(chunk);
         for operator in &mut self.operators {
-            let Some(chunk) = nodes[operator.input].clone().filter(|c| c.rows() > 0) else {
-                nodes.push(None);
-                continue;
-            };
-            let result = operator.run(chunk, &input, &mut self.out)?;
+            let given = |node: &usize| nodes[*node].clone().filter(|chunk| chunk.rows() > 0);
+            let given: Vec<Option<Chunk>> = operator.inputs.iter().map(given).collect();
+            let result = operator.run(given, &input, &mut self.out)?;
             nodes.push(result);
         }
         Ok(())
     }
 
-    /// The rows that wait, as one chunk.
-    fn gather(&mut self, now: Millis) -> Result<Option<Chunk>, StageError> {
-        if self.groups.is_empty() {
-            return Ok(None);
+    /// The least of some sources' watermarks for each key group.
+    fn least<'a>(sources: &[usize], of: impl Fn(usize) -> &'a [i64]) -> Cow<'a, [i64]> {
+        let mut least = Cow::Borrowed(sources.first().map_or(&[][..], |at| of(*at)));
+        for at in sources.iter().skip(1) {
+            least.to_mut().iter_mut().zip(of(*at)).for_each(|(least, other)| *least = (*least).min(*other));
         }
-        if self.decoder.rows() > 0 {
-            let decoded = self.decoder.finish();
-            self.waiting.push(decoded);
-        }
-        let batch = match self.waiting.len() {
-            1 => self.waiting.remove(0),
-            _ => concat_batches(&self.schema, &std::mem::take(&mut self.waiting))?,
-        };
-        let groups = std::mem::take(&mut self.groups);
-        let bounds = std::mem::take(&mut self.bounds);
-        let watermarks = self.observe((&groups, &bounds), &batch, now);
-        let rows = groups.len() as u32;
-        Ok(Some(Chunk {
-            batch,
-            groups: UInt32Array::from(groups),
-            watermarks: Int64Array::from(watermarks),
-            origin: UInt32Array::from_iter_values(0..rows),
-            panes: None,
-        }))
-    }
-
-    /// The watermark before each row, raw; the partitions' clocks go on.
-    fn observe(&mut self, (groups, bounds): (&[u32], &[i64]), batch: &RecordBatch, now: Millis) -> Vec<i64> {
-        let mut watermarks = Vec::with_capacity(groups.len());
-        let times =
-            self.time.map(|i| batch.column(i).as_primitive::<TimestampMillisecondType>().values().clone());
-        let mut row = 0;
-        for run in groups.chunk_by(|a, b| a == b) {
-            let clock = self.clocks.reading(KeyGroup(run[0]), now);
-            match &times {
-                Some(times) => {
-                    let rows = row..row + run.len();
-                    for (time, bound) in times[rows.clone()].iter().zip(&bounds[rows]) {
-                        watermarks.push(clock.watermark().to_raw());
-                        clock.observe(*time.min(bound));
-                    }
-                }
-                None => watermarks.extend(std::iter::repeat_n(clock.watermark().to_raw(), run.len())),
-            }
-            row += run.len();
-        }
-        watermarks
-    }
-
-    /// Every key group's watermark, raw.
-    fn watermarks(&self) -> Vec<i64> {
-        let mut watermarks = vec![Watermark::NONE.to_raw(); self.key_groups as usize];
-        for group in self.clocks.partitions() {
-            watermarks[group.0 as usize] = self.clocks.of(group).to_raw();
-        }
-        watermarks
+        least
     }
 
     /// What came out since the last call.
@@ -445,9 +377,10 @@ impl Stage {
     pub fn state_sizes(&self) -> Vec<(&str, StateSize)> {
         let size = |o: &Operator| match &o.running {
             Running::Dedupe(dedupe) => StateSize { bytes: dedupe.size(), entries: dedupe.rows() },
-            Running::Sql { query, .. } => query
-                .aggregate()
-                .map_or_else(StateSize::default, |a| StateSize { bytes: a.size(), entries: a.entries() }),
+            Running::Sql { query, .. } => query.aggregates().fold(StateSize::default(), |sum, a| StateSize {
+                bytes: sum.bytes + a.size(),
+                entries: sum.entries + a.entries(),
+            }),
         };
         self.operators.iter().map(|o| (o.name.as_ref(), size(o))).collect()
     }
@@ -455,6 +388,7 @@ impl Stage {
 
 /// The stage's input of one turn, for rows that an operator puts aside.
 struct Input<'a> {
+    source: &'a Arc<str>,
     batch: &'a RecordBatch,
     groups: &'a UInt32Array,
     offsets: &'a Int64Array,
@@ -466,6 +400,7 @@ impl Input<'_> {
         let offsets = take(self.offsets, &chunk.origin, None)?;
         Ok(OutputBatch {
             output,
+            source: Some(Arc::clone(self.source)),
             batch: chunk.batch.clone(),
             groups: chunk.groups.clone(),
             offsets: Some(offsets.as_primitive::<Int64Type>().clone()),
@@ -478,6 +413,7 @@ impl Input<'_> {
         let part = |column: &dyn Array| take(column, &rows, None);
         Ok(OutputBatch {
             output: output.into(),
+            source: Some(Arc::clone(self.source)),
             batch: take_record_batch(self.batch, &rows)?,
             groups: part(self.groups)?.as_primitive::<UInt32Type>().clone(),
             offsets: Some(part(self.offsets)?.as_primitive::<Int64Type>().clone()),
@@ -486,28 +422,39 @@ impl Input<'_> {
 }
 
 impl Operator {
-    /// Runs a chunk; what comes out goes to the outputs, if wanted, and on to the operators behind.
+    /// Runs what its inputs gave; what comes out goes to the outputs, if wanted, and on to the operators behind.
     fn run(
         &mut self,
-        chunk: Chunk,
+        given: Vec<Option<Chunk>>,
         input: &Input<'_>,
         out: &mut Outputs,
     ) -> Result<Option<Chunk>, StageError> {
-        self.counts.rows_in += chunk.rows() as u64;
-        let mut late = Vec::new();
-        let result = match &mut self.running {
-            Running::Dedupe(dedupe) => {
-                let deduped = dedupe.run(chunk)?;
-                self.counts.repeated += deduped.repeated;
-                self.counts.conflicting += deduped.conflicting.len() as u64;
-                if !deduped.conflicting.is_empty() {
-                    out.batches.push(input.rows(format!("{}.conflicting", self.name), deduped.conflicting)?);
+        let (mut late, mut result) = (Vec::new(), None);
+        let mut branches = 0;
+        for (branch, chunk) in given.into_iter().enumerate().filter_map(|(at, chunk)| Some((at, chunk?))) {
+            self.counts.rows_in += chunk.rows() as u64;
+            branches += 1;
+            // Only operators of one branch give rows at once.
+            result = match &mut self.running {
+                Running::Dedupe(dedupe) => {
+                    let deduped = dedupe.run(chunk)?;
+                    self.counts.repeated += deduped.repeated;
+                    self.counts.conflicting += deduped.conflicting.len() as u64;
+                    if !deduped.conflicting.is_empty() {
+                        let name = format!("{}.conflicting", self.name);
+                        out.batches.push(input.rows(name, deduped.conflicting)?);
+                    }
+                    late = deduped.late;
+                    Some(deduped.unique)
                 }
-                late = deduped.late;
-                Some(deduped.unique)
-            }
-            Running::Sql { query, .. } => query.run(chunk, &mut late)?,
-        };
+                Running::Sql { query, .. } => query.run(branch, chunk, &mut late)?,
+            };
+        }
+        if branches > 1 {
+            // A row that is late for one side of a join with itself is so for the other.
+            late.sort_unstable();
+            late.dedup();
+        }
         self.counts.late += late.len() as u64;
         let dropped = matches!(&self.running, Running::Sql { late: LateThen::Drop, .. });
         if !late.is_empty() && !dropped {

@@ -32,11 +32,18 @@ pub enum ChangelogEntry {
     State {
         /// The operator's stable id.
         operator: String,
+        /// Which of the streams that it joins they are of; 0 where it joins none.
+        branch: u8,
         /// The rows.
         rows: Bytes,
     },
     /// Watermarks of key groups, raw.
-    Watermarks(Vec<(KeyGroup, i64)>),
+    Watermarks {
+        /// The source that they are of, where the stage reads several.
+        source: Option<String>,
+        /// The watermarks.
+        pairs: Vec<(KeyGroup, i64)>,
+    },
     /// The state that an operator has for these key groups starts anew behind this record.
     Reset {
         /// The operator's stable id.
@@ -56,19 +63,28 @@ pub struct ChangelogRecord {
 }
 
 impl ChangelogEntry {
-    /// The record's value. Layout, little endian: version, kind (0 state, 1 watermarks, 2 reset); then for state the
-    /// id's length (u16), the id, the rows; for watermarks pairs of u32 and i64; for a reset the id as for state, u32s.
+    /// The record's value. Layout, little endian: version, kind (0 state, 1 watermarks, 2 reset, 3 watermarks of a
+    /// source, 4 state of another stream than the first); then for state the id's length (u16), the id, the stream's number
+    /// (u8) where it is not the first, the rows; for watermarks pairs of u32 and i64, behind the
+    /// source's name as for an id where it is of one; for a reset the id as for state, u32s.
     pub fn encode(&self) -> Bytes {
         let mut out = vec![VERSION];
         match self {
-            ChangelogEntry::State { operator, rows } => {
-                out.push(0);
+            ChangelogEntry::State { operator, branch, rows } => {
+                out.push(if *branch == 0 { 0 } else { 4 });
                 put_id(&mut out, operator);
+                out.extend((*branch > 0).then_some(*branch));
                 out.extend_from_slice(rows);
             }
-            ChangelogEntry::Watermarks(watermarks) => {
-                out.push(1);
-                for (group, watermark) in watermarks {
+            ChangelogEntry::Watermarks { source, pairs } => {
+                match source {
+                    None => out.push(1),
+                    Some(source) => {
+                        out.push(3);
+                        put_id(&mut out, source);
+                    }
+                }
+                for (group, watermark) in pairs {
                     out.extend_from_slice(&group.0.to_le_bytes());
                     out.extend_from_slice(&watermark.to_le_bytes());
                 }
@@ -96,14 +112,27 @@ impl ChangelogEntry {
         match kind {
             0 => {
                 let (operator, rows) = take_id(rest)?;
-                Ok(ChangelogEntry::State { operator, rows: value.slice_ref(rows) })
+                Ok(ChangelogEntry::State { operator, branch: 0, rows: value.slice_ref(rows) })
             }
-            1 if rest.len() % 12 == 0 => {
+            4 => {
+                let (operator, rest) = take_id(rest)?;
+                let (branch, rows) =
+                    rest.split_first().ok_or("state rows that do not say of which stream")?;
+                Ok(ChangelogEntry::State { operator, branch: *branch, rows: value.slice_ref(rows) })
+            }
+            1 | 3 => {
+                let (source, rest) = match kind {
+                    1 => (None, rest),
+                    _ => take_id(rest).map(|(source, rest)| (Some(source), rest))?,
+                };
+                if rest.len() % 12 != 0 {
+                    return Err(format!("watermarks of {} bytes, which is no number of pairs", rest.len()));
+                }
                 let pair = |c: &[u8]| {
                     let watermark = i64::from_le_bytes(c[4..].try_into().expect("eight bytes"));
                     (KeyGroup(number(c)), watermark)
                 };
-                Ok(ChangelogEntry::Watermarks(rest.chunks_exact(12).map(pair).collect()))
+                Ok(ChangelogEntry::Watermarks { source, pairs: rest.chunks_exact(12).map(pair).collect() })
             }
             2 => {
                 let (operator, rest) = take_id(rest)?;
@@ -163,8 +192,21 @@ mod tests {
     #[test]
     fn records_come_back_from_their_bytes() {
         for entry in [
-            ChangelogEntry::State { operator: "unique-1".into(), rows: Bytes::from_static(b"rows") },
-            ChangelogEntry::Watermarks(vec![(KeyGroup(3), i64::MIN), (KeyGroup(599), 17)]),
+            ChangelogEntry::State {
+                operator: "unique-1".into(),
+                branch: 0,
+                rows: Bytes::from_static(b"rows"),
+            },
+            ChangelogEntry::State {
+                operator: "joined-1".into(),
+                branch: 2,
+                rows: Bytes::from_static(b"rows"),
+            },
+            ChangelogEntry::Watermarks {
+                source: None,
+                pairs: vec![(KeyGroup(3), i64::MIN), (KeyGroup(599), 17)],
+            },
+            ChangelogEntry::Watermarks { source: Some("sales".into()), pairs: vec![(KeyGroup(3), 5)] },
             ChangelogEntry::Reset { operator: "unique-1".into(), groups: vec![KeyGroup(0), KeyGroup(16)] },
         ] {
             assert_eq!(ChangelogEntry::decode(&entry.encode()), Ok(entry));
@@ -180,7 +222,9 @@ mod tests {
             b"\x01\x09",
             b"\x01\x00\x05\x00abc",
             b"\x01\x01abc",
+            b"\x01\x03\x01\x00aabc",
             b"\x01\x02abc",
+            b"\x01\x04\x01\x00a",
             b"\x01\x02\x01\x00a\x00",
         ] {
             assert!(ChangelogEntry::decode(&Bytes::copy_from_slice(bad)).is_err(), "{bad:?}");

@@ -245,6 +245,17 @@ impl SourceWatermarks {
         }
     }
 
+    /// Lets idle partitions follow another source that they are joined with, those too that never had a record. Call it
+    /// behind [`SourceWatermarks::tick`].
+    pub fn follow(&mut self, to: Watermark) {
+        for entry in self.partitions.values_mut().filter(|p| p.idle) {
+            entry.clock.raise(to);
+        }
+        if self.holding().next().is_none() && !self.all_finished() {
+            self.least = self.least.max(to);
+        }
+    }
+
     /// The highest watermark among partitions that have not ended.
     fn fastest_unfinished(&self) -> Watermark {
         let open = self.partitions.values().filter(|p| !p.finished);

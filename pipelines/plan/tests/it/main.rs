@@ -9,7 +9,7 @@ mod names;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use millstream_plan::{Job, explain, plan};
+use millstream_plan::{Job, TopicInput, explain, plan};
 use millstream_spec::catalog::standard;
 use millstream_spec::code::{self, Raiser};
 use millstream_spec::{
@@ -96,7 +96,7 @@ fn check_invariants(pipeline: &Pipeline, job: &Job) {
     for stage in &job.stages {
         for input in &stage.inputs {
             let topic = job.topics.get(&input.topic).unwrap_or_else(|| panic!("{} is planned", input.topic));
-            let first = matches!(stage.kind, millstream_plan::StageKind::Ingest);
+            let first = matches!(stage.kind, millstream_plan::StageKind::Ingest) || input.foreign.is_some();
             assert!(
                 first || written.contains(topic.name.as_str()),
                 "{} is written before it is read",
@@ -107,9 +107,12 @@ fn check_invariants(pipeline: &Pipeline, job: &Job) {
         for operator in &stage.operators {
             assert!(seen.insert(&operator.id.name), "{} is in one stage", operator.id);
             if let Some(state) = &operator.state {
-                let keyed = !stage.key.is_empty() && stage.key.iter().all(|c| state.key.contains(c));
+                let is_part = |c: &&str| state.key.iter().any(|column| column == c);
+                let keyed = !stage.key().is_empty() && stage.key().iter().all(is_part);
                 assert!(keyed || stage.key_groups == 1, "PL-3: {}", operator.id);
-                assert_eq!(stage.inputs.len(), 1, "PL-5: {}", operator.id);
+                let partitions = |topic: &str| job.topics.get(topic).map(|t| t.partitions);
+                let same = |input: &TopicInput| partitions(&input.topic) == Some(stage.key_groups);
+                assert!(stage.inputs.iter().all(same), "PL-5: {}", operator.id);
                 assert!(state.changelog_partitions <= 16 && job.topics.contains_key(&state.changelog));
             }
         }
@@ -117,5 +120,6 @@ fn check_invariants(pipeline: &Pipeline, job: &Job) {
     }
     let not_topics = pipeline.transforms.values().filter(|t| t.type_name.value != "topic").count();
     assert_eq!(seen.len(), not_topics, "every transform is planned once");
-    assert_eq!(job.stages.iter().filter(|s| s.sink.is_some()).count(), pipeline.sinks.len());
+    let foreign = pipeline.sinks.values().filter(|s| s.target == millstream_spec::ast::Target::Foreign);
+    assert_eq!(job.stages.iter().filter(|s| s.sink.is_some()).count(), foreign.count());
 }

@@ -1,6 +1,7 @@
 //! What goes on no further: rows that operators put aside and records that are bad, to the dead letters or to the topic that
 //! a query names for its late rows. Never enters: who put them aside, and why.
 
+use bytes::Bytes;
 use millstream_client::{ConsumerRecords, RecordRef};
 use millstream_connect::dead_letter::{DeadLetter, Origin};
 use millstream_engine::stage::OutputBatch;
@@ -22,15 +23,16 @@ impl Driver {
         let Some(offsets) = &output.offsets else {
             return Err(WorkerError::Fatal(format!("rows that {step} put aside have no origin")));
         };
+        let input = self.source_of(output.source.as_deref())?;
         for row in 0..output.batch.num_rows() {
-            let place = (output.groups.value(row), offsets.value(row));
+            let place = (input, output.groups.value(row), offsets.value(row));
             if let Some((topic, partitions)) = self.setup.late_topics.get(step).filter(|_| reason == "late") {
                 // The record as it came, for a query of its own.
-                let found = records.and_then(|r| find(r, place.0 as i32, place.1));
+                let found = records.and_then(|r| self.find(r, place));
                 let (key, payload) = found.unwrap_or_default();
                 let partition = match &key {
                     Some(key) => partition_for_key(key, *partitions as i32) as u32,
-                    None => place.0 % partitions,
+                    None => place.1 % partitions,
                 };
                 let record = RecordRef {
                     timestamp: self.context.clock.wall_ms(),
@@ -46,21 +48,35 @@ impl Driver {
         Ok(())
     }
 
+    /// The input that a source of the engine is.
+    pub(super) fn source_of(&self, name: Option<&str>) -> Result<usize, WorkerError> {
+        let place = |name: &str| self.setup.spec.sources.iter().position(|source| source.name == name);
+        name.and_then(place).ok_or_else(|| {
+            WorkerError::Fatal(format!("rows of {name:?}, which is no topic of this stage, were put aside"))
+        })
+    }
+
+    /// A record among those of one poll, by input, key group and offset.
+    fn find(
+        &self,
+        records: &ConsumerRecords,
+        (input, group, offset): (usize, u32, i64),
+    ) -> Option<(Option<Bytes>, Bytes)> {
+        find(records, (&self.setup.inputs[input].topic, group as i32), offset)
+    }
+
     pub(super) fn letter(
         &mut self,
         records: Option<&ConsumerRecords>,
-        (group, offset): (u32, i64),
+        place: (usize, u32, i64),
         step: &str,
         (reason, error): (String, String),
     ) -> Result<(), WorkerError> {
         let Some(to) = &self.setup.dead_letters else { return Ok(()) };
-        let (key, payload) = records.and_then(|r| find(r, group as i32, offset)).unwrap_or_default();
-        let origin = Origin::Record {
-            topic: self.setup.input.to_string(),
-            partition: group as i32,
-            offset,
-            row: None,
-        };
+        let (key, payload) = records.and_then(|r| self.find(r, place)).unwrap_or_default();
+        let (input, group, offset) = place;
+        let topic = self.setup.inputs[input].topic.to_string();
+        let origin = Origin::Record { topic, partition: group as i32, offset, row: None };
         let letter = DeadLetter {
             reason,
             error,

@@ -16,6 +16,7 @@ use millstream_model::{EventTime, LateRule};
 
 use super::chunk::Chunk;
 use super::pane::Fired;
+use super::rows::WindowRows;
 use super::session::SessionAggregate;
 use super::windowed::WindowAggregate;
 use crate::error::StageError;
@@ -182,20 +183,41 @@ impl Values {
 pub(crate) enum Aggregation {
     Windows(WindowAggregate),
     Sessions(SessionAggregate),
+    /// Nothing is computed: rows are kept as they are.
+    Rows(WindowRows),
 }
 
 /// Each of these does what the function of its name in `windowed` and `session` says.
 impl Aggregation {
-    pub(crate) fn plan(&self) -> &AggregatePlan {
+    /// What it computes; nothing where rows are kept as they are.
+    pub(crate) fn plan(&self) -> Option<&AggregatePlan> {
         match self {
-            Aggregation::Windows(windows) => &windows.plan,
-            Aggregation::Sessions(sessions) => &sessions.plan,
+            Aggregation::Windows(windows) => Some(&windows.plan),
+            Aggregation::Sessions(sessions) => Some(&sessions.plan),
+            Aggregation::Rows(_) => None,
+        }
+    }
+
+    pub(crate) fn late(&self) -> &LateRule {
+        match self {
+            Aggregation::Windows(windows) => &windows.plan.late,
+            Aggregation::Sessions(sessions) => &sessions.plan.late,
+            Aggregation::Rows(rows) => &rows.plan.late,
+        }
+    }
+
+    pub(crate) fn state_schema(&self) -> &SchemaRef {
+        match self {
+            Aggregation::Windows(windows) => &windows.plan.state_schema,
+            Aggregation::Sessions(sessions) => &sessions.plan.state_schema,
+            Aggregation::Rows(rows) => &rows.plan.state_schema,
         }
     }
 
     pub(crate) fn update(&mut self, chunk: &Chunk, late: &mut Vec<u32>) -> Result<(), StageError> {
         match self {
             Aggregation::Windows(windows) => windows.update(chunk),
+            Aggregation::Rows(rows) => rows.update(chunk),
             Aggregation::Sessions(sessions) => sessions.update(chunk, late),
         }
     }
@@ -209,6 +231,7 @@ impl Aggregation {
         match self {
             Aggregation::Windows(windows) => windows.fire(before, watermarks, fired_at),
             Aggregation::Sessions(sessions) => sessions.fire(watermarks, fired_at),
+            Aggregation::Rows(rows) => rows.fire(before, watermarks, fired_at),
         }
     }
 
@@ -216,6 +239,7 @@ impl Aggregation {
         match self {
             Aggregation::Windows(windows) => windows.delta(),
             Aggregation::Sessions(sessions) => sessions.delta(),
+            Aggregation::Rows(rows) => rows.delta(),
         }
     }
 
@@ -223,6 +247,7 @@ impl Aggregation {
         match self {
             Aggregation::Windows(windows) => windows.all(wanted),
             Aggregation::Sessions(sessions) => sessions.all(wanted),
+            Aggregation::Rows(rows) => rows.all(wanted),
         }
     }
 
@@ -230,6 +255,7 @@ impl Aggregation {
         match self {
             Aggregation::Windows(windows) => windows.restore(batch, owned),
             Aggregation::Sessions(sessions) => sessions.restore(batch, owned),
+            Aggregation::Rows(rows) => rows.restore(batch, owned),
         }
     }
 
@@ -237,6 +263,7 @@ impl Aggregation {
         match self {
             Aggregation::Windows(windows) => windows.finish_restore(watermarks, restored),
             Aggregation::Sessions(sessions) => sessions.finish_restore(watermarks),
+            Aggregation::Rows(rows) => rows.finish_restore(watermarks, restored),
         }
     }
 
@@ -244,6 +271,7 @@ impl Aggregation {
         match self {
             Aggregation::Windows(windows) => windows.forget(group),
             Aggregation::Sessions(sessions) => sessions.forget(group),
+            Aggregation::Rows(rows) => rows.forget(group),
         }
     }
 
@@ -251,6 +279,7 @@ impl Aggregation {
         match self {
             Aggregation::Windows(windows) => windows.size(),
             Aggregation::Sessions(sessions) => sessions.size(),
+            Aggregation::Rows(rows) => rows.size(),
         }
     }
 
@@ -259,6 +288,7 @@ impl Aggregation {
         match self {
             Aggregation::Windows(windows) => windows.entries(),
             Aggregation::Sessions(sessions) => sessions.entries(),
+            Aggregation::Rows(rows) => rows.entries(),
         }
     }
 }

@@ -135,7 +135,11 @@ impl TableJoin {
     }
 }
 
-fn evaluate(exprs: &[Arc<dyn PhysicalExpr>], batch: &RecordBatch) -> Result<Vec<ArrayRef>, StageError> {
+/// The values of expressions over a batch.
+pub(crate) fn evaluate(
+    exprs: &[Arc<dyn PhysicalExpr>],
+    batch: &RecordBatch,
+) -> Result<Vec<ArrayRef>, StageError> {
     // The schema is not looked at; only the columns are wanted.
     let rows = batch.num_rows();
     exprs.iter().map(|e| Ok(e.evaluate(batch)?.into_array(rows)?)).collect()

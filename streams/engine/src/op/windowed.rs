@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use arrow::array::{AsArray, RecordBatch, UInt32Array};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Int64Type, UInt32Type};
-use millstream_model::{EventTime, Watermark, Window, Windows};
+use millstream_model::{EventTime, LateRule, Watermark, Window, Windows};
 
 use super::aggregate::AggregatePlan;
 use super::chunk::Chunk;
@@ -49,12 +49,44 @@ impl PaneKey {
     }
 
     /// The last window over it.
-    fn last_window(self, windows: Windows) -> Window {
+    pub(crate) fn last_window(self, windows: Windows) -> Window {
         match self {
             PaneKey::Slice(start) => windows.last_of(start),
             PaneKey::Whole(end) => windows.ending_at(end),
         }
     }
+}
+
+/// The windows over some of these panes, which rise, that are over for some of these key groups at these watermarks and were
+/// not at those before, by rising end.
+pub(crate) fn windows_over(
+    panes: impl Iterator<Item = i64>,
+    (windows, late): (Windows, &LateRule),
+    members: &[u32],
+    before: &[i64],
+    watermarks: &[i64],
+) -> BTreeSet<Window> {
+    let least = members.iter().map(|group| before[*group as usize]).min();
+    let most = members.iter().map(|group| watermarks[*group as usize]).max();
+    let (Some(least), Some(most)) = (least, most) else { return BTreeSet::new() };
+    let is_over = |window: &Window| late.fired(window.end, Watermark::from_raw(most));
+    let mut over = BTreeSet::new();
+    // The windows over a slice end where those over the slice before do, or later: each is looked at once.
+    let mut after = least.saturating_sub(late.allow_ms);
+    for raw in panes {
+        match PaneKey::from_raw(raw, windows) {
+            PaneKey::Slice(start) => {
+                for window in windows.of_slice(start, after).take_while(is_over) {
+                    after = after.max(window.end);
+                    over.insert(window);
+                }
+            }
+            PaneKey::Whole(end) => {
+                over.extend(Some(windows.ending_at(end)).filter(is_over));
+            }
+        }
+    }
+    over
 }
 
 /// Notes that groups of a pane have changed, by their state rows.
@@ -106,33 +138,6 @@ impl WindowAggregate {
         members_of(&members).collect()
     }
 
-    /// The windows over some pane that are over for some of these key groups at these watermarks and were not at those
-    /// before, by rising end.
-    fn over(&self, members: &[u32], before: &[i64], watermarks: &[i64]) -> BTreeSet<Window> {
-        let (late, windows) = (&self.plan.late, self.windows);
-        let least = members.iter().map(|group| before[*group as usize]).min();
-        let most = members.iter().map(|group| watermarks[*group as usize]).max();
-        let (Some(least), Some(most)) = (least, most) else { return BTreeSet::new() };
-        let is_over = |window: &Window| late.fired(window.end, Watermark::from_raw(most));
-        let mut over = BTreeSet::new();
-        // The windows over a slice end where those over the slice before do, or later: each is looked at once.
-        let mut after = least.saturating_sub(late.allow_ms);
-        for raw in self.panes.keys() {
-            match PaneKey::from_raw(*raw, windows) {
-                PaneKey::Slice(start) => {
-                    for window in windows.of_slice(start, after).take_while(is_over) {
-                        after = after.max(window.end);
-                        over.insert(window);
-                    }
-                }
-                PaneKey::Whole(end) => {
-                    over.extend(Some(windows.ending_at(end)).filter(is_over));
-                }
-            }
-        }
-        over
-    }
-
     /// The sum of a window for these key groups: of its slices, and of its own pane.
     fn sum(&mut self, window: Window, due: &[u32]) -> Result<Fired, StageError> {
         let mut sum = Pane::sum(&self.plan)?;
@@ -154,7 +159,8 @@ impl WindowAggregate {
     ) -> Result<Vec<Chunk>, StageError> {
         let mut fired = Vec::new();
         let members = self.members();
-        for window in self.over(&members, before, watermarks) {
+        let keys = self.panes.keys().copied();
+        for window in windows_over(keys, (self.windows, &self.plan.late), &members, before, watermarks) {
             let Window { start, end } = window;
             let is_due = |group: &u32| {
                 let (was, is) = (before[*group as usize], watermarks[*group as usize]);

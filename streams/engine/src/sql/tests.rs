@@ -28,8 +28,20 @@ fn relations() -> Relations {
         event_time: Some("issued_at".into()),
         partitioned_by: Some(vec!["store_id".into()]),
     };
+    let returned = |by: &str| Relation::Stream {
+        schema: Arc::new(Schema::new(vec![
+            Field::new("store_id", DataType::Utf8, false),
+            Field::new("invoice_id", DataType::Utf8, false),
+            Field::new("at", time(), false),
+            Field::new("amount", DataType::Decimal128(18, 2), true),
+        ])),
+        event_time: Some("at".into()),
+        partitioned_by: Some(vec![by.to_owned()]),
+    };
     Relations::from([
         ("unique".into(), unique),
+        ("returns".into(), returned("store_id")),
+        ("payments".into(), returned("invoice_id")),
         ("stores".into(), Relation::Table { schema: Arc::new(table) }),
     ])
 }
@@ -61,8 +73,8 @@ fn the_revenue_query_reads_three_columns_and_keeps_money_exact() {
         ]
     );
     assert_eq!(
-        (query.stream(), query.tables(), query.reads()),
-        ("unique", &["stores".to_owned()][..], &[1, 2, 4][..])
+        (query.streams().collect::<Vec<_>>(), query.tables(), query.reads().collect::<Vec<_>>()),
+        (vec!["unique"], &["stores".to_owned()][..], vec![&[1, 2, 4][..]])
     );
     assert!(query.is_windowed());
 }
@@ -90,6 +102,17 @@ fn these_run() {
         "SELECT * FROM HOP(unique, issued_at, INTERVAL '1 minute', INTERVAL '1 hour')",
         "SELECT store_id, window_start, window_end, count(*) AS n FROM SESSION(unique, issued_at, INTERVAL '10 minutes', store_id) GROUP BY store_id, window_start, window_end",
         "SELECT store_id, qty, window_end - window_start AS long, sum(total) AS n FROM SESSION(unique, issued_at, INTERVAL '1 day', store_id) WHERE store_id <> 'S1' GROUP BY store_id, qty, window_start, window_end",
+        "SELECT i.store_id, i.invoice_id, i.window_end, r.amount FROM TUMBLE(unique, issued_at, INTERVAL '1 hour') AS i
+         JOIN TUMBLE(returns, at, INTERVAL '1 hour') AS r ON r.store_id = i.store_id AND r.invoice_id = i.invoice_id AND r.window_start = i.window_start AND r.window_end = i.window_end",
+        "SELECT coalesce(i.store_id, r.store_id) AS store_id, coalesce(i.window_end, r.window_end) AS window_end, i.total, r.amount
+         FROM (SELECT store_id, window_end, sum(total) AS total FROM HOP(unique, issued_at, INTERVAL '1 hour', INTERVAL '1 day') GROUP BY store_id, window_end) i
+         FULL JOIN (SELECT store_id, window_end, sum(amount) AS amount FROM HOP(returns, at, INTERVAL '1 hour', INTERVAL '1 day') GROUP BY store_id, window_end) r
+         ON r.store_id = i.store_id AND r.window_end = i.window_end AND r.amount > i.total",
+        "SELECT a.store_id, s.city, a.qty, b.qty AS other FROM TUMBLE(unique, issued_at, INTERVAL '1 hour') AS a, TUMBLE(unique, issued_at, INTERVAL '1 hour') AS b, stores s
+         WHERE a.store_id = b.store_id AND a.window_start = b.window_start AND a.total < b.total AND s.store_id = a.store_id",
+        "SELECT a.store_id, b.window_start, rank() OVER (PARTITION BY b.store_id, b.window_start ORDER BY a.total) AS place
+         FROM TUMBLE(unique, issued_at, INTERVAL '1 hour') AS a JOIN TUMBLE(returns, at, INTERVAL '1 hour') AS b ON a.store_id = b.store_id AND a.window_start = b.window_start
+         LEFT JOIN TUMBLE(unique, issued_at, INTERVAL '1 hour') AS c ON c.store_id = b.store_id AND c.window_start = b.window_start",
         "SELECT store_id, issued_at FROM unique WHERE issued_at >= '2026-01-01T00:00:00Z'",
         "SELECT store_id, qty, window_end, sum(total) AS total FROM TUMBLE(unique, issued_at, INTERVAL '1 hour') GROUP BY store_id, qty, window_end
          QUALIFY row_number() OVER (PARTITION BY store_id, window_end ORDER BY sum(total) DESC) <= 3",
@@ -112,7 +135,7 @@ fn these_are_refused_with_place_and_reason() {
         ("SELECT store_id,\n  totl FROM unique", "2:3: column 'totl' not found"),
         (
             "SELECT total FROM uniq",
-            "1:19: there is no input uniq; the inputs of this step are: stores, unique",
+            "1:19: there is no input uniq; the inputs of this step are: payments, returns, stores, unique",
         ),
         ("SELECT total FROM a.unique", "1:19: a.unique has a schema name; inputs have none, write unique"),
         ("SELECT frobnicate(total) AS x FROM unique", "1:8: Invalid function 'frobnicate'"),
@@ -268,6 +291,42 @@ fn these_are_refused_with_place_and_reason() {
         (
             "SELECT store_id, rank() OVER (PARTITION BY window_end, store_id ORDER BY count(*)) AS n FROM SESSION(unique, issued_at, INTERVAL '1 hour', store_id) GROUP BY store_id, window_end",
             "1:25: OVER (…) wants all rows of a window, and sessions end one by one",
+        ),
+        (
+            "SELECT i.store_id, r.amount FROM unique i JOIN returns r ON r.store_id = i.store_id",
+            "1:43: two streams are joined, and a row of unique could find its match at any later time",
+        ),
+        (
+            "SELECT i.store_id, r.amount FROM TUMBLE(unique, issued_at, INTERVAL '1 hour') i JOIN returns r ON r.store_id = i.store_id",
+            "1:81: two streams are joined, and a row of returns could",
+        ),
+        (
+            "SELECT i.store_id, r.amount FROM TUMBLE(unique, issued_at, INTERVAL '1 hour') i JOIN TUMBLE(returns, at, INTERVAL '1 hour') r ON r.store_id = i.store_id",
+            "1:81: rows of unique and of returns are joined over different windows",
+        ),
+        (
+            "SELECT i.store_id, r.amount FROM TUMBLE(unique, issued_at, INTERVAL '1 hour') i JOIN TUMBLE(returns, at, INTERVAL '2 hours') r ON r.store_id = i.store_id AND i.window_start = r.window_start",
+            "1:81: the windows of unique and of returns are not the same",
+        ),
+        (
+            "SELECT i.store_id, r.amount FROM TUMBLE(unique, issued_at, INTERVAL '1 hour') i JOIN TUMBLE(payments, at, INTERVAL '1 hour') r ON r.store_id = i.store_id AND i.window_start = r.window_start",
+            "1:81: unique is partitioned by store_id and payments by invoice_id, and the join does not say",
+        ),
+        (
+            "SELECT i.store_id FROM TUMBLE(unique, issued_at, INTERVAL '1 hour') i LEFT SEMI JOIN TUMBLE(returns, at, INTERVAL '1 hour') r ON r.store_id = i.store_id AND i.window_start = r.window_start",
+            "1:81: LeftSemi join of two streams does not run yet",
+        ),
+        (
+            "SELECT i.store_id, r.amount FROM SESSION(unique, issued_at, INTERVAL '1 hour', store_id) i JOIN SESSION(returns, at, INTERVAL '1 hour', store_id) r ON r.store_id = i.store_id AND i.window_start = r.window_start",
+            "1:92: a session has bounds of its own",
+        ),
+        (
+            "SELECT i.store_id, rank() OVER (PARTITION BY i.store_id, i.window_end ORDER BY r.amount) AS n FROM TUMBLE(unique, issued_at, INTERVAL '1 hour') i RIGHT JOIN TUMBLE(returns, at, INTERVAL '1 hour') r ON r.store_id = i.store_id AND i.window_end = r.window_end",
+            "1:27: OVER (…) goes over rows of several windows",
+        ),
+        (
+            "SELECT i.store_id, i.window_end, count(*) AS n FROM TUMBLE(unique, issued_at, INTERVAL '1 hour') i JOIN TUMBLE(returns, at, INTERVAL '1 hour') r ON r.store_id = i.store_id AND i.window_end = r.window_end GROUP BY i.store_id, i.window_end",
+            "1:205: a second GROUP BY over the first does not run yet",
         ),
         ("SELECT a-b AS x FROM unique", "1:8: column 'a' not found"),
     ];

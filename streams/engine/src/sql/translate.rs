@@ -4,6 +4,7 @@
 mod aggregate;
 mod join;
 mod over;
+mod stream_join;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,10 +19,10 @@ use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
 
 use super::context::Source;
 use super::problem::SqlProblem;
+use super::query::{Branch, Closed};
 use super::window_node::{Cut, StreamWindow};
 use super::{Query, Relation, Relations, SqlOptions};
 use crate::op::Step;
-use crate::op::aggregate::Aggregation;
 use crate::op::row_key;
 use crate::op::window::{SessionStep, WindowStep};
 use millstream_model::{Sessions, Windows};
@@ -48,11 +49,9 @@ enum Grouped {
 struct Chain {
     name: String,
     relation: Relation,
-    /// The columns that the scan reads.
-    reads: Vec<usize>,
-    steps: Vec<Step>,
-    aggregate: Option<Aggregation>,
-    after: Vec<Step>,
+    branches: Vec<Branch>,
+    /// Set once rows come when their windows are over.
+    closed: Option<Closed>,
     trace: Vec<Trace>,
     window: Option<Grouped>,
     /// Whether something between the window and its aggregate computes with the window's bounds.
@@ -68,11 +67,19 @@ impl Chain {
     /// Whether its rows are in sessions that are not aggregated: what takes rows away would have to say whether before or
     /// behind the sessions are made.
     fn in_sessions(&self) -> bool {
-        self.aggregate.is_none() && matches!(self.window, Some(Grouped::Sessions(..)))
+        self.closed.is_none() && matches!(self.window, Some(Grouped::Sessions(..)))
     }
 
     fn push(&mut self, step: Step) {
-        if self.aggregate.is_some() { self.after.push(step) } else { self.steps.push(step) }
+        match &mut self.closed {
+            Some(closed) => closed.after.push(step),
+            None => self.branch().before.push(step),
+        }
+    }
+
+    /// The only branch of a chain whose rows come as they are read.
+    fn branch(&mut self) -> &mut Branch {
+        &mut self.branches[0]
     }
 
     /// Notes whether one of these expressions reads a window's bounds: then rows need them, and not only their slice.
@@ -105,7 +112,7 @@ pub(super) fn translate(
         context: PhysicalPlanningContext::default(),
     };
     let chain = translator.walk(plan).map_err(|p| vec![p])?;
-    translator.check_spread(&chain, chain.aggregate.is_none()).map_err(|p| vec![p])?;
+    translator.check_spread(&chain, chain.closed.is_none()).map_err(|p| vec![p])?;
     if chain.in_sessions() {
         let text = "a session's bounds are known when it is over, and the query gives rows before";
         let help = "group by the session's keys, window_start and window_end";
@@ -126,20 +133,15 @@ pub(super) fn translate(
     translator.check_updates(&chain).map_err(|p| vec![p])?;
     let schema = output_schema(plan.schema(), sql)?;
     let passed = |trace: &Trace| match trace {
-        Trace::Stream(column) if chain.aggregate.is_none() => Some(*column),
+        Trace::Stream(column) if chain.closed.is_none() => Some(*column),
         _ => None,
     };
     let passes = chain.trace.iter().map(passed).collect();
-    let mut reads = chain.reads.clone();
-    reads.sort_unstable();
     Ok(Query {
         operator: options.operator.clone(),
-        stream: chain.name,
         tables: chain.tables.into_iter().collect(),
-        reads,
-        before: chain.steps,
-        aggregate: chain.aggregate,
-        after: chain.after,
+        branches: chain.branches,
+        closed: chain.closed,
         schema,
         explain: plan.display_indent().to_string(),
         update_ms: options.update_ms,
@@ -230,13 +232,14 @@ impl Translator<'_> {
             steps.push(Step::Filter(self.expr(filter, &scan.projected_schema)?));
         }
         let trace = reads.iter().map(|i| Trace::Stream(*i)).collect();
+        let name = scan.table_name.table().to_owned();
+        let mut reads = reads;
+        reads.sort_unstable();
         Ok(Chain {
-            name: scan.table_name.table().to_owned(),
+            branches: vec![Branch { stream: name.clone(), reads, before: steps, aggregate: None }],
+            name,
             relation: source.relation.clone(),
-            reads,
-            steps,
-            aggregate: None,
-            after: Vec::new(),
+            closed: None,
             trace,
             window: None,
             bounds_used: false,
@@ -319,10 +322,15 @@ impl Translator<'_> {
     /// Rows that are sent again and again take the place of each other: so none may be taken back, and each has the same
     /// window each time.
     fn check_updates(&self, chain: &Chain) -> Result<(), SqlProblem> {
-        if self.options.update_ms.is_none() || chain.aggregate.is_none() {
-            return Ok(());
-        }
+        let (Some(_), Some(closed)) = (self.options.update_ms, &chain.closed) else { return Ok(()) };
         let refuse = |word: &str, message: &str, help: &str| Err(self.problem(word, message, Some(help)));
+        if chain.branches.len() > 1 {
+            return refuse(
+                "join",
+                "emit: on_update sends rows that take the place of earlier ones, and what a row is joined with may change",
+                "emit: on_close",
+            );
+        }
         if chain.in_sessions() || matches!(chain.window, Some(Grouped::Sessions(..))) {
             return refuse(
                 "session",
@@ -330,7 +338,7 @@ impl Translator<'_> {
                 "emit: on_close",
             );
         }
-        for step in &chain.after {
+        for step in &closed.after {
             match step {
                 Step::Filter(_) => {
                     return refuse(

@@ -9,11 +9,17 @@ use millstream_model::key_group::KEY_GROUPS_MAX;
 use millstream_model::time::SPAN_MS_MAX;
 use millstream_model::{SourceWatermarks, Watermark};
 
-use super::{Operator, OperatorCounts, OperatorKind, OperatorSpec, Outputs, Running, Stage, StageSpec};
+use super::source::Source;
+use super::{
+    Operator, OperatorCounts, OperatorKind, OperatorSpec, Outputs, Running, SourceSpec, Stage, StageSpec,
+};
 use crate::decode::json::JsonDecoder;
 use crate::op::dedupe::Dedupe;
 use crate::op::row_key;
 use crate::sql::{self, Relation, Relations, SqlOptions, SqlProblem};
+
+/// The most streams that a stage reads and a query joins.
+const SOURCES_MAX: usize = 16;
 
 /// A problem with a stage's spec.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,8 +48,10 @@ impl std::error::Error for StageProblem {}
 struct Node {
     name: String,
     schema: SchemaRef,
-    /// Still the source's rows, in its columns.
+    /// Still a source's rows, in its columns.
     direct: bool,
+    /// The sources whose rows these are, or are made of, rising.
+    sources: Vec<usize>,
     /// The column of event time, where rows have it.
     time: Option<String>,
     /// The columns that keep rows in one partition, under the names that they have here; `None` if there is one only. One
@@ -58,15 +66,16 @@ impl Stage {
     pub fn build(spec: StageSpec) -> Result<Stage, Vec<StageProblem>> {
         let mut problems = Vec::new();
         check_stage(&spec, &mut problems);
-        let source = Node {
-            name: spec.source.name.clone(),
-            schema: Arc::clone(&spec.source.schema),
+        let source = |(at, source): (usize, &SourceSpec)| Node {
+            name: source.name.clone(),
+            schema: Arc::clone(&source.schema),
             direct: true,
-            time: spec.source.event_time.clone(),
-            partitioned_by: spec.source.partitioned_by.clone(),
+            sources: vec![at],
+            time: source.event_time.clone(),
+            partitioned_by: source.partitioned_by.clone(),
             fired: false,
         };
-        let mut nodes = vec![source];
+        let mut nodes: Vec<Node> = spec.sources.iter().enumerate().map(source).collect();
         let mut operators = Vec::new();
         // What reads what is at fault is not looked at: its faults would be those of the first.
         let mut failed: BTreeSet<&str> = BTreeSet::new();
@@ -87,7 +96,8 @@ impl Stage {
             }
         }
         for output in &spec.outputs {
-            let known = spec.source.name == *output || spec.operators.iter().any(|o| o.name == *output);
+            let known = spec.sources.iter().any(|s| s.name == *output)
+                || spec.operators.iter().any(|o| o.name == *output);
             if !known {
                 problems.push(plain(None, format!("the stage gives no {output}")));
             }
@@ -95,43 +105,59 @@ impl Stage {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let read = columns_read(&spec, &operators, &nodes);
-        let decoder =
-            JsonDecoder::new(&spec.source.schema, &read).map_err(|e| vec![plain(None, e.to_string())])?;
-        let mut place = vec![None; spec.source.schema.fields().len()];
-        for (at, column) in read.iter().enumerate() {
-            place[*column] = Some(at);
-        }
-        for operator in &mut operators {
-            // Operators that only see the source's rows read them from the decoded columns.
-            let direct = nodes[operator.input].direct;
-            match &mut operator.running {
-                Running::Sql { query, .. } if direct => query.read_from(&place),
-                _ => {}
-            }
-        }
-        let time = spec.source.event_time.as_ref().and_then(|name| spec.source.schema.index_of(name).ok());
+        let sources = 0..spec.sources.len();
+        let sources = sources.map(|at| build_source(at, &spec, &mut operators, &nodes));
+        let sources = sources.collect::<Result<_, _>>().map_err(|problem| vec![problem])?;
         Ok(Stage {
-            source_wanted: spec.outputs.contains(&spec.source.name),
-            source: spec.source.name.into(),
-            schema: decoder.schema(),
-            decoder,
-            time: time.and_then(|i| place[i]),
+            sources,
             batch_rows: spec.batch_rows,
-            clocks: SourceWatermarks::new(spec.source.watermark),
             key_groups: spec.key_groups,
             changelog_partitions: spec.changelog_partitions,
             operators,
             declared_tables: spec.tables.into_keys().collect(),
-            groups: Vec::new(),
-            bounds: Vec::new(),
-            offsets: Vec::new(),
-            waiting: Vec::new(),
-            committed: vec![Watermark::NONE.to_raw(); spec.key_groups as usize],
-            promised: vec![Watermark::NONE.to_raw(); spec.key_groups as usize],
             out: Outputs::default(),
         })
     }
+}
+
+/// A source, which decodes the columns that are read of it: operators that read it find them there.
+fn build_source(
+    at: usize,
+    stage: &StageSpec,
+    operators: &mut [Operator],
+    nodes: &[Node],
+) -> Result<Source, StageProblem> {
+    let spec = &stage.sources[at];
+    let read = columns_read(at, stage, operators, nodes);
+    let decoder = JsonDecoder::new(&spec.schema, &read).map_err(|e| plain(None, e.to_string()))?;
+    let mut place = vec![None; spec.schema.fields().len()];
+    for (at, column) in read.iter().enumerate() {
+        place[*column] = Some(at);
+    }
+    for operator in operators {
+        let Running::Sql { query, .. } = &mut operator.running else { continue };
+        for (branch, input) in operator.inputs.iter().enumerate() {
+            // Operators that only see the source's rows read them from the decoded columns.
+            if nodes[*input].direct && nodes[*input].sources == [at] {
+                query.read_from(branch, &place);
+            }
+        }
+    }
+    let time = spec.event_time.as_ref().and_then(|name| spec.schema.index_of(name).ok());
+    Ok(Source {
+        wanted: stage.outputs.contains(&spec.name),
+        name: spec.name.as_str().into(),
+        schema: decoder.schema(),
+        decoder,
+        time: time.and_then(|i| place[i]),
+        clocks: SourceWatermarks::new(spec.watermark),
+        committed: vec![Watermark::NONE.to_raw(); stage.key_groups as usize],
+        promised: vec![Watermark::NONE.to_raw(); stage.key_groups as usize],
+        groups: Vec::new(),
+        bounds: Vec::new(),
+        offsets: Vec::new(),
+        waiting: Vec::new(),
+    })
 }
 
 fn plain(operator: Option<&str>, message: String) -> StageProblem {
@@ -152,11 +178,26 @@ fn check_stage(spec: &StageSpec, problems: &mut Vec<StageProblem>) {
     if !(1..=1_000_000).contains(&spec.batch_rows) {
         problem(format!("batches of {} rows: the bounds are 1 and 1,000,000", spec.batch_rows));
     }
-    if let Err(text) = spec.source.watermark.validate() {
+    if !(1..=SOURCES_MAX).contains(&spec.sources.len()) {
+        problem(format!("{} streams of topics: the bounds are 1 and {SOURCES_MAX}", spec.sources.len()));
+    }
+    for source in &spec.sources {
+        check_source(source, &mut problem);
+    }
+    let names = spec.sources.iter().map(|s| &s.name);
+    let names = names.chain(spec.operators.iter().map(|o| &o.name)).chain(spec.tables.keys());
+    let mut seen = std::collections::BTreeSet::new();
+    for name in names.filter(|name| !seen.insert(name.as_str())) {
+        problem(format!("two parts of the stage are called {name}"));
+    }
+}
+
+fn check_source(source: &SourceSpec, problem: &mut impl FnMut(String)) {
+    if let Err(text) = source.watermark.validate() {
         problem(text);
     }
-    if let Some(name) = &spec.source.event_time {
-        match spec.source.schema.field_with_name(name) {
+    if let Some(name) = &source.event_time {
+        match source.schema.field_with_name(name) {
             Ok(field) if sql::is_event_time(field.data_type()) && !field.is_nullable() => {}
             Ok(field) if field.is_nullable() => {
                 problem(format!("the event time {name} may be null; declare it required"));
@@ -165,18 +206,10 @@ fn check_stage(spec: &StageSpec, problems: &mut Vec<StageProblem>) {
                 "the event time {name} is of type {}; it is a timestamp_ms, in UTC",
                 field.data_type()
             )),
-            Err(_) => problem(format!(
-                "the watermark is about column {name}, which {} does not have",
-                spec.source.name
-            )),
+            Err(_) => {
+                problem(format!("the watermark is about column {name}, which {} does not have", source.name))
+            }
         }
-    }
-    let names = std::iter::once(&spec.source.name)
-        .chain(spec.operators.iter().map(|o| &o.name))
-        .chain(spec.tables.keys());
-    let mut seen = std::collections::BTreeSet::new();
-    for name in names.filter(|name| !seen.insert(name.as_str())) {
-        problem(format!("two parts of the stage are called {name}"));
     }
 }
 
@@ -192,12 +225,15 @@ fn build_operator(
             return Err(problem(format!("it reads {name}, which is no table and no step before it")));
         }
     }
-    let [input] = streams[..] else {
-        return Err(problem(format!("it reads {} streams of the stage; it can read one", streams.len())));
-    };
-    let node = &nodes[input];
-    let (running, out) = match &spec.kind {
+    let (running, inputs, out) = match &spec.kind {
         OperatorKind::Dedupe { key, within_ms, late_by_ms } => {
+            let [input] = streams[..] else {
+                return Err(problem(format!(
+                    "it reads {} streams of the stage; it can read one",
+                    streams.len()
+                )));
+            };
+            let node = &nodes[input];
             if node.fired {
                 return Err(problem(format!(
                     "it drops repeats of {}, which windows of the same stage give; publish that to a topic first",
@@ -205,7 +241,8 @@ fn build_operator(
                 )));
             }
             let dedupe = build_dedupe(key, *within_ms, late_by_ms.unwrap_or(*within_ms), node);
-            (Running::Dedupe(dedupe.map_err(problem)?), Node { name: spec.name.clone(), ..node.clone() })
+            let out = Node { name: spec.name.clone(), ..node.clone() };
+            (Running::Dedupe(dedupe.map_err(problem)?), vec![input], out)
         }
         OperatorKind::Sql { sql, late, update_ms } => {
             let mut relations = Relations::new();
@@ -214,14 +251,16 @@ fn build_operator(
                     relations.insert(name.clone(), Relation::Table { schema: Arc::clone(schema) });
                 }
             }
-            relations.insert(
-                node.name.clone(),
-                Relation::Stream {
-                    schema: Arc::clone(&node.schema),
-                    event_time: node.time.clone(),
-                    partitioned_by: node.partitioned_by.clone(),
-                },
-            );
+            for node in streams.iter().map(|at| &nodes[*at]) {
+                relations.insert(
+                    node.name.clone(),
+                    Relation::Stream {
+                        schema: Arc::clone(&node.schema),
+                        event_time: node.time.clone(),
+                        partitioned_by: node.partitioned_by.clone(),
+                    },
+                );
+            }
             if let Some(every) = update_ms.filter(|every| !(1..=SPAN_MS_MAX).contains(every)) {
                 return Err(problem(format!(
                     "rows sent every {every} ms: the bounds are 1 and {SPAN_MS_MAX}"
@@ -241,21 +280,35 @@ fn build_operator(
                 });
                 problems.collect::<Vec<_>>()
             })?;
+            if query.streams().count() > SOURCES_MAX {
+                return Err(problem(format!("it joins more than {SOURCES_MAX} streams")));
+            }
+            let place = |name: &str| streams.iter().copied().find(|at| nodes[*at].name == name);
+            let inputs: Option<Vec<usize>> = query.streams().map(place).collect();
+            let inputs = inputs.expect("a query reads streams that it was told of");
+            if let Some(unread) = streams.iter().find(|at| !inputs.contains(at)) {
+                return Err(problem(format!(
+                    "{} is among its inputs, and the query does not read it; take it away, or join it",
+                    nodes[*unread].name
+                )));
+            }
+            let read: Vec<&Node> = inputs.iter().map(|at| &nodes[*at]).collect();
             // What windows give comes with a commit, not with a row: rows of it can be filtered and computed with, not more.
-            if node.fired && query.is_windowed() {
+            if let Some(node) = read.iter().find(|node| node.fired && query.is_windowed()) {
                 return Err(problem(format!(
                     "it has windows over {}, which windows of the same stage give; publish that to a topic first",
                     node.name
                 )));
             }
-            let out = behind(&query, node, spec);
-            (Running::Sql { query: Box::new(query), late: late.then.clone() }, out)
+            let out = behind(&query, &read, spec);
+            (Running::Sql { query: Box::new(query), late: late.then.clone() }, inputs, out)
         }
     };
     let operator = Operator {
         id: spec.id.clone(),
         name: spec.name.as_str().into(),
-        input,
+        sources: sources_of(inputs.iter().map(|at| &nodes[*at])),
+        inputs,
         running,
         wanted: stage.outputs.contains(&spec.name),
         counts: OperatorCounts::default(),
@@ -264,7 +317,9 @@ fn build_operator(
 }
 
 /// What comes out of a query.
-fn behind(query: &sql::Query, node: &Node, spec: &OperatorSpec) -> Node {
+fn behind(query: &sql::Query, read: &[&Node], spec: &OperatorSpec) -> Node {
+    // Of several streams that are joined, the rows come with a commit, and go through queries without windows.
+    let node = read[0];
     let name = |column: &String| node.schema.index_of(column).ok().and_then(|at| query.passes(at));
     let gone = |column: &String| format!("{column} of {}", node.name);
     let kept = |column: &String| name(column).map_or_else(|| gone(column), str::to_owned);
@@ -272,10 +327,18 @@ fn behind(query: &sql::Query, node: &Node, spec: &OperatorSpec) -> Node {
         name: spec.name.clone(),
         schema: query.schema(),
         direct: false,
+        sources: sources_of(read.iter().copied()),
         time: node.time.as_ref().and_then(name).map(str::to_owned),
         partitioned_by: node.partitioned_by.as_ref().map(|columns| columns.iter().map(kept).collect()),
         fired: node.fired || query.is_windowed(),
     }
+}
+
+fn sources_of<'a>(nodes: impl Iterator<Item = &'a Node>) -> Vec<usize> {
+    let mut sources: Vec<usize> = nodes.flat_map(|node| node.sources.iter().copied()).collect();
+    sources.sort_unstable();
+    sources.dedup();
+    sources
 }
 
 fn build_dedupe(key: &[String], within_ms: i64, late_by_ms: i64, node: &Node) -> Result<Dedupe, String> {
@@ -308,20 +371,27 @@ const DEDUPE_SEED: u64 = 0x6d69_6c6c_7374_7265;
 
 /// The columns to decode, by rising index: all, where rows leave as they are or are compared whole; else those that
 /// queries read, and the event time.
-fn columns_read(spec: &StageSpec, operators: &[Operator], nodes: &[Node]) -> Vec<usize> {
-    let all = 0..spec.source.schema.fields().len();
+fn columns_read(source: usize, stage: &StageSpec, operators: &[Operator], nodes: &[Node]) -> Vec<usize> {
+    let spec = &stage.sources[source];
+    let all = 0..spec.schema.fields().len();
     let mut read: Vec<usize> = Vec::new();
     for operator in operators {
         match &operator.running {
-            Running::Dedupe(_) => return all.collect(),
-            Running::Sql { query, .. } if nodes[operator.input].direct => read.extend(query.reads()),
-            Running::Sql { .. } => {}
+            Running::Dedupe(_) if operator.sources.contains(&source) => return all.collect(),
+            Running::Dedupe(_) => {}
+            Running::Sql { query, .. } => {
+                for (reads, input) in query.reads().zip(&operator.inputs) {
+                    if nodes[*input].direct && nodes[*input].sources == [source] {
+                        read.extend(reads);
+                    }
+                }
+            }
         }
     }
-    if spec.outputs.contains(&spec.source.name) {
+    if stage.outputs.contains(&spec.name) {
         return all.collect();
     }
-    read.extend(spec.source.event_time.as_ref().and_then(|name| index(&spec.source.schema, name)));
+    read.extend(spec.event_time.as_ref().and_then(|name| index(&spec.schema, name)));
     read.sort_unstable();
     read.dedup();
     read

@@ -10,6 +10,7 @@ use arrow::datatypes::UInt32Type;
 use millstream_model::{KeyGroup, Watermark};
 use millstream_types::Millis;
 
+use super::source::Source;
 use super::{OutputBatch, Running, Stage};
 use crate::batch_ipc;
 use crate::error::StageError;
@@ -21,39 +22,49 @@ impl Stage {
     /// the last commit. They and [`Stage::take_outputs`] belong to one transaction.
     pub fn commit(&mut self, now: Millis) -> Result<Vec<ChangelogRecord>, StageError> {
         self.turn(now)?;
-        let mut watermarks = self.watermarks();
-        self.promised.clone_from(&watermarks);
+        // Of each source.
+        let mut watermarks: Vec<Vec<i64>> = self.sources.iter().map(Source::watermarks).collect();
+        for (source, watermarks) in self.sources.iter_mut().zip(&watermarks) {
+            source.promised.clone_from(watermarks);
+        }
         self.fire(&mut watermarks)?;
         let mut records = Vec::new();
-        let changed = |group: &usize| self.committed[*group] != watermarks[*group];
-        let changed: Vec<usize> = (0..watermarks.len()).filter(changed).collect();
-        self.watermark_records(&changed, &watermarks, &mut records);
+        for (at, watermarks) in watermarks.iter().enumerate() {
+            let committed = &self.sources[at].committed;
+            let changed = |group: &usize| committed[*group] != watermarks[*group];
+            let changed: Vec<usize> = (0..watermarks.len()).filter(changed).collect();
+            self.watermark_records(at, &changed, watermarks, &mut records);
+        }
         for i in 0..self.operators.len() {
-            let rows = match &mut self.operators[i].running {
+            let operator = &mut self.operators[i];
+            let rows = match &mut operator.running {
                 Running::Dedupe(dedupe) => {
                     let delta = dedupe.delta();
-                    dedupe.sweep(&watermarks);
-                    Some(delta)
+                    dedupe.sweep(&Stage::least(&operator.sources, |at| &watermarks[at]));
+                    vec![delta]
                 }
-                Running::Sql { query, .. } => query.aggregate_mut().map(|a| a.delta()).transpose()?,
+                Running::Sql { query, .. } => {
+                    query.aggregates_mut().map(|a| a.delta()).collect::<Result<_, _>>()?
+                }
             };
-            if let Some(rows) = rows {
-                self.state_records(&self.operators[i].id, &rows, &mut records)?;
-            }
+            self.state_records(&self.operators[i].id, rows, &mut records)?;
         }
         self.update(&watermarks, now)?;
-        self.committed = watermarks;
+        for (source, watermarks) in self.sources.iter_mut().zip(watermarks) {
+            source.committed = watermarks;
+        }
         Ok(records)
     }
 
     /// How many key groups are assigned here.
     pub fn key_groups_assigned(&self) -> usize {
-        self.clocks.partitions().count()
+        // All sources have the same.
+        self.sources.first().map_or(0, |source| source.clocks.partitions().count())
     }
 
     /// The key groups that are assigned here and write to this partition of changelogs.
     pub fn groups_of(&self, partition: u32) -> Vec<KeyGroup> {
-        let all = self.clocks.partitions();
+        let all = self.sources.iter().take(1).flat_map(|source| source.clocks.partitions());
         all.filter(|group| group.0 % self.changelog_partitions == partition).collect()
     }
 
@@ -72,38 +83,58 @@ impl Stage {
         }
         let mut wanted = Owned::default();
         groups.iter().for_each(|group| wanted.add(*group));
-        let pairs = groups.iter().map(|group| (*group, self.committed[group.0 as usize])).collect();
-        let reset = ChangelogEntry::Reset { operator: operator.to_owned(), groups };
-        let mut records = vec![
-            ChangelogRecord { partition, entry: reset },
-            ChangelogRecord { partition, entry: ChangelogEntry::Watermarks(pairs) },
-        ];
-        let rows = match &mut self.operators[at].running {
-            Running::Dedupe(dedupe) => Some(dedupe.all(&self.committed, &wanted)),
-            Running::Sql { query, .. } => query.aggregate_mut().map(|a| a.all(&wanted)).transpose()?,
+        let pairs_of = |source: &Source| -> Vec<(KeyGroup, i64)> {
+            groups.iter().map(|group| (*group, source.committed[group.0 as usize])).collect()
         };
-        if let Some(rows) = rows {
-            self.state_records(operator, &rows, &mut records)?;
+        let pairs: Vec<_> = self.sources.iter().map(pairs_of).collect();
+        let reset = ChangelogEntry::Reset { operator: operator.to_owned(), groups };
+        let mut records = vec![ChangelogRecord { partition, entry: reset }];
+        for (at, pairs) in pairs.into_iter().enumerate() {
+            let entry = ChangelogEntry::Watermarks { source: self.name_of(at), pairs };
+            records.push(ChangelogRecord { partition, entry });
         }
+        let (sources, found) = (&self.sources, &mut self.operators[at]);
+        let rows = match &mut found.running {
+            Running::Dedupe(dedupe) => {
+                let committed = Stage::least(&found.sources, |at| &sources[at].committed);
+                vec![dedupe.all(&committed, &wanted)]
+            }
+            Running::Sql { query, .. } => {
+                query.aggregates_mut().map(|a| a.all(&wanted)).collect::<Result<_, _>>()?
+            }
+        };
+        self.state_records(operator, rows, &mut records)?;
         Ok(records)
     }
 
     /// Fires every window that is over. Where input has ended, the watermark to keep is not the end of time but the
     /// one at which the last window that fired was over: a later run over more input then finds later windows open,
-    /// and those that fired stay so (SM-2).
-    fn fire(&mut self, watermarks: &mut [i64]) -> Result<(), StageError> {
-        let mut fired_at = vec![Watermark::NONE.to_raw(); watermarks.len()];
+    /// and those that fired stay so (SM-2). A window over several sources fires by the least of their watermarks.
+    fn fire(&mut self, watermarks: &mut [Vec<i64>]) -> Result<(), StageError> {
+        let mut fired_at = vec![vec![Watermark::NONE.to_raw(); self.key_groups as usize]; watermarks.len()];
         for at in 0..self.operators.len() {
-            if let Running::Sql { query, .. } = &mut self.operators[at].running {
-                let fired = query.fire(&self.committed, watermarks, &mut fired_at)?;
-                fired.into_iter().try_for_each(|chunk| self.hand_on(at, chunk))?;
+            let operator = &mut self.operators[at];
+            let Running::Sql { query, .. } = &mut operator.running else { continue };
+            if !query.is_windowed() {
+                continue;
             }
+            let sources = &self.sources;
+            let before = Stage::least(&operator.sources, |at| &sources[at].committed);
+            let now = Stage::least(&operator.sources, |at| &watermarks[at]);
+            let mut last = vec![Watermark::NONE.to_raw(); self.key_groups as usize];
+            let fired = query.fire(&before, &now, &mut last)?;
+            for source in &operator.sources {
+                fired_at[*source].iter_mut().zip(&last).for_each(|(at, last)| *at = (*at).max(*last));
+            }
+            fired.into_iter().try_for_each(|chunk| self.hand_on(at, chunk))?;
         }
-        for group in self.clocks.partitions() {
-            let at = group.0 as usize;
-            if watermarks[at] == Watermark::END.to_raw() {
-                watermarks[at] =
-                    self.clocks.before_end(group).to_raw().max(fired_at[at]).max(self.committed[at]);
+        for ((source, watermarks), fired_at) in self.sources.iter().zip(watermarks).zip(fired_at) {
+            for group in source.clocks.partitions() {
+                let at = group.0 as usize;
+                if watermarks[at] == Watermark::END.to_raw() {
+                    let kept = source.clocks.before_end(group).to_raw();
+                    watermarks[at] = kept.max(fired_at[at]).max(source.committed[at]);
+                }
             }
         }
         Ok(())
@@ -111,10 +142,12 @@ impl Stage {
 
     /// Sends rows of windows that have not fired, of queries that want that and when it is time. Behind the deltas: what is
     /// sent is what has been noted as changed.
-    fn update(&mut self, watermarks: &[i64], now: Millis) -> Result<(), StageError> {
+    fn update(&mut self, watermarks: &[Vec<i64>], now: Millis) -> Result<(), StageError> {
         for at in 0..self.operators.len() {
-            let Running::Sql { query, .. } = &mut self.operators[at].running else { continue };
-            let changed = query.update(watermarks, now)?;
+            let operator = &mut self.operators[at];
+            let Running::Sql { query, .. } = &mut operator.running else { continue };
+            let watermarks = Stage::least(&operator.sources, |at| &watermarks[at]);
+            let changed = query.update(&watermarks, now)?;
             changed.into_iter().try_for_each(|chunk| self.hand_on(at, chunk))?;
         }
         Ok(())
@@ -122,22 +155,23 @@ impl Stage {
 
     /// Rows that an operator gives with a commit: out, if wanted, and through the operators behind it.
     fn hand_on(&mut self, at: usize, chunk: Chunk) -> Result<(), StageError> {
+        let node = self.sources.len() + at;
         let operator = &mut self.operators[at];
         operator.counts.rows_out += chunk.rows() as u64;
         if operator.wanted && chunk.rows() > 0 {
             let output = Arc::clone(&operator.name);
             let (batch, groups) = (chunk.batch.clone(), chunk.groups.clone());
-            self.out.batches.push(OutputBatch { output, batch, groups, offsets: None });
+            self.out.batches.push(OutputBatch { output, source: None, batch, groups, offsets: None });
         }
         for behind in at + 1..self.operators.len() {
             let operator = &mut self.operators[behind];
             // Only queries without windows are behind one that has some.
             let Running::Sql { query, .. } = &mut operator.running else { continue };
-            if operator.input != at + 1 || chunk.rows() == 0 {
+            if operator.inputs != [node] || chunk.rows() == 0 {
                 continue;
             }
             operator.counts.rows_in += chunk.rows() as u64;
-            if let Some(given) = query.run(chunk.clone(), &mut Vec::new())? {
+            if let Some(given) = query.run(0, chunk.clone(), &mut Vec::new())? {
                 self.hand_on(behind, given)?;
             }
         }
@@ -153,31 +187,45 @@ impl Stage {
         partitions
     }
 
-    fn watermark_records(&self, groups: &[usize], watermarks: &[i64], records: &mut Vec<ChangelogRecord>) {
+    /// The name under which a source's watermarks are kept; nothing where there is only one.
+    fn name_of(&self, source: usize) -> Option<String> {
+        (self.sources.len() > 1).then(|| self.sources[source].name.to_string())
+    }
+
+    fn watermark_records(
+        &self,
+        source: usize,
+        groups: &[usize],
+        watermarks: &[i64],
+        records: &mut Vec<ChangelogRecord>,
+    ) {
         for (partition, groups) in self.by_partition(groups) {
             let pairs = groups.into_iter().map(|g| (KeyGroup(g as u32), watermarks[g])).collect();
-            records.push(ChangelogRecord { partition, entry: ChangelogEntry::Watermarks(pairs) });
+            let entry = ChangelogEntry::Watermarks { source: self.name_of(source), pairs };
+            records.push(ChangelogRecord { partition, entry });
         }
     }
 
     fn state_records(
         &self,
         operator: &str,
-        rows: &RecordBatch,
+        branches: Vec<RecordBatch>,
         records: &mut Vec<ChangelogRecord>,
     ) -> Result<(), StageError> {
-        if rows.num_rows() == 0 {
-            return Ok(());
-        }
-        let mut places: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-        for (row, group) in rows.column(0).as_primitive::<UInt32Type>().values().iter().enumerate() {
-            places.entry(group % self.changelog_partitions).or_default().push(row as u32);
-        }
-        for (partition, places) in places {
-            let part = take_record_batch(rows, &UInt32Array::from(places))?;
-            for rows in batch_ipc::encode(&part, RECORD_BYTES_MAX - 1_024)? {
-                let entry = ChangelogEntry::State { operator: operator.to_owned(), rows };
-                records.push(ChangelogRecord { partition, entry });
+        for (rows, branch) in branches.iter().zip(0u8..) {
+            if rows.num_rows() == 0 {
+                continue;
+            }
+            let mut places: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+            for (row, group) in rows.column(0).as_primitive::<UInt32Type>().values().iter().enumerate() {
+                places.entry(group % self.changelog_partitions).or_default().push(row as u32);
+            }
+            for (partition, places) in places {
+                let part = take_record_batch(rows, &UInt32Array::from(places))?;
+                for rows in batch_ipc::encode(&part, RECORD_BYTES_MAX - 1_024)? {
+                    let entry = ChangelogEntry::State { operator: operator.to_owned(), branch, rows };
+                    records.push(ChangelogRecord { partition, entry });
+                }
             }
         }
         Ok(())

@@ -7,27 +7,35 @@ use std::sync::Arc;
 
 use arrow::datatypes::Schema;
 use datafusion_physical_expr::PhysicalExpr;
-use millstream_model::{LateRule, LateThen};
+use millstream_model::{LateRule, LateThen, Windows};
 
 use super::{Running, Stage};
 use crate::op::Step;
-use crate::op::aggregate::{AggregateColumn, Aggregation};
+use crate::op::aggregate::{AggregateColumn, AggregatePlan, Aggregation};
 use crate::op::dedupe::Dedupe;
 use crate::op::join::{TableJoin, Unmatched};
 use crate::op::window::WindowStep;
 use crate::sql::Query;
+use crate::sql::query::{Closed, Origin};
 
 /// A stage as it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StageDescription {
     /// What it reads.
-    pub source: String,
+    pub sources: Vec<SourceDescription>,
+    /// Its operators, each behind those that feed it.
+    pub operators: Vec<OperatorDescription>,
+}
+
+/// A stream that a stage reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceDescription {
+    /// Its name.
+    pub name: String,
     /// The columns that are decoded of it, with their types.
     pub columns: Vec<(String, String)>,
     /// The column of its event time.
     pub event_time: Option<String>,
-    /// Its operators, each behind those that feed it.
-    pub operators: Vec<OperatorDescription>,
 }
 
 /// An operator as it runs.
@@ -37,14 +45,14 @@ pub struct OperatorDescription {
     pub id: String,
     /// Its name.
     pub name: String,
-    /// What feeds it: the source, or another operator, by name.
-    pub input: String,
+    /// What feeds it: sources, or other operators, by name.
+    pub inputs: Vec<String>,
     /// The optimised logical plan of a query.
     pub logical_plan: Option<String>,
     /// What is done to rows, in order.
     pub steps: Vec<String>,
-    /// What it keeps.
-    pub state: Option<StateDescription>,
+    /// What it keeps; of each stream that it joins.
+    pub state: Vec<StateDescription>,
     /// What happens to rows that come too late.
     pub late: Option<String>,
     /// The columns that come out, with their types.
@@ -66,32 +74,35 @@ impl Stage {
     /// The stage as it runs.
     pub fn describe(&self) -> StageDescription {
         let operators = self.operators.iter().enumerate().map(|(at, operator)| {
-            let input = match operator.input.checked_sub(1) {
-                None => self.source.to_string(),
-                Some(feeder) => self.operators[feeder].name.to_string(),
-            };
-            let columns = columns(&self.node_schema(at + 1));
+            let mut inputs: Vec<String> = Vec::new();
+            for node in &operator.inputs {
+                let feeder = self.operator_of(*node);
+                let name = feeder.map_or_else(|| &self.sources[*node].name, |feeder| &feeder.name);
+                if !inputs.iter().any(|known| known == name.as_ref()) {
+                    inputs.push(name.to_string());
+                }
+            }
+            let columns = columns(&self.node_schema(self.sources.len() + at));
             let (logical_plan, steps, state, late) = match &operator.running {
                 Running::Dedupe(dedupe) => {
-                    let (step, state, late) = dedupe_parts(dedupe, &self.node_schema(operator.input));
-                    (None, vec![step], Some(state), Some(late))
+                    let (step, state, late) = dedupe_parts(dedupe, &self.node_schema(operator.inputs[0]));
+                    (None, vec![step], vec![state], Some(late))
                 }
                 Running::Sql { query, late } => {
-                    let aggregate = query.aggregate();
-                    let rule = aggregate.map(|aggregate| late_text(&aggregate.plan().late, late));
-                    let state = aggregate.map(state_of);
+                    let rule = query.aggregates().next().map(|aggregate| late_text(aggregate.late(), late));
+                    let state = query.aggregates().map(state_of).collect();
                     (Some(query.explain().to_owned()), query_steps(query), state, rule)
                 }
             };
             let (id, name) = (operator.id.clone(), operator.name.to_string());
-            OperatorDescription { id, name, input, logical_plan, steps, state, late, columns }
+            OperatorDescription { id, name, inputs, logical_plan, steps, state, late, columns }
         });
-        StageDescription {
-            source: self.source.to_string(),
-            columns: columns(&self.schema),
-            event_time: self.time.map(|at| self.schema.field(at).name().clone()),
-            operators: operators.collect(),
-        }
+        let sources = self.sources.iter().map(|source| SourceDescription {
+            name: source.name.to_string(),
+            columns: columns(&source.schema),
+            event_time: source.time.map(|at| source.schema.field(at).name().clone()),
+        });
+        StageDescription { sources: sources.collect(), operators: operators.collect() }
     }
 }
 
@@ -152,18 +163,46 @@ fn dedupe_parts(dedupe: &Dedupe, input: &Schema) -> (String, StateDescription, S
 }
 
 fn query_steps(query: &Query) -> Vec<String> {
-    let mut steps: Vec<String> = query.before().iter().map(step).collect();
-    if let Some(aggregate) = query.aggregate() {
-        steps.push(aggregate_text(aggregate));
-        if let Some(every) = query.update_ms() {
-            steps.push(format!(
-                "update: rows of open windows that have changed are sent too, every {}",
-                span(every)
-            ));
-        }
+    let mut steps = Vec::new();
+    for branch in query.branches() {
+        let from = if query.branches().len() > 1 { format!("{}: ", branch.stream) } else { String::new() };
+        let before = branch.before.iter().map(step).chain(branch.aggregate.as_ref().map(aggregate_text));
+        steps.extend(before.map(|text| format!("{from}{text}")));
     }
-    steps.extend(query.after().iter().map(step));
+    if let Some(every) = query.update_ms().filter(|_| query.is_windowed()) {
+        steps.push(format!(
+            "update: rows of open windows that have changed are sent too, every {}",
+            span(every)
+        ));
+    }
+    if let Some(closed) = query.closed() {
+        closed_steps(closed, &mut steps);
+    }
     steps
+}
+
+fn closed_steps(closed: &Closed, steps: &mut Vec<String>) {
+    if let Origin::Join { left, right, join } = &closed.from {
+        closed_steps(left, steps);
+        closed_steps(right, steps);
+        let kind = match (join.left.outer, join.right.outer) {
+            (false, false) => "inner",
+            (true, false) => "left",
+            (false, true) => "right",
+            (true, true) => "full",
+        };
+        let on: Vec<String> = sql(&join.left.keys)
+            .into_iter()
+            .zip(sql(&join.right.keys))
+            .map(|(left, right)| format!("{left} = {right}"))
+            .collect();
+        let filter = join.filter.as_ref().map(|f| format!(" where {}", Sql(f.as_ref()))).unwrap_or_default();
+        steps.push(format!(
+            "join: rows of the same window, when it is over for both, by hash ({kind}), on {}{filter}",
+            on.join(" and ")
+        ));
+    }
+    steps.extend(closed.after.iter().map(step));
 }
 
 fn step(step: &Step) -> String {
@@ -230,23 +269,30 @@ fn join_text(join: &TableJoin) -> String {
 }
 
 fn aggregate_text(aggregate: &Aggregation) -> String {
-    let plan = aggregate.plan();
+    let Some(plan) = aggregate.plan() else {
+        return "keep: rows as they are, until the watermark reaches window_end".to_owned()
+            + &allowance(aggregate.late());
+    };
     let aggregates: Vec<String> = plan.aggregates.iter().map(aggregate_column).collect();
     let computed =
         if aggregates.is_empty() { "nothing but the keys".to_owned() } else { aggregates.join(", ") };
     let by = sql(&plan.keys);
     let by =
         if by.is_empty() { "the window alone".to_owned() } else { format!("{} and window", by.join(", ")) };
-    let wait = match plan.late.allow_ms {
-        0 => String::new(),
-        allow => format!(" + {}", span(allow)),
-    };
+    let wait = allowance(&plan.late);
     let passes = match aggregate {
-        Aggregation::Windows(_) => "reaches",
+        Aggregation::Windows(_) | Aggregation::Rows(_) => "reaches",
         // A row just at the end of a session still belongs to it.
         Aggregation::Sessions(_) => "passes",
     };
     format!("aggregate: {computed} by {by}; fires once, when the watermark {passes} window_end{wait}")
+}
+
+fn allowance(late: &LateRule) -> String {
+    match late.allow_ms {
+        0 => String::new(),
+        allow => format!(" + {}", span(allow)),
+    }
 }
 
 fn aggregate_column(column: &AggregateColumn) -> String {
@@ -260,35 +306,41 @@ fn aggregate_column(column: &AggregateColumn) -> String {
 }
 
 fn state_of(aggregate: &Aggregation) -> StateDescription {
-    let plan = aggregate.plan();
-    let mut key = sql(&plan.keys);
-    key.push("window".to_owned());
-    let state = plan.state_schema.fields().iter().skip(plan.state_from());
-    let state: Vec<String> = state.map(|field| format!("{} {}", field.name(), field.data_type())).collect();
-    let holds = match state.is_empty() {
-        true => "that it was seen".to_owned(),
-        false => state.join(", "),
+    let late = aggregate.late();
+    let computed = |plan: &AggregatePlan| {
+        let state = plan.state_schema.fields().iter().skip(plan.state_from());
+        let state: Vec<String> =
+            state.map(|field| format!("{} {}", field.name(), field.data_type())).collect();
+        if state.is_empty() { "that it was seen".to_owned() } else { state.join(", ") }
     };
+    let holds = match aggregate {
+        Aggregation::Windows(windows) => computed(&windows.plan),
+        Aggregation::Sessions(sessions) => computed(&sessions.plan),
+        Aggregation::Rows(rows) => format!("each row: {}", rows.kept().collect::<Vec<_>>().join(", ")),
+    };
+    let mut key = aggregate.plan().map(|plan| sql(&plan.keys)).unwrap_or_default();
+    key.push("window".to_owned());
     let kept = match aggregate {
-        Aggregation::Windows(aggregate) => {
-            let windows = aggregate.windows;
-            let kept = span(windows.size_ms() + plan.late.allow_ms);
-            match windows.is_tumbling() {
-                true => format!("until the window fires: the watermark is {kept} past its start"),
-                false => {
-                    let slice = span(windows.slice_ms());
-                    format!(
-                        "in slices of {slice}, until the last window over a slice fires: the watermark is at most {kept} past the slice's start"
-                    )
-                }
-            }
-        }
+        Aggregation::Windows(aggregate) => of_windows(aggregate.windows, late),
+        Aggregation::Rows(rows) => of_windows(rows.plan.windows, late),
         Aggregation::Sessions(aggregate) => {
-            let kept = span(aggregate.sessions.gap_ms() + plan.late.allow_ms);
+            let kept = span(aggregate.sessions.gap_ms() + late.allow_ms);
             format!("until the session fires: the watermark is {kept} past its last row")
         }
     };
     StateDescription { key, holds, kept }
+}
+
+/// How long what is in windows is kept.
+fn of_windows(windows: Windows, late: &LateRule) -> String {
+    let kept = span(windows.size_ms() + late.allow_ms);
+    if windows.is_tumbling() {
+        return format!("until the window fires: the watermark is {kept} past its start");
+    }
+    format!(
+        "in slices of {}, until the last window over a slice fires: the watermark is at most {kept} past the slice's start",
+        span(windows.slice_ms())
+    )
 }
 
 fn late_text(rule: &LateRule, then: &LateThen) -> String {

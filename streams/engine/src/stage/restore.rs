@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use arrow::array::Array;
 use bytes::Bytes;
-use millstream_model::{KeyGroup, Watermark};
+use millstream_model::KeyGroup;
 use millstream_types::Millis;
 
 use super::{Operator, Running, Stage, same_state};
@@ -18,7 +18,8 @@ use crate::state::{ChangelogEntry, Owned};
 #[derive(Debug)]
 pub struct Restore {
     groups: Owned,
-    watermarks: BTreeMap<u32, i64>,
+    /// By source and key group.
+    watermarks: BTreeMap<(usize, u32), i64>,
 }
 
 impl Restore {
@@ -34,9 +35,15 @@ impl Restore {
     pub fn apply(&mut self, stage: &mut Stage, value: &Bytes) -> Result<(), StageError> {
         let bad = |operator: &str, what: String| StageError::State { operator: operator.to_owned(), what };
         match ChangelogEntry::decode(value).map_err(|what| bad("of the stage", what))? {
-            ChangelogEntry::Watermarks(pairs) => {
+            ChangelogEntry::Watermarks { source, pairs } => {
+                // Those of a source that the stage does not read any more, or read alone before, say nothing of it now.
+                let source = match source {
+                    Some(name) => stage.source_of(&name),
+                    None => (stage.sources.len() == 1).then_some(0),
+                };
+                let Some(source) = source else { return Ok(()) };
                 for (group, watermark) in pairs.into_iter().filter(|(group, _)| self.groups.has(group.0)) {
-                    let known = self.watermarks.entry(group.0).or_insert(watermark);
+                    let known = self.watermarks.entry((source, group.0)).or_insert(watermark);
                     *known = watermark.max(*known);
                 }
             }
@@ -47,7 +54,7 @@ impl Restore {
                     found.running.forget(group)?;
                 }
             }
-            ChangelogEntry::State { operator, rows } => {
+            ChangelogEntry::State { operator, branch, rows } => {
                 let rows = batch_ipc::decode(&rows).map_err(|e| bad(&operator, e.to_string()))?;
                 let found = find(stage, &operator)?;
                 let groups_known = rows.num_columns() > 0 && rows.column(0).null_count() == 0;
@@ -59,7 +66,7 @@ impl Restore {
                         same_state(&operator, &Dedupe::state_schema(), &rows.schema())?;
                         dedupe.restore(&rows, &self.groups);
                     }
-                    Running::Sql { query, .. } => query.restore(&rows, &self.groups)?,
+                    Running::Sql { query, .. } => query.restore(usize::from(branch), &rows, &self.groups)?,
                 }
             }
         }
@@ -68,23 +75,21 @@ impl Restore {
 
     /// Ends the restore: windows that had fired are dropped, and the key groups are assigned.
     pub fn finish(self, stage: &mut Stage, now: Millis) -> Result<(), StageError> {
-        for (group, watermark) in &self.watermarks {
-            stage.committed[*group as usize] = *watermark;
+        for ((source, group), watermark) in &self.watermarks {
+            stage.sources[*source].committed[*group as usize] = *watermark;
         }
-        let watermarks: Vec<i64> = stage.committed.clone();
+        let sources = &stage.sources;
         for operator in &mut stage.operators {
+            let watermarks = Stage::least(&operator.sources, |at| &sources[at].committed);
             match &mut operator.running {
                 Running::Dedupe(_) => {}
-                Running::Sql { query, .. } => {
-                    if let Some(aggregate) = query.aggregate_mut() {
-                        aggregate.finish_restore(&watermarks, &self.groups)?;
-                    }
-                }
+                Running::Sql { query, .. } => query
+                    .aggregates_mut()
+                    .try_for_each(|aggregate| aggregate.finish_restore(&watermarks, &self.groups))?,
             }
         }
         for group in self.groups.iter() {
             stage.assign(group, now);
-            debug_assert!(stage.watermark(group) >= Watermark::from_raw(stage.committed[group.0 as usize]));
         }
         Ok(())
     }

@@ -8,8 +8,9 @@ use millstream_model::{LateRule, WatermarkConfig};
 /// A stage.
 #[derive(Clone, Debug)]
 pub struct StageSpec {
-    /// What it reads.
-    pub source: SourceSpec,
+    /// What it reads, at least one: each has a partition for each key group, and rows that belong together are in
+    /// partitions of the same number.
+    pub sources: Vec<SourceSpec>,
     /// How many key groups there are: the partitions of what it reads. 1 to 4,096.
     pub key_groups: u32,
     /// How many partitions its changelog has: 1 to the number of key groups.
@@ -47,7 +48,7 @@ pub struct OperatorSpec {
     pub id: String,
     /// Its name: what operators and sinks behind it read it by.
     pub name: String,
-    /// What it reads: one stream of the stage, and tables.
+    /// What it reads: one stream of the stage, or those that its query joins, and tables.
     pub inputs: Vec<String>,
     /// What it does.
     pub kind: OperatorKind,

@@ -3,6 +3,7 @@
 //! row by row, aggregates by DataFusion's batch engine on the same SQL (SM-2, SM-3). One `check()` over many seeds.
 
 mod edges;
+mod joins;
 mod reference;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -183,13 +184,13 @@ fn spec(
     batch_rows: usize,
 ) -> StageSpec {
     StageSpec {
-        source: SourceSpec {
+        sources: vec![SourceSpec {
             name: "invoices".into(),
             schema: schema(),
             event_time: Some("issued_at".into()),
             watermark: WatermarkConfig { delay_ms: DELAY_MS, idle_after_ms: Some(1), bounded: true },
             partitioned_by: Some(vec!["store_id".into()]),
-        },
+        }],
         key_groups: partitions,
         changelog_partitions,
         tables: BTreeMap::from([("stores".to_owned(), stores().schema())]),
@@ -521,7 +522,7 @@ fn check(seed: u64) -> [usize; 10] {
                     let Some(value) = world.logs[group as usize].get(position) else { break };
                     worker
                         .stage
-                        .push_record(KeyGroup(group), position as i64, value, None)
+                        .push_record(0, (KeyGroup(group), position as i64), value, None)
                         .expect("an assigned partition");
                     worker.position.insert(group, position + 1);
                     if worker.stage.is_full() {
@@ -555,7 +556,7 @@ fn check(seed: u64) -> [usize; 10] {
     }
     for mut worker in workers {
         for group in worker.owned.clone() {
-            worker.stage.finish(KeyGroup(group), world.now).expect("an end");
+            worker.stage.finish(0, KeyGroup(group), world.now).expect("an end");
         }
         world.commit(&mut worker, &mut rng);
         let open: Vec<_> = worker

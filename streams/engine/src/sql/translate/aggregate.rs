@@ -18,6 +18,7 @@ use crate::op::session::{HIDDEN, SessionAggregate};
 use crate::op::windowed::WindowAggregate;
 use crate::sql::Relation;
 use crate::sql::problem::SqlProblem;
+use crate::sql::query::{Closed, Origin};
 
 /// How often a row may come out of its windows.
 const SPREAD_MAX: i64 = 100;
@@ -33,7 +34,7 @@ impl Translator<'_> {
                 Some("join it with a stream first"),
             ));
         }
-        if chain.aggregate.is_some() {
+        if chain.closed.is_some() {
             return Err(self.problem(
                 "group",
                 "a second GROUP BY over the first does not run yet",
@@ -115,10 +116,11 @@ impl Translator<'_> {
         let (group_schema, state_schema) =
             state_schemas(&keys, own_key, &all, input.inner()).map_err(|e| self.explained(&e))?;
         self.check_spread(&chain, chain.bounds_used)?;
-        for step in &mut chain.steps {
+        let spread = chain.bounds_used;
+        for step in &mut chain.branch().before {
             if let Step::Window(window) = step {
                 window.late = Some(self.options.late.clone());
-                window.spread = chain.bounds_used;
+                window.spread = spread;
             }
         }
         chain.trace = traces;
@@ -134,7 +136,7 @@ impl Translator<'_> {
             schema: Arc::clone(aggregate.schema.inner()),
             key_groups: self.options.key_groups,
         };
-        chain.aggregate = Some(match grouped {
+        chain.branch().aggregate = Some(match grouped {
             Grouped::Windows(windows) => {
                 let notes = self.options.update_ms.is_some();
                 Aggregation::Windows(WindowAggregate::new(plan, windows, notes))
@@ -143,6 +145,7 @@ impl Translator<'_> {
                 Aggregation::Sessions(SessionAggregate::new(plan, sessions, session_keys))
             }
         });
+        chain.closed = Some(Closed { from: Origin::Branch(0), after: Vec::new() });
         Ok(chain)
     }
 

@@ -17,16 +17,10 @@ use crate::sql::problem::SqlProblem;
 impl Translator<'_> {
     pub(super) fn join(&self, join: &Join) -> Result<Chain, SqlProblem> {
         let (left, right) = (self.walk(&join.left)?, self.walk(&join.right)?);
-        let (mut stream, table, side) = match (left.is_stream(), right.is_stream()) {
+        let (mut stream, mut table, side) = match (left.is_stream(), right.is_stream()) {
             (true, false) => (left, right, StreamSide::Left),
             (false, true) => (right, left, StreamSide::Right),
-            (true, true) => {
-                return Err(self.problem(
-                    "join",
-                    "two streams are joined; that does not run yet",
-                    Some("join the stream with a table"),
-                ));
-            }
+            (true, true) => return self.join_streams(join, left, right),
             (false, false) => {
                 return Err(self.problem(
                     "join",
@@ -103,11 +97,12 @@ impl Translator<'_> {
         };
         stream.use_bounds(&join.filter, &join.schema);
         stream.tables.insert(table.name.clone());
+        let table_steps = std::mem::take(&mut table.branch().before);
         stream.push(Step::Join(TableJoin {
             operator: self.options.operator.clone(),
             table: table.name,
             table_schema: Arc::clone(table.relation.schema()),
-            table_steps: table.steps,
+            table_steps,
             table_keys,
             stream_keys,
             unmatched,
@@ -121,7 +116,7 @@ impl Translator<'_> {
         Ok(stream)
     }
 
-    fn check_keys(
+    pub(super) fn check_keys(
         &self,
         keys: &[Arc<dyn PhysicalExpr>],
         schema: &Schema,

@@ -20,7 +20,7 @@ impl Translator<'_> {
         let mut chain = self.walk(&over.input)?;
         let input = over.input.schema();
         let refuse = |message: &str, help: &str| Err(self.problem("over", message, Some(help)));
-        let windows = match (&chain.aggregate, &chain.window) {
+        let windows = match (&chain.closed, &chain.window) {
             (Some(_), Some(Grouped::Windows(windows))) => *windows,
             (Some(_), Some(Grouped::Sessions(..))) => {
                 return refuse(

@@ -20,7 +20,7 @@ fn invoice(id: usize, store: u32, at: i64) -> Invoice {
 }
 
 fn push(stage: &mut Stage, group: u32, invoice: &Invoice) {
-    stage.push_record(KeyGroup(group), 0, &invoice.json(), None).expect("an assigned partition");
+    stage.push_record(0, (KeyGroup(group), 0), &invoice.json(), None).expect("an assigned partition");
 }
 
 fn names(outputs: &Outputs) -> BTreeMap<&str, usize> {
@@ -44,7 +44,9 @@ fn a_writer_ahead_makes_no_row_of_another_late() {
             let behind = (invoice(1_000 + step, 0, at), at + HOUR);
             for (row, others_at) in [ahead, behind] {
                 let others_at = bounds.then_some(others_at);
-                stage.push_record(KeyGroup(0), 0, &row.json(), others_at).expect("an assigned partition");
+                stage
+                    .push_record(0, (KeyGroup(0), 0), &row.json(), others_at)
+                    .expect("an assigned partition");
             }
             stage.turn(0).expect("a turn");
         }
@@ -61,7 +63,7 @@ fn a_writer_ahead_makes_no_row_of_another_late() {
 fn a_skewed_replay_drops_no_row() {
     const ROWS: usize = 500;
     let mut spec = spec(4, 1, &tumbling(0), None, 64);
-    spec.source.watermark.bounded = false;
+    spec.sources[0].watermark.bounded = false;
     let mut stage = Stage::build(spec).expect("a stage");
     stage.load_table("stores", &stores()).expect("the table");
     (0..4).for_each(|group| stage.assign(KeyGroup(group), 0));
@@ -83,7 +85,7 @@ fn a_skewed_replay_drops_no_row() {
         stage.commit(now).expect("a commit");
     }
     for group in 0..4 {
-        stage.finish(KeyGroup(group), now).expect("an end");
+        stage.finish(0, KeyGroup(group), now).expect("an end");
     }
     stage.commit(now).expect("a commit");
     let outputs = stage.take_outputs();
@@ -95,7 +97,7 @@ fn a_skewed_replay_drops_no_row() {
 #[test]
 fn an_idle_partition_closes_its_windows_and_a_slow_one_does_not() {
     let mut spec = spec(2, 1, &tumbling(0), None, 64);
-    spec.source.watermark =
+    spec.sources[0].watermark =
         WatermarkConfig { delay_ms: DELAY_MS, idle_after_ms: Some(30_000), bounded: false };
     let mut stage = Stage::build(spec).expect("a stage");
     stage.load_table("stores", &stores()).expect("the table");
@@ -105,7 +107,7 @@ fn an_idle_partition_closes_its_windows_and_a_slow_one_does_not() {
     push(&mut stage, 0, &invoice(2, 0, 1_100_000));
     stage.commit(60_000).expect("a commit");
     assert_eq!(names(&stage.take_outputs()), BTreeMap::from([("unique", 2)]), "partition 1 has a lag");
-    stage.caught_up(KeyGroup(1), millstream_model::watermark::CaughtUp::Yes);
+    stage.caught_up(0, KeyGroup(1), millstream_model::watermark::CaughtUp::Yes);
     stage.commit(60_000).expect("a commit");
     assert_eq!(names(&stage.take_outputs()), BTreeMap::from([("revenue", 1)]));
 }
@@ -145,14 +147,14 @@ fn restored(query: &str, changelog: &[ChangelogRecord]) -> Result<Stage, StageEr
 fn a_second_run_over_more_input_finds_later_windows_open() {
     let mut stage = new_stage(1, &tumbling(0));
     push(&mut stage, 0, &invoice(1, 0, 1_000_000));
-    stage.finish(KeyGroup(0), 0).expect("an end");
+    stage.finish(0, KeyGroup(0), 0).expect("an end");
     let changelog = stage.commit(0).expect("a commit");
     assert_eq!(names(&stage.take_outputs()), BTreeMap::from([("unique", 1), ("revenue", 1)]));
     let mut stage = restored(&tumbling(0), &changelog).expect("a restore");
     push(&mut stage, 0, &invoice(1, 0, 1_000_000));
     push(&mut stage, 0, &invoice(2, 0, 1_000_100));
     push(&mut stage, 0, &invoice(3, 0, 1_010_000));
-    stage.finish(KeyGroup(0), 0).expect("an end");
+    stage.finish(0, KeyGroup(0), 0).expect("an end");
     stage.commit(0).expect("a commit");
     let wanted = BTreeMap::from([("unique", 2), ("revenue.late", 1), ("revenue", 1)]);
     assert_eq!(
@@ -182,11 +184,11 @@ fn misuse_is_an_error_not_a_wrong_result() {
     let mut stage = Stage::build(spec(2, 1, &tumbling(0), None, 64)).expect("a stage");
     let value = invoice(1, 0, 1_000_000).json();
     assert!(matches!(
-        stage.push_record(KeyGroup(0), 0, &value, None),
+        stage.push_record(0, (KeyGroup(0), 0), &value, None),
         Err(StageError::NotAssigned(KeyGroup(0)))
     ));
     stage.assign(KeyGroup(0), 0);
-    stage.push_record(KeyGroup(0), 0, &value, None).expect("an assigned partition");
+    stage.push_record(0, (KeyGroup(0), 0), &value, None).expect("an assigned partition");
     assert!(matches!(stage.turn(0), Err(StageError::TableMissing { .. })));
     assert!(matches!(stage.load_table("shops", &stores()), Err(StageError::Unknown { .. })));
     let other = stores().project(&[1]).expect("a column");
@@ -197,7 +199,7 @@ fn misuse_is_an_error_not_a_wrong_result() {
 fn a_spec_is_refused_with_all_its_problems() {
     let mut bad = spec(2, 3, "SELECT * FROM unique ORDER BY total", None, 0);
     bad.outputs.insert("nothing".into());
-    bad.source.event_time = Some("total".into());
+    bad.sources[0].event_time = Some("total".into());
     if let OperatorKind::Dedupe { key, .. } = &mut bad.operators[0].kind {
         *key = vec!["invoice_id".into()];
     }
@@ -223,13 +225,13 @@ fn columns_and_control_records_do_what_json_does() {
     }
     let batch = decoder.finish();
     let mut stage = new_stage(1, &tumbling(0));
-    stage.push_batch(KeyGroup(0), 7, &batch).expect("an assigned partition");
+    stage.push_batch(0, (KeyGroup(0), 7), &batch).expect("an assigned partition");
     stage
-        .raise_watermark(KeyGroup(0), millstream_model::Watermark::at(1_008_000), 0)
+        .raise_watermark(0, KeyGroup(0), millstream_model::Watermark::at(1_008_000), 0)
         .expect("a control record");
     stage.commit(0).expect("a commit");
     assert_eq!(names(&stage.take_outputs()), BTreeMap::from([("unique", 3), ("revenue", 1)]));
-    stage.push_batch(KeyGroup(0), 8, &batch.slice(0, 1)).expect("an assigned partition");
+    stage.push_batch(0, (KeyGroup(0), 8), &batch.slice(0, 1)).expect("an assigned partition");
     push(&mut stage, 0, &invoice(9, 0, 1_000_000));
     stage.commit(0).expect("a commit");
     assert_eq!(names(&stage.take_outputs()), BTreeMap::from([("unique", 1), ("revenue.late", 1)]));
@@ -256,14 +258,14 @@ fn a_query_in_between_hides_nothing() {
     assert_eq!(stage.level_of("seen"), i64::MIN);
     for at in [100_000, 200_000] {
         let invoice = Invoice { id: at.to_string(), store: "S0".into(), at, qty: None, cents: 1 };
-        stage.push_record(KeyGroup(0), at, &invoice.json(), None).expect("an assigned partition");
+        stage.push_record(0, (KeyGroup(0), at), &invoice.json(), None).expect("an assigned partition");
     }
     stage.commit(0).expect("a commit");
     assert_eq!(stage.level_of("unique"), 200_000 - DELAY_MS);
     for node in ["revenue", "seen"] {
         assert_eq!(stage.level_of(node), 200_000 - DELAY_MS - ALLOW_MS, "{node}");
     }
-    stage.finish(KeyGroup(0), 0).expect("an end");
+    stage.finish(0, KeyGroup(0), 0).expect("an end");
     // What fires now had not been promised.
     assert_eq!(stage.level_of("seen"), 200_000 - DELAY_MS - ALLOW_MS);
     stage.commit(0).expect("a commit");

@@ -1,0 +1,259 @@
+//! A query as it runs: one stream or several, each with what is done to its rows up to where windows hold them; and how the
+//! rows of windows that are over go on, joined where there are several. Never enters: SQL.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use millstream_types::Millis;
+
+use crate::error::StageError;
+use crate::op::Step;
+use crate::op::aggregate::Aggregation;
+use crate::op::chunk::Chunk;
+use crate::op::window_join::WindowJoin;
+use crate::state::Owned;
+
+/// One stream of a query, and what is done to its rows as they come.
+pub(crate) struct Branch {
+    /// The stream that it reads.
+    pub(crate) stream: String,
+    /// The columns that it reads of it, by rising index.
+    pub(crate) reads: Vec<usize>,
+    pub(crate) before: Vec<Step>,
+    /// What keeps its rows until their windows are over.
+    pub(crate) aggregate: Option<Aggregation>,
+}
+
+/// The rows of windows that are over, and what is done to them.
+pub(crate) struct Closed {
+    pub(crate) from: Origin,
+    pub(crate) after: Vec<Step>,
+}
+
+/// Where rows of closed windows come from.
+pub(crate) enum Origin {
+    /// The branch of this number.
+    Branch(usize),
+    /// Two of them.
+    Join { left: Box<Closed>, right: Box<Closed>, join: Box<WindowJoin> },
+}
+
+impl Closed {
+    /// What the branches' rows become; those that are taken are gone from `fired`.
+    fn run(&self, fired: &mut [Vec<Chunk>]) -> Result<Vec<Chunk>, StageError> {
+        let given = match &self.from {
+            Origin::Branch(at) => std::mem::take(&mut fired[*at]),
+            Origin::Join { left, right, join } => {
+                let (left, right) = (left.run(fired)?, right.run(fired)?);
+                join.run(&left, &right)?.into_iter().collect()
+            }
+        };
+        let mut results = Vec::new();
+        for mut chunk in given {
+            for step in &self.after {
+                chunk = step.run(chunk, &mut Vec::new())?;
+            }
+            if chunk.rows() > 0 {
+                results.push(chunk);
+            }
+        }
+        Ok(results)
+    }
+
+    /// The steps of this part and of all under it.
+    pub(crate) fn steps_mut(&mut self) -> Vec<&mut Step> {
+        let mut steps = match &mut self.from {
+            Origin::Branch(_) => Vec::new(),
+            Origin::Join { left, right, .. } => {
+                let mut steps = left.steps_mut();
+                steps.extend(right.steps_mut());
+                steps
+            }
+        };
+        steps.extend(&mut self.after);
+        steps
+    }
+
+    /// Counts branches from `by` on.
+    pub(crate) fn shift(&mut self, by: usize) {
+        match &mut self.from {
+            Origin::Branch(at) => *at += by,
+            Origin::Join { left, right, .. } => {
+                left.shift(by);
+                right.shift(by);
+            }
+        }
+    }
+}
+
+/// A query that can run.
+pub struct Query {
+    pub(crate) operator: String,
+    pub(super) tables: Vec<String>,
+    /// One, or those that are joined.
+    pub(super) branches: Vec<Branch>,
+    /// Nothing where rows go on as they come, of which there is one branch then.
+    pub(super) closed: Option<Closed>,
+    pub(super) schema: SchemaRef,
+    pub(super) explain: String,
+    pub(super) update_ms: Option<i64>,
+    /// When open windows were last sent.
+    pub(super) updated_at: Option<Millis>,
+    /// Of each column that comes out, the stream's column that it is, unchanged; all `None` behind an aggregation.
+    pub(super) passes: Vec<Option<usize>>,
+}
+
+impl std::fmt::Debug for Query {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Query({}: {})", self.operator, self.explain)
+    }
+}
+
+impl Query {
+    /// The columns that come out.
+    pub fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    /// The streams that it reads; one that is joined with itself is there twice.
+    pub fn streams(&self) -> impl Iterator<Item = &str> {
+        self.branches.iter().map(|branch| branch.stream.as_str())
+    }
+
+    /// The tables that it joins; each is loaded before the first rows.
+    pub fn tables(&self) -> &[String] {
+        &self.tables
+    }
+
+    /// The columns that it reads of each stream, by rising index.
+    pub fn reads(&self) -> impl Iterator<Item = &[usize]> {
+        self.branches.iter().map(|branch| branch.reads.as_slice())
+    }
+
+    /// Whether it has windows that fire, and so keeps state.
+    pub fn is_windowed(&self) -> bool {
+        self.closed.is_some()
+    }
+
+    /// The optimised logical plan, for people.
+    pub fn explain(&self) -> &str {
+        &self.explain
+    }
+
+    /// The batches of a branch's stream have only some of its columns: `place[i]` is where column `i` is.
+    pub(crate) fn read_from(&mut self, branch: usize, place: &[Option<usize>]) {
+        if let Some(Step::Scan { columns, .. }) = self.branches[branch].before.first_mut() {
+            for column in columns {
+                *column = place[*column].expect("a column that a query reads is decoded");
+            }
+        }
+    }
+
+    pub(crate) fn load_table(&mut self, name: &str, table: &RecordBatch) -> Result<(), StageError> {
+        let before = self.branches.iter_mut().flat_map(|branch| &mut branch.before);
+        let after = self.closed.iter_mut().flat_map(Closed::steps_mut);
+        for step in before.chain(after) {
+            if let Step::Join(join) = step
+                && join.table == name
+            {
+                join.load(table)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs a chunk of a branch's stream through. What comes out at once, and the places in the stage's input of late rows.
+    pub(crate) fn run(
+        &mut self,
+        branch: usize,
+        mut chunk: Chunk,
+        late: &mut Vec<u32>,
+    ) -> Result<Option<Chunk>, StageError> {
+        let branch = &mut self.branches[branch];
+        for step in &branch.before {
+            chunk = step.run(chunk, late)?;
+        }
+        match &mut branch.aggregate {
+            None => Ok(Some(chunk)),
+            Some(aggregate) => {
+                aggregate.update(&chunk, late)?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// The results of windows that are over; the arguments are those of `Aggregation::fire`.
+    pub(crate) fn fire(
+        &mut self,
+        before: &[i64],
+        watermarks: &[i64],
+        fired_at: &mut [i64],
+    ) -> Result<Vec<Chunk>, StageError> {
+        let Some(closed) = &self.closed else {
+            return Ok(Vec::new());
+        };
+        let aggregates = self.branches.iter_mut().filter_map(|branch| branch.aggregate.as_mut());
+        let fired: Result<Vec<_>, _> = aggregates.map(|a| a.fire(before, watermarks, fired_at)).collect();
+        closed.run(&mut fired?)
+    }
+
+    /// The rows of windows that have changed since they were last sent and have not fired at these watermarks, when it is
+    /// time for them.
+    pub(crate) fn update(&mut self, watermarks: &[i64], now: Millis) -> Result<Vec<Chunk>, StageError> {
+        let (Some(every), Some(closed), [branch]) =
+            (self.update_ms, &self.closed, self.branches.as_mut_slice())
+        else {
+            return Ok(Vec::new());
+        };
+        let Some(Aggregation::Windows(windows)) = &mut branch.aggregate else { return Ok(Vec::new()) };
+        if self.updated_at.is_some_and(|at| now.saturating_sub(at) < every) {
+            return Ok(Vec::new());
+        }
+        self.updated_at = Some(now);
+        closed.run(&mut [windows.changed(watermarks)?])
+    }
+
+    /// The name under which a column of the stream comes out unchanged.
+    pub(crate) fn passes(&self, column: usize) -> Option<&str> {
+        let at = self.passes.iter().position(|from| *from == Some(column))?;
+        Some(self.schema.field(at).name())
+    }
+
+    /// How often windows send their rows before they fire, in milliseconds.
+    pub(crate) fn update_ms(&self) -> Option<i64> {
+        self.update_ms
+    }
+
+    pub(crate) fn branches(&self) -> &[Branch] {
+        &self.branches
+    }
+
+    pub(crate) fn closed(&self) -> Option<&Closed> {
+        self.closed.as_ref()
+    }
+
+    /// What keeps state, of each branch.
+    pub(crate) fn aggregates(&self) -> impl Iterator<Item = &Aggregation> {
+        self.branches.iter().filter_map(|branch| branch.aggregate.as_ref())
+    }
+
+    pub(crate) fn aggregates_mut(&mut self) -> impl Iterator<Item = &mut Aggregation> {
+        self.branches.iter_mut().filter_map(|branch| branch.aggregate.as_mut())
+    }
+
+    /// How long windows wait for late rows, in milliseconds.
+    pub(crate) fn allowance_ms(&self) -> i64 {
+        self.aggregates().next().map_or(0, |aggregate| aggregate.late().allow_ms)
+    }
+
+    /// Takes up state rows of the aggregation of this number.
+    pub(crate) fn restore(&mut self, at: usize, rows: &RecordBatch, owned: &Owned) -> Result<(), StageError> {
+        let Some(aggregate) = self.branches.get_mut(at).and_then(|branch| branch.aggregate.as_mut()) else {
+            let what = "the changelog has state for it, but the query keeps none".to_owned();
+            return Err(StageError::State { operator: self.operator.clone(), what });
+        };
+        crate::stage::same_state(&self.operator, aggregate.state_schema(), &rows.schema())?;
+        aggregate.restore(rows, owned)
+    }
+}

@@ -1,0 +1,187 @@
+//! Streams joined with each other, in a query's chain: rows of the same window.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema};
+use datafusion_common::{DFSchema, JoinType, NullEquality};
+use datafusion_expr::Expr;
+use datafusion_expr::logical_plan::Join;
+
+use super::{Chain, Grouped, Trace, Translator, trace};
+use crate::op::Step;
+use crate::op::aggregate::Aggregation;
+use crate::op::rows::{RowColumn, RowsPlan, WindowRows};
+use crate::op::window_join::{Side, WindowJoin};
+use crate::sql::Relation;
+use crate::sql::problem::SqlProblem;
+use crate::sql::query::{Closed, Origin};
+
+const SAME_WINDOW: &str = "join rows of the same window: FROM TUMBLE(a, …) AS a JOIN TUMBLE(b, …) AS b ON a.key = b.key AND a.window_start = b.window_start AND a.window_end = b.window_end";
+
+impl Translator<'_> {
+    /// Rows of the same window of two streams.
+    pub(super) fn join_streams(&self, join: &Join, left: Chain, right: Chain) -> Result<Chain, SqlProblem> {
+        let refuse = |message: String, help: &str| Err(self.problem("join", message, Some(help)));
+        let outer = match join.join_type {
+            JoinType::Inner => (false, false),
+            JoinType::Left => (true, false),
+            JoinType::Right => (false, true),
+            JoinType::Full => (true, true),
+            kind => {
+                return refuse(
+                    format!("{kind} join of two streams does not run yet"),
+                    "JOIN, LEFT JOIN, RIGHT JOIN and FULL JOIN run",
+                );
+            }
+        };
+        let windows = match (&left.window, &right.window) {
+            (Some(Grouped::Windows(a)), Some(Grouped::Windows(b))) if a == b => *a,
+            (Some(Grouped::Windows(_)), Some(Grouped::Windows(_))) => {
+                let message = format!("the windows of {} and of {} are not the same", left.name, right.name);
+                return refuse(message, "give both the same size, and the same slide or step");
+            }
+            (Some(Grouped::Sessions(..)), _) | (_, Some(Grouped::Sessions(..))) => {
+                return refuse(
+                    "a session has bounds of its own, which those of no other stream meet".to_owned(),
+                    SAME_WINDOW,
+                );
+            }
+            (None, _) | (_, None) => {
+                let without = if left.window.is_none() { &left.name } else { &right.name };
+                let message = format!(
+                    "two streams are joined, and a row of {without} could find its match at any later time: it would have to be kept for ever"
+                );
+                return refuse(message, SAME_WINDOW);
+            }
+        };
+        let (left_schema, right_schema) = (join.left.schema(), join.right.schema());
+        let traced = |(l, r): &(Expr, Expr)| {
+            (trace(plain(l), left_schema, &left.trace), trace(plain(r), right_schema, &right.trace))
+        };
+        let pairs: Vec<(Trace, Trace)> = join.on.iter().map(traced).collect();
+        let same_window = pairs.contains(&(Trace::WindowEnd, Trace::WindowEnd))
+            || windows.start_is_unique() && pairs.contains(&(Trace::WindowStart, Trace::WindowStart));
+        if !same_window {
+            let message = format!(
+                "rows of {} and of {} are joined over different windows, of which later ones have not ended",
+                left.name, right.name
+            );
+            return refuse(message, SAME_WINDOW);
+        }
+        if join.null_equality == NullEquality::NullEqualsNull {
+            return refuse("a join in which null equals null does not run yet".to_owned(), "use =");
+        }
+        self.check_meet(&left, &right, &pairs)?;
+        let (mut left_keys, mut right_keys) = (Vec::new(), Vec::new());
+        for (l, r) in &join.on {
+            left_keys.push(self.expr(l, left_schema)?);
+            right_keys.push(self.expr(r, right_schema)?);
+        }
+        self.check_keys(&left_keys, left_schema.inner(), "join")?;
+        self.check_keys(&right_keys, right_schema.inner(), "join")?;
+        let filter = join.filter.as_ref().map(|f| self.expr(f, &join.schema)).transpose()?;
+        // A side that may be null says nothing of where a row is, nor of its window.
+        let of_left = left.trace.iter().map(|t| if outer.1 { Trace::Other } else { *t });
+        let of_right = right.trace.iter().map(|t| match t {
+            _ if outer.0 => Trace::Other,
+            Trace::Stream(_) => pairs.iter().find(|(_, r)| r == t).map_or(Trace::Other, |(l, _)| *l),
+            other => *other,
+        });
+        let trace = of_left.chain(of_right).collect();
+        let (mut left, right) = (self.closed(left, left_schema)?, self.closed(right, right_schema)?);
+        let (Some(left_rows), Some(mut right_rows)) = (left.closed.take(), right.closed) else {
+            return Err(self.problem("join", "a side of the join has no windows", Some(SAME_WINDOW)));
+        };
+        right_rows.shift(left.branches.len());
+        left.branches.extend(right.branches);
+        let side = |keys, schema: &DFSchema, outer| Side { schema: Arc::clone(schema.inner()), keys, outer };
+        let join = WindowJoin {
+            left: side(left_keys, left_schema, outer.0),
+            right: side(right_keys, right_schema, outer.1),
+            filter,
+            schema: Arc::clone(join.schema.inner()),
+        };
+        let (left_rows, right_rows, join) = (Box::new(left_rows), Box::new(right_rows), Box::new(join));
+        let from = Origin::Join { left: left_rows, right: right_rows, join };
+        left.closed = Some(Closed { from, after: Vec::new() });
+        left.tables.extend(right.tables);
+        left.trace = trace;
+        Ok(left)
+    }
+
+    /// Rows that match must be in one key group.
+    fn check_meet(&self, left: &Chain, right: &Chain, pairs: &[(Trace, Trace)]) -> Result<(), SqlProblem> {
+        let place = |chain: &Chain| match &chain.relation {
+            Relation::Stream { partitioned_by: Some(columns), schema, .. } => Some(
+                columns
+                    .iter()
+                    .map(|column| (column.clone(), schema.index_of(column).ok()))
+                    .collect::<Vec<_>>(),
+            ),
+            _ => None,
+        };
+        let (Some(of_left), Some(of_right)) = (place(left), place(right)) else { return Ok(()) };
+        let meets = |((_, l), (_, r)): (&(String, Option<usize>), &(String, Option<usize>))| {
+            let is = |t: Trace, column: Option<usize>| column.is_some_and(|at| t == Trace::Stream(at));
+            pairs.iter().any(|(a, b)| is(*a, *l) && is(*b, *r))
+        };
+        if of_left.len() == of_right.len() && of_left.iter().zip(&of_right).all(meets) {
+            return Ok(());
+        }
+        let names = |columns: &[(String, Option<usize>)]| {
+            columns.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
+        };
+        let (by_left, by_right) = (names(&of_left), names(&of_right));
+        let text = format!(
+            "{} is partitioned by {by_left} and {} by {by_right}, and the join does not say that they are equal: rows that match could be in two partitions",
+            left.name, right.name
+        );
+        let help = "join ON those columns too, or publish one of the streams to a topic with another key";
+        Err(self.problem("join", text, Some(help)))
+    }
+
+    /// A chain whose rows come when their windows are over: as an aggregation gives them, or all as they are.
+    fn closed(&self, mut chain: Chain, schema: &DFSchema) -> Result<Chain, SqlProblem> {
+        let Some(Grouped::Windows(windows)) = chain.window.clone().filter(|_| chain.closed.is_none()) else {
+            return Ok(chain);
+        };
+        self.check_spread(&chain, chain.bounds_used)?;
+        let spread = chain.bounds_used;
+        let mut fields =
+            vec![Field::new("group", DataType::UInt32, false), Field::new("window", DataType::Int64, false)];
+        let output = chain.trace.iter().zip(schema.fields()).map(|(trace, field)| match trace {
+            Trace::WindowStart => RowColumn::WindowStart,
+            Trace::WindowEnd => RowColumn::WindowEnd,
+            _ => {
+                fields.push(field.as_ref().clone());
+                RowColumn::Kept(fields.len() - 1)
+            }
+        });
+        let output = output.collect();
+        let branch = chain.branch();
+        for step in &mut branch.before {
+            if let Step::Window(window) = step {
+                window.late = Some(self.options.late.clone());
+                window.spread = spread;
+            }
+        }
+        branch.aggregate = Some(Aggregation::Rows(WindowRows::new(RowsPlan {
+            late: self.options.late.clone(),
+            windows,
+            key_groups: self.options.key_groups,
+            state_schema: Arc::new(Schema::new(fields)),
+            output,
+            schema: Arc::clone(schema.inner()),
+        })));
+        chain.closed = Some(Closed { from: Origin::Branch(0), after: Vec::new() });
+        Ok(chain)
+    }
+}
+
+/// A column that is only made a wider number: its text, and so its place, is the same.
+fn plain(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Cast(cast) if cast.field.data_type().is_integer() => plain(&cast.expr),
+        other => other,
+    }
+}

@@ -1,0 +1,194 @@
+//! One of the streams that a stage reads: what waits of it, its decoder, and the watermark of each of its partitions.
+
+use std::sync::Arc;
+
+use arrow::array::{AsArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::compute::concat_batches;
+use arrow::datatypes::{SchemaRef, TimestampMillisecondType};
+use millstream_model::{EventTime, KeyGroup, SourceWatermarks, Watermark};
+use millstream_types::Millis;
+
+use super::RejectedRecord;
+use crate::decode::json::JsonDecoder;
+use crate::error::{StageError, columns};
+use crate::op::chunk::Chunk;
+
+pub(super) struct Source {
+    pub(super) name: Arc<str>,
+    /// Whether its rows leave the stage as they are.
+    pub(super) wanted: bool,
+    pub(super) decoder: JsonDecoder,
+    /// The columns that are decoded.
+    pub(super) schema: SchemaRef,
+    /// The event time's column in the decoded batches.
+    pub(super) time: Option<usize>,
+    pub(super) clocks: SourceWatermarks,
+    /// Watermarks as of the last commit, raw.
+    pub(super) committed: Vec<i64>,
+    /// The same, but the end of time where input has ended.
+    pub(super) promised: Vec<i64>,
+    /// Of the rows waiting: key group and offset.
+    pub(super) groups: Vec<u32>,
+    pub(super) offsets: Vec<i64>,
+    /// How far a row may raise its partition's watermark at most.
+    pub(super) bounds: Vec<i64>,
+    pub(super) waiting: Vec<RecordBatch>,
+}
+
+impl Source {
+    pub(super) fn assign(&mut self, group: KeyGroup, now: Millis) {
+        let restored = Watermark::from_raw(self.committed[group.0 as usize]);
+        self.promised[group.0 as usize] = restored.to_raw();
+        self.clocks.assign(group, restored, now);
+    }
+
+    pub(super) fn revoke(&mut self, group: KeyGroup) {
+        self.clocks.revoke(group);
+        self.committed[group.0 as usize] = Watermark::NONE.to_raw();
+        self.promised[group.0 as usize] = Watermark::NONE.to_raw();
+    }
+
+    /// Takes a record of JSON; says what is wrong with it.
+    pub(super) fn push_record(
+        &mut self,
+        group: KeyGroup,
+        offset: i64,
+        value: &[u8],
+        others_at: Option<EventTime>,
+    ) -> Result<Option<RejectedRecord>, StageError> {
+        if !self.clocks.has(group) {
+            return Err(StageError::NotAssigned(group));
+        }
+        match self.decoder.push(value) {
+            Ok(()) => {
+                self.groups.push(group.0);
+                self.offsets.push(offset);
+                self.bounds.push(others_at.unwrap_or(EventTime::MAX));
+                Ok(None)
+            }
+            Err(why) => {
+                let source = Arc::clone(&self.name);
+                Ok(Some(RejectedRecord { source, group, offset, why }))
+            }
+        }
+    }
+
+    /// Takes rows that are columns already.
+    pub(super) fn push_batch(
+        &mut self,
+        group: KeyGroup,
+        offset: i64,
+        batch: &RecordBatch,
+    ) -> Result<(), StageError> {
+        if !self.clocks.has(group) {
+            return Err(StageError::NotAssigned(group));
+        }
+        let found = batch.schema();
+        let same = found.fields().len() == self.schema.fields().len()
+            && found
+                .fields()
+                .iter()
+                .zip(self.schema.fields())
+                .all(|(a, b)| a.name() == b.name() && a.data_type() == b.data_type());
+        if !same {
+            let what = format!("a batch of {}", self.name);
+            return Err(StageError::Schema { what, expected: columns(&self.schema), found: columns(&found) });
+        }
+        // Records that wait in the decoder came first.
+        if self.decoder.rows() > 0 {
+            let decoded = self.decoder.finish();
+            self.waiting.push(decoded);
+        }
+        self.groups.extend(std::iter::repeat_n(group.0, batch.num_rows()));
+        self.offsets.extend(std::iter::repeat_n(offset, batch.num_rows()));
+        self.bounds.extend(std::iter::repeat_n(EventTime::MAX, batch.num_rows()));
+        self.waiting.push(batch.clone());
+        Ok(())
+    }
+
+    /// The rows that wait, as one chunk, with each row's offset.
+    pub(super) fn gather(&mut self, now: Millis) -> Result<Option<(Chunk, Int64Array)>, StageError> {
+        if self.groups.is_empty() {
+            return Ok(None);
+        }
+        if self.decoder.rows() > 0 {
+            let decoded = self.decoder.finish();
+            self.waiting.push(decoded);
+        }
+        let batch = match self.waiting.len() {
+            1 => self.waiting.remove(0),
+            _ => concat_batches(&self.schema, &std::mem::take(&mut self.waiting))?,
+        };
+        let groups = std::mem::take(&mut self.groups);
+        let bounds = std::mem::take(&mut self.bounds);
+        let watermarks = self.observe((&groups, &bounds), &batch, now);
+        let rows = groups.len() as u32;
+        let chunk = Chunk {
+            batch,
+            groups: UInt32Array::from(groups),
+            watermarks: Int64Array::from(watermarks),
+            origin: UInt32Array::from_iter_values(0..rows),
+            panes: None,
+        };
+        Ok(Some((chunk, Int64Array::from(std::mem::take(&mut self.offsets)))))
+    }
+
+    /// The watermark before each row, raw; the partitions' clocks go on.
+    fn observe(&mut self, (groups, bounds): (&[u32], &[i64]), batch: &RecordBatch, now: Millis) -> Vec<i64> {
+        let mut watermarks = Vec::with_capacity(groups.len());
+        let times =
+            self.time.map(|i| batch.column(i).as_primitive::<TimestampMillisecondType>().values().clone());
+        let mut row = 0;
+        for run in groups.chunk_by(|a, b| a == b) {
+            let clock = self.clocks.reading(KeyGroup(run[0]), now);
+            match &times {
+                Some(times) => {
+                    let rows = row..row + run.len();
+                    for (time, bound) in times[rows.clone()].iter().zip(&bounds[rows]) {
+                        watermarks.push(clock.watermark().to_raw());
+                        clock.observe(*time.min(bound));
+                    }
+                }
+                None => watermarks.extend(std::iter::repeat_n(clock.watermark().to_raw(), run.len())),
+            }
+            row += run.len();
+        }
+        watermarks
+    }
+
+    /// Every key group's watermark, raw.
+    pub(super) fn watermarks(&self) -> Vec<i64> {
+        let mut watermarks = vec![Watermark::NONE.to_raw(); self.committed.len()];
+        for group in self.clocks.partitions() {
+            watermarks[group.0 as usize] = self.clocks.of(group).to_raw();
+        }
+        watermarks
+    }
+
+    /// The event time that its rows have come to as of the last commit; the end of time when there is nothing to wait for.
+    pub(super) fn level(&self) -> i64 {
+        let promised = |group: KeyGroup| self.promised[group.0 as usize];
+        let came_on = |group: &KeyGroup| self.clocks.of(*group).to_raw() > promised(*group);
+        let waited_for = self.clocks.holding().chain(self.clocks.partitions().filter(came_on));
+        waited_for.map(promised).min().unwrap_or(i64::MAX)
+    }
+}
+
+/// Lets time pass for all sources of a stage. Where there are several, one that is idle as a whole follows the others, so
+/// that joins do not wait for it; and so do its partitions that never had a record, since what they are joined with would
+/// wait for them.
+pub(super) fn tick(sources: &mut [Source], now: Millis) {
+    sources.iter_mut().for_each(|source| source.clocks.tick(now));
+    if sources.len() < 2 {
+        return;
+    }
+    let holds = |source: &&Source| source.clocks.holding().next().is_some();
+    let least = sources.iter().filter(holds).map(|source| source.clocks.least()).min();
+    // Where nothing holds anything back, all that was promised holds, but for input that has ended.
+    let known = sources.iter().map(|source| source.clocks.least()).filter(|at| *at != Watermark::END);
+    let Some(reached) = least.or_else(|| known.max()) else { return };
+    for source in sources {
+        let to = if holds(&&*source) { source.clocks.least() } else { reached };
+        source.clocks.follow(to);
+    }
+}
