@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What also has to hold on Apache Kafka: the client's tests, and store-invoices and click-sessions by two workers of which one
-# is killed. The broker comes from Maven Central into the user's cache, runs on a free port with its data in a folder that goes
+# What also has to hold on Apache Kafka: the client's tests, and store-invoices, click-sessions and reorder-proposals by two
+# workers of which one is killed. The broker comes from Maven Central into the user's cache, runs on a free port with its data in a folder that goes
 # afterwards, and is fresh for each part. N invoices; MILLSTREAM and COUNT_ROWS name the programs.
 . "$(dirname "$0")/lib.sh"
 left_out() {
@@ -82,5 +82,9 @@ stop_kafka
 start_kafka
 BROKER="$broker" N=60000 KILLS=2 MILLSTREAM="$millstream" COUNT_ROWS="$count_rows" bash tests/e2e/topics.sh \
     || { echo "FAIL: topics to topics"; exit 1; }
+stop_kafka
+start_kafka
+BROKER="$broker" N=200000 KILLS=2 MILLSTREAM="$millstream" COUNT_ROWS="$count_rows" bash tests/e2e/joins.sh \
+    || { echo "FAIL: two topics joined"; exit 1; }
 stop_kafka
 echo "apache kafka test passed: version 4.3.1"

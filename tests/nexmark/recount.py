@@ -1,9 +1,15 @@
 #!/usr/bin/env python3
-"""Holds a query's rows against a look at every bid: recount.py QUERY BIDS ROWS, both files of JSON lines."""
+"""Holds a query's rows against a look at every event: recount.py QUERY EVENTS ROWS, a folder with files of JSON lines, and one."""
 import collections, datetime, decimal, json, sys
 
-query, bids_file, rows_file = sys.argv[1:]
-bids = [json.loads(line) for line in open(bids_file)]
+query, events, rows_file = sys.argv[1:]
+
+
+def read(kind):
+    return [json.loads(line) for line in open(f"{events}/{kind}.jsonl")]
+
+
+bids = read("bid") if query != "q8" else []
 
 
 def windows(time, size, slide):
@@ -58,6 +64,13 @@ elif query == "q11":
                 first, n = at, 0
             last, n = at, n + 1
     columns = ["bidder", "bids", "window_start", "window_end"]
+elif query == "q8":
+    sellers = {(a["seller"], a["date_time"] // 10_000) for a in read("auction")}
+    for p in read("person"):
+        window = p["date_time"] // 10_000
+        if (p["id"], window) in sellers:
+            wanted[p["id"], p["name"], window * 10_000] = 1
+    columns = ["id", "name", "window_start"]
 else:
     sys.exit(f"no recount of {query}")
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Nexmark: bids as JSON in a topic of a broker process, each query by a worker that reads them to their end. First CHECK events
+# Nexmark: events as JSON in topics of a broker process, each query by a worker that reads them to their end. First CHECK events
 # are run with rows to a topic, held against a recount; then N events are run to a blackhole, exactly once with a commit each
 # second, and what the worker took is printed. FLINK is a command that runs Apache Flink on the same topic in the same run, as
 # `FLINK QUERIES PREFIX PARALLELISM STATE CHECKPOINT_MS SINK OUT_OF_ORDER_MS BROKER`, and prints a line of JSON with
@@ -8,7 +8,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 n="${N:-5000000}" check="${CHECK:-200000}" rate="${RATE:-10000}" rounds="${ROUNDS:-1}"
-read -ra queries <<< "${QUERIES:-q0 q1 q2 q5 q7 q11}"
+read -ra queries <<< "${QUERIES:-q0 q1 q2 q5 q7 q8 q11}"
 . tests/e2e/lib.sh
 events="${NEXMARK_EVENTS:-}"
 if [ -z "$events" ]; then
@@ -19,36 +19,50 @@ work="$(mktemp -d)"
 broker_pid=''
 trap 'set +e; [ -z "$broker_pid" ] || { kill -9 "$broker_pid"; wait "$broker_pid" 2> /dev/null; }; [ -n "${KEEP:-}" ] || rm -rf "$work"' EXIT
 start_broker "$work/broker" --set flush.mode=interval --set log.retention.ms=-1
-load() { # FILE TOPIC
-    "$millstream" topic create "$2" --bootstrap "$broker" --partitions 1 > /dev/null
-    "$millstream" produce "$2" --bootstrap "$broker" --file "$1" > /dev/null
+# What the queries read: bids, and of q8 those who sell.
+kinds=()
+[ "${queries[*]}" = q8 ] || kinds+=(bid)
+[[ " ${queries[*]} " != *" q8 "* ]] || kinds+=(person auction)
+of() { # QUERY
+    if [ "$1" = q8 ]; then echo person auction; else echo bid; fi
 }
-run() { # QUERY PIPELINE NAME TOPIC
-    BROKER="$broker" "$millstream" run "$2" --data "$work/data-$3" --set name="$3" --set topics.bid.name="$4" > "$work/$3.log" 2> "$work/$3.err" ||
+load() { # NAME EVENTS RATE
+    mkdir "$work/$1"
+    for kind in "${kinds[@]}"; do
+        "$events" "$kind" "$2" "$3" > "$work/$1/$kind.jsonl"
+        "$millstream" topic create "$1-$kind" --bootstrap "$broker" --partitions 1 > /dev/null
+        "$millstream" produce "$1-$kind" --bootstrap "$broker" --file "$work/$1/$kind.jsonl" > /dev/null
+    done
+}
+run() { # QUERY PIPELINE NAME EVENTS
+    local topics=()
+    for kind in $(of "$1"); do topics+=(--set "topics.$kind.name=$4-$kind"); done
+    BROKER="$broker" "$millstream" run "$2" --data "$work/data-$3" --set name="$3" "${topics[@]}" > "$work/$3.log" 2> "$work/$3.err" ||
         { cat "$work/$3.log" "$work/$3.err"; echo "FAIL: $1"; exit 1; }
 }
-"$events" bid "$check" 500 > "$work/small.jsonl"
-load "$work/small.jsonl" small-bid
+load small "$check" 500
 for query in "${queries[@]}"; do
     sed -e 's/type: blackhole/type: topic, topic: rows/' -e "s/^sources:/  rows: { name: rows-$query, partitions: 1 }\n&/" \
         "tests/nexmark/$query.yaml" > "$work/$query.yaml"
-    run "$query" "$work/$query.yaml" "check-$query" small-bid
+    run "$query" "$work/$query.yaml" "check-$query" small
     "$millstream" consume "rows-$query" --bootstrap "$broker" --until-end --isolation read_committed > "$work/$query.rows"
-    python3 tests/nexmark/recount.py "$query" "$work/small.jsonl" "$work/$query.rows"
+    python3 tests/nexmark/recount.py "$query" "$work/small" "$work/$query.rows"
 done
 [ "$n" -gt 0 ] || { echo "nexmark: ${#queries[@]} queries as recounted"; exit; }
-"$events" bid "$n" "$rate" > "$work/large.jsonl"
-bids=$(wc -l < "$work/large.jsonl")
-load "$work/large.jsonl" nx-bid
-declare -A cpu peer
+load nx "$n" "$rate"
+declare -A cpu peer count
+for query in "${queries[@]}"; do
+    count[$query]=0
+    for kind in $(of "$query"); do count[$query]=$((count[$query] + $(wc -l < "$work/nx/$kind.jsonl"))); done
+done
 for round in $(seq "$rounds"); do
     for query in "${queries[@]}"; do
         TIMEFORMAT='%R %U %S'
-        { time run "$query" "tests/nexmark/$query.yaml" "$query-$round" nx-bid; } 2> "$work/time"
-        grep -q "read  *$bids" "$work/$query-$round.log" || { cat "$work/$query-$round.log"; echo "FAIL: $query did not read $bids bids"; exit 1; }
+        { time run "$query" "tests/nexmark/$query.yaml" "$query-$round" nx; } 2> "$work/time"
+        grep -q "read  *${count[$query]}" "$work/$query-$round.log" || { cat "$work/$query-$round.log"; echo "FAIL: $query did not read ${count[$query]} events"; exit 1; }
         read -r wall user system < "$work/time"
         cpu[$query]=$(awk -v u="$user" -v s="$system" 'BEGIN { print u + s }')
-        echo "millstream $query: $bids bids, $wall s, ${cpu[$query]} CPU-s of the whole worker"
+        echo "millstream $query: ${count[$query]} events, $wall s, ${cpu[$query]} CPU-s of the whole worker"
     done
     if [ -n "${FLINK:-}" ]; then
         IFS=, eval 'list="${queries[*]}"'
@@ -56,9 +70,9 @@ for round in $(seq "$rounds"); do
         while read -r query seconds; do peer[$query]=$seconds; done < <(
             sed -n 's/.*"query":"\([^"]*\)".*"job_cpu_s":\([0-9.]*\).*/\1 \2/p' "$work/flink"
         )
-        echo "query  CPU-s  Flink's  ratio   bids a CPU-second"
+        echo "query  CPU-s  Flink's  ratio events a CPU-second"
         for query in "${queries[@]}"; do
-            awk -v q="$query" -v a="${cpu[$query]}" -v b="${peer[$query]:-0}" -v n="$bids" \
+            awk -v q="$query" -v a="${cpu[$query]}" -v b="${peer[$query]:-0}" -v n="${count[$query]}" \
                 'BEGIN { printf "%-5s %6.2f %8.2f %6.1f %12d\n", q, a, b, b / a, n / a }'
         done
     fi

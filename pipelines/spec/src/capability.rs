@@ -89,6 +89,7 @@ impl Capabilities {
                 Feature::Hop,
                 Feature::Cumulate,
                 Feature::Session,
+                Feature::StreamJoin,
                 Feature::EmitOnUpdate,
                 Feature::SinkWhere,
                 Feature::LateTopic,

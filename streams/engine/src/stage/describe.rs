@@ -176,15 +176,21 @@ fn query_steps(query: &Query) -> Vec<String> {
         ));
     }
     if let Some(closed) = query.closed() {
-        closed_steps(closed, &mut steps);
+        closed_steps(query, closed, &mut steps);
     }
     steps
 }
 
-fn closed_steps(closed: &Closed, steps: &mut Vec<String>) {
+fn closed_steps(query: &Query, closed: &Closed, steps: &mut Vec<String>) {
+    let mut of = String::new();
+    if let Origin::Branch(at) = &closed.from
+        && query.branches().len() > 1
+    {
+        of = format!("{}: ", query.branches()[*at].stream);
+    }
     if let Origin::Join { left, right, join } = &closed.from {
-        closed_steps(left, steps);
-        closed_steps(right, steps);
+        closed_steps(query, left, steps);
+        closed_steps(query, right, steps);
         let kind = match (join.left.outer, join.right.outer) {
             (false, false) => "inner",
             (true, false) => "left",
@@ -202,7 +208,7 @@ fn closed_steps(closed: &Closed, steps: &mut Vec<String>) {
             on.join(" and ")
         ));
     }
-    steps.extend(closed.after.iter().map(step));
+    steps.extend(closed.after.iter().map(|after| format!("{of}{}", step(after))));
 }
 
 fn step(step: &Step) -> String {
