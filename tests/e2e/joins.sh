@@ -1,79 +1,101 @@
 #!/usr/bin/env bash
-# reorder-proposals on a broker process: two topics that stock producers might have written, of which one is there long before
-# the other; two workers of which one is killed with SIGKILL again and again; the balances held against a recount. Then live: a
-# topic that is silent holds the other back for its idle time and no longer. N sales, SEED, KILLS; MILLSTREAM names the program.
-# BROKER=host:port is another cluster (Apache Kafka), fresh for each call.
+# reorder-proposals and attributed-clicks on a broker process: two topics that stock producers might have written, of which one
+# is there long before the other; two workers of which one is killed with SIGKILL again and again; what comes out held against a
+# recount. Then live: a topic that is silent holds the other back for its idle time and no longer. N rows of the larger topic,
+# SEED, KILLS; MILLSTREAM names the program. BROKER=host:port is another cluster (Apache Kafka), fresh for each call.
 . "$(dirname "$0")/lib.sh"
 n="${N:-400000}" seed="${SEED:-1}" kills="${KILLS:-3}"
-pipeline=pipelines/examples/reorder-proposals/pipeline.yaml
+examples=pipelines/examples
 work="$(mktemp -d)"
 pids=()
 trap 'set +e; kill -9 "${pids[@]}" 2> /dev/null; wait 2> /dev/null; [ -n "${KEEP:-}" ] || rm -rf "$work"' EXIT
 fail() { echo "FAIL: $1 (SEED=$seed)"; tail -n 20 "$work"/*.log "$work"/*.err; exit 1; }
-# Sales and shipments of 200 products over two days, each in order up to a second; what each hour's balance is.
+# Sales and shipments of 200 products over two days, what was shown to 500 users and clicked; all in order up to a second.
 python3 - "$n" "$seed" "$work" <<'X'
 import collections, datetime, json, random, sys
 n, seed, work = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 rng = random.Random(seed)
 start, span = 1_767_261_600_000, 48 * 3_600_000
 iso = lambda ms: datetime.datetime.fromtimestamp(ms / 1000, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03}Z"
-balance = collections.defaultdict(lambda: [0, 0])
-def put(out, i, of, column, row, qty):
-    at = start + i * span // of - rng.randrange(1_000)
-    balance[row["sku"], at // 3_600_000 * 3_600_000][column] += qty
-    row["at" if column == 0 else "arrived_at"] = at
-    out.write(f"{row['sku']}\t" + json.dumps(row) + "\n")
+line = lambda row: json.dumps(row, separators=(",", ":")) + "\n"
+time = lambda i, of: start + i * span // of - rng.randrange(1_000)
 sku = lambda: f"p{min(rng.randrange(200), rng.randrange(200))}"
+balance = collections.defaultdict(lambda: [0, 0])
 with open(f"{work}/sales", "w") as out:
     for i in range(n):
-        qty = rng.randrange(1, 5)
-        put(out, i, n, 0, {"sku": sku(), "store_id": f"S{i % 9}", "qty": qty}, qty)
+        row = {"sku": sku(), "store_id": f"S{i % 9}", "at": time(i, n), "qty": rng.randrange(1, 5)}
+        balance[row["sku"], row["at"] // 3_600_000 * 3_600_000][0] += row["qty"]
+        out.write(f"{row['sku']}\t" + line(row))
 with open(f"{work}/shipments", "w") as out:
     for i in range(n // 4):
-        boxes = rng.randrange(1, 4)
-        put(out, i, n // 4, 1, {"sku": sku(), "boxes": boxes, "per_box": 6}, boxes * 6)
-with open(f"{work}/wanted", "w") as out:
-    for (sku, hour), (sold, shipped) in sorted(balance.items()):
-        out.write(json.dumps({"sku": sku, "hour": iso(hour), "sold": sold, "shipped": shipped}, separators=(",", ":")) + "\n")
+        row = {"sku": sku(), "arrived_at": time(i, n // 4), "boxes": rng.randrange(1, 4), "per_box": 6}
+        balance[row["sku"], row["arrived_at"] // 3_600_000 * 3_600_000][1] += 6 * row["boxes"]
+        out.write(f"{row['sku']}\t" + line(row))
+with open(f"{work}/wanted-balances", "w") as out:
+    for (sku, hour), (sold, shipped) in balance.items():
+        out.write(line({"sku": sku, "hour": iso(hour), "sold": sold, "shipped": shipped}))
+shown = collections.defaultdict(list)
+with open(f"{work}/shown", "w") as out:
+    for i in range(n // 4):
+        row = {"user_id": f"u{rng.randrange(500)}", "ad": f"a{rng.randrange(5)}", "campaign_id": i % 9, "at": time(i, n // 4)}
+        shown[row["user_id"], row["ad"]].append([row, []])
+        out.write(f"{row['user_id']}\t" + line(row))
+with open(f"{work}/clicked", "w") as out:
+    for i in range(n // 8):
+        row = {"user_id": f"u{rng.randrange(500)}", "ad": f"a{rng.randrange(5)}", "at": time(i, n // 8)}
+        for of, clicks in shown[row["user_id"], row["ad"]]:
+            if of["at"] <= row["at"] <= of["at"] + 600_000:
+                clicks.append(row["at"])
+        out.write(f"{row['user_id']}\t" + line(row))
+with open(f"{work}/wanted-attributed", "w") as out:
+    for row, clicks in (pair for pairs in shown.values() for pair in pairs):
+        for at in clicks or [None]:
+            out.write(line({"user_id": row["user_id"], "campaign_id": row["campaign_id"], "ad": row["ad"],
+                            "shown_at": iso(row["at"]), "clicked_at": at and iso(at)}))
 X
 broker="${BROKER:-}"
 if [ -z "$broker" ]; then
     start_broker "$work/broker" --set group.consumer.session.timeout.ms=3000 --set group.consumer.heartbeat.interval.ms=500
     pids+=("$broker_pid")
 fi
-for topic in sales shipments; do
-    "$millstream" topic create $topic --bootstrap "$broker" --partitions 4 > "$work/create.log"
-    "$millstream" produce $topic --bootstrap "$broker" --key-separator $'\t' --file "$work/$topic" > "$work/produce.log" || fail "producing $topic"
-done
-worker() { # NAME
-    BROKER="$broker" "$millstream" run $pipeline --data "$work/data-$1" --instance "$1" --set sources.sales.until=end \
-        --set sources.shipments.until=end --set defaults.commit_interval=50ms --set defaults.snapshot_after=1KiB \
-        >> "$work/$1.log" 2>> "$work/$1.err" &
+worker() { # PIPELINE FIRST SECOND NAME
+    BROKER="$broker" "$millstream" run "$examples/$1/pipeline.yaml" --data "$work/data-$1-$4" --instance "$4" \
+        --set "sources.$2.until=end" --set "sources.$3.until=end" --set defaults.commit_interval=50ms \
+        --set defaults.snapshot_after=1KiB >> "$work/$1-$4.log" 2>> "$work/$1-$4.err" &
     pids+=($!)
 }
-worker a
-a="${pids[-1]}"
-worker b
-b="${pids[-1]}"
 RANDOM="$seed"
 killed=0
-for _ in $(seq "$kills"); do
-    pause "$(awk -v r="$RANDOM" 'BEGIN { print 0.05 + r / 32768 }')"
-    kill -0 "$a" 2> /dev/null || break
-    kill -9 "$a" && killed=$((killed + 1))
-    wait "$a" 2> /dev/null || true
-    worker a
+joined() { # PIPELINE FIRST SECOND RESULT
+    local a b
+    for topic in "$2" "$3"; do
+        "$millstream" topic create "$topic" --bootstrap "$broker" --partitions 4 > "$work/create.log"
+        "$millstream" produce "$topic" --bootstrap "$broker" --key-separator $'\t' --file "$work/$topic" > "$work/produce.log" || fail "producing $topic"
+    done
+    worker "$1" "$2" "$3" a
     a="${pids[-1]}"
-done
-wait "$a" || fail "the worker that was killed and came back failed"
-wait "$b" || fail "the other worker failed"
-"$millstream" consume balances --bootstrap "$broker" --from beginning --until-end --isolation read_committed > "$work/balances" 2> "$work/consume.err" || fail "reading the result"
-sort "$work/balances" > "$work/found"
-sort "$work/wanted" > "$work/sorted"
-diff "$work/sorted" "$work/found" > "$work/diff.log" || fail "the rows are not those of the recount"
+    worker "$1" "$2" "$3" b
+    b="${pids[-1]}"
+    for _ in $(seq "$kills"); do
+        pause "$(awk -v r="$RANDOM" 'BEGIN { print 0.05 + r / 32768 }')"
+        kill -0 "$a" 2> /dev/null || break
+        kill -9 "$a" && killed=$((killed + 1))
+        wait "$a" 2> /dev/null || true
+        worker "$1" "$2" "$3" a
+        a="${pids[-1]}"
+    done
+    wait "$a" || fail "$1: the worker that was killed and came back failed"
+    wait "$b" || fail "$1: the other worker failed"
+    "$millstream" consume "$4" --bootstrap "$broker" --from beginning --until-end --isolation read_committed > "$work/$4" 2> "$work/consume.err" || fail "reading the result"
+    sort "$work/$4" > "$work/found-$4"
+    sort "$work/wanted-$4" > "$work/sorted"
+    diff "$work/sorted" "$work/found-$4" > "$work/diff.log" || fail "$1: the rows are not those of the recount"
+}
+joined reorder-proposals sales shipments balances
+joined attributed-clicks shown clicked attributed
 [ "$killed" -gt 0 ] || fail "nothing was killed; take a larger N"
 # Live: sales go on, and no shipment ever comes. What was sold comes all the same, when the other topic has been idle.
-BROKER="$broker" "$millstream" run $pipeline --data "$work/live" --instance live --set name=live \
+BROKER="$broker" "$millstream" run $examples/reorder-proposals/pipeline.yaml --data "$work/live" --instance live --set name=live \
     --set topics.sales.name=l-sales --set topics.shipments.name=l-shipments --set topics.balances.name=l-balances \
     --set topics.proposals.name=l-proposals --set sources.shipments.watermark.idle=500ms \
     --set defaults.commit_interval=50ms >> "$work/live.log" 2>> "$work/live.err" &
@@ -89,4 +111,4 @@ for i in $(seq 600); do
     [ -s "$work/proposals" ] && break
 done
 grep -q '"sku":"tea".*"supplier":"Assam Ltd","qty":[0-9]*,"cost":' "$work/proposals" || fail "no proposal came while shipments were silent"
-echo "$n sales, a worker killed $killed times: $(wc -l < "$work/found") rows as recounted"
+echo "$n sales, workers killed $killed times: $(wc -l < "$work/found-balances") balances and $(wc -l < "$work/found-attributed") attributed rows as recounted"

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_spec::ast::{DataAction, LateThen, Operator as Op, Pipeline, Target, Topic, Transform};
 use millstream_spec::catalog::Catalog;
-use millstream_spec::flow::{Flow, Time, section_of};
+use millstream_spec::flow::{Flow, Time, joins_streams, section_of};
 use millstream_spec::shape::Section;
 use millstream_spec::{Diagnostic, Diagnostics, code, sql};
 
@@ -301,7 +301,7 @@ impl<'a> Builder<'a> {
     fn has_state(&self, transform: &Transform) -> bool {
         match &transform.op {
             Op::Dedupe(_) => true,
-            Op::Sql(query) => !query.windows.is_empty(),
+            Op::Sql(query) => !query.windows.is_empty() || joins_streams(self.pipeline, transform),
             _ => false,
         }
     }
@@ -313,7 +313,7 @@ impl<'a> Builder<'a> {
         let computed = self.computes_rows_before(transform, stage_id);
         let (key, is_known): (Vec<String>, bool) = match &transform.op {
             Op::Dedupe(dedupe) => (dedupe.key.iter().map(|k| k.value.clone()).collect(), !computed),
-            Op::Sql(query) if !query.windows.is_empty() => {
+            Op::Sql(query) if self.has_state(transform) => {
                 let key = sql::group_by(&query.sql.text);
                 let is_known = key.is_some() && !computed;
                 let key = key.unwrap_or_default().into_iter();
@@ -358,6 +358,8 @@ impl<'a> Builder<'a> {
         }
         let partitions = key_groups.min(CHANGELOG_PARTITIONS_MAX);
         let changelog = self.topics.changelog(id, partitions);
+        // What is joined has at least these in common.
+        let key = if key.is_empty() && self.has_state(transform) { stage_key } else { key };
         Some(State { key, changelog, changelog_partitions: partitions })
     }
 

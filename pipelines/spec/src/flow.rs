@@ -5,10 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ast::{Operator, Pipeline, Schema, Watermark};
+use crate::ast::{Operator, Pipeline, Schema, Transform, Watermark};
 use crate::catalog::{Catalog, Delivery};
 use crate::shape::Section;
 use crate::span::Spanned;
+use crate::sql;
 
 /// The most components of one pipeline.
 pub const COMPONENTS_MAX: usize = 300;
@@ -67,6 +68,15 @@ pub fn section_of(pipeline: &Pipeline, id: &str) -> Option<Section> {
     })
 }
 
+/// Whether a query joins streams, or one with itself, and so keeps rows of each for the others.
+pub fn joins_streams(pipeline: &Pipeline, transform: &Transform) -> bool {
+    let Operator::Sql(query) = &transform.op else { return false };
+    let streams = transform.inputs.iter().filter(|input| !pipeline.tables.contains_key(&input.value));
+    let streams: BTreeSet<&str> = streams.map(|input| input.value.as_str()).collect();
+    let read = sql::relations(&query.sql.text);
+    streams.len() > 1 || read.iter().filter(|name| streams.contains(name.as_str())).count() > 1
+}
+
 impl<'a> Flow<'a> {
     /// The graph of `pipeline`, which has at most [`COMPONENTS_MAX`] components.
     pub fn new(pipeline: &'a Pipeline) -> Flow<'a> {
@@ -119,6 +129,8 @@ impl<'a> Flow<'a> {
             let time = match &transform.op {
                 Operator::Topic(topic) => topic.watermark.as_ref().map_or(Time::None, Time::Watermark),
                 Operator::Sql(sql) if !sql.windows.is_empty() => Time::Windowed,
+                // What is joined comes when its match does.
+                Operator::Sql(_) if joins_streams(pipeline, transform) => Time::None,
                 _ => time_of_inputs(),
             };
             schema.map(|s| flow.schemas.insert(id, s));

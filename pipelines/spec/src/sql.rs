@@ -309,6 +309,39 @@ pub fn group_by(text: &str) -> Option<Vec<String>> {
     }
 }
 
+/// The names of what a text reads: behind FROM and JOIN and in lists behind FROM, each as often as it is there. Names within
+/// table functions are not among them.
+pub fn relations(text: &str) -> Vec<String> {
+    let tokens = tokens(text);
+    let mut found = Vec::new();
+    let mut depth = 0usize;
+    // The lists that are open, by their depth.
+    let mut lists: Vec<usize> = Vec::new();
+    let ends = ["where", "group", "having", "order", "limit", "qualify", "window", "union", "select", "on"];
+    for (i, token) in tokens.iter().enumerate() {
+        match token.kind {
+            TokenKind::Punct('(') => depth += 1,
+            TokenKind::Punct(')') => {
+                depth = depth.saturating_sub(1);
+                lists.retain(|list| *list <= depth);
+            }
+            _ => {}
+        }
+        if token.is_word("from") {
+            lists.push(depth);
+        } else if lists.last() == Some(&depth) && ends.iter().any(|end| token.is_word(end)) {
+            lists.pop();
+        }
+        let begins =
+            token.is_word("from") || token.is_word("join") || (token.is(',') && lists.last() == Some(&depth));
+        let is_function = tokens.get(i + 2).is_some_and(|t| t.is('('));
+        if let Some(name) = tokens.get(i + 1).and_then(Token::name).filter(|_| begins && !is_function) {
+            found.push(name.to_owned());
+        }
+    }
+    found
+}
+
 /// Words that SQL's parser takes as its own where an input's name stands.
 pub const RESERVED: &[&str] = &[
     "all",
@@ -426,6 +459,25 @@ mod tests {
         assert_eq!(group_by("select a from t group by"), None);
         assert_eq!(windows(&sql("SELECT * FROM TUMBLE((SELECT 1), x + 1, INTERVAL '1 s')"))[0].input, None);
         assert_eq!(windows(&sql("SELECT tumble FROM hop( WHERE session")).len(), 1);
+    }
+
+    #[test]
+    fn what_is_read_is_seen_as_often_as_it_is() {
+        for (text, names) in [
+            ("select a, b from bid", "bid"),
+            ("SELECT * FROM bid a, bid AS b, (select x, y from c) z where a.x = b.x, c", "bid bid c"),
+            (
+                "select * from tumble(sales, at, interval '1 s') s join products p on p.a = s.a, other",
+                "products",
+            ),
+            (
+                "with w as (select * from a) select * from w left join \"B\" on w.x = b.x join a on true",
+                "a w B a",
+            ),
+            ("select from", ""),
+        ] {
+            assert_eq!(relations(text).join(" "), names, "{text}");
+        }
     }
 
     #[test]

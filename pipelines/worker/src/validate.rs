@@ -106,6 +106,7 @@ fn queries(columns: &Columns<'_>, stage: &millstream_plan::Stage, found: &mut Ve
         Err(problems) => problems,
         Ok(built) => {
             published(pipeline, stage, &built, found);
+            unplanned(pipeline, stage, &built, found);
             return;
         }
     };
@@ -129,6 +130,24 @@ fn queries(columns: &Columns<'_>, stage: &millstream_plan::Stage, found: &mut Ve
             }
         };
         found.push(diagnostic);
+    }
+}
+
+/// Queries that keep state for which the plan has no changelog: what it reads by the text was not seen to be joined.
+fn unplanned(
+    pipeline: &Pipeline,
+    stage: &millstream_plan::Stage,
+    built: &Stage,
+    found: &mut Vec<Diagnostic>,
+) {
+    for name in built.stateful() {
+        let planned = stage.operators.iter().find(|operator| operator.id.name == name);
+        let Some(transform) = pipeline.transforms.get(name) else { continue };
+        if planned.is_some_and(|operator| operator.state.is_none()) {
+            let message = format!("{name:?} joins a stream with itself, which its text does not show");
+            let help = "write it as FROM a JOIN a AS b ON …";
+            found.push(Diagnostic::new(&code::SQL_REFUSED, transform.id.span, message).help(help));
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 pub(crate) mod aggregate;
 pub(crate) mod chunk;
 pub(crate) mod dedupe;
+pub(crate) mod interval;
 pub(crate) mod join;
 pub(crate) mod over;
 pub(crate) mod pane;

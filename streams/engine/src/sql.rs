@@ -4,8 +4,9 @@
 //!
 //! What runs: a stream's rows filtered and projected; `TUMBLE(stream, time, size)`, `HOP(stream, time, slide, size)`,
 //! `CUMULATE(stream, time, step, size)` and `SESSION(stream, time, gap, key…)`; inner and outer joins of the stream with
-//! tables, as they are when a row comes; one aggregation for each key and window; and filters (HAVING), functions OVER the
-//! rows of a window, joins and projections behind it.
+//! tables, as they are when a row comes; one aggregation for each key and window; filters (HAVING), functions OVER the rows of
+//! a window, joins and projections behind it; and joins of streams, of rows of the same window or of rows whose times are
+//! near each other.
 
 mod aggregates;
 mod context;

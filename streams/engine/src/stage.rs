@@ -34,7 +34,7 @@ use crate::decode::BadRecord;
 use crate::error::{StageError, columns};
 use crate::op::chunk::Chunk;
 use crate::op::dedupe::Dedupe;
-use crate::sql::Query;
+use crate::sql::{Query, query};
 pub use build::StageProblem;
 pub use restore::Restore;
 use source::Source;
@@ -56,6 +56,14 @@ pub struct OutputBatch {
     pub groups: UInt32Array,
     /// Each row's offset in its partition of the input, where it is one of its rows: with the key group, its origin.
     pub offsets: Option<Int64Array>,
+}
+
+impl OutputBatch {
+    /// Rows that an operator made itself, out of no single row of the input.
+    fn made(output: Arc<str>, chunk: &Chunk) -> OutputBatch {
+        let (batch, groups) = (chunk.batch.clone(), chunk.groups.clone());
+        OutputBatch { output, source: None, batch, groups, offsets: None }
+    }
 }
 
 /// A record that could not be decoded.
@@ -111,6 +119,8 @@ struct Operator {
     inputs: Vec<usize>,
     /// The sources whose rows reach it, rising: it goes by the least of their watermarks.
     sources: Vec<usize>,
+    /// Those of each of its inputs.
+    branches: Vec<Vec<usize>>,
     running: Running,
     wanted: bool,
     counts: OperatorCounts,
@@ -184,6 +194,15 @@ impl Stage {
         names.sort_unstable();
         names.dedup();
         names
+    }
+
+    /// The operators that keep state, by name.
+    pub fn stateful(&self) -> impl Iterator<Item = &str> {
+        let keeps = |operator: &&Operator| match &operator.running {
+            Running::Dedupe(_) => true,
+            Running::Sql { query, .. } => query.is_windowed(),
+        };
+        self.operators.iter().filter(keeps).map(|operator| operator.name.as_ref())
     }
 
     /// Loads a table, or replaces it from the next turn on. One that no query reads is passed over.
@@ -356,11 +375,8 @@ impl Stage {
 
     /// The least of some sources' watermarks for each key group.
     fn least<'a>(sources: &[usize], of: impl Fn(usize) -> &'a [i64]) -> Cow<'a, [i64]> {
-        let mut least = Cow::Borrowed(sources.first().map_or(&[][..], |at| of(*at)));
-        for at in sources.iter().skip(1) {
-            least.to_mut().iter_mut().zip(of(*at)).for_each(|(least, other)| *least = (*least).min(*other));
-        }
-        least
+        let all: Vec<Cow<'a, [i64]>> = sources.iter().map(|at| Cow::Borrowed(of(*at))).collect();
+        query::least(&all)
     }
 
     /// What came out since the last call.
@@ -434,8 +450,7 @@ impl Operator {
         for (branch, chunk) in given.into_iter().enumerate().filter_map(|(at, chunk)| Some((at, chunk?))) {
             self.counts.rows_in += chunk.rows() as u64;
             branches += 1;
-            // Only operators of one branch give rows at once.
-            result = match &mut self.running {
+            let given = match &mut self.running {
                 Running::Dedupe(dedupe) => {
                     let deduped = dedupe.run(chunk)?;
                     self.counts.repeated += deduped.repeated;
@@ -448,6 +463,10 @@ impl Operator {
                     Some(deduped.unique)
                 }
                 Running::Sql { query, .. } => query.run(branch, chunk, &mut late)?,
+            };
+            result = match (result, given) {
+                (Some(first), Some(second)) => Some(Chunk::concat(&first, &second)?),
+                (first, second) => first.or(second),
             };
         }
         if branches > 1 {
@@ -463,7 +482,11 @@ impl Operator {
         if let Some(chunk) = &result {
             self.counts.rows_out += chunk.rows() as u64;
             if self.wanted && chunk.rows() > 0 {
-                out.batches.push(input.output(Arc::clone(&self.name), chunk)?);
+                let joined = matches!(&self.running, Running::Sql { query, .. } if query.is_windowed());
+                out.batches.push(match joined {
+                    true => OutputBatch::made(Arc::clone(&self.name), chunk),
+                    false => input.output(Arc::clone(&self.name), chunk)?,
+                });
             }
         }
         Ok(result)

@@ -6,7 +6,7 @@ use crate::ast::{DataAction, Emit, Late, LateThen, Operator, Sql, Target, Transf
 use crate::capability::Feature;
 use crate::code;
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::flow::{Time, section_of};
+use crate::flow::{Time, joins_streams, section_of};
 use crate::shape::Section;
 use crate::span::Span;
 use crate::sql::{TokenKind, WindowCall, WindowKind, tokens};
@@ -142,15 +142,18 @@ fn is_cte(query: &Sql, name: &str) -> bool {
 fn rules(check: &Check<'_>, transform: &Transform, query: &Sql, out: &mut Diagnostics) {
     let pipeline = check.pipeline;
     if query.windows.is_empty() {
-        for (key, span) in
-            [("emit", query.emit.as_ref().map(|e| e.span)), ("late", query.late.as_ref().map(|l| l.span))]
-        {
+        // Rows that are joined may be late too.
+        let joins = joins_streams(pipeline, transform);
+        let late = query.late.as_ref().filter(|_| !joins);
+        for (key, span) in [("emit", query.emit.as_ref().map(|e| e.span)), ("late", late.map(|l| l.span))] {
             if let Some(span) = span {
                 let message = format!("`{key}` is about windows, and this query has none");
                 out.push(Diagnostic::new(&code::LATE_WITHOUT_WINDOW, span, message));
             }
         }
-        return;
+        if !joins {
+            return;
+        }
     }
     let late = query.late.as_ref().map_or_else(Late::default_rule, |l| l.value.clone());
     let span = query.late.as_ref().map_or(transform.type_name.span, |l| l.span);

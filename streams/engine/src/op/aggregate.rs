@@ -15,6 +15,7 @@ use datafusion_physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr};
 use millstream_model::{EventTime, LateRule};
 
 use super::chunk::Chunk;
+use super::interval::Side;
 use super::pane::Fired;
 use super::rows::WindowRows;
 use super::session::SessionAggregate;
@@ -185,6 +186,16 @@ pub(crate) enum Aggregation {
     Sessions(SessionAggregate),
     /// Nothing is computed: rows are kept as they are.
     Rows(WindowRows),
+    /// Nothing is computed, and nothing waits: rows are kept for those of another stream that are near them in time.
+    Near(Side),
+}
+
+/// What is kept for another stream is looked at together with it: `interval` does that.
+fn unfit(what: &str) -> StageError {
+    StageError::Unsupported {
+        operator: "join".to_owned(),
+        what: format!("one side of a join {what} as windows are; this is a fault of the engine"),
+    }
 }
 
 /// Each of these does what the function of its name in `windowed` and `session` says.
@@ -194,7 +205,7 @@ impl Aggregation {
         match self {
             Aggregation::Windows(windows) => Some(&windows.plan),
             Aggregation::Sessions(sessions) => Some(&sessions.plan),
-            Aggregation::Rows(_) => None,
+            Aggregation::Rows(_) | Aggregation::Near(_) => None,
         }
     }
 
@@ -203,6 +214,7 @@ impl Aggregation {
             Aggregation::Windows(windows) => &windows.plan.late,
             Aggregation::Sessions(sessions) => &sessions.plan.late,
             Aggregation::Rows(rows) => &rows.plan.late,
+            Aggregation::Near(side) => &side.plan.late,
         }
     }
 
@@ -211,6 +223,7 @@ impl Aggregation {
             Aggregation::Windows(windows) => &windows.plan.state_schema,
             Aggregation::Sessions(sessions) => &sessions.plan.state_schema,
             Aggregation::Rows(rows) => &rows.plan.state_schema,
+            Aggregation::Near(side) => &side.plan.state_schema,
         }
     }
 
@@ -218,6 +231,7 @@ impl Aggregation {
         match self {
             Aggregation::Windows(windows) => windows.update(chunk),
             Aggregation::Rows(rows) => rows.update(chunk),
+            Aggregation::Near(_) => Err(unfit("is added to")),
             Aggregation::Sessions(sessions) => sessions.update(chunk, late),
         }
     }
@@ -232,6 +246,7 @@ impl Aggregation {
             Aggregation::Windows(windows) => windows.fire(before, watermarks, fired_at),
             Aggregation::Sessions(sessions) => sessions.fire(watermarks, fired_at),
             Aggregation::Rows(rows) => rows.fire(before, watermarks, fired_at),
+            Aggregation::Near(_) => Err(unfit("fires")),
         }
     }
 
@@ -240,6 +255,7 @@ impl Aggregation {
             Aggregation::Windows(windows) => windows.delta(),
             Aggregation::Sessions(sessions) => sessions.delta(),
             Aggregation::Rows(rows) => rows.delta(),
+            Aggregation::Near(side) => side.delta(),
         }
     }
 
@@ -248,6 +264,7 @@ impl Aggregation {
             Aggregation::Windows(windows) => windows.all(wanted),
             Aggregation::Sessions(sessions) => sessions.all(wanted),
             Aggregation::Rows(rows) => rows.all(wanted),
+            Aggregation::Near(side) => side.all(wanted),
         }
     }
 
@@ -256,6 +273,7 @@ impl Aggregation {
             Aggregation::Windows(windows) => windows.restore(batch, owned),
             Aggregation::Sessions(sessions) => sessions.restore(batch, owned),
             Aggregation::Rows(rows) => rows.restore(batch, owned),
+            Aggregation::Near(side) => side.restore(batch, owned),
         }
     }
 
@@ -264,6 +282,10 @@ impl Aggregation {
             Aggregation::Windows(windows) => windows.finish_restore(watermarks, restored),
             Aggregation::Sessions(sessions) => sessions.finish_restore(watermarks),
             Aggregation::Rows(rows) => rows.finish_restore(watermarks, restored),
+            Aggregation::Near(side) => {
+                side.finish_restore();
+                Ok(())
+            }
         }
     }
 
@@ -272,6 +294,7 @@ impl Aggregation {
             Aggregation::Windows(windows) => windows.forget(group),
             Aggregation::Sessions(sessions) => sessions.forget(group),
             Aggregation::Rows(rows) => rows.forget(group),
+            Aggregation::Near(side) => side.forget(group),
         }
     }
 
@@ -280,6 +303,7 @@ impl Aggregation {
             Aggregation::Windows(windows) => windows.size(),
             Aggregation::Sessions(sessions) => sessions.size(),
             Aggregation::Rows(rows) => rows.size(),
+            Aggregation::Near(side) => side.size(),
         }
     }
 
@@ -289,6 +313,7 @@ impl Aggregation {
             Aggregation::Windows(windows) => windows.entries(),
             Aggregation::Sessions(sessions) => sessions.entries(),
             Aggregation::Rows(rows) => rows.entries(),
+            Aggregation::Near(side) => side.entries(),
         }
     }
 }

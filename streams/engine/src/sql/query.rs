@@ -1,6 +1,7 @@
 //! A query as it runs: one stream or several, each with what is done to its rows up to where windows hold them; and how the
 //! rows of windows that are over go on, joined where there are several. Never enters: SQL.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -11,6 +12,7 @@ use crate::error::StageError;
 use crate::op::Step;
 use crate::op::aggregate::Aggregation;
 use crate::op::chunk::Chunk;
+use crate::op::interval::{IntervalJoin, Side};
 use crate::op::window_join::WindowJoin;
 use crate::state::Owned;
 
@@ -35,6 +37,8 @@ pub(crate) struct Closed {
 pub(crate) enum Origin {
     /// The branch of this number.
     Branch(usize),
+    /// Two branches whose rows meet when they are near each other in time, as they come: the first and the second.
+    Near(IntervalJoin),
     /// Two of them.
     Join { left: Box<Closed>, right: Box<Closed>, join: Box<WindowJoin> },
 }
@@ -43,12 +47,19 @@ impl Closed {
     /// What the branches' rows become; those that are taken are gone from `fired`.
     fn run(&self, fired: &mut [Vec<Chunk>]) -> Result<Vec<Chunk>, StageError> {
         let given = match &self.from {
+            // What rows that are near each other gave is where their first branch is.
+            Origin::Near(_) => std::mem::take(&mut fired[0]),
             Origin::Branch(at) => std::mem::take(&mut fired[*at]),
             Origin::Join { left, right, join } => {
                 let (left, right) = (left.run(fired)?, right.run(fired)?);
                 join.run(&left, &right)?.into_iter().collect()
             }
         };
+        self.behind(given)
+    }
+
+    /// What the steps behind make of rows.
+    fn behind(&self, given: Vec<Chunk>) -> Result<Vec<Chunk>, StageError> {
         let mut results = Vec::new();
         for mut chunk in given {
             for step in &self.after {
@@ -64,7 +75,7 @@ impl Closed {
     /// The steps of this part and of all under it.
     pub(crate) fn steps_mut(&mut self) -> Vec<&mut Step> {
         let mut steps = match &mut self.from {
-            Origin::Branch(_) => Vec::new(),
+            Origin::Branch(_) | Origin::Near(_) => Vec::new(),
             Origin::Join { left, right, .. } => {
                 let mut steps = left.steps_mut();
                 steps.extend(right.steps_mut());
@@ -79,12 +90,43 @@ impl Closed {
     pub(crate) fn shift(&mut self, by: usize) {
         match &mut self.from {
             Origin::Branch(at) => *at += by,
+            Origin::Near(_) => {}
             Origin::Join { left, right, .. } => {
                 left.shift(by);
                 right.shift(by);
             }
         }
     }
+}
+
+/// How far the branches of a query have come: of each, its key groups' watermarks as of the last commit, and now.
+pub(crate) struct Progress<'a> {
+    pub(crate) before: Vec<Cow<'a, [i64]>>,
+    pub(crate) now: Vec<Cow<'a, [i64]>>,
+}
+
+/// The least of several watermarks for each key group.
+pub(crate) fn least<'a>(of: &[Cow<'a, [i64]>]) -> Cow<'a, [i64]> {
+    let mut least = of.first().cloned().unwrap_or_default();
+    for other in of.iter().skip(1) {
+        // Where both are of one source, nothing is copied.
+        if **other != *least {
+            let pairs = least.to_mut().iter_mut().zip(other.iter());
+            pairs.for_each(|(least, other)| *least = (*least).min(*other));
+        }
+    }
+    least
+}
+
+/// One side of two branches whose rows meet when they are near each other, and the other.
+fn near(branches: &mut [Branch], at: usize) -> (&mut Side, &mut Side) {
+    let [left, right] = branches else { panic!("two branches are near each other") };
+    let (Some(Aggregation::Near(left)), Some(Aggregation::Near(right))) =
+        (&mut left.aggregate, &mut right.aggregate)
+    else {
+        panic!("both branches keep rows for the other")
+    };
+    if at == 0 { (left, right) } else { (right, left) }
 }
 
 /// A query that can run.
@@ -170,11 +212,16 @@ impl Query {
         mut chunk: Chunk,
         late: &mut Vec<u32>,
     ) -> Result<Option<Chunk>, StageError> {
-        let branch = &mut self.branches[branch];
-        for step in &branch.before {
+        for step in &self.branches[branch].before {
             chunk = step.run(chunk, late)?;
         }
-        match &mut branch.aggregate {
+        if let Some(Closed { from: Origin::Near(join), .. }) = &self.closed {
+            let sides = near(&mut self.branches, branch);
+            let found = join.push(sides, branch == 0, chunk, late)?;
+            let closed = self.closed.as_ref().map(|closed| closed.behind(found.into_iter().collect()));
+            return Ok(closed.transpose()?.and_then(|mut given| given.pop()));
+        }
+        match &mut self.branches[branch].aggregate {
             None => Ok(Some(chunk)),
             Some(aggregate) => {
                 aggregate.update(&chunk, late)?;
@@ -183,19 +230,44 @@ impl Query {
         }
     }
 
-    /// The results of windows that are over; the arguments are those of `Aggregation::fire`.
+    /// The results of windows that are over, and the rows that nothing can meet any more. `fired_at` is raised, for each
+    /// branch, to the watermark at which the last of them is over.
     pub(crate) fn fire(
         &mut self,
-        before: &[i64],
-        watermarks: &[i64],
-        fired_at: &mut [i64],
+        progress: &Progress<'_>,
+        fired_at: &mut [Vec<i64>],
     ) -> Result<Vec<Chunk>, StageError> {
         let Some(closed) = &self.closed else {
             return Ok(Vec::new());
         };
+        if let Origin::Near(join) = &closed.from {
+            let mut given = Vec::new();
+            for at in [0, 1] {
+                // By the other side's watermark.
+                let (side, _) = near(&mut self.branches, at);
+                let other = (progress.before[1 - at].as_ref(), progress.now[1 - at].as_ref());
+                given.extend(join.fire(side, at == 0, other, &mut fired_at[1 - at])?);
+            }
+            return closed.behind(given);
+        }
+        // What is joined is over when it is for each.
+        let (before, now) = (least(&progress.before), least(&progress.now));
+        let Some(first) = fired_at.first_mut() else { return Ok(Vec::new()) };
         let aggregates = self.branches.iter_mut().filter_map(|branch| branch.aggregate.as_mut());
-        let fired: Result<Vec<_>, _> = aggregates.map(|a| a.fire(before, watermarks, fired_at)).collect();
+        let fired: Result<Vec<_>, _> = aggregates.map(|a| a.fire(&before, &now, first)).collect();
+        let first = first.clone();
+        fired_at.iter_mut().skip(1).for_each(|other| other.clone_from(&first));
         closed.run(&mut fired?)
+    }
+
+    /// Lets go of rows that nothing can meet any more, at these watermarks of the branches.
+    pub(crate) fn sweep(&mut self, watermarks: &[Cow<'_, [i64]>]) -> Result<(), StageError> {
+        let Some(Closed { from: Origin::Near(join), .. }) = &self.closed else { return Ok(()) };
+        for at in [0, 1] {
+            let (side, _) = near(&mut self.branches, at);
+            join.sweep(side, &watermarks[1 - at])?;
+        }
+        Ok(())
     }
 
     /// The rows of windows that have changed since they were last sent and have not fired at these watermarks, when it is
@@ -242,9 +314,15 @@ impl Query {
         self.branches.iter_mut().filter_map(|branch| branch.aggregate.as_mut())
     }
 
-    /// How long windows wait for late rows, in milliseconds.
+    /// How far behind the watermark the rows that come out may be, in milliseconds: how long windows wait for late rows, and how
+    /// far apart rows that are joined may be.
     pub(crate) fn allowance_ms(&self) -> i64 {
-        self.aggregates().next().map_or(0, |aggregate| aggregate.late().allow_ms)
+        let near = |aggregate: &Aggregation| match aggregate {
+            // A row that comes may meet one that came so long before it.
+            Aggregation::Near(side) => side.plan.from.abs().max(side.plan.to.abs()),
+            _ => 0,
+        };
+        self.aggregates().next().map_or(0, |aggregate| aggregate.late().allow_ms + near(aggregate))
     }
 
     /// Takes up state rows of the aggregation of this number.

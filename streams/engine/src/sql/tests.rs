@@ -113,6 +113,10 @@ fn these_run() {
         "SELECT a.store_id, b.window_start, rank() OVER (PARTITION BY b.store_id, b.window_start ORDER BY a.total) AS place
          FROM TUMBLE(unique, issued_at, INTERVAL '1 hour') AS a JOIN TUMBLE(returns, at, INTERVAL '1 hour') AS b ON a.store_id = b.store_id AND a.window_start = b.window_start
          LEFT JOIN TUMBLE(unique, issued_at, INTERVAL '1 hour') AS c ON c.store_id = b.store_id AND c.window_start = b.window_start",
+        "SELECT i.store_id, i.invoice_id, r.amount FROM unique i LEFT JOIN returns r
+         ON r.store_id = i.store_id AND r.invoice_id = i.invoice_id AND r.at >= i.issued_at AND r.at < i.issued_at + INTERVAL '30 days'",
+        "SELECT i.store_id, s.city, r.amount FROM unique i, returns r, stores s
+         WHERE r.store_id = i.store_id AND i.issued_at - INTERVAL '1 hour' < r.at AND r.at - INTERVAL '10 minutes' <= i.issued_at AND s.store_id = i.store_id",
         "SELECT store_id, issued_at FROM unique WHERE issued_at >= '2026-01-01T00:00:00Z'",
         "SELECT store_id, qty, window_end, sum(total) AS total FROM TUMBLE(unique, issued_at, INTERVAL '1 hour') GROUP BY store_id, qty, window_end
          QUALIFY row_number() OVER (PARTITION BY store_id, window_end ORDER BY sum(total) DESC) <= 3",
@@ -294,7 +298,7 @@ fn these_are_refused_with_place_and_reason() {
         ),
         (
             "SELECT i.store_id, r.amount FROM unique i JOIN returns r ON r.store_id = i.store_id",
-            "1:43: two streams are joined, and a row of unique could find its match at any later time",
+            "1:43: two streams are joined, unique and returns, and a row could find its match at any other time",
         ),
         (
             "SELECT i.store_id, r.amount FROM TUMBLE(unique, issued_at, INTERVAL '1 hour') i JOIN returns r ON r.store_id = i.store_id",
@@ -327,6 +331,30 @@ fn these_are_refused_with_place_and_reason() {
         (
             "SELECT i.store_id, i.window_end, count(*) AS n FROM TUMBLE(unique, issued_at, INTERVAL '1 hour') i JOIN TUMBLE(returns, at, INTERVAL '1 hour') r ON r.store_id = i.store_id AND i.window_end = r.window_end GROUP BY i.store_id, i.window_end",
             "1:205: a second GROUP BY over the first does not run yet",
+        ),
+        (
+            "SELECT i.store_id, r.amount FROM unique i JOIN returns r ON r.store_id = i.store_id AND r.at >= i.issued_at",
+            "1:43: two streams are joined, unique and returns, and a row could find its match at any later time",
+        ),
+        (
+            "SELECT i.store_id, r.amount FROM unique i JOIN returns r ON r.at BETWEEN i.issued_at AND i.issued_at + INTERVAL '1 hour'",
+            "1:43: unique is partitioned by store_id and returns by store_id, and the join does not say",
+        ),
+        (
+            "SELECT i.store_id, r.amount FROM unique i JOIN returns r ON r.store_id = i.store_id AND r.at BETWEEN i.issued_at + INTERVAL '1 hour' AND i.issued_at",
+            "1:43: no time lies in the bounds, from 0 ms to -3600000 ms",
+        ),
+        (
+            "SELECT i.store_id, r.amount FROM unique i JOIN (SELECT store_id, amount FROM returns) r ON r.store_id = i.store_id",
+            "1:43: two streams are joined, unique and returns, and a row could find its match at any other time",
+        ),
+        (
+            "SELECT i.store_id, i.issued_at, count(*) AS n FROM unique i JOIN returns r ON r.store_id = i.store_id AND r.at = i.issued_at GROUP BY i.store_id, i.issued_at",
+            "1:126: the result of a join is grouped, whose rows come as they are found",
+        ),
+        (
+            "SELECT store_id, window_end, count(*) AS n FROM TUMBLE((SELECT i.store_id, i.issued_at FROM unique i JOIN returns r ON r.store_id = i.store_id AND r.at = i.issued_at), issued_at, INTERVAL '1 hour') GROUP BY store_id, window_end",
+            "1:49: windows over windows, or over a join of streams, do not run yet",
         ),
         ("SELECT a-b AS x FROM unique", "1:8: column 'a' not found"),
     ];

@@ -2,6 +2,7 @@
 //! windowed aggregation.
 
 mod aggregate;
+mod interval;
 mod join;
 mod over;
 mod stream_join;
@@ -19,7 +20,7 @@ use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
 
 use super::context::Source;
 use super::problem::SqlProblem;
-use super::query::{Branch, Closed};
+use super::query::{Branch, Closed, Origin};
 use super::window_node::{Cut, StreamWindow};
 use super::{Query, Relation, Relations, SqlOptions};
 use crate::op::Step;
@@ -68,6 +69,11 @@ impl Chain {
     /// behind the sessions are made.
     fn in_sessions(&self) -> bool {
         self.closed.is_none() && matches!(self.window, Some(Grouped::Sessions(..)))
+    }
+
+    /// Whether its rows are those of streams that are joined as they come.
+    fn is_near(&self) -> bool {
+        matches!(&self.closed, Some(Closed { from: Origin::Near(_), .. }))
     }
 
     fn push(&mut self, step: Step) {
@@ -266,10 +272,10 @@ impl Translator<'_> {
         let Relation::Stream { event_time, schema, .. } = &chain.relation else {
             return Err(self.problem(word, format!("{} is a table and has no windows", chain.name), None));
         };
-        if chain.window.is_some() {
+        if chain.window.is_some() || chain.closed.is_some() {
             return Err(self.problem(
                 word,
-                "windows over windows do not run yet",
+                "windows over windows, or over a join of streams, do not run yet",
                 Some("publish the first result to a topic and aggregate that"),
             ));
         }

@@ -308,6 +308,7 @@ fn build_operator(
         id: spec.id.clone(),
         name: spec.name.as_str().into(),
         sources: sources_of(inputs.iter().map(|at| &nodes[*at])),
+        branches: inputs.iter().map(|at| nodes[*at].sources.clone()).collect(),
         inputs,
         running,
         wanted: stage.outputs.contains(&spec.name),

@@ -15,6 +15,7 @@ use super::{OutputBatch, Running, Stage};
 use crate::batch_ipc;
 use crate::error::StageError;
 use crate::op::chunk::Chunk;
+use crate::sql::query::Progress;
 use crate::state::{ChangelogEntry, ChangelogRecord, Owned, RECORD_BYTES_MAX};
 
 impl Stage {
@@ -44,6 +45,8 @@ impl Stage {
                     vec![delta]
                 }
                 Running::Sql { query, .. } => {
+                    let of = |of: &Vec<usize>| Stage::least(of, |at| &watermarks[at]);
+                    query.sweep(&operator.branches.iter().map(of).collect::<Vec<_>>())?;
                     query.aggregates_mut().map(|a| a.delta()).collect::<Result<_, _>>()?
                 }
             };
@@ -119,12 +122,19 @@ impl Stage {
                 continue;
             }
             let sources = &self.sources;
-            let before = Stage::least(&operator.sources, |at| &sources[at].committed);
-            let now = Stage::least(&operator.sources, |at| &watermarks[at]);
-            let mut last = vec![Watermark::NONE.to_raw(); self.key_groups as usize];
-            let fired = query.fire(&before, &now, &mut last)?;
-            for source in &operator.sources {
-                fired_at[*source].iter_mut().zip(&last).for_each(|(at, last)| *at = (*at).max(*last));
+            let before = |of: &Vec<usize>| Stage::least(of, |at| &sources[at].committed);
+            let now = |of: &Vec<usize>| Stage::least(of, |at| &watermarks[at]);
+            let progress = Progress {
+                before: operator.branches.iter().map(before).collect(),
+                now: operator.branches.iter().map(now).collect(),
+            };
+            let none = vec![Watermark::NONE.to_raw(); self.key_groups as usize];
+            let mut last = vec![none; operator.branches.len()];
+            let fired = query.fire(&progress, &mut last)?;
+            for (of, last) in operator.branches.iter().zip(&last) {
+                for source in of {
+                    fired_at[*source].iter_mut().zip(last).for_each(|(at, last)| *at = (*at).max(*last));
+                }
             }
             fired.into_iter().try_for_each(|chunk| self.hand_on(at, chunk))?;
         }
@@ -159,9 +169,7 @@ impl Stage {
         let operator = &mut self.operators[at];
         operator.counts.rows_out += chunk.rows() as u64;
         if operator.wanted && chunk.rows() > 0 {
-            let output = Arc::clone(&operator.name);
-            let (batch, groups) = (chunk.batch.clone(), chunk.groups.clone());
-            self.out.batches.push(OutputBatch { output, source: None, batch, groups, offsets: None });
+            self.out.batches.push(OutputBatch::made(Arc::clone(&operator.name), &chunk));
         }
         for behind in at + 1..self.operators.len() {
             let operator = &mut self.operators[behind];

@@ -13,6 +13,7 @@ use super::{Running, Stage};
 use crate::op::Step;
 use crate::op::aggregate::{AggregateColumn, AggregatePlan, Aggregation};
 use crate::op::dedupe::Dedupe;
+use crate::op::interval::Side;
 use crate::op::join::{TableJoin, Unmatched};
 use crate::op::window::WindowStep;
 use crate::sql::Query;
@@ -89,7 +90,7 @@ impl Stage {
                     (None, vec![step], vec![state], Some(late))
                 }
                 Running::Sql { query, late } => {
-                    let rule = query.aggregates().next().map(|aggregate| late_text(aggregate.late(), late));
+                    let rule = query.aggregates().next().map(|aggregate| late_text(aggregate, late));
                     let state = query.aggregates().map(state_of).collect();
                     (Some(query.explain().to_owned()), query_steps(query), state, rule)
                 }
@@ -181,6 +182,16 @@ fn query_steps(query: &Query) -> Vec<String> {
     steps
 }
 
+/// A join, by whether the rows of each side go on without a match.
+fn kind(outer: (bool, bool)) -> &'static str {
+    match outer {
+        (false, false) => "inner",
+        (true, false) => "left",
+        (false, true) => "right",
+        (true, true) => "full",
+    }
+}
+
 fn closed_steps(query: &Query, closed: &Closed, steps: &mut Vec<String>) {
     let mut of = String::new();
     if let Origin::Branch(at) = &closed.from
@@ -188,15 +199,33 @@ fn closed_steps(query: &Query, closed: &Closed, steps: &mut Vec<String>) {
     {
         of = format!("{}: ", query.branches()[*at].stream);
     }
+    if let Origin::Near(join) = &closed.from {
+        let sides: Vec<&Side> = query
+            .aggregates()
+            .filter_map(|aggregate| match aggregate {
+                Aggregation::Near(side) => Some(side),
+                _ => None,
+            })
+            .collect();
+        if let [left, right] = sides[..] {
+            let on: Vec<String> = sql(&left.plan.keys)
+                .into_iter()
+                .zip(sql(&right.plan.keys))
+                .map(|(left, right)| format!("{left} = {right}"))
+                .collect();
+            let kind = kind((left.plan.outer, right.plan.outer));
+            let filter =
+                join.filter.as_ref().map(|f| format!(" where {}", Sql(f.as_ref()))).unwrap_or_default();
+            steps.push(format!(
+                "join: rows whose times are near each other, as they come ({kind}), on {}{filter}",
+                on.join(" and ")
+            ));
+        }
+    }
     if let Origin::Join { left, right, join } = &closed.from {
         closed_steps(query, left, steps);
         closed_steps(query, right, steps);
-        let kind = match (join.left.outer, join.right.outer) {
-            (false, false) => "inner",
-            (true, false) => "left",
-            (false, true) => "right",
-            (true, true) => "full",
-        };
+        let kind = kind((join.left.outer, join.right.outer));
         let on: Vec<String> = sql(&join.left.keys)
             .into_iter()
             .zip(sql(&join.right.keys))
@@ -275,6 +304,13 @@ fn join_text(join: &TableJoin) -> String {
 }
 
 fn aggregate_text(aggregate: &Aggregation) -> String {
+    if let Aggregation::Near(side) = aggregate {
+        return format!(
+            "keep: rows for those of the other side from {} before to {} after them",
+            span(-side.plan.from),
+            span(side.plan.to)
+        );
+    }
     let Some(plan) = aggregate.plan() else {
         return "keep: rows as they are, until the watermark reaches window_end".to_owned()
             + &allowance(aggregate.late());
@@ -287,7 +323,7 @@ fn aggregate_text(aggregate: &Aggregation) -> String {
         if by.is_empty() { "the window alone".to_owned() } else { format!("{} and window", by.join(", ")) };
     let wait = allowance(&plan.late);
     let passes = match aggregate {
-        Aggregation::Windows(_) | Aggregation::Rows(_) => "reaches",
+        Aggregation::Windows(_) | Aggregation::Rows(_) | Aggregation::Near(_) => "reaches",
         // A row just at the end of a session still belongs to it.
         Aggregation::Sessions(_) => "passes",
     };
@@ -323,12 +359,21 @@ fn state_of(aggregate: &Aggregation) -> StateDescription {
         Aggregation::Windows(windows) => computed(&windows.plan),
         Aggregation::Sessions(sessions) => computed(&sessions.plan),
         Aggregation::Rows(rows) => format!("each row: {}", rows.kept().collect::<Vec<_>>().join(", ")),
+        Aggregation::Near(side) => format!("each row: {}", names(&side.plan.schema)),
     };
     let mut key = aggregate.plan().map(|plan| sql(&plan.keys)).unwrap_or_default();
-    key.push("window".to_owned());
+    match aggregate {
+        Aggregation::Near(side) => key.extend(sql(&side.plan.keys)),
+        _ => key.push("window".to_owned()),
+    }
     let kept = match aggregate {
         Aggregation::Windows(aggregate) => of_windows(aggregate.windows, late),
         Aggregation::Rows(rows) => of_windows(rows.plan.windows, late),
+        Aggregation::Near(side) => {
+            let kept = side.plan.to + late.allow_ms;
+            let (far, way) = (span(kept.abs()), if kept < 0 { "before" } else { "past" });
+            format!("until the other side's watermark is {far} {way} its time")
+        }
         Aggregation::Sessions(aggregate) => {
             let kept = span(aggregate.sessions.gap_ms() + late.allow_ms);
             format!("until the session fires: the watermark is {kept} past its last row")
@@ -349,12 +394,16 @@ fn of_windows(windows: Windows, late: &LateRule) -> String {
     )
 }
 
-fn late_text(rule: &LateRule, then: &LateThen) -> String {
+fn late_text(aggregate: &Aggregation, then: &LateThen) -> String {
+    let rule = aggregate.late();
     let goes = match then {
         LateThen::Drop => "are dropped and counted".to_owned(),
         LateThen::DeadLetter => "go to the dead letters".to_owned(),
         LateThen::Topic(topic) => format!("go to topic {topic}"),
     };
+    if matches!(aggregate, Aggregation::Near(_)) {
+        return format!("rows more than {} behind their own watermark {goes}", span(rule.allow_ms));
+    }
     match rule.allow_ms {
         0 => format!("rows of windows that have ended by the watermark {goes}"),
         allow => format!("rows of windows that ended {} or more before the watermark {goes}", span(allow)),

@@ -34,6 +34,13 @@ impl Translator<'_> {
                 Some("join it with a stream first"),
             ));
         }
+        if chain.is_near() {
+            return Err(self.problem(
+                "group",
+                "the result of a join is grouped, whose rows come as they are found",
+                Some("publish the join to a topic with a watermark and aggregate that by windows"),
+            ));
+        }
         if chain.closed.is_some() {
             return Err(self.problem(
                 "group",

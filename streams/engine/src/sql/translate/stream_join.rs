@@ -46,6 +46,9 @@ impl Translator<'_> {
                     SAME_WINDOW,
                 );
             }
+            (None, None) if left.closed.is_none() && right.closed.is_none() => {
+                return self.join_near(join, left, right);
+            }
             (None, _) | (_, None) => {
                 let without = if left.window.is_none() { &left.name } else { &right.name };
                 let message = format!(
@@ -110,7 +113,12 @@ impl Translator<'_> {
     }
 
     /// Rows that match must be in one key group.
-    fn check_meet(&self, left: &Chain, right: &Chain, pairs: &[(Trace, Trace)]) -> Result<(), SqlProblem> {
+    pub(super) fn check_meet(
+        &self,
+        left: &Chain,
+        right: &Chain,
+        pairs: &[(Trace, Trace)],
+    ) -> Result<(), SqlProblem> {
         let place = |chain: &Chain| match &chain.relation {
             Relation::Stream { partitioned_by: Some(columns), schema, .. } => Some(
                 columns
@@ -179,7 +187,7 @@ impl Translator<'_> {
 }
 
 /// A column that is only made a wider number: its text, and so its place, is the same.
-fn plain(expr: &Expr) -> &Expr {
+pub(super) fn plain(expr: &Expr) -> &Expr {
     match expr {
         Expr::Cast(cast) if cast.field.data_type().is_integer() => plain(&cast.expr),
         other => other,

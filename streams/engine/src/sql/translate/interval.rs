@@ -1,0 +1,214 @@
+//! Streams joined where their times are near each other, in a query's chain.
+
+use std::sync::Arc;
+
+use datafusion_common::{DFSchema, JoinType, ScalarValue};
+use datafusion_expr::expr::BinaryExpr;
+use datafusion_expr::logical_plan::Join;
+use datafusion_expr::utils::{conjunction, split_conjunction};
+use datafusion_expr::{Expr, Operator};
+use millstream_model::time::SPAN_MS_MAX;
+
+use super::stream_join::plain;
+use super::{Chain, Trace, Translator, trace};
+use crate::op::aggregate::Aggregation;
+use crate::op::interval::{IntervalJoin, Side, SidePlan};
+use crate::sql::Relation;
+use crate::sql::problem::SqlProblem;
+use crate::sql::query::{Closed, Origin};
+
+const NEAR: &str = "join rows whose times are near each other: … AND a.time BETWEEN b.time - INTERVAL '5 minutes' AND b.time + INTERVAL '1 hour'; or rows of the same window: FROM TUMBLE(a, …) AS a JOIN TUMBLE(b, …) AS b ON a.key = b.key AND a.window_start = b.window_start AND a.window_end = b.window_end";
+
+/// The event time of one side, and so many milliseconds.
+struct Instant {
+    is_left: bool,
+    plus_ms: i64,
+}
+
+/// What a condition says of times, of the left one less the right one.
+enum Bound {
+    AtLeast(i64),
+    AtMost(i64),
+    Exactly(i64),
+}
+
+impl Translator<'_> {
+    /// Two streams as they come, without windows.
+    pub(super) fn join_near(
+        &self,
+        join: &Join,
+        mut left: Chain,
+        mut right: Chain,
+    ) -> Result<Chain, SqlProblem> {
+        let refuse = |message: String, help: &str| Err(self.problem("join", message, Some(help)));
+        let outer = match join.join_type {
+            JoinType::Inner => (false, false),
+            JoinType::Left => (true, false),
+            JoinType::Right => (false, true),
+            JoinType::Full => (true, true),
+            kind => {
+                return refuse(
+                    format!("{kind} join of two streams does not run yet"),
+                    "JOIN, LEFT JOIN, RIGHT JOIN and FULL JOIN run",
+                );
+            }
+        };
+        let (left_schema, right_schema) = (join.left.schema(), join.right.schema());
+        let has_time =
+            |chain: &&Chain| matches!(&chain.relation, Relation::Stream { event_time: Some(_), .. });
+        if let Some(without) = [&left, &right].into_iter().find(|chain| !has_time(chain)) {
+            let message = format!("{} is joined with a stream, and has no event time", without.name);
+            return refuse(message, "give its topic a watermark");
+        }
+        let times = (time_of(&left), time_of(&right));
+        let (mut from, mut to, mut rest) = (i64::MIN, i64::MAX, Vec::new());
+        let mut bound = |bound: Bound| match bound {
+            Bound::AtLeast(ms) => from = from.max(ms),
+            Bound::AtMost(ms) => to = to.min(ms),
+            Bound::Exactly(ms) => (from, to) = (from.max(ms), to.min(ms)),
+        };
+        let place = |expr: &Expr| instant(expr, &join.schema, left_schema.fields().len(), times);
+        for condition in join.filter.iter().flat_map(split_conjunction) {
+            match bound_of(condition, &place) {
+                Some(found) => bound(found),
+                None => rest.push(condition.clone()),
+            }
+        }
+        let mut on = Vec::new();
+        for (l, r) in &join.on {
+            let equal = (index(l, left_schema), index(r, right_schema));
+            match equal == times && equal.0.is_some() && equal.1.is_some() {
+                true => bound(Bound::Exactly(0)),
+                false => on.push((l, r)),
+            }
+        }
+        let (true, (Some(left_time), Some(right_time))) = (from > i64::MIN && to < i64::MAX, times) else {
+            let message = format!(
+                "two streams are joined, {} and {}, and a row could find its match at any {} time: it would have to be kept for ever",
+                left.name,
+                right.name,
+                if from == i64::MIN && to == i64::MAX { "other" } else { "later" }
+            );
+            return refuse(message, NEAR);
+        };
+        if from > to {
+            return refuse(
+                format!("no time lies in the bounds, from {from} ms to {to} ms"),
+                "write the earlier one first",
+            );
+        }
+        if from < -SPAN_MS_MAX || to > SPAN_MS_MAX {
+            return refuse(format!("times of {from} ms to {to} ms apart: the bound is {SPAN_MS_MAX}"), NEAR);
+        }
+        let pairs: Vec<(Trace, Trace)> = on
+            .iter()
+            .map(|(l, r)| {
+                (trace(plain(l), left_schema, &left.trace), trace(plain(r), right_schema, &right.trace))
+            })
+            .collect();
+        self.check_meet(&left, &right, &pairs)?;
+        let (mut left_keys, mut right_keys) = (Vec::new(), Vec::new());
+        for (l, r) in on {
+            left_keys.push(self.expr(l, left_schema)?);
+            right_keys.push(self.expr(r, right_schema)?);
+        }
+        self.check_keys(&left_keys, left_schema.inner(), "join")?;
+        self.check_keys(&right_keys, right_schema.inner(), "join")?;
+        let filter = conjunction(rest).map(|rest| self.expr(&rest, &join.schema)).transpose()?;
+        let side = |schema: &DFSchema, time, keys, outer, from, to| {
+            Aggregation::Near(Side::new(SidePlan {
+                late: self.options.late.clone(),
+                schema: Arc::clone(schema.inner()),
+                time,
+                keys,
+                outer,
+                from,
+                to,
+                state_schema: SidePlan::state_schema(schema.as_arrow()),
+            }))
+        };
+        // A left row at t meets right ones from t - to to t - from.
+        left.branch().aggregate = Some(side(left_schema, left_time, left_keys, outer.0, -to, -from));
+        right.branch().aggregate = Some(side(right_schema, right_time, right_keys, outer.1, from, to));
+        left.trace = vec![Trace::Other; join.schema.fields().len()];
+        left.branches.append(&mut right.branches);
+        left.tables.extend(right.tables);
+        let from = Origin::Near(IntervalJoin { filter, schema: Arc::clone(join.schema.inner()) });
+        left.closed = Some(Closed { from, after: Vec::new() });
+        Ok(left)
+    }
+}
+
+/// The column of a chain that is its stream's event time.
+fn time_of(chain: &Chain) -> Option<usize> {
+    let Relation::Stream { event_time: Some(name), schema, .. } = &chain.relation else { return None };
+    let column = schema.index_of(name).ok()?;
+    chain.trace.iter().position(|trace| *trace == Trace::Stream(column))
+}
+
+fn index(expr: &Expr, schema: &DFSchema) -> Option<usize> {
+    let Expr::Column(column) = expr else { return None };
+    schema.index_of_column(column).ok()
+}
+
+/// An event time with something added to it or taken from it.
+fn instant(
+    expr: &Expr,
+    schema: &DFSchema,
+    left: usize,
+    times: (Option<usize>, Option<usize>),
+) -> Option<Instant> {
+    match expr {
+        Expr::Column(_) => {
+            let at = index(expr, schema)?;
+            let is_left = Some(at) == times.0;
+            (is_left || Some(at) == times.1.map(|time| left + time))
+                .then_some(Instant { is_left, plus_ms: 0 })
+        }
+        Expr::BinaryExpr(BinaryExpr { left: of, op, right: span }) => {
+            let instant = instant(of, schema, left, times)?;
+            let span = span_ms(span)?;
+            let plus_ms = match op {
+                Operator::Plus => instant.plus_ms.checked_add(span)?,
+                Operator::Minus => instant.plus_ms.checked_sub(span)?,
+                _ => return None,
+            };
+            Some(Instant { plus_ms, ..instant })
+        }
+        _ => None,
+    }
+}
+
+fn span_ms(expr: &Expr) -> Option<i64> {
+    match expr {
+        Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(span)), _)
+            if span.months == 0 && span.nanoseconds % 1_000_000 == 0 =>
+        {
+            Some(i64::from(span.days) * 86_400_000 + span.nanoseconds / 1_000_000)
+        }
+        Expr::Literal(ScalarValue::IntervalDayTime(Some(span)), _) => {
+            Some(i64::from(span.days) * 86_400_000 + i64::from(span.milliseconds))
+        }
+        _ => None,
+    }
+}
+
+fn bound_of(condition: &Expr, place: &impl Fn(&Expr) -> Option<Instant>) -> Option<Bound> {
+    let Expr::BinaryExpr(BinaryExpr { left, op, right }) = condition else { return None };
+    let (a, b) = (place(left)?, place(right)?);
+    let (left, right, op) = match (a.is_left, b.is_left) {
+        (true, false) => (a, b, *op),
+        (false, true) => (b, a, op.swap()?),
+        _ => return None,
+    };
+    // left + l op right + r: left - right op r - l.
+    let apart = right.plus_ms.checked_sub(left.plus_ms)?;
+    match op {
+        Operator::GtEq => Some(Bound::AtLeast(apart)),
+        Operator::Gt => Some(Bound::AtLeast(apart.checked_add(1)?)),
+        Operator::LtEq => Some(Bound::AtMost(apart)),
+        Operator::Lt => Some(Bound::AtMost(apart.checked_sub(1)?)),
+        Operator::Eq => Some(Bound::Exactly(apart)),
+        _ => None,
+    }
+}
