@@ -3,6 +3,7 @@
 //! restored from the changelogs before its first record; one that goes is committed before it is given up. Never enters:
 //! what operators do.
 
+mod align;
 mod aside;
 mod rows;
 
@@ -148,6 +149,8 @@ struct Driver {
     state: MemoryClaim,
     /// Inputs, and their key groups, that have been read to their end.
     finished: BTreeSet<(usize, u32)>,
+    /// Inputs that wait for others.
+    ahead: BTreeSet<usize>,
     changelogs: Changelogs,
     lost: Option<WorkerError>,
 }
@@ -232,6 +235,7 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
         read: context.memory.claim("read"),
         state: context.memory.claim("state"),
         finished: BTreeSet::new(),
+        ahead: BTreeSet::new(),
         changelogs: Changelogs::new(
             setup.changelogs.clone(),
             Arc::clone(&setup.positions),
@@ -268,6 +272,7 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
         driver.take_over(&consumer).await?;
         let quiet = records.is_empty();
         driver.process(&records)?;
+        driver.align(&consumer);
         if quiet || last_look.elapsed() > Duration::from_secs(1) {
             last_look = Instant::now();
             driver.look(&consumer)?;

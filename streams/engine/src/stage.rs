@@ -308,6 +308,11 @@ impl Stage {
         self.sources.iter().map(|source| source.clocks.least()).min().unwrap_or(Watermark::NONE)
     }
 
+    /// The same of one source: how far it has been read in event time.
+    pub fn least_watermark_of(&self, source: usize) -> Watermark {
+        self.sources[source].clocks.least()
+    }
+
     /// The event time that the rows of a node have come to as of the last commit: windows that end later had not fired, and
     /// rows that are in time come at or behind it. Partitions that hold nothing back, since they are idle, empty or have
     /// ended, do not count, unless they have come further since. `i64::MIN` while nothing is known, `i64::MAX` when there is
