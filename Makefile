@@ -49,4 +49,4 @@ nexmark:
 
 # Any batch split, interleaving, crash, move of a key group and cut of a changelog gives the batch answer; a failure prints its seed.
 oracle:
-	MILLSTREAM_SEEDS=$(SEEDS) cargo test -p millstream-engine --lib any_split -- --nocapture
+	MILLSTREAM_SEEDS=$(SEEDS) cargo test -p millstream-engine --lib _the_batch_answer -- --nocapture

@@ -401,8 +401,18 @@ fn the_tests_of_pipelines_over_topics_hold() {
         ("top-sellers", "place: 3, share: 0.2", "place: 4, share: 0.2", "0 passed, 1 failed\n"),
         ("reorder-proposals", "sold: 13, shipped: 10", "sold: 13, shipped: 10", "1 passed, 0 failed\n"),
         ("reorder-proposals", "sold: 13, shipped: 10", "sold: 13, shipped: 9", "0 passed, 1 failed\n"),
-        ("attributed-clicks", "10:00:05Z\", clicked_at: null", "10:00:05Z\", clicked_at: null", "1 passed, 0 failed\n"),
-        ("attributed-clicks", "10:00:05Z\", clicked_at: null", "10:00:06Z\", clicked_at: null", "0 passed, 1 failed\n"),
+        (
+            "attributed-clicks",
+            "10:00:05Z\", clicked_at: null",
+            "10:00:05Z\", clicked_at: null",
+            "1 passed, 0 failed\n",
+        ),
+        (
+            "attributed-clicks",
+            "10:00:05Z\", clicked_at: null",
+            "10:00:06Z\", clicked_at: null",
+            "0 passed, 1 failed\n",
+        ),
     ] {
         let text = std::fs::read_to_string(examples.join(name).join("pipeline.yaml")).expect("it is there");
         assert_eq!(text.matches(right).count(), 1, "{right}");

@@ -20,6 +20,10 @@ use crate::names;
 use crate::stable_id::{OperatorId, definition};
 use crate::topics::{CHANGELOG_PARTITIONS_MAX, SPLIT_PARTITIONS, Topics};
 
+/// How far the event time of what comes from outside may lie ahead of when it was written, in milliseconds, where the file does
+/// not say: a clock that is a zone wrong passes, one that is a year wrong closes nobody's windows.
+const AHEAD_MS: u64 = 86_400_000;
+
 /// Plans a checked pipeline. What this version cannot run is refused here, with positions in the file.
 pub fn plan(pipeline: &Pipeline, catalog: &dyn Catalog) -> Result<Job, Diagnostics> {
     let flow = Flow::new(pipeline);
@@ -155,6 +159,7 @@ impl<'a> Builder<'a> {
                 encoding: Encoding::Internal,
                 key: Vec::new(),
                 watermark: None,
+                ahead_ms: None,
                 foreign: None,
             });
             self.stage_of.extend(read.into_iter().map(|id| (id.as_str(), names::INGEST.to_owned())));
@@ -200,12 +205,17 @@ impl<'a> Builder<'a> {
         };
         let (topic, watermark, foreign) = of_transform.or_else(of_source)?;
         let topic = pipeline.topics.get(&topic.value)?;
+        let of_ingest = |input: &str| self.stage_of.get(input).is_some_and(|stage| stage == names::INGEST);
+        let inputs = pipeline.transforms.get(stream).map_or(&[][..], |t| &t.inputs);
+        let outside = foreign.is_some() || inputs.iter().any(|input| of_ingest(&input.value));
         let input = TopicInput {
             topic: topic.name.value.clone(),
             stream: stream.to_owned(),
             encoding: Encoding::Json,
             key: topic.key.iter().map(|k| k.value.clone()).collect(),
             watermark: watermark.clone(),
+            // What queries of the pipeline make of rows has been looked at where they came in.
+            ahead_ms: watermark.as_ref().and_then(|w| w.ahead_ms.or(outside.then_some(AHEAD_MS))),
             foreign,
         };
         Some((topic, input))
@@ -444,6 +454,7 @@ impl<'a> Builder<'a> {
                     encoding: Encoding::Arrow,
                     key: Vec::new(),
                     watermark,
+                    ahead_ms: None,
                     foreign: None,
                 });
             }

@@ -114,6 +114,8 @@ pub struct TopicInput {
     pub key: Vec<String>,
     /// Event time, kept for each partition.
     pub watermark: Option<Watermark>,
+    /// How far event time may lie ahead of when its record was written, in milliseconds, where anything bounds it.
+    pub ahead_ms: Option<u64>,
     /// Where others than the pipeline write it.
     pub foreign: Option<Foreign>,
 }

@@ -455,6 +455,9 @@ pub struct Watermark {
     pub delay_ms: u64,
     /// After how long a partition read to its end holds nothing back, in milliseconds.
     pub idle_ms: u64,
+    /// How far event time may lie ahead of the time at which its record was written, in milliseconds; nothing where the file
+    /// does not say.
+    pub ahead_ms: Option<u64>,
 }
 
 /// Repeats dropped.

@@ -374,6 +374,8 @@ impl Parts<'_> {
                 .iter()
                 .map(|input| ProcessInput {
                     topic: input.topic.as_str().into(),
+                    // A test is to give the same whenever it is run.
+                    ahead_ms: input.ahead_ms.filter(|_| !self.maker.is_on_bench()).map(|ms| ms as i64),
                     keyed_by: input.key.first().cloned().filter(|_| {
                         let keeps = stage.operators.iter().any(|operator| operator.state.is_some());
                         keeps && stage.key_groups > 1 && input.foreign.is_some()

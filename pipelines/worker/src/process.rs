@@ -18,7 +18,7 @@ use millstream_client::{
     Assignor, CommitPolicy, Consumer, ConsumerConfig, ConsumerHandle, ConsumerRecords, Isolation,
     OffsetAndMetadata, OffsetReset, Producer, RebalanceListener, RecordView,
 };
-use millstream_engine::stage::{OperatorKind, SourceSpec, Stage, StageSpec};
+use millstream_engine::stage::{OperatorKind, Rejection, SourceSpec, Stage, StageSpec, TimeBounds};
 use millstream_engine::state::ChangelogEntry;
 use millstream_model::watermark::CaughtUp;
 use millstream_model::{KeyGroup, Watermark};
@@ -49,6 +49,8 @@ pub struct ProcessInput {
     pub topic: Arc<str>,
     /// Where others write it, and state is kept by it: the column that its records' keys are of.
     pub keyed_by: Option<String>,
+    /// How far event time may lie ahead of when its record was written, in milliseconds.
+    pub ahead_ms: Option<i64>,
 }
 
 /// Where an operator's rows go.
@@ -417,12 +419,14 @@ impl Driver {
                         )?;
                         continue;
                     }
-                    let others_at = level_of(&record);
+                    let ahead = self.setup.inputs[input].ahead_ms.filter(|_| record.timestamp >= 0);
+                    let latest = ahead.map(|ahead| record.timestamp.saturating_add(ahead));
+                    let bounds = TimeBounds { others_at: level_of(&record), latest };
                     self.stage.push_record(
                         input,
                         (group, record.offset),
                         record.value.unwrap_or_default(),
-                        others_at,
+                        bounds,
                     )?;
                     if self.stage.is_full() {
                         self.stage.turn(now)?;
@@ -485,8 +489,12 @@ impl Driver {
     fn drain(&mut self, records: Option<&ConsumerRecords>) -> Result<(), WorkerError> {
         let outputs = self.stage.take_outputs();
         for rejected in outputs.rejected {
-            let why = ("malformed_json".to_owned(), rejected.why.to_string());
-            *self.counts.entry("rejected.malformed_json".to_owned()).or_default() += 1;
+            let reason = match &rejected.why {
+                Rejection::Bad(_) => "malformed_json",
+                Rejection::TooFarAhead { .. } => "too_far_ahead",
+            };
+            let why = (reason.to_owned(), rejected.why.to_string());
+            *self.counts.entry(format!("rejected.{reason}")).or_default() += 1;
             let step = rejected.source.to_string();
             let input = self.source_of(Some(&step))?;
             self.letter(records, (input, rejected.group.0, rejected.offset), &step, why)?;

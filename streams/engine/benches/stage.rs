@@ -236,7 +236,9 @@ fn from_json(
     let (mut since, mut changelog) = (0, 0);
     for fetch in fetches {
         for (group, value) in &fetch {
-            stage.push_record(0, (KeyGroup(*group), 0), value, None).expect("an assigned partition");
+            stage
+                .push_record(0, (KeyGroup(*group), 0), value, TimeBounds::default())
+                .expect("an assigned partition");
             if stage.is_full() {
                 stage.turn(0).expect("a turn");
             }

@@ -76,7 +76,44 @@ pub struct RejectedRecord {
     /// Its offset.
     pub offset: i64,
     /// Why.
-    pub why: BadRecord,
+    pub why: Rejection,
+}
+
+/// Why a record is no row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// It could not be decoded.
+    Bad(BadRecord),
+    /// Its event time is later than it may be; in milliseconds since 1970.
+    TooFarAhead {
+        /// Its event time.
+        time: EventTime,
+        /// The latest.
+        latest: EventTime,
+    },
+}
+
+impl std::fmt::Display for Rejection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Rejection::Bad(bad) => bad.fmt(f),
+            Rejection::TooFarAhead { time, latest } => write!(
+                f,
+                "its event time, {time} ms since 1970, is {} ms later than it may be, and would close the windows of others; where it is right, raise `ahead` of the watermark",
+                time.saturating_sub(*latest)
+            ),
+        }
+    }
+}
+
+/// What is known of a record's event time from outside.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TimeBounds {
+    /// What the partition's other writers had come to when it was written, where it has others: it raises the watermark no
+    /// further than that.
+    pub others_at: Option<EventTime>,
+    /// The latest that it may have, where there is one: a later one is rejected.
+    pub latest: Option<EventTime>,
 }
 
 /// What came out of a stage since it was last asked.
@@ -234,17 +271,15 @@ impl Stage {
         Ok(())
     }
 
-    /// Takes a record of JSON of a source, by its place in the spec. A bad one is put among the rejected. `others_at` is the
-    /// event time that the partition's other writers had come to when it was written, where it has others: it raises the
-    /// watermark no further than that.
+    /// Takes a record of JSON of a source, by its place in the spec. A bad one is put among the rejected.
     pub fn push_record(
         &mut self,
         source: usize,
         (group, offset): (KeyGroup, i64),
         value: &[u8],
-        others_at: Option<EventTime>,
+        bounds: TimeBounds,
     ) -> Result<(), StageError> {
-        let rejected = self.sources[source].push_record(group, offset, value, others_at)?;
+        let rejected = self.sources[source].push_record(group, offset, value, bounds)?;
         self.out.rejected.extend(rejected);
         Ok(())
     }
@@ -348,7 +383,7 @@ impl Stage {
     pub fn turn(&mut self, now: Millis) -> Result<(), StageError> {
         let mut read = Vec::with_capacity(self.sources.len());
         for source in &mut self.sources {
-            read.push(source.gather(now)?);
+            read.push(source.gather(now, &mut self.out.rejected)?);
         }
         source::tick(&mut self.sources, now);
         for (at, read) in read.into_iter().enumerate() {

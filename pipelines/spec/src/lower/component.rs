@@ -204,6 +204,7 @@ fn watermark(node: &Node) -> Option<Watermark> {
         column: named(node, "column"),
         delay_ms: duration(Some(node), "delay").unwrap_or(0),
         idle_ms: duration(Some(node), "idle").unwrap_or(WATERMARK_IDLE_MS),
+        ahead_ms: duration(Some(node), "ahead"),
     })
 }
 

@@ -259,6 +259,12 @@ pub(crate) static WATERMARK: Shape = Shape {
             "1m",
             "After how long a partition that is read to its end holds nothing back.",
         ),
+        Field::optional(
+            "ahead",
+            DURATION,
+            "1d, of what comes from outside",
+            "How far event time may lie ahead of when its record was written; one further ahead is a dead letter.",
+        ),
     ],
 };
 

@@ -155,6 +155,7 @@ fn build_source(
         promised: vec![Watermark::NONE.to_raw(); stage.key_groups as usize],
         groups: Vec::new(),
         bounds: Vec::new(),
+        latest: Vec::new(),
         offsets: Vec::new(),
         waiting: Vec::new(),
     })

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::{AsArray, Int64Array, RecordBatch, UInt32Array};
-use arrow::compute::concat_batches;
+use arrow::array::{AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::{SchemaRef, TimestampMillisecondType};
 use millstream_model::{EventTime, KeyGroup, SourceWatermarks, Watermark};
 use millstream_types::Millis;
 
-use super::RejectedRecord;
+use super::{RejectedRecord, Rejection, TimeBounds};
 use crate::decode::json::JsonDecoder;
 use crate::error::{StageError, columns};
 use crate::op::chunk::Chunk;
@@ -32,6 +32,8 @@ pub(super) struct Source {
     pub(super) offsets: Vec<i64>,
     /// How far a row may raise its partition's watermark at most.
     pub(super) bounds: Vec<i64>,
+    /// The latest event time that each may have.
+    pub(super) latest: Vec<i64>,
     pub(super) waiting: Vec<RecordBatch>,
 }
 
@@ -54,7 +56,7 @@ impl Source {
         group: KeyGroup,
         offset: i64,
         value: &[u8],
-        others_at: Option<EventTime>,
+        bounds: TimeBounds,
     ) -> Result<Option<RejectedRecord>, StageError> {
         if !self.clocks.has(group) {
             return Err(StageError::NotAssigned(group));
@@ -63,12 +65,13 @@ impl Source {
             Ok(()) => {
                 self.groups.push(group.0);
                 self.offsets.push(offset);
-                self.bounds.push(others_at.unwrap_or(EventTime::MAX));
+                self.bounds.push(bounds.others_at.unwrap_or(EventTime::MAX));
+                self.latest.push(bounds.latest.unwrap_or(EventTime::MAX));
                 Ok(None)
             }
             Err(why) => {
                 let source = Arc::clone(&self.name);
-                Ok(Some(RejectedRecord { source, group, offset, why }))
+                Ok(Some(RejectedRecord { source, group, offset, why: Rejection::Bad(why) }))
             }
         }
     }
@@ -102,12 +105,17 @@ impl Source {
         self.groups.extend(std::iter::repeat_n(group.0, batch.num_rows()));
         self.offsets.extend(std::iter::repeat_n(offset, batch.num_rows()));
         self.bounds.extend(std::iter::repeat_n(EventTime::MAX, batch.num_rows()));
+        self.latest.extend(std::iter::repeat_n(EventTime::MAX, batch.num_rows()));
         self.waiting.push(batch.clone());
         Ok(())
     }
 
-    /// The rows that wait, as one chunk, with each row's offset.
-    pub(super) fn gather(&mut self, now: Millis) -> Result<Option<(Chunk, Int64Array)>, StageError> {
+    /// The rows that wait, as one chunk, with each row's offset. Those of the far future are rejected.
+    pub(super) fn gather(
+        &mut self,
+        now: Millis,
+        rejected: &mut Vec<RejectedRecord>,
+    ) -> Result<Option<(Chunk, Int64Array)>, StageError> {
         if self.groups.is_empty() {
             return Ok(None);
         }
@@ -119,6 +127,10 @@ impl Source {
             1 => self.waiting.remove(0),
             _ => concat_batches(&self.schema, &std::mem::take(&mut self.waiting))?,
         };
+        let batch = self.in_bounds(batch, rejected)?;
+        if self.groups.is_empty() {
+            return Ok(None);
+        }
         let groups = std::mem::take(&mut self.groups);
         let bounds = std::mem::take(&mut self.bounds);
         let watermarks = self.observe((&groups, &bounds), &batch, now);
@@ -131,6 +143,33 @@ impl Source {
             panes: None,
         };
         Ok(Some((chunk, Int64Array::from(std::mem::take(&mut self.offsets)))))
+    }
+
+    /// Takes out what has a later event time than it may have.
+    fn in_bounds(
+        &mut self,
+        batch: RecordBatch,
+        rejected: &mut Vec<RejectedRecord>,
+    ) -> Result<RecordBatch, StageError> {
+        let latest = std::mem::take(&mut self.latest);
+        let Some(time) = self.time else { return Ok(batch) };
+        let times = batch.column(time).as_primitive::<TimestampMillisecondType>().values();
+        if times.iter().zip(&latest).all(|(time, latest)| time <= latest) {
+            return Ok(batch);
+        }
+        let mut keep = Vec::with_capacity(batch.num_rows());
+        for (row, (time, latest)) in times.iter().zip(&latest).enumerate() {
+            keep.push(time <= latest);
+            if time > latest {
+                let (group, offset) = (KeyGroup(self.groups[row]), self.offsets[row]);
+                let why = Rejection::TooFarAhead { time: *time, latest: *latest };
+                rejected.push(RejectedRecord { source: Arc::clone(&self.name), group, offset, why });
+            }
+        }
+        retain(&mut self.groups, &keep);
+        retain(&mut self.offsets, &keep);
+        retain(&mut self.bounds, &keep);
+        Ok(filter_record_batch(&batch, &BooleanArray::from(keep))?)
     }
 
     /// The watermark before each row, raw; the partitions' clocks go on.
@@ -172,6 +211,11 @@ impl Source {
         let waited_for = self.clocks.holding().chain(self.clocks.partitions().filter(came_on));
         waited_for.map(promised).min().unwrap_or(i64::MAX)
     }
+}
+
+fn retain<T>(values: &mut Vec<T>, keep: &[bool]) {
+    let mut keep = keep.iter();
+    values.retain(|_| keep.next().copied().unwrap_or(true));
 }
 
 /// Lets time pass for all sources of a stage. Where there are several, one that is idle as a whole follows the others, so

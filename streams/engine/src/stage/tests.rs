@@ -18,7 +18,7 @@ use millstream_model::{
 };
 use millstream_types::{Rng, SeededRng};
 
-use super::{OperatorKind, OperatorSpec, Outputs, Restore, SourceSpec, Stage, StageSpec};
+use super::{OperatorKind, OperatorSpec, Outputs, Restore, SourceSpec, Stage, StageSpec, TimeBounds};
 use crate::decode::json::JsonDecoder;
 use crate::state::ChangelogEntry;
 use crate::state::snapshots::{SnapshotMark, deletable_below};
@@ -522,7 +522,7 @@ fn check(seed: u64) -> [usize; 10] {
                     let Some(value) = world.logs[group as usize].get(position) else { break };
                     worker
                         .stage
-                        .push_record(0, (KeyGroup(group), position as i64), value, None)
+                        .push_record(0, (KeyGroup(group), position as i64), value, TimeBounds::default())
                         .expect("an assigned partition");
                     worker.position.insert(group, position + 1);
                     if worker.stage.is_full() {

@@ -20,7 +20,9 @@ fn invoice(id: usize, store: u32, at: i64) -> Invoice {
 }
 
 fn push(stage: &mut Stage, group: u32, invoice: &Invoice) {
-    stage.push_record(0, (KeyGroup(group), 0), &invoice.json(), None).expect("an assigned partition");
+    stage
+        .push_record(0, (KeyGroup(group), 0), &invoice.json(), TimeBounds::default())
+        .expect("an assigned partition");
 }
 
 fn names(outputs: &Outputs) -> BTreeMap<&str, usize> {
@@ -45,7 +47,7 @@ fn a_writer_ahead_makes_no_row_of_another_late() {
             for (row, others_at) in [ahead, behind] {
                 let others_at = bounds.then_some(others_at);
                 stage
-                    .push_record(0, (KeyGroup(0), 0), &row.json(), others_at)
+                    .push_record(0, (KeyGroup(0), 0), &row.json(), TimeBounds { others_at, latest: None })
                     .expect("an assigned partition");
             }
             stage.turn(0).expect("a turn");
@@ -184,11 +186,11 @@ fn misuse_is_an_error_not_a_wrong_result() {
     let mut stage = Stage::build(spec(2, 1, &tumbling(0), None, 64)).expect("a stage");
     let value = invoice(1, 0, 1_000_000).json();
     assert!(matches!(
-        stage.push_record(0, (KeyGroup(0), 0), &value, None),
+        stage.push_record(0, (KeyGroup(0), 0), &value, TimeBounds::default()),
         Err(StageError::NotAssigned(KeyGroup(0)))
     ));
     stage.assign(KeyGroup(0), 0);
-    stage.push_record(0, (KeyGroup(0), 0), &value, None).expect("an assigned partition");
+    stage.push_record(0, (KeyGroup(0), 0), &value, TimeBounds::default()).expect("an assigned partition");
     assert!(matches!(stage.turn(0), Err(StageError::TableMissing { .. })));
     assert!(matches!(stage.load_table("shops", &stores()), Err(StageError::Unknown { .. })));
     let other = stores().project(&[1]).expect("a column");
@@ -238,6 +240,32 @@ fn columns_and_control_records_do_what_json_does() {
     assert_eq!((stage.counts()[0].1.repeated, stage.counts()[1].1.late), (1, 1));
 }
 
+/// A row of the far future is no row: it closes nobody's windows. One just at the bound is one.
+#[test]
+fn a_time_far_ahead_closes_no_window() {
+    let mut stage = new_stage(1, &tumbling(0));
+    let rows = [
+        (1, 1_000_000, 2_000_000),
+        (2, 2_000_001, 2_000_000),
+        (3, i64::MAX / 2, 3_000_000),
+        (4, 1_001_000, 1_001_000),
+    ];
+    for (id, at, latest) in rows {
+        let bounds = TimeBounds { others_at: None, latest: Some(latest) };
+        let place = (KeyGroup(0), id as i64);
+        stage.push_record(0, place, &invoice(id, 0, at).json(), bounds).expect("an assigned partition");
+    }
+    stage.commit(0).expect("a commit");
+    assert_eq!(stage.watermark(KeyGroup(0)), Watermark::at(1_001_000 - DELAY_MS));
+    let outputs = stage.take_outputs();
+    assert_eq!(names(&outputs), BTreeMap::from([("unique", 2)]));
+    let rejected: Vec<(i64, String)> =
+        outputs.rejected.iter().map(|record| (record.offset, record.why.to_string())).collect();
+    assert_eq!(rejected.len(), 2);
+    assert_eq!(rejected[0].0, 2);
+    assert!(rejected[0].1.starts_with("its event time, 2000001 ms since 1970, is 1 ms later than it may be"));
+}
+
 /// A query between the source and the windows: what it does to the key, and what windows before it wait for.
 #[test]
 fn a_query_in_between_hides_nothing() {
@@ -258,7 +286,9 @@ fn a_query_in_between_hides_nothing() {
     assert_eq!(stage.level_of("seen"), i64::MIN);
     for at in [100_000, 200_000] {
         let invoice = Invoice { id: at.to_string(), store: "S0".into(), at, qty: None, cents: 1 };
-        stage.push_record(0, (KeyGroup(0), at), &invoice.json(), None).expect("an assigned partition");
+        stage
+            .push_record(0, (KeyGroup(0), at), &invoice.json(), TimeBounds::default())
+            .expect("an assigned partition");
     }
     stage.commit(0).expect("a commit");
     assert_eq!(stage.level_of("unique"), 200_000 - DELAY_MS);

@@ -12,7 +12,7 @@ use millstream_model::watermark::CaughtUp;
 use millstream_model::{KeyGroup, LateRule, LateThen, WatermarkConfig, Window, Windows};
 use millstream_types::{Rng, SeededRng};
 
-use super::super::{OperatorKind, OperatorSpec, Restore, SourceSpec, Stage, StageSpec};
+use super::super::{OperatorKind, OperatorSpec, Restore, SourceSpec, Stage, StageSpec, TimeBounds};
 use super::{lines, stores};
 use crate::state::ChangelogEntry;
 
@@ -340,7 +340,10 @@ fn check(seed: u64) -> (usize, usize, usize) {
                     let position = worker.position[&(source, group)];
                     let Some(row) = world.logs[source][group as usize].get(position) else { break };
                     let place = (KeyGroup(group), position as i64);
-                    worker.stage.push_record(source, place, &row.json(), None).expect("an owned group");
+                    worker
+                        .stage
+                        .push_record(source, place, &row.json(), TimeBounds::default())
+                        .expect("an owned group");
                     worker.position.insert((source, group), position + 1);
                     if worker.stage.is_full() {
                         worker.stage.turn(0).expect("a turn");
@@ -405,7 +408,7 @@ fn check(seed: u64) -> (usize, usize, usize) {
 }
 
 #[test]
-fn joined_windows_give_the_batch_answer_however_they_are_read() {
+fn joins_give_the_batch_answer_however_their_topics_are_read() {
     let seeds = std::env::var("MILLSTREAM_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(100);
     let (mut rows, mut late) = (vec![0; QUERIES.len() + NEAR.len()], 0);
     for seed in 0..seeds {
@@ -434,7 +437,9 @@ fn a_source_that_is_idle_follows_the_other() {
     let mut offset = 0;
     let mut push = |stage: &mut Stage, source: usize, group: u32, at: i64| {
         offset += 1;
-        stage.push_record(source, (KeyGroup(group), offset), &row(at), None).expect("an owned group");
+        stage
+            .push_record(source, (KeyGroup(group), offset), &row(at), TimeBounds::default())
+            .expect("an owned group");
     };
     push(&mut stage, 1, 0, 1_000);
     for (source, group) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
