@@ -315,25 +315,32 @@ pub fn relations(text: &str) -> Vec<String> {
     let tokens = tokens(text);
     let mut found = Vec::new();
     let mut depth = 0usize;
-    // The lists that are open, by their depth.
+    // The lists that are open, by their depth; and of each parenthesis that is, whether it holds a query.
     let mut lists: Vec<usize> = Vec::new();
+    let mut queries = vec![true];
     let ends = ["where", "group", "having", "order", "limit", "qualify", "window", "union", "select", "on"];
     for (i, token) in tokens.iter().enumerate() {
         match token.kind {
-            TokenKind::Punct('(') => depth += 1,
+            TokenKind::Punct('(') => {
+                depth += 1;
+                queries.push(tokens.get(i + 1).is_some_and(|t| t.is_word("select") || t.is_word("with")));
+            }
             TokenKind::Punct(')') => {
                 depth = depth.saturating_sub(1);
                 lists.retain(|list| *list <= depth);
+                queries.truncate(depth + 1);
             }
             _ => {}
         }
-        if token.is_word("from") {
+        // Not those of EXTRACT(HOUR FROM at) and IS DISTINCT FROM b.
+        let distinct = i.checked_sub(1).is_some_and(|before| tokens[before].is_word("distinct"));
+        let from = token.is_word("from") && queries.last() == Some(&true) && !distinct;
+        if from {
             lists.push(depth);
         } else if lists.last() == Some(&depth) && ends.iter().any(|end| token.is_word(end)) {
             lists.pop();
         }
-        let begins =
-            token.is_word("from") || token.is_word("join") || (token.is(',') && lists.last() == Some(&depth));
+        let begins = from || token.is_word("join") || (token.is(',') && lists.last() == Some(&depth));
         let is_function = tokens.get(i + 2).is_some_and(|t| t.is('('));
         if let Some(name) = tokens.get(i + 1).and_then(Token::name).filter(|_| begins && !is_function) {
             found.push(name.to_owned());
@@ -475,6 +482,11 @@ mod tests {
                 "a w B a",
             ),
             ("select from", ""),
+            (
+                "select extract(hour from a.at) as h, trim(both 'x' from a) from a where a.x is distinct from a.y",
+                "a",
+            ),
+            ("select * from (select * from b) c join b on true where substring(a from 2) = 'a'", "b b"),
         ] {
             assert_eq!(relations(text).join(" "), names, "{text}");
         }

@@ -187,6 +187,7 @@ pub fn stage_spec(columns: &Columns<'_>, stage: &Stage, bounded: bool) -> Result
     let changelog_partitions =
         stage.operators.iter().filter_map(|o| o.state.as_ref()).map(|s| s.changelog_partitions).max();
     Ok(StageSpec {
+        id: stage.id.clone(),
         sources,
         key_groups: stage.key_groups,
         changelog_partitions: changelog_partitions.unwrap_or(1),

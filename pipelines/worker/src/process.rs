@@ -368,6 +368,7 @@ impl Driver {
     ) -> Result<(), WorkerError> {
         self.commit(consumer, MaySnapshot::No).await?;
         let setup = Arc::clone(&self.setup);
+        let mut gone = Vec::new();
         for partition in partitions {
             let group = partition.partition as u32;
             self.finished.retain(|(_, of)| *of != group);
@@ -375,13 +376,14 @@ impl Driver {
                 self.coming.remove(partition);
                 continue;
             }
-            self.stage.revoke(KeyGroup(group))?;
+            gone.push(KeyGroup(group));
             // What is left of it waits for the rest to come back, or to be given up too.
             let left: Vec<TopicPartition> =
                 setup.partitions(group).filter(|other| !partitions.contains(other)).collect();
             consumer.pause(&left);
             self.coming.extend(left);
         }
+        self.stage.revoke(gone)?;
         self.note_state();
         Ok(())
     }

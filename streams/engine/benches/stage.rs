@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use millstream_engine::decode::json::JsonDecoder;
-use millstream_engine::stage::{OperatorKind, OperatorSpec, SourceSpec, Stage, StageSpec};
+use millstream_engine::stage::{OperatorKind, OperatorSpec, SourceSpec, Stage, StageSpec, TimeBounds};
 use millstream_model::{KeyGroup, LateRule, LateThen, WatermarkConfig};
 use millstream_types::{Rng, SeededRng};
 
@@ -119,6 +119,7 @@ fn stage(operators: &[&str], outputs: &[&str], partitions: u32, batch_rows: usiz
         },
     ];
     let mut stage = Stage::build(StageSpec {
+        id: "stage".into(),
         sources: vec![SourceSpec {
             name: "invoices".into(),
             schema: schema(),
@@ -154,6 +155,7 @@ fn overlapping(from: &str, count: usize, keys: u64) -> f64 {
         "SELECT store_id, window_start, window_end, count(*) AS n, sum(total) AS total FROM {from} GROUP BY store_id, window_start, window_end"
     );
     let mut stage = Stage::build(StageSpec {
+        id: "stage".into(),
         sources: vec![SourceSpec {
             name: "sales".into(),
             schema: Arc::clone(&schema),

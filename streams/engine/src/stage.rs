@@ -35,6 +35,7 @@ use crate::error::{StageError, columns};
 use crate::op::chunk::Chunk;
 use crate::op::dedupe::Dedupe;
 use crate::sql::{Query, query};
+use crate::state::Owned;
 pub use build::StageProblem;
 pub use restore::Restore;
 use source::Source;
@@ -169,12 +170,12 @@ enum Running {
 }
 
 impl Running {
-    /// Lets go of a key group.
-    fn forget(&mut self, group: KeyGroup) -> Result<(), StageError> {
+    /// Lets go of key groups.
+    fn forget(&mut self, groups: &Owned) -> Result<(), StageError> {
         match self {
-            Running::Dedupe(dedupe) => dedupe.forget(group.0),
+            Running::Dedupe(dedupe) => groups.iter().for_each(|group| dedupe.forget(group.0)),
             Running::Sql { query, .. } => {
-                query.aggregates_mut().try_for_each(|aggregate| aggregate.forget(group.0))?;
+                query.aggregates_mut().try_for_each(|aggregate| aggregate.forget(groups))?;
             }
         }
         Ok(())
@@ -183,6 +184,7 @@ impl Running {
 
 /// A running stage.
 pub struct Stage {
+    id: String,
     sources: Vec<Source>,
     batch_rows: usize,
     key_groups: u32,
@@ -262,11 +264,15 @@ impl Stage {
         self.sources.iter_mut().for_each(|source| source.assign(group, now));
     }
 
-    /// Stops reading a key group, and lets go of its state. Call it right after a commit: what came since is lost here.
-    pub fn revoke(&mut self, group: KeyGroup) -> Result<(), StageError> {
-        self.sources.iter_mut().for_each(|source| source.revoke(group));
+    /// Stops reading key groups, and lets go of their state. Call it right after a commit: what came since is lost here.
+    pub fn revoke(&mut self, groups: impl IntoIterator<Item = KeyGroup>) -> Result<(), StageError> {
+        let mut gone = Owned::default();
+        for group in groups {
+            self.sources.iter_mut().for_each(|source| source.revoke(group));
+            gone.add(group);
+        }
         for operator in &mut self.operators {
-            operator.running.forget(group)?;
+            operator.running.forget(&gone)?;
         }
         Ok(())
     }
@@ -356,7 +362,7 @@ impl Stage {
         let operator = self.operators.iter().find(|o| o.name.as_ref() == name);
         let own: Vec<usize> = self.source_of(name).into_iter().collect();
         let sources = operator.map_or(own.as_slice(), |o| o.sources.as_slice());
-        let least = sources.iter().map(|at| self.sources[*at].level()).min().unwrap_or(i64::MAX);
+        let least = source::level(&sources.iter().map(|at| &self.sources[*at]).collect::<Vec<_>>());
         if least == i64::MAX { i64::MAX } else { least.saturating_sub(self.allowance(name)) }
     }
 
@@ -402,15 +408,35 @@ impl Stage {
         if from.wanted {
             self.out.batches.push(input.output(Arc::clone(&from.name), &chunk)?);
         }
-        let mut nodes: Vec<Option<Chunk>> = vec![None; self.sources.len()];
-        nodes[source] = Some(chunk);
+        let mut nodes: Vec<Vec<Chunk>> = vec![Vec::new(); self.sources.len()];
+        nodes[source].push(chunk);
         for operator in &mut self.operators {
-            let given = |node: &usize| nodes[*node].clone().filter(|chunk| chunk.rows() > 0);
-            let given: Vec<Option<Chunk>> = operator.inputs.iter().map(given).collect();
+            let of = |(branch, node): (usize, &usize)| -> Vec<(usize, Chunk)> {
+                let chunks = nodes[*node].iter().filter(|chunk| chunk.rows() > 0);
+                chunks.map(|chunk| (branch, chunk.clone())).collect()
+            };
+            let mut given: Vec<(usize, Chunk)> = operator.inputs.iter().enumerate().flat_map(of).collect();
+            if operator.sources.len() > 1 {
+                given.iter_mut().for_each(|(_, chunk)| chunk.raise_watermarks(&from.followed));
+            }
             let result = operator.run(given, &input, &mut self.out)?;
             nodes.push(result);
         }
         Ok(())
+    }
+
+    /// What an operator goes by, of each source: watermarks of its own, or for what joins several also how far the others had
+    /// come while it was idle.
+    fn progress<'a>(operator: &Operator, own: &'a [Vec<i64>], joined: &'a [Vec<i64>]) -> &'a [Vec<i64>] {
+        if operator.sources.len() > 1 { joined } else { own }
+    }
+
+    /// Every source's watermarks as of the last commit, its own and for joins.
+    fn committed(&self) -> (Vec<Vec<i64>>, Vec<Vec<i64>>) {
+        let own = self.sources.iter().map(|source| source.committed.clone());
+        let joined = self.sources.iter();
+        let joined = joined.map(|source| source::greater(&source.committed, &source.followed_committed));
+        (own.collect(), joined.collect())
     }
 
     /// The least of some sources' watermarks for each key group.
@@ -481,16 +507,15 @@ impl Operator {
     /// Runs what its inputs gave; what comes out goes to the outputs, if wanted, and on to the operators behind.
     fn run(
         &mut self,
-        given: Vec<Option<Chunk>>,
+        given: Vec<(usize, Chunk)>,
         input: &Input<'_>,
         out: &mut Outputs,
-    ) -> Result<Option<Chunk>, StageError> {
-        let (mut late, mut result) = (Vec::new(), None);
-        let mut branches = 0;
-        for (branch, chunk) in given.into_iter().enumerate().filter_map(|(at, chunk)| Some((at, chunk?))) {
+    ) -> Result<Vec<Chunk>, StageError> {
+        let (mut late, mut results) = (Vec::new(), Vec::new());
+        let branches = given.iter().map(|(branch, _)| *branch).collect::<BTreeSet<_>>().len();
+        for (branch, chunk) in given {
             self.counts.rows_in += chunk.rows() as u64;
-            branches += 1;
-            let given = match &mut self.running {
+            match &mut self.running {
                 Running::Dedupe(dedupe) => {
                     let deduped = dedupe.run(chunk)?;
                     self.counts.repeated += deduped.repeated;
@@ -499,15 +524,11 @@ impl Operator {
                         let name = format!("{}.conflicting", self.name);
                         out.batches.push(input.rows(name, deduped.conflicting)?);
                     }
-                    late = deduped.late;
-                    Some(deduped.unique)
+                    late.extend(deduped.late);
+                    results.push(deduped.unique);
                 }
-                Running::Sql { query, .. } => query.run(branch, chunk, &mut late)?,
-            };
-            result = match (result, given) {
-                (Some(first), Some(second)) => Some(Chunk::concat(&first, &second)?),
-                (first, second) => first.or(second),
-            };
+                Running::Sql { query, .. } => results.extend(query.run(branch, chunk, &mut late)?),
+            }
         }
         if branches > 1 {
             // A row that is late for one side of a join with itself is so for the other.
@@ -519,17 +540,17 @@ impl Operator {
         if !late.is_empty() && !dropped {
             out.batches.push(input.rows(format!("{}.late", self.name), late)?);
         }
-        if let Some(chunk) = &result {
+        let joined = matches!(&self.running, Running::Sql { query, .. } if query.is_windowed());
+        for chunk in &results {
             self.counts.rows_out += chunk.rows() as u64;
             if self.wanted && chunk.rows() > 0 {
-                let joined = matches!(&self.running, Running::Sql { query, .. } if query.is_windowed());
                 out.batches.push(match joined {
                     true => OutputBatch::made(Arc::clone(&self.name), chunk),
                     false => input.output(Arc::clone(&self.name), chunk)?,
                 });
             }
         }
-        Ok(result)
+        Ok(results)
     }
 }
 

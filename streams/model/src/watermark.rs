@@ -245,15 +245,9 @@ impl SourceWatermarks {
         }
     }
 
-    /// Lets idle partitions follow another source that they are joined with, those too that never had a record. Call it
-    /// behind [`SourceWatermarks::tick`].
-    pub fn follow(&mut self, to: Watermark) {
-        for entry in self.partitions.values_mut().filter(|p| p.idle) {
-            entry.clock.raise(to);
-        }
-        if self.holding().next().is_none() && !self.all_finished() {
-            self.least = self.least.max(to);
-        }
+    /// The assigned partitions that are idle, those too that never had a record.
+    pub fn idle(&self) -> impl Iterator<Item = KeyGroup> + '_ {
+        self.partitions.iter().filter(|(_, p)| p.idle).map(|(group, _)| *group)
     }
 
     /// The highest watermark among partitions that have not ended.

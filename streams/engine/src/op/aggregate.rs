@@ -289,12 +289,14 @@ impl Aggregation {
         }
     }
 
-    pub(crate) fn forget(&mut self, group: u32) -> Result<(), StageError> {
+    /// Lets go of key groups.
+    pub(crate) fn forget(&mut self, groups: &Owned) -> Result<(), StageError> {
+        let mut each = groups.iter().map(|group| group.0);
         match self {
-            Aggregation::Windows(windows) => windows.forget(group),
-            Aggregation::Sessions(sessions) => sessions.forget(group),
-            Aggregation::Rows(rows) => rows.forget(group),
-            Aggregation::Near(side) => side.forget(group),
+            Aggregation::Windows(windows) => each.try_for_each(|group| windows.forget(group)),
+            Aggregation::Sessions(sessions) => each.try_for_each(|group| sessions.forget(group)),
+            Aggregation::Rows(rows) => rows.forget(groups),
+            Aggregation::Near(side) => side.forget(groups),
         }
     }
 

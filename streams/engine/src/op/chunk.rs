@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
-use arrow::compute::{FilterBuilder, concat, concat_batches, prep_null_mask_filter, take, take_record_batch};
+use arrow::compute::{FilterBuilder, prep_null_mask_filter, take, take_record_batch};
 use arrow::datatypes::{Int64Type, UInt32Type};
 
 use crate::error::StageError;
@@ -62,16 +62,13 @@ impl Chunk {
         })
     }
 
-    /// The rows of one chunk and then those of another, of the same columns.
-    pub(crate) fn concat(first: &Chunk, second: &Chunk) -> Result<Chunk, StageError> {
-        let both = |a: &dyn Array, b: &dyn Array| concat(&[a, b]);
-        Ok(Chunk {
-            batch: concat_batches(&first.batch.schema(), [&first.batch, &second.batch])?,
-            groups: both(&first.groups, &second.groups)?.as_primitive::<UInt32Type>().clone(),
-            watermarks: both(&first.watermarks, &second.watermarks)?.as_primitive::<Int64Type>().clone(),
-            origin: both(&first.origin, &second.origin)?.as_primitive::<UInt32Type>().clone(),
-            panes: None,
-        })
+    /// Raises the watermark before each row to that of its key group, where that is higher.
+    pub(crate) fn raise_watermarks(&mut self, to: &[i64]) {
+        let pairs = self.groups.values().iter().zip(self.watermarks.values());
+        if pairs.clone().all(|(group, at)| to[*group as usize] <= *at) {
+            return;
+        }
+        self.watermarks = pairs.map(|(group, at)| to[*group as usize].max(*at)).collect();
     }
 
     /// Rows that an operator made itself, out of no single row of the input.

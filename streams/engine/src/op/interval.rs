@@ -23,12 +23,15 @@ use millstream_model::{EventTime, LateRule, Watermark};
 use super::aggregate::KEY_COLUMNS;
 use super::chunk::Chunk;
 use super::join::evaluate;
+use super::pane::part;
 use super::row_key::RowKeys;
 use crate::error::StageError;
 use crate::state::Owned;
 
 /// Batches of a bucket beyond which they are made one.
 const BATCHES_MAX: usize = 64;
+/// How many pairs are looked at, and given, at once.
+const PAIRS_MAX: usize = 65_536;
 /// Columns of a state row before those of the stream: key group, time, number, what the row is.
 const OWN_COLUMNS: usize = KEY_COLUMNS + 2;
 
@@ -124,6 +127,8 @@ impl Kept {
 #[derive(Default)]
 struct Bucket {
     batches: Vec<Kept>,
+    /// How many rows each key group has here.
+    counts: BTreeMap<u32, usize>,
     /// By key group and key: time, batch and row.
     index: HashMap<Box<[u8]>, Vec<(EventTime, u32, u32)>>,
 }
@@ -142,6 +147,9 @@ impl Bucket {
                 Some(places) => places.push(place),
                 None => drop(self.index.insert(key.as_slice().into(), vec![place])),
             }
+        }
+        for run in kept.groups.chunk_by(|a, b| a == b) {
+            *self.counts.entry(run[0]).or_default() += run.len();
         }
         self.batches.push(kept);
         Ok(())
@@ -182,8 +190,22 @@ impl Bucket {
         Ok(made)
     }
 
-    fn groups(&self) -> impl Iterator<Item = u32> + '_ {
-        self.batches.iter().flat_map(|kept| kept.groups.iter().copied())
+    fn rows(&self) -> usize {
+        self.counts.values().sum()
+    }
+
+    /// Makes one of the smaller half of the batches: each row is copied as often as its batch doubles. Places change.
+    fn merge_small(&mut self, plan: &SidePlan) -> Result<(), StageError> {
+        let mut sizes: Vec<usize> = self.batches.iter().map(|kept| kept.groups.len()).collect();
+        sizes.sort_unstable();
+        let middle = sizes[sizes.len() / 2];
+        let (small, large): (Vec<Kept>, Vec<Kept>) =
+            std::mem::take(&mut self.batches).into_iter().partition(|kept| kept.groups.len() <= middle);
+        let merged = Bucket { batches: small, ..Bucket::default() }.rebuilt(plan, |_| true)?;
+        let mut made = Bucket::default();
+        large.into_iter().chain(merged.batches).try_for_each(|kept| made.add(kept, plan))?;
+        *self = made;
+        Ok(())
     }
 }
 
@@ -250,8 +272,25 @@ impl Side {
         Ok(interleave_record_batch(&batches, &at)?)
     }
 
-    /// Keeps rows; whether each has found a match already is told with them.
+    /// Keeps rows; whether each has found a match already is told with them. One with a null in its key meets nothing.
     fn keep(&mut self, chunk: &Chunk, matched: &[bool]) -> Result<(), StageError> {
+        if !self.plan.outer {
+            let columns = evaluate(&self.plan.keys, &chunk.batch)?;
+            if columns.iter().any(|column| column.null_count() > 0) {
+                let keys = RowKeys::new(&columns);
+                let keep: BooleanArray = (0..chunk.rows()).map(|row| Some(!keys.any_null(row))).collect();
+                // Of what is not outer nobody asks what has matched.
+                let chunk = chunk.clone().filter(&keep)?;
+                return self.keep_all(&chunk, &vec![false; chunk.rows()]);
+            }
+        }
+        self.keep_all(chunk, matched)
+    }
+
+    fn keep_all(&mut self, chunk: &Chunk, matched: &[bool]) -> Result<(), StageError> {
+        if chunk.rows() == 0 {
+            return Ok(());
+        }
         let times = chunk.batch.column(self.plan.time).as_primitive::<TimestampMillisecondType>().values();
         let numbers = self.next..self.next + chunk.rows() as i64;
         self.next = numbers.end;
@@ -263,11 +302,13 @@ impl Side {
             matched: matched.to_vec(),
             is_new: true,
         };
-        self.put(all)
+        self.put(all)?;
+        Ok(())
     }
 
-    /// Puts rows into their buckets.
-    fn put(&mut self, all: Kept) -> Result<(), StageError> {
+    /// Puts rows into their buckets; gives each that it put something into, with the number of batches that it had before.
+    fn put(&mut self, all: Kept) -> Result<Vec<(i64, usize)>, StageError> {
+        let mut written = Vec::new();
         let mut places: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
         for (row, time) in all.times.iter().enumerate() {
             places.entry(self.plan.bucket_of(*time)).or_default().push(row as u32);
@@ -279,9 +320,11 @@ impl Side {
                 (false, Some(all)) => all.take(&rows)?,
                 _ => all.take().expect("rows of one bucket are put once"),
             };
-            self.buckets.entry(bucket).or_default().add(kept, &self.plan)?;
+            let place = self.buckets.entry(bucket).or_default();
+            written.push((bucket, place.batches.len()));
+            place.add(kept, &self.plan)?;
         }
-        Ok(())
+        Ok(written)
     }
 
     /// The rows without a match that no row of the other side can meet any more, since the last commit: `before` and `now` are
@@ -289,6 +332,11 @@ impl Side {
     fn unmatched(&self, before: &[i64], now: &[i64], fired_at: &mut [i64]) -> Vec<Place> {
         let mut found = Vec::new();
         for (bucket, kept) in &self.buckets {
+            // The earliest that a row of it can be over.
+            let first = bucket.saturating_mul(self.plan.bucket_ms());
+            if !kept.counts.keys().any(|group| self.plan.is_over(first, now[*group as usize])) {
+                continue;
+            }
             for (batch, kept) in kept.batches.iter().enumerate() {
                 for row in (0..kept.groups.len()).filter(|row| !kept.matched[*row]) {
                     let (group, time) = (kept.groups[row] as usize, kept.times[row]);
@@ -311,15 +359,14 @@ impl Side {
         for (bucket, kept) in &mut self.buckets {
             let end = plan.end_of(*bucket);
             let is_over = |group: u32| plan.is_over(end, other[group as usize]);
-            let (rows, over) = kept
-                .groups()
-                .fold((0, 0), |(rows, over), group| (rows + 1, over + usize::from(is_over(group))));
+            let over: usize = kept.counts.iter().filter(|(group, _)| is_over(**group)).map(|(_, n)| n).sum();
+            let rows = kept.rows();
             if over == rows {
                 gone.push(*bucket);
             } else if over * 2 > rows {
                 *kept = kept.rebuilt(plan, |group| !is_over(group))?;
-            } else if over == 0 && kept.batches.len() > BATCHES_MAX {
-                *kept = kept.rebuilt(plan, |_| true)?;
+            } else if kept.batches.len() > BATCHES_MAX {
+                kept.merge_small(plan)?;
             }
         }
         gone.iter().for_each(|bucket| drop(self.buckets.remove(bucket)));
@@ -369,8 +416,8 @@ impl Side {
     pub(crate) fn all(&self, wanted: &Owned) -> Result<RecordBatch, StageError> {
         let mut rows = Vec::new();
         for bucket in self.buckets.values() {
-            for kept in &bucket.rebuilt(&self.plan, |group| wanted.has(group))?.batches {
-                rows.push(self.state_rows(kept)?);
+            for kept in &bucket.batches {
+                rows.push(part(&self.state_rows(kept)?, |group| wanted.has(group))?);
             }
         }
         Ok(concat_batches(&self.plan.state_schema, &rows)?)
@@ -400,10 +447,8 @@ impl Side {
             };
             let next = kept.numbers.iter().max().map_or(0, |last| last + 1);
             self.next = self.next.max(next);
-            let before: BTreeMap<i64, usize> =
-                self.buckets.iter().map(|(bucket, kept)| (*bucket, kept.batches.len())).collect();
-            self.put(kept)?;
-            self.note_places(&before);
+            let written = self.put(kept)?;
+            self.note_places(&written);
         }
         for mark in marks {
             let row = (groups[mark as usize], numbers[mark as usize]);
@@ -416,14 +461,13 @@ impl Side {
         Ok(())
     }
 
-    /// While state is restored: notes where rows are, of the batches behind so many of each bucket.
-    fn note_places(&mut self, known: &BTreeMap<i64, usize>) {
+    /// While state is restored: notes where rows are, of the batches of some buckets behind so many of each.
+    fn note_places(&mut self, known: &[(i64, usize)]) {
         if !self.plan.outer {
             return;
         }
-        for (bucket, kept) in &self.buckets {
-            let known = known.get(bucket).copied().unwrap_or(0);
-            for (batch, kept) in kept.batches.iter().enumerate().skip(known) {
+        for (bucket, known) in known {
+            for (batch, kept) in self.buckets[bucket].batches.iter().enumerate().skip(*known) {
                 for ((group, number), row) in kept.groups.iter().zip(&kept.numbers).zip(0u32..) {
                     let at = Place { bucket: *bucket, batch: batch as u32, row };
                     self.restoring.insert((*group, *number), at);
@@ -437,26 +481,27 @@ impl Side {
         self.restoring = HashMap::new();
     }
 
-    /// Lets go of a key group.
-    pub(crate) fn forget(&mut self, group: u32) -> Result<(), StageError> {
+    /// Lets go of key groups.
+    pub(crate) fn forget(&mut self, groups: &Owned) -> Result<(), StageError> {
+        self.buckets.retain(|_, bucket| bucket.counts.keys().any(|group| !groups.has(*group)));
         for bucket in self.buckets.values_mut() {
-            if bucket.groups().any(|member| member == group) {
-                *bucket = bucket.rebuilt(&self.plan, |member| member != group)?;
+            if bucket.counts.keys().any(|group| groups.has(*group)) {
+                *bucket = bucket.rebuilt(&self.plan, |member| !groups.has(member))?;
             }
         }
-        self.buckets.retain(|_, bucket| !bucket.batches.is_empty());
-        self.now_matched.retain(|row| row.0 != group);
+        self.now_matched.retain(|row| !groups.has(row.0));
         if !self.restoring.is_empty() {
             // Places of what is left have changed.
             self.restoring.clear();
-            self.note_places(&BTreeMap::new());
+            let all: Vec<(i64, usize)> = self.buckets.keys().map(|bucket| (*bucket, 0)).collect();
+            self.note_places(&all);
         }
         Ok(())
     }
 
     pub(crate) fn size(&self) -> usize {
         let of = |kept: &Kept| kept.rows.get_array_memory_size() + kept.groups.len() * 21;
-        let index = |bucket: &Bucket| bucket.index.len() * 64 + bucket.groups().count() * 16;
+        let index = |bucket: &Bucket| bucket.index.len() * 64 + bucket.rows() * 16;
         self.buckets.values().map(|b| b.batches.iter().map(of).sum::<usize>() + index(b)).sum()
     }
 
@@ -483,28 +528,47 @@ impl IntervalJoin {
         is_left: bool,
         chunk: Chunk,
         late: &mut Vec<u32>,
-    ) -> Result<Option<Chunk>, StageError> {
+    ) -> Result<Vec<Chunk>, StageError> {
         let chunk = in_time(&own.plan, chunk, late)?;
         if chunk.rows() == 0 {
-            return Ok(None);
+            return Ok(Vec::new());
         }
         let times =
             chunk.batch.column(own.plan.time).as_primitive::<TimestampMillisecondType>().values().clone();
-        let (mut own_rows, mut places): (Vec<u32>, Vec<Place>) = (Vec::new(), Vec::new());
-        {
-            let keys = keys(&own.plan, &chunk.batch, chunk.groups.values())?;
-            let keys = RowKeys::new(&keys);
-            let mut key = Vec::new();
-            for (row, time) in times.iter().enumerate().filter(|(row, _)| !keys.any_null(*row)) {
-                keys.write(row, &mut key);
-                let range = (time.saturating_add(own.plan.from), time.saturating_add(own.plan.to));
-                other.find(&key, range, &mut places);
-                own_rows.resize(places.len(), row as u32);
+        let keys = keys(&own.plan, &chunk.batch, chunk.groups.values())?;
+        let keys = RowKeys::new(&keys);
+        let mut matched = vec![false; chunk.rows()];
+        let mut found = Vec::new();
+        let (mut key, mut own_rows, mut places) = (Vec::new(), Vec::new(), Vec::new());
+        for (row, time) in times.iter().enumerate().filter(|(row, _)| !keys.any_null(*row)) {
+            keys.write(row, &mut key);
+            let range = (time.saturating_add(own.plan.from), time.saturating_add(own.plan.to));
+            other.find(&key, range, &mut places);
+            own_rows.resize(places.len(), row as u32);
+            if places.len() >= PAIRS_MAX {
+                self.meet(&chunk, (&mut own_rows, &mut places), other, is_left, &mut matched, &mut found)?;
             }
         }
-        let mut found = None;
-        if !places.is_empty() {
-            let mut rows = self.rows(&chunk, &own_rows, &other.rows(&places)?, is_left)?;
+        self.meet(&chunk, (&mut own_rows, &mut places), other, is_left, &mut matched, &mut found)?;
+        own.keep(&chunk, &matched)?;
+        Ok(found)
+    }
+
+    /// Gives the rows of pairs that fulfil the condition, and takes note of what has found a match.
+    fn meet(
+        &self,
+        chunk: &Chunk,
+        (own_rows, places): (&mut Vec<u32>, &mut Vec<Place>),
+        other: &mut Side,
+        is_left: bool,
+        matched: &mut [bool],
+        found: &mut Vec<Chunk>,
+    ) -> Result<(), StageError> {
+        let (own_rows, places) = (std::mem::take(own_rows), std::mem::take(places));
+        // One row alone may meet very many.
+        for (own_rows, places) in own_rows.chunks(PAIRS_MAX).zip(places.chunks(PAIRS_MAX)) {
+            let (mut own_rows, mut places) = (own_rows.to_vec(), places.to_vec());
+            let mut rows = self.rows(chunk, &own_rows, &other.rows(&places)?, is_left)?;
             if let Some(filter) = &self.filter {
                 let keep = filter.evaluate(&rows.batch)?.into_array(rows.rows())?;
                 let keep = keep.as_boolean();
@@ -513,15 +577,13 @@ impl IntervalJoin {
                 retain(&mut own_rows, keep);
                 retain(&mut places, keep);
             }
-            found = (rows.rows() > 0).then_some(rows);
+            own_rows.iter().for_each(|row| matched[*row as usize] = true);
+            if other.plan.outer {
+                places.iter().for_each(|place| other.was_matched(*place));
+            }
+            found.extend((rows.rows() > 0).then_some(rows));
         }
-        let mut matched = vec![false; chunk.rows()];
-        own_rows.iter().for_each(|row| matched[*row as usize] = true);
-        if other.plan.outer {
-            places.iter().for_each(|place| other.was_matched(*place));
-        }
-        own.keep(&chunk, &matched)?;
-        Ok(found)
+        Ok(())
     }
 
     /// The columns of both sides.

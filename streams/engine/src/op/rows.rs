@@ -72,8 +72,14 @@ impl Pane {
 
     /// Lets go of the rows of these key groups.
     fn drop_groups(&mut self, gone: &[u32]) -> Result<(), StageError> {
-        let wanted = |group: u32| !gone.contains(&group);
+        let mut is_gone = vec![0u64; self.members.len()];
+        gone.iter().for_each(|group| is_gone[*group as usize / 64] |= 1 << (group % 64));
+        let wanted = |group: u32| is_gone[group as usize / 64] & 1 << (group % 64) == 0;
         gone.iter().for_each(|group| self.members[*group as usize / 64] &= !(1 << (group % 64)));
+        if self.members.iter().all(|word| *word == 0) {
+            (self.committed, self.pending) = (Vec::new(), Vec::new());
+            return Ok(());
+        }
         for batch in self.committed.iter_mut().chain(&mut self.pending) {
             *batch = part(batch, wanted)?;
         }
@@ -249,11 +255,12 @@ impl WindowRows {
         self.forget_over(watermarks, |group| restored.has(group))
     }
 
-    /// Lets go of a key group.
-    pub(crate) fn forget(&mut self, group: u32) -> Result<(), StageError> {
+    /// Lets go of key groups.
+    pub(crate) fn forget(&mut self, groups: &Owned) -> Result<(), StageError> {
         for pane in self.panes.values_mut() {
-            if members_of(&pane.members).any(|member| member == group) {
-                pane.drop_groups(&[group])?;
+            let gone: Vec<u32> = members_of(&pane.members).filter(|member| groups.has(*member)).collect();
+            if !gone.is_empty() {
+                pane.drop_groups(&gone)?;
             }
         }
         self.panes.retain(|_, pane| pane.batches().next().is_some());

@@ -4,10 +4,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array, UInt32Builder,
-};
-use arrow::compute::{concat, concat_batches, prep_null_mask_filter, take};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt32Array, UInt32Builder};
+use arrow::compute::{concat, concat_batches, take};
 use arrow::datatypes::{SchemaRef, UInt32Type};
 use datafusion_physical_expr::PhysicalExpr;
 use hashbrown::HashMap;
@@ -18,6 +16,8 @@ use super::row_key::RowKeys;
 use crate::error::StageError;
 
 const NONE: u32 = u32::MAX;
+/// How many pairs are looked at, and given, at once.
+const PAIRS_MAX: usize = 65_536;
 
 /// One side of a join.
 pub(crate) struct Side {
@@ -62,7 +62,15 @@ struct Pairs {
     right: Vec<Option<u32>>,
 }
 
+/// Some of them.
+type Slice<'a> = (&'a [Option<u32>], &'a [Option<u32>]);
+
 impl Pairs {
+    /// All of them, so many at once.
+    fn slices(&self, at_once: usize) -> impl Iterator<Item = Slice<'_>> {
+        self.left.chunks(at_once).zip(self.right.chunks(at_once))
+    }
+
     fn push(&mut self, left: Option<u32>, right: Option<u32>) {
         self.left.push(left);
         self.right.push(right);
@@ -70,25 +78,33 @@ impl Pairs {
 }
 
 impl WindowJoin {
-    pub(crate) fn run(&self, left: &[Chunk], right: &[Chunk]) -> Result<Option<Chunk>, StageError> {
+    /// Joins what fired; `whole`: as one chunk.
+    pub(crate) fn run(&self, left: &[Chunk], right: &[Chunk], whole: bool) -> Result<Vec<Chunk>, StageError> {
         if left.is_empty() && right.is_empty() {
-            return Ok(None);
+            return Ok(Vec::new());
         }
         let (left, right) = (Rows::of(left, &self.left.schema)?, Rows::of(right, &self.right.schema)?);
         let mut pairs = self.equal(&left, &right)?;
         if let Some(filter) = &self.filter {
-            let both = self.rows(&left, &right, &pairs)?;
-            let keep = filter.evaluate(&both.batch)?.into_array(both.rows())?;
-            keep_pairs(&mut pairs, keep.as_boolean());
+            let mut keep = Vec::with_capacity(pairs.left.len());
+            for slice in pairs.slices(PAIRS_MAX) {
+                let both = self.rows(&left, &right, slice)?;
+                let found = filter.evaluate(&both.batch)?.into_array(both.rows())?;
+                keep.extend(found.as_boolean().iter().map(|keep| keep == Some(true)));
+            }
+            keep_pairs(&mut pairs, &keep);
         }
-        if self.left.outer {
-            unmatched(&pairs.left, left.batch.num_rows()).for_each(|row| pairs.push(Some(row), None));
-        }
+        let left_alone: Vec<u32> = match self.left.outer {
+            true => unmatched(&pairs.left, left.batch.num_rows()).collect(),
+            false => Vec::new(),
+        };
         if self.right.outer {
             unmatched(&pairs.right, right.batch.num_rows()).for_each(|row| pairs.push(None, Some(row)));
         }
-        let rows = self.rows(&left, &right, &pairs)?;
-        Ok((rows.rows() > 0).then_some(rows))
+        left_alone.into_iter().for_each(|row| pairs.push(Some(row), None));
+        let at_once = if whole { pairs.left.len().max(1) } else { PAIRS_MAX };
+        let chunks = pairs.slices(at_once).map(|slice| self.rows(&left, &right, slice));
+        chunks.filter(|chunk| chunk.as_ref().map_or(true, |chunk| chunk.rows() > 0)).collect()
     }
 
     /// The rows of both sides that have the same key and key group. A null equals nothing.
@@ -122,22 +138,22 @@ impl WindowJoin {
     }
 
     /// The columns of both sides for pairs of rows.
-    fn rows(&self, left: &Rows, right: &Rows, pairs: &Pairs) -> Result<Chunk, StageError> {
-        let mut groups = UInt32Builder::with_capacity(pairs.left.len());
-        for pair in pairs.left.iter().zip(&pairs.right) {
+    fn rows(&self, left: &Rows, right: &Rows, pairs: Slice<'_>) -> Result<Chunk, StageError> {
+        let mut groups = UInt32Builder::with_capacity(pairs.0.len());
+        for pair in pairs.0.iter().zip(pairs.1) {
             groups.append_value(match pair {
                 (Some(row), _) => left.groups.value(*row as usize),
                 (None, row) => right.groups.value(row.expect("a row of one side") as usize),
             });
         }
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.schema.fields().len());
-        for (side, places) in [(left, &pairs.left), (right, &pairs.right)] {
+        for (side, places) in [(left, pairs.0), (right, pairs.1)] {
             let places: UInt32Array = places.iter().copied().collect();
             for column in side.batch.columns() {
                 columns.push(take(column, &places, None)?);
             }
         }
-        let options = RecordBatchOptions::new().with_row_count(Some(pairs.left.len()));
+        let options = RecordBatchOptions::new().with_row_count(Some(pairs.0.len()));
         let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;
         Ok(Chunk::made(batch, groups.finish()))
     }
@@ -150,11 +166,10 @@ fn keys(side: &Side, rows: &Rows) -> Result<Vec<ArrayRef>, StageError> {
     Ok(keys)
 }
 
-fn keep_pairs(pairs: &mut Pairs, keep: &BooleanArray) {
-    let keep = if keep.null_count() > 0 { &prep_null_mask_filter(keep) } else { keep };
+fn keep_pairs(pairs: &mut Pairs, keep: &[bool]) {
     for rows in [&mut pairs.left, &mut pairs.right] {
-        let mut at = 0..;
-        rows.retain(|_| keep.value(at.next().expect("a place")));
+        let mut keep = keep.iter();
+        rows.retain(|_| keep.next().copied().unwrap_or(false));
     }
 }
 

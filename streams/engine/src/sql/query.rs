@@ -52,7 +52,9 @@ impl Closed {
             Origin::Branch(at) => std::mem::take(&mut fired[*at]),
             Origin::Join { left, right, join } => {
                 let (left, right) = (left.run(fired)?, right.run(fired)?);
-                join.run(&left, &right)?.into_iter().collect()
+                // Functions OVER want all rows of a window together.
+                let whole = self.after.iter().any(|step| matches!(step, Step::Over(_)));
+                join.run(&left, &right, whole)?
             }
         };
         self.behind(given)
@@ -211,21 +213,21 @@ impl Query {
         branch: usize,
         mut chunk: Chunk,
         late: &mut Vec<u32>,
-    ) -> Result<Option<Chunk>, StageError> {
+    ) -> Result<Vec<Chunk>, StageError> {
         for step in &self.branches[branch].before {
             chunk = step.run(chunk, late)?;
         }
         if let Some(Closed { from: Origin::Near(join), .. }) = &self.closed {
             let sides = near(&mut self.branches, branch);
             let found = join.push(sides, branch == 0, chunk, late)?;
-            let closed = self.closed.as_ref().map(|closed| closed.behind(found.into_iter().collect()));
-            return Ok(closed.transpose()?.and_then(|mut given| given.pop()));
+            let closed = self.closed.as_ref().map(|closed| closed.behind(found));
+            return Ok(closed.transpose()?.unwrap_or_default());
         }
         match &mut self.branches[branch].aggregate {
-            None => Ok(Some(chunk)),
+            None => Ok(vec![chunk]),
             Some(aggregate) => {
                 aggregate.update(&chunk, late)?;
-                Ok(None)
+                Ok(Vec::new())
             }
         }
     }
@@ -320,9 +322,11 @@ impl Query {
         let near = |aggregate: &Aggregation| match aggregate {
             // A row that comes may meet one that came so long before it.
             Aggregation::Near(side) => side.plan.from.abs().max(side.plan.to.abs()),
+            // Rows of a window come with their own times.
+            Aggregation::Rows(rows) => rows.plan.windows.size_ms(),
             _ => 0,
         };
-        self.aggregates().next().map_or(0, |aggregate| aggregate.late().allow_ms + near(aggregate))
+        self.aggregates().map(|aggregate| aggregate.late().allow_ms + near(aggregate)).max().unwrap_or(0)
     }
 
     /// Takes up state rows of the aggregation of this number.

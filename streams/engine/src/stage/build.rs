@@ -109,6 +109,7 @@ impl Stage {
         let sources = sources.map(|at| build_source(at, &spec, &mut operators, &nodes));
         let sources = sources.collect::<Result<_, _>>().map_err(|problem| vec![problem])?;
         Ok(Stage {
+            id: spec.id,
             sources,
             batch_rows: spec.batch_rows,
             key_groups: spec.key_groups,
@@ -153,6 +154,8 @@ fn build_source(
         clocks: SourceWatermarks::new(spec.watermark),
         committed: vec![Watermark::NONE.to_raw(); stage.key_groups as usize],
         promised: vec![Watermark::NONE.to_raw(); stage.key_groups as usize],
+        followed: vec![Watermark::NONE.to_raw(); stage.key_groups as usize],
+        followed_committed: vec![Watermark::NONE.to_raw(); stage.key_groups as usize],
         groups: Vec::new(),
         bounds: Vec::new(),
         latest: Vec::new(),
@@ -297,7 +300,7 @@ fn build_operator(
             // What windows give comes with a commit, not with a row: rows of it can be filtered and computed with, not more.
             if let Some(node) = read.iter().find(|node| node.fired && query.is_windowed()) {
                 return Err(problem(format!(
-                    "it has windows over {}, which windows of the same stage give; publish that to a topic first",
+                    "it has windows over {0}, or joins it, and {0} comes from windows or a join of the same stage; publish that to a topic first",
                     node.name
                 )));
             }

@@ -10,13 +10,22 @@ use arrow::datatypes::UInt32Type;
 use millstream_model::{KeyGroup, Watermark};
 use millstream_types::Millis;
 
-use super::source::Source;
+use super::source::{self, Source};
 use super::{OutputBatch, Running, Stage};
 use crate::batch_ipc;
 use crate::error::StageError;
 use crate::op::chunk::Chunk;
 use crate::sql::query::Progress;
 use crate::state::{ChangelogEntry, ChangelogRecord, Owned, RECORD_BYTES_MAX};
+
+/// Whose watermarks.
+#[derive(Clone, Copy)]
+pub(super) enum Of {
+    /// The source's own.
+    Own,
+    /// Those of others that it followed while it was idle.
+    Others,
+}
 
 impl Stage {
     /// Runs what waits, fires every window that is over, and gives the records for the changelog: what changed since
@@ -31,21 +40,28 @@ impl Stage {
         self.fire(&mut watermarks)?;
         let mut records = Vec::new();
         for (at, watermarks) in watermarks.iter().enumerate() {
-            let committed = &self.sources[at].committed;
-            let changed = |group: &usize| committed[*group] != watermarks[*group];
-            let changed: Vec<usize> = (0..watermarks.len()).filter(changed).collect();
-            self.watermark_records(at, &changed, watermarks, &mut records);
+            let source = &self.sources[at];
+            let own = (self.name_of(at, Of::Own), &source.committed, watermarks);
+            let followed = (self.name_of(at, Of::Others), &source.followed_committed, &source.followed);
+            for (name, before, now) in [own, followed] {
+                self.watermark_records(&name, before, now, &mut records);
+            }
         }
+        let joined = self.sources.iter().zip(&watermarks);
+        let joined: Vec<Vec<i64>> =
+            joined.map(|(source, own)| source::greater(own, &source.followed)).collect();
         for i in 0..self.operators.len() {
             let operator = &mut self.operators[i];
             let rows = match &mut operator.running {
                 Running::Dedupe(dedupe) => {
                     let delta = dedupe.delta();
+                    // It joins nothing.
                     dedupe.sweep(&Stage::least(&operator.sources, |at| &watermarks[at]));
                     vec![delta]
                 }
                 Running::Sql { query, .. } => {
-                    let of = |of: &Vec<usize>| Stage::least(of, |at| &watermarks[at]);
+                    let known = if operator.sources.len() > 1 { &joined } else { &watermarks };
+                    let of = |of: &Vec<usize>| Stage::least(of, |at| &known[at]);
                     query.sweep(&operator.branches.iter().map(of).collect::<Vec<_>>())?;
                     query.aggregates_mut().map(|a| a.delta()).collect::<Result<_, _>>()?
                 }
@@ -55,6 +71,7 @@ impl Stage {
         self.update(&watermarks, now)?;
         for (source, watermarks) in self.sources.iter_mut().zip(watermarks) {
             source.committed = watermarks;
+            source.followed_committed.clone_from(&source.followed);
         }
         Ok(records)
     }
@@ -86,20 +103,24 @@ impl Stage {
         }
         let mut wanted = Owned::default();
         groups.iter().for_each(|group| wanted.add(*group));
-        let pairs_of = |source: &Source| -> Vec<(KeyGroup, i64)> {
-            groups.iter().map(|group| (*group, source.committed[group.0 as usize])).collect()
-        };
-        let pairs: Vec<_> = self.sources.iter().map(pairs_of).collect();
-        let reset = ChangelogEntry::Reset { operator: operator.to_owned(), groups };
-        let mut records = vec![ChangelogRecord { partition, entry: reset }];
-        for (at, pairs) in pairs.into_iter().enumerate() {
-            let entry = ChangelogEntry::Watermarks { source: self.name_of(at), pairs };
-            records.push(ChangelogRecord { partition, entry });
+        let mut records = Vec::new();
+        for at in 0..self.sources.len() {
+            let source = &self.sources[at];
+            let both = [(Of::Own, &source.committed), (Of::Others, &source.followed_committed)];
+            // There are no others where there is one source.
+            for (of, committed) in both.into_iter().take(self.sources.len()) {
+                let pairs = groups.iter().map(|group| (*group, committed[group.0 as usize])).collect();
+                let entry = ChangelogEntry::Watermarks { source: self.name_of(at, of), pairs };
+                records.push(ChangelogRecord { partition, entry });
+            }
         }
-        let (sources, found) = (&self.sources, &mut self.operators[at]);
+        let entry = ChangelogEntry::Reset { operator: operator.to_owned(), groups };
+        records.insert(0, ChangelogRecord { partition, entry });
+        let (own, _) = self.committed();
+        let found = &mut self.operators[at];
         let rows = match &mut found.running {
             Running::Dedupe(dedupe) => {
-                let committed = Stage::least(&found.sources, |at| &sources[at].committed);
+                let committed = Stage::least(&found.sources, |at| &own[at]);
                 vec![dedupe.all(&committed, &wanted)]
             }
             Running::Sql { query, .. } => {
@@ -115,15 +136,20 @@ impl Stage {
     /// and those that fired stay so (SM-2). A window over several sources fires by the least of their watermarks.
     fn fire(&mut self, watermarks: &mut [Vec<i64>]) -> Result<(), StageError> {
         let mut fired_at = vec![vec![Watermark::NONE.to_raw(); self.key_groups as usize]; watermarks.len()];
+        let (own, joined) = self.committed();
+        let now_joined = self.sources.iter().zip(watermarks.iter());
+        let now_joined: Vec<Vec<i64>> =
+            now_joined.map(|(source, own)| source::greater(own, &source.followed)).collect();
         for at in 0..self.operators.len() {
+            let known = Stage::progress(&self.operators[at], &own, &joined);
+            let known_now = Stage::progress(&self.operators[at], watermarks, &now_joined);
             let operator = &mut self.operators[at];
             let Running::Sql { query, .. } = &mut operator.running else { continue };
             if !query.is_windowed() {
                 continue;
             }
-            let sources = &self.sources;
-            let before = |of: &Vec<usize>| Stage::least(of, |at| &sources[at].committed);
-            let now = |of: &Vec<usize>| Stage::least(of, |at| &watermarks[at]);
+            let before = |of: &Vec<usize>| Stage::least(of, |at| &known[at]);
+            let now = |of: &Vec<usize>| Stage::least(of, |at| &known_now[at]);
             let progress = Progress {
                 before: operator.branches.iter().map(before).collect(),
                 now: operator.branches.iter().map(now).collect(),
@@ -179,9 +205,8 @@ impl Stage {
                 continue;
             }
             operator.counts.rows_in += chunk.rows() as u64;
-            if let Some(given) = query.run(0, chunk.clone(), &mut Vec::new())? {
-                self.hand_on(behind, given)?;
-            }
+            let given = query.run(0, chunk.clone(), &mut Vec::new())?;
+            given.into_iter().try_for_each(|chunk| self.hand_on(behind, chunk))?;
         }
         Ok(())
     }
@@ -195,21 +220,27 @@ impl Stage {
         partitions
     }
 
-    /// The name under which a source's watermarks are kept; nothing where there is only one.
-    fn name_of(&self, source: usize) -> Option<String> {
-        (self.sources.len() > 1).then(|| self.sources[source].name.to_string())
+    /// The name under which a source's watermarks are kept; nothing where there is only one. It says of which stage they are:
+    /// with other sources it is another, which reads them anew.
+    pub(super) fn name_of(&self, source: usize, of: Of) -> Option<String> {
+        let mark = match of {
+            Of::Own => "",
+            Of::Others => " followed",
+        };
+        (self.sources.len() > 1).then(|| format!("{}/{}{mark}", self.id, self.sources[source].name))
     }
 
     fn watermark_records(
         &self,
-        source: usize,
-        groups: &[usize],
-        watermarks: &[i64],
+        source: &Option<String>,
+        before: &[i64],
+        now: &[i64],
         records: &mut Vec<ChangelogRecord>,
     ) {
-        for (partition, groups) in self.by_partition(groups) {
-            let pairs = groups.into_iter().map(|g| (KeyGroup(g as u32), watermarks[g])).collect();
-            let entry = ChangelogEntry::Watermarks { source: self.name_of(source), pairs };
+        let changed: Vec<usize> = (0..now.len()).filter(|group| before[*group] != now[*group]).collect();
+        for (partition, groups) in self.by_partition(&changed) {
+            let pairs = groups.into_iter().map(|g| (KeyGroup(g as u32), now[g])).collect();
+            let entry = ChangelogEntry::Watermarks { source: source.clone(), pairs };
             records.push(ChangelogRecord { partition, entry });
         }
     }

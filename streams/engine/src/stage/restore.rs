@@ -8,6 +8,7 @@ use bytes::Bytes;
 use millstream_model::KeyGroup;
 use millstream_types::Millis;
 
+use super::commit::Of;
 use super::{Operator, Running, Stage, same_state};
 use crate::batch_ipc;
 use crate::error::StageError;
@@ -18,8 +19,9 @@ use crate::state::{ChangelogEntry, Owned};
 #[derive(Debug)]
 pub struct Restore {
     groups: Owned,
-    /// By source and key group.
+    /// By source and key group; its own, and those of others that it followed.
     watermarks: BTreeMap<(usize, u32), i64>,
+    followed: BTreeMap<(usize, u32), i64>,
 }
 
 impl Restore {
@@ -27,7 +29,7 @@ impl Restore {
     pub fn new(groups: impl IntoIterator<Item = KeyGroup>) -> Restore {
         let mut owned = Owned::default();
         groups.into_iter().for_each(|group| owned.add(group));
-        Restore { groups: owned, watermarks: BTreeMap::new() }
+        Restore { groups: owned, watermarks: BTreeMap::new(), followed: BTreeMap::new() }
     }
 
     /// Applies the value of one record. Records of a changelog partition come in its order; rows of other key groups
@@ -37,22 +39,26 @@ impl Restore {
         match ChangelogEntry::decode(value).map_err(|what| bad("of the stage", what))? {
             ChangelogEntry::Watermarks { source, pairs } => {
                 // Those of a source that the stage does not read any more, or read alone before, say nothing of it now.
-                let source = match source {
-                    Some(name) => stage.source_of(&name),
-                    None => (stage.sources.len() == 1).then_some(0),
+                let all = 0..stage.sources.len();
+                let own = all.clone().find(|at| stage.name_of(*at, Of::Own) == source);
+                let other =
+                    all.clone().find(|at| source.is_some() && stage.name_of(*at, Of::Others) == source);
+                let (source, watermarks) = match (own, other) {
+                    (Some(own), _) => (own, &mut self.watermarks),
+                    (None, Some(other)) => (other, &mut self.followed),
+                    (None, None) => return Ok(()),
                 };
-                let Some(source) = source else { return Ok(()) };
                 for (group, watermark) in pairs.into_iter().filter(|(group, _)| self.groups.has(group.0)) {
-                    let known = self.watermarks.entry((source, group.0)).or_insert(watermark);
+                    let known = watermarks.entry((source, group.0)).or_insert(watermark);
                     *known = watermark.max(*known);
                 }
             }
             ChangelogEntry::Reset { operator, groups } => {
                 // Watermarks stay: they only rise.
                 let found = find(stage, &operator)?;
-                for group in groups.into_iter().filter(|group| self.groups.has(group.0)) {
-                    found.running.forget(group)?;
-                }
+                let mut void = Owned::default();
+                groups.into_iter().filter(|group| self.groups.has(group.0)).for_each(|group| void.add(group));
+                found.running.forget(&void)?;
             }
             ChangelogEntry::State { operator, branch, rows } => {
                 let rows = batch_ipc::decode(&rows).map_err(|e| bad(&operator, e.to_string()))?;
@@ -78,9 +84,13 @@ impl Restore {
         for ((source, group), watermark) in &self.watermarks {
             stage.sources[*source].committed[*group as usize] = *watermark;
         }
-        let sources = &stage.sources;
+        for ((source, group), watermark) in &self.followed {
+            stage.sources[*source].followed_committed[*group as usize] = *watermark;
+        }
+        let (own, joined) = stage.committed();
         for operator in &mut stage.operators {
-            let watermarks = Stage::least(&operator.sources, |at| &sources[at].committed);
+            let known = Stage::progress(operator, &own, &joined);
+            let watermarks = Stage::least(&operator.sources, |at| &known[at]);
             match &mut operator.running {
                 Running::Dedupe(_) => {}
                 Running::Sql { query, .. } => query

@@ -1,5 +1,6 @@
 //! One of the streams that a stage reads: what waits of it, its decoder, and the watermark of each of its partitions.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
@@ -27,6 +28,9 @@ pub(super) struct Source {
     pub(super) committed: Vec<i64>,
     /// The same, but the end of time where input has ended.
     pub(super) promised: Vec<i64>,
+    /// For what joins it with others: how far those had come while it was idle, as of now and of the last commit, raw.
+    pub(super) followed: Vec<i64>,
+    pub(super) followed_committed: Vec<i64>,
     /// Of the rows waiting: key group and offset.
     pub(super) groups: Vec<u32>,
     pub(super) offsets: Vec<i64>,
@@ -41,13 +45,16 @@ impl Source {
     pub(super) fn assign(&mut self, group: KeyGroup, now: Millis) {
         let restored = Watermark::from_raw(self.committed[group.0 as usize]);
         self.promised[group.0 as usize] = restored.to_raw();
+        self.followed[group.0 as usize] = self.followed_committed[group.0 as usize];
         self.clocks.assign(group, restored, now);
     }
 
     pub(super) fn revoke(&mut self, group: KeyGroup) {
         self.clocks.revoke(group);
-        self.committed[group.0 as usize] = Watermark::NONE.to_raw();
-        self.promised[group.0 as usize] = Watermark::NONE.to_raw();
+        for of in [&mut self.committed, &mut self.promised, &mut self.followed, &mut self.followed_committed]
+        {
+            of[group.0 as usize] = Watermark::NONE.to_raw();
+        }
     }
 
     /// Takes a record of JSON; says what is wrong with it.
@@ -204,13 +211,30 @@ impl Source {
         watermarks
     }
 
-    /// The event time that its rows have come to as of the last commit; the end of time when there is nothing to wait for.
-    pub(super) fn level(&self) -> i64 {
-        let promised = |group: KeyGroup| self.promised[group.0 as usize];
-        let came_on = |group: &KeyGroup| self.clocks.of(*group).to_raw() > promised(*group);
-        let waited_for = self.clocks.holding().chain(self.clocks.partitions().filter(came_on));
-        waited_for.map(promised).min().unwrap_or(i64::MAX)
+    /// A key group's watermark for what joins this source with others, raw.
+    pub(super) fn joined(&self, group: KeyGroup) -> i64 {
+        self.clocks.of(group).to_raw().max(self.followed[group.0 as usize])
     }
+}
+
+/// The event time that the rows of some sources have come to together as of the last commit; the end of time when there is
+/// nothing to wait for. A key group counts where one of its partitions holds it back, or has come further since; it has
+/// come as far as the least of its partitions.
+pub(super) fn level(sources: &[&Source]) -> i64 {
+    let joins = sources.len() > 1;
+    let promised = |source: &Source, group: KeyGroup| match source.promised[group.0 as usize] {
+        promised if joins => promised.max(source.followed_committed[group.0 as usize]),
+        promised => promised,
+    };
+    let now =
+        |source: &Source, group| if joins { source.joined(group) } else { source.clocks.of(group).to_raw() };
+    let holding = sources.iter().flat_map(|source| source.clocks.holding());
+    let came_on = sources.iter().flat_map(|source| {
+        source.clocks.partitions().filter(|group| now(source, *group) > promised(source, *group))
+    });
+    let waited_for: BTreeSet<KeyGroup> = holding.chain(came_on).collect();
+    let of = |group: KeyGroup| sources.iter().map(|source| promised(source, group)).min();
+    waited_for.into_iter().filter_map(of).min().unwrap_or(i64::MAX)
 }
 
 fn retain<T>(values: &mut Vec<T>, keep: &[bool]) {
@@ -218,21 +242,33 @@ fn retain<T>(values: &mut Vec<T>, keep: &[bool]) {
     values.retain(|_| keep.next().copied().unwrap_or(true));
 }
 
-/// Lets time pass for all sources of a stage. Where there are several, one that is idle as a whole follows the others, so
-/// that joins do not wait for it; and so do its partitions that never had a record, since what they are joined with would
-/// wait for them.
+/// Lets time pass for all sources of a stage. For what joins several, one that is idle as a whole follows the others, and so
+/// does each partition that is idle without ever having had a record: what they are joined with would wait for them. What
+/// joins nothing goes by its own source.
 pub(super) fn tick(sources: &mut [Source], now: Millis) {
     sources.iter_mut().for_each(|source| source.clocks.tick(now));
     if sources.len() < 2 {
         return;
     }
-    let holds = |source: &&Source| source.clocks.holding().next().is_some();
-    let least = sources.iter().filter(holds).map(|source| source.clocks.least()).min();
-    // Where nothing holds anything back, all that was promised holds, but for input that has ended.
-    let known = sources.iter().map(|source| source.clocks.least()).filter(|at| *at != Watermark::END);
-    let Some(reached) = least.or_else(|| known.max()) else { return };
+    let present =
+        |source: &Source| source.clocks.holding().map(|group| source.clocks.of(group).to_raw()).min();
+    let furthest = |source: &Source| -> Option<i64> {
+        let ended = Watermark::END.to_raw();
+        source.clocks.partitions().map(|group| source.joined(group)).filter(|at| *at != ended).max()
+    };
+    // Where nothing holds anything back, all that was promised holds, since everything has been read.
+    let reached = sources.iter().filter_map(present).min();
+    let Some(reached) = reached.or_else(|| sources.iter().filter_map(furthest).max()) else { return };
     for source in sources {
-        let to = if holds(&&*source) { source.clocks.least() } else { reached };
-        source.clocks.follow(to);
+        let to = present(source).unwrap_or(reached);
+        for group in source.clocks.idle() {
+            let followed = &mut source.followed[group.0 as usize];
+            *followed = to.max(*followed);
+        }
     }
+}
+
+/// The greater of two watermarks for each key group.
+pub(super) fn greater(own: &[i64], followed: &[i64]) -> Vec<i64> {
+    own.iter().zip(followed).map(|(own, followed)| *own.max(followed)).collect()
 }

@@ -8,6 +8,8 @@ use millstream_model::{LateRule, WatermarkConfig};
 /// A stage.
 #[derive(Clone, Debug)]
 pub struct StageSpec {
+    /// The stage's id. Where it reads several topics, watermarks are kept under it: those of another set of topics say nothing.
+    pub id: String,
     /// What it reads, at least one: each has a partition for each key group, and rows that belong together are in
     /// partitions of the same number.
     pub sources: Vec<SourceSpec>,

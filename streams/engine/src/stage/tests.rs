@@ -184,6 +184,7 @@ fn spec(
     batch_rows: usize,
 ) -> StageSpec {
     StageSpec {
+        id: "stage".into(),
         sources: vec![SourceSpec {
             name: "invoices".into(),
             schema: schema(),
@@ -547,7 +548,7 @@ fn check(seed: u64) -> [usize; 10] {
                 // A partition moves to another worker, or away and back.
                 world.commit(worker, &mut rng);
                 let Some(group) = worker.owned.first().copied() else { continue };
-                worker.stage.revoke(KeyGroup(group)).expect("a revocation");
+                worker.stage.revoke([KeyGroup(group)]).expect("a revocation");
                 worker.owned.remove(&group);
                 let to = rng.below(workers.len() as u64) as usize;
                 world.restore(&mut workers[to], &[group]);

@@ -210,6 +210,9 @@ impl Translator<'_> {
         let Relation::Stream { partitioned_by: Some(columns), schema, .. } = &chain.relation else {
             return Ok(());
         };
+        if columns.is_empty() {
+            return Err(self.keyless(chain, word));
+        }
         for column in columns {
             let index = schema.index_of(column).ok();
             if !traces.iter().any(|t| matches!((t, index), (Trace::Stream(i), Some(j)) if *i == j)) {
@@ -227,11 +230,23 @@ impl Translator<'_> {
         Ok(())
     }
 
+    /// A topic of several partitions whose rows may lie in any.
+    pub(super) fn keyless(&self, chain: &Chain, word: &str) -> SqlProblem {
+        let text = format!(
+            "{} has several partitions and no key: rows that belong together lie anywhere",
+            chain.name
+        );
+        self.problem(word, text, Some("give its topic a `key`, or one partition"))
+    }
+
     /// So must the rows of a session be.
     fn check_session_placement(&self, chain: &Chain, keys: &[usize]) -> Result<(), SqlProblem> {
         let Relation::Stream { partitioned_by: Some(columns), schema, .. } = &chain.relation else {
             return Ok(());
         };
+        if columns.is_empty() {
+            return Err(self.keyless(chain, "session"));
+        }
         let is_key = |column: &&String| schema.index_of(column).is_ok_and(|at| keys.contains(&at));
         match columns.iter().find(|column| !is_key(column)) {
             None => Ok(()),

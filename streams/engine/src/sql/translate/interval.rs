@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use datafusion_common::{DFSchema, JoinType, ScalarValue};
+use datafusion_common::{DFSchema, JoinType, NullEquality, ScalarValue};
 use datafusion_expr::expr::BinaryExpr;
 use datafusion_expr::logical_plan::Join;
 use datafusion_expr::utils::{conjunction, split_conjunction};
@@ -60,6 +60,9 @@ impl Translator<'_> {
             let message = format!("{} is joined with a stream, and has no event time", without.name);
             return refuse(message, "give its topic a watermark");
         }
+        if join.null_equality == NullEquality::NullEqualsNull {
+            return refuse("a join in which null equals null does not run yet".to_owned(), "use =");
+        }
         let times = (time_of(&left), time_of(&right));
         let (mut from, mut to, mut rest) = (i64::MIN, i64::MAX, Vec::new());
         let mut bound = |bound: Bound| match bound {
@@ -76,10 +79,11 @@ impl Translator<'_> {
         }
         let mut on = Vec::new();
         for (l, r) in &join.on {
-            let equal = (index(l, left_schema), index(r, right_schema));
-            match equal == times && equal.0.is_some() && equal.1.is_some() {
-                true => bound(Bound::Exactly(0)),
-                false => on.push((l, r)),
+            // An equality of times, whatever is added to them.
+            let of = |expr, schema| side_instant(expr, schema);
+            match (of(l, (left_schema, times.0)), of(r, (right_schema, times.1))) {
+                (Some(l), Some(r)) => bound(Bound::Exactly(r - l)),
+                _ => on.push((l, r)),
             }
         }
         let (true, (Some(left_time), Some(right_time))) = (from > i64::MIN && to < i64::MAX, times) else {
@@ -89,7 +93,9 @@ impl Translator<'_> {
                 right.name,
                 if from == i64::MIN && to == i64::MAX { "other" } else { "later" }
             );
-            return refuse(message, NEAR);
+            let spans =
+                "bounds are sums of the event time and intervals of days or less, in whole milliseconds";
+            return refuse(message, &format!("{NEAR}; {spans}"));
         };
         if from > to {
             return refuse(
@@ -103,7 +109,10 @@ impl Translator<'_> {
         let pairs: Vec<(Trace, Trace)> = on
             .iter()
             .map(|(l, r)| {
-                (trace(plain(l), left_schema, &left.trace), trace(plain(r), right_schema, &right.trace))
+                (
+                    trace(plain(l, left_schema), left_schema, &left.trace),
+                    trace(plain(r, right_schema), right_schema, &right.trace),
+                )
             })
             .collect();
         self.check_meet(&left, &right, &pairs)?;
@@ -149,6 +158,11 @@ fn time_of(chain: &Chain) -> Option<usize> {
 fn index(expr: &Expr, schema: &DFSchema) -> Option<usize> {
     let Expr::Column(column) = expr else { return None };
     schema.index_of_column(column).ok()
+}
+
+/// What is added to the event time of one side, in milliseconds, where an expression is that.
+fn side_instant(expr: &Expr, (schema, time): (&DFSchema, Option<usize>)) -> Option<i64> {
+    Some(instant(expr, schema, schema.fields().len(), (Some(time?), None))?.plus_ms)
 }
 
 /// An event time with something added to it or taken from it.

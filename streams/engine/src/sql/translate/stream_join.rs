@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion_common::{DFSchema, JoinType, NullEquality};
-use datafusion_expr::Expr;
 use datafusion_expr::logical_plan::Join;
+use datafusion_expr::{Expr, ExprSchemable};
 
 use super::{Chain, Grouped, Trace, Translator, trace};
 use crate::op::Step;
@@ -49,6 +49,12 @@ impl Translator<'_> {
             (None, None) if left.closed.is_none() && right.closed.is_none() => {
                 return self.join_near(join, left, right);
             }
+            _ if left.is_near() || right.is_near() => {
+                return refuse(
+                    "a join by time is joined with another stream, which does not run yet".to_owned(),
+                    "publish the first join to a topic with a watermark and join that",
+                );
+            }
             (None, _) | (_, None) => {
                 let without = if left.window.is_none() { &left.name } else { &right.name };
                 let message = format!(
@@ -59,7 +65,8 @@ impl Translator<'_> {
         };
         let (left_schema, right_schema) = (join.left.schema(), join.right.schema());
         let traced = |(l, r): &(Expr, Expr)| {
-            (trace(plain(l), left_schema, &left.trace), trace(plain(r), right_schema, &right.trace))
+            let l = trace(plain(l, left_schema), left_schema, &left.trace);
+            (l, trace(plain(r, right_schema), right_schema, &right.trace))
         };
         let pairs: Vec<(Trace, Trace)> = join.on.iter().map(traced).collect();
         let same_window = pairs.contains(&(Trace::WindowEnd, Trace::WindowEnd))
@@ -129,6 +136,11 @@ impl Translator<'_> {
             _ => None,
         };
         let (Some(of_left), Some(of_right)) = (place(left), place(right)) else { return Ok(()) };
+        for (chain, columns) in [(left, &of_left), (right, &of_right)] {
+            if columns.is_empty() {
+                return Err(self.keyless(chain, "join"));
+            }
+        }
         let meets = |((_, l), (_, r)): (&(String, Option<usize>), &(String, Option<usize>))| {
             let is = |t: Trace, column: Option<usize>| column.is_some_and(|at| t == Trace::Stream(at));
             pairs.iter().any(|(a, b)| is(*a, *l) && is(*b, *r))
@@ -186,10 +198,13 @@ impl Translator<'_> {
     }
 }
 
-/// A column that is only made a wider number: its text, and so its place, is the same.
-pub(super) fn plain(expr: &Expr) -> &Expr {
+/// A whole number that is only made a wider one: its text, and so its place, is the same.
+pub(super) fn plain<'e>(expr: &'e Expr, schema: &DFSchema) -> &'e Expr {
+    let is_integer = |expr: &Expr| expr.get_type(schema).is_ok_and(|kind| kind.is_integer());
     match expr {
-        Expr::Cast(cast) if cast.field.data_type().is_integer() => plain(&cast.expr),
+        Expr::Cast(cast) if cast.field.data_type().is_integer() && is_integer(&cast.expr) => {
+            plain(&cast.expr, schema)
+        }
         other => other,
     }
 }

@@ -132,6 +132,7 @@ fn spec(partitions: u32, query: &str, batch_rows: usize) -> StageSpec {
             || query.contains(&format!("JOIN {name} "))
     });
     StageSpec {
+        id: "stage".into(),
         sources: NAMES.map(source).into(),
         key_groups: partitions,
         changelog_partitions: partitions,
@@ -368,7 +369,7 @@ fn check(seed: u64) -> (usize, usize, usize) {
             _ => {
                 world.commit(worker, &mut rng);
                 let Some(group) = worker.owned.first().copied() else { continue };
-                worker.stage.revoke(KeyGroup(group)).expect("a revocation");
+                worker.stage.revoke([KeyGroup(group)]).expect("a revocation");
                 worker.owned.remove(&group);
                 worker.position.retain(|(_, of), _| *of != group);
                 let to = rng.below(workers.len() as u64) as usize;
