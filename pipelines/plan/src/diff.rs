@@ -19,6 +19,8 @@ pub enum Change {
     AddedState(String),
     /// Its state is not used any more.
     RemovedState(String),
+    /// Topics that other stages have read are read by this one, as a group of its own.
+    OtherReader(String, Vec<String>),
     /// A topic that will be made.
     AddedTopic(String),
     /// A topic that is not used any more; it is left as it is.
@@ -43,6 +45,12 @@ impl fmt::Display for Change {
             Change::Anew(id, why) => write!(f, "~ {id} starts anew, with no state: {why}"),
             Change::AddedState(id) => write!(f, "+ {id} starts with no state"),
             Change::RemovedState(id) => write!(f, "- {id} goes, and its state with it"),
+            Change::OtherReader(stage, topics) => write!(
+                f,
+                "~ stage {stage} reads {} as another group than before, from the beginning where that group has no positions: \
+                 what it gives comes again",
+                topics.join(", ")
+            ),
             Change::AddedTopic(name) => write!(f, "+ topic {name}"),
             Change::UnusedTopic(name) => {
                 write!(f, "- topic {name} is not used any more and is left as it is")
@@ -62,11 +70,26 @@ impl fmt::Display for Change {
 pub fn diff(old: &Lock, new: &Job) -> Vec<Change> {
     let next = Lock::of(new);
     let mut changes = Vec::new();
+    // Stages that were not there, of topics that others read.
+    let was_read = |topic: &&String| old.stages.values().any(|topics| topics.contains(topic));
+    let others: Vec<(String, Vec<String>)> = next
+        .stages
+        .iter()
+        .filter(|(stage, _)| !old.stages.contains_key(*stage))
+        .map(|(stage, topics)| (stage.clone(), topics.iter().filter(was_read).cloned().collect()))
+        .filter(|(_, topics): &(String, Vec<String>)| !topics.is_empty())
+        .collect();
     for (id, operator) in &next.operators {
         changes.push(match old.operators.get(id) {
             None => Change::AddedState(id.clone()),
             Some(before) if before.id != operator.id => {
-                Change::Anew(id.clone(), "its definition has changed".to_owned())
+                let stage = new.operator(id).map(|(stage, _)| stage.id.as_str());
+                let moved = stage.is_some_and(|stage| others.iter().any(|(other, _)| other == stage));
+                let why = match moved {
+                    true => "another stage reads its topics",
+                    false => "its definition has changed",
+                };
+                Change::Anew(id.clone(), why.to_owned())
             }
             Some(before) if before.stage_key != operator.stage_key => {
                 Change::Anew(id.clone(), "the key of the topic that it reads has changed".to_owned())
@@ -83,6 +106,7 @@ pub fn diff(old: &Lock, new: &Job) -> Vec<Change> {
     }
     let gone = old.operators.keys().filter(|id| !next.operators.contains_key(*id));
     changes.extend(gone.map(|id| Change::RemovedState(id.clone())));
+    changes.extend(others.into_iter().map(|(stage, topics)| Change::OtherReader(stage, topics)));
     for (name, (partitions, _)) in &next.topics {
         match old.topics.get(name) {
             None => changes.push(Change::AddedTopic(name.clone())),

@@ -1,13 +1,13 @@
 //! What a running job left behind, as far as an edit must know it: operators with state, and topics. Written where the
 //! pipeline runs and read at the next plan; the text is a contract.
 //!
-//! Form: a first line `millstream plan 1 <pipeline>`, then `state <operator id> <key groups> <key columns or ->` and
-//! `topic <name> <partitions> <role>` lines, sorted.
+//! Form: a first line `millstream plan 1 <pipeline>`, then `state <operator id> <key groups> <key columns or ->`,
+//! `topic <name> <partitions> <role>` and `stage <id> <topics that it reads>` lines, sorted.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::graph::Job;
+use crate::graph::{Job, Stage, StageKind};
 use crate::stable_id::OperatorId;
 
 /// The most lines of a lock: far above what [`millstream_spec::flow::COMPONENTS_MAX`] components make.
@@ -22,6 +22,8 @@ pub struct Lock {
     pub operators: BTreeMap<String, LockedOperator>,
     /// Topics by name: partitions and role.
     pub topics: BTreeMap<String, (u32, String)>,
+    /// The stages that process, with the topics that they read; none in what was written before they were told.
+    pub stages: BTreeMap<String, Vec<String>>,
 }
 
 /// An operator with state.
@@ -73,12 +75,20 @@ impl Lock {
             .values()
             .map(|t| (t.name.clone(), (t.partitions, t.role.word().replace(' ', "_"))))
             .collect();
-        Lock { pipeline: job.pipeline.clone(), operators, topics }
+        let processes = job.stages.iter().filter(|stage| stage.kind == StageKind::Process);
+        let reads = |stage: &Stage| stage.inputs.iter().map(|input| input.topic.clone()).collect();
+        let stages = processes.map(|stage| (stage.id.clone(), reads(stage))).collect();
+        Lock { pipeline: job.pipeline.clone(), operators, topics, stages }
     }
 
     /// Reads what `Display` writes.
     pub fn parse(text: &str) -> Result<Lock, LockError> {
-        let mut lock = Lock { pipeline: String::new(), operators: BTreeMap::new(), topics: BTreeMap::new() };
+        let mut lock = Lock {
+            pipeline: String::new(),
+            operators: BTreeMap::new(),
+            topics: BTreeMap::new(),
+            stages: BTreeMap::new(),
+        };
         for (i, line) in text.lines().enumerate() {
             let words: Vec<&str> = line.split(' ').collect();
             let good = match (i, words.as_slice()) {
@@ -97,6 +107,10 @@ impl Lock {
                     let value = (partitions.parse().ok()?, (*role).to_owned());
                     lock.topics.insert((*name).to_owned(), value).is_none().then_some(())
                 })(),
+                (1..LINES_MAX, ["stage", id, topics]) => {
+                    let topics = topics.split(',').map(str::to_owned).collect();
+                    lock.stages.insert((*id).to_owned(), topics).is_none().then_some(())
+                }
                 _ => None,
             };
             good.ok_or(LockError { line: i + 1 })?;
@@ -115,6 +129,9 @@ impl fmt::Display for Lock {
         }
         for (name, (partitions, role)) in &self.topics {
             writeln!(f, "topic {name} {partitions} {role}")?;
+        }
+        for (id, topics) in &self.stages {
+            writeln!(f, "stage {id} {}", topics.join(","))?;
         }
         Ok(())
     }

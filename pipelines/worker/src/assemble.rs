@@ -166,6 +166,14 @@ fn late_rule(sql: &ast::Sql) -> LateRule {
     LateRule { allow_ms: late.allow_ms as i64, then }
 }
 
+/// The same columns, of which one is never null.
+fn required(schema: &SchemaRef, name: &str) -> SchemaRef {
+    let field = |field: &arrow::datatypes::FieldRef| {
+        field.as_ref().clone().with_nullable(field.is_nullable() && field.name() != name)
+    };
+    Arc::new(arrow::datatypes::Schema::new(schema.fields().iter().map(field).collect::<Vec<_>>()))
+}
+
 /// The engine's spec of a process stage.
 pub fn stage_spec(columns: &Columns<'_>, stage: &Stage, bounded: bool) -> Result<StageSpec, WorkerError> {
     let pipeline = columns.pipeline;
@@ -174,10 +182,18 @@ pub fn stage_spec(columns: &Columns<'_>, stage: &Stage, bounded: bool) -> Result
         let times = input.watermark.as_ref();
         let (delay_ms, idle_after_ms) =
             times.map_or((0, None), |w| (w.delay_ms as i64, Some(w.idle_ms as i64)));
+        let event_time = times.map(|w| w.column.value.clone());
+        let schema = columns.of(&input.stream)?;
+        // What a query computes may be null by its type alone (COALESCE of both times of a join): a row in which it is, is bad.
+        let of_query = input.foreign.is_none() && pipeline.transforms.contains_key(&input.stream);
+        let schema = match event_time.as_ref().filter(|_| of_query) {
+            Some(time) => required(&schema, time),
+            None => schema,
+        };
         sources.push(SourceSpec {
             name: input.stream.clone(),
-            schema: columns.of(&input.stream)?,
-            event_time: times.map(|w| w.column.value.clone()),
+            schema,
+            event_time,
             watermark: WatermarkConfig { delay_ms, idle_after_ms, bounded },
             partitioned_by: (stage.key_groups > 1).then(|| input.key.clone()),
         });

@@ -245,6 +245,11 @@ impl SourceWatermarks {
         }
     }
 
+    /// Whether a partition has been read to its final end while others of the run have none.
+    pub fn has_ended_for_ever(&self, partition: KeyGroup) -> bool {
+        !self.config.bounded && self.partitions.get(&partition).is_some_and(|p| p.finished)
+    }
+
     /// The assigned partitions that are idle, those too that never had a record.
     pub fn idle(&self) -> impl Iterator<Item = KeyGroup> + '_ {
         self.partitions.iter().filter(|(_, p)| p.idle).map(|(group, _)| *group)

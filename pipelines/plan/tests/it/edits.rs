@@ -88,3 +88,29 @@ fn a_lock_that_is_not_ours_is_refused() {
         assert_eq!(Lock::parse(&text).unwrap_err().line, line, "{text}");
     }
 }
+
+/// A join reads its topics as a group of its own: what else is made of them comes again, and the plan says so.
+#[test]
+fn a_join_that_is_added_tells_what_comes_again() {
+    let joined = std::fs::read_to_string(crate::root().join("testdata/joined.yaml")).expect("it is there");
+    let (from, to) =
+        (joined.find("  balance:\n").expect("a join"), joined.find("  totals:\n").expect("a query"));
+    let alone =
+        format!("{}{}", &joined[..from], &joined[to..]).replace("inputs: [balance]", "inputs: [returns]");
+    let (alone, joined) = (crate::job(&alone), crate::job(&joined));
+    let shown = |before, after| -> Vec<String> {
+        let before = Lock::parse(&Lock::of(before).to_string()).expect("a lock reads what it writes");
+        diff(&before, after).iter().map(ToString::to_string).collect()
+    };
+    let again = |stage: &str, topics: &str| {
+        format!(
+            "~ stage {stage} reads {topics} as another group than before, from the beginning where that group has no positions: what it gives comes again"
+        )
+    };
+    let anew = "~ totals starts anew, with no state: another stage reads its topics".to_owned();
+    let changes = shown(&alone, &joined);
+    assert!(changes.contains(&again("sales+shipments", "sales")) && changes.contains(&anew), "{changes:?}");
+    let changes = shown(&joined, &alone);
+    assert!(changes.contains(&again("sales", "sales")) && changes.contains(&anew), "{changes:?}");
+    assert!(shown(&joined, &joined).iter().all(|change| change.ends_with("keeps its state")));
+}

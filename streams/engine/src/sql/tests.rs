@@ -38,10 +38,23 @@ fn relations() -> Relations {
         event_time: Some("at".into()),
         partitioned_by: Some(vec![by.to_owned()]),
     };
+    let mut number = returned("store_id");
+    if let Relation::Stream { schema, .. } = &mut number {
+        let kinds = [DataType::Int64, DataType::Utf8, time(), DataType::Decimal128(18, 2)];
+        let fields = schema.fields().iter().zip(kinds);
+        let fields = fields.map(|(field, kind)| field.as_ref().clone().with_data_type(kind));
+        *schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    }
+    let mut loose = returned("store_id");
+    if let Relation::Stream { partitioned_by, .. } = &mut loose {
+        *partitioned_by = Some(Vec::new());
+    }
     Relations::from([
         ("unique".into(), unique),
         ("returns".into(), returned("store_id")),
         ("payments".into(), returned("invoice_id")),
+        ("numbers".into(), number),
+        ("loose".into(), loose),
         ("stores".into(), Relation::Table { schema: Arc::new(table) }),
     ])
 }
@@ -117,6 +130,8 @@ fn these_run() {
          ON r.store_id = i.store_id AND r.invoice_id = i.invoice_id AND r.at >= i.issued_at AND r.at < i.issued_at + INTERVAL '30 days'",
         "SELECT i.store_id, s.city, r.amount FROM unique i, returns r, stores s
          WHERE r.store_id = i.store_id AND i.issued_at - INTERVAL '1 hour' < r.at AND r.at - INTERVAL '10 minutes' <= i.issued_at AND s.store_id = i.store_id",
+        "SELECT i.store_id, r.amount FROM unique i JOIN returns r ON r.store_id = i.store_id AND r.at = i.issued_at + INTERVAL '5 seconds'",
+        "SELECT i.store_id, r.amount FROM unique i JOIN returns r ON r.store_id = i.store_id AND r.at BETWEEN INTERVAL '5 seconds' + i.issued_at AND i.issued_at + INTERVAL '1 minute'",
         "SELECT store_id, issued_at FROM unique WHERE issued_at >= '2026-01-01T00:00:00Z'",
         "SELECT store_id, qty, window_end, sum(total) AS total FROM TUMBLE(unique, issued_at, INTERVAL '1 hour') GROUP BY store_id, qty, window_end
          QUALIFY row_number() OVER (PARTITION BY store_id, window_end ORDER BY sum(total) DESC) <= 3",
@@ -139,7 +154,7 @@ fn these_are_refused_with_place_and_reason() {
         ("SELECT store_id,\n  totl FROM unique", "2:3: column 'totl' not found"),
         (
             "SELECT total FROM uniq",
-            "1:19: there is no input uniq; the inputs of this step are: payments, returns, stores, unique",
+            "1:19: there is no input uniq; the inputs of this step are: loose, numbers, payments, returns, stores, unique",
         ),
         ("SELECT total FROM a.unique", "1:19: a.unique has a schema name; inputs have none, write unique"),
         ("SELECT frobnicate(total) AS x FROM unique", "1:8: Invalid function 'frobnicate'"),
@@ -314,7 +329,7 @@ fn these_are_refused_with_place_and_reason() {
         ),
         (
             "SELECT i.store_id, r.amount FROM TUMBLE(unique, issued_at, INTERVAL '1 hour') i JOIN TUMBLE(payments, at, INTERVAL '1 hour') r ON r.store_id = i.store_id AND i.window_start = r.window_start",
-            "1:81: unique is partitioned by store_id and payments by invoice_id, and the join does not say",
+            "1:81: unique is partitioned by store_id and payments by invoice_id, and the join does not compare",
         ),
         (
             "SELECT i.store_id FROM TUMBLE(unique, issued_at, INTERVAL '1 hour') i LEFT SEMI JOIN TUMBLE(returns, at, INTERVAL '1 hour') r ON r.store_id = i.store_id AND i.window_start = r.window_start",
@@ -338,7 +353,7 @@ fn these_are_refused_with_place_and_reason() {
         ),
         (
             "SELECT i.store_id, r.amount FROM unique i JOIN returns r ON r.at BETWEEN i.issued_at AND i.issued_at + INTERVAL '1 hour'",
-            "1:43: unique is partitioned by store_id and returns by store_id, and the join does not say",
+            "1:43: unique is partitioned by store_id and returns by store_id, and the join does not compare",
         ),
         (
             "SELECT i.store_id, r.amount FROM unique i JOIN returns r ON r.store_id = i.store_id AND r.at BETWEEN i.issued_at + INTERVAL '1 hour' AND i.issued_at",
@@ -355,6 +370,26 @@ fn these_are_refused_with_place_and_reason() {
         (
             "SELECT store_id, window_end, count(*) AS n FROM TUMBLE((SELECT i.store_id, i.issued_at FROM unique i JOIN returns r ON r.store_id = i.store_id AND r.at = i.issued_at), issued_at, INTERVAL '1 hour') GROUP BY store_id, window_end",
             "1:49: windows over windows, or over a join of streams, do not run yet",
+        ),
+        (
+            "SELECT i.store_id, r.amount FROM returns i JOIN numbers r ON r.store_id = i.store_id AND r.at = i.at",
+            "1:44: returns is partitioned by store_id and numbers by store_id, and the join does not compare",
+        ),
+        (
+            "SELECT i.store_id, r.amount FROM returns i JOIN loose r ON r.store_id = i.store_id AND r.at = i.at",
+            "1:44: loose has several partitions and no key",
+        ),
+        (
+            "SELECT store_id, window_end, count(*) AS n FROM TUMBLE(loose, at, INTERVAL '1 hour') GROUP BY store_id, window_end",
+            "1:86: loose has several partitions and no key",
+        ),
+        (
+            "SELECT i.store_id, i.amount FROM unique r JOIN returns i ON (i.store_id IS NOT DISTINCT FROM r.store_id) AND i.at BETWEEN r.issued_at AND r.issued_at + INTERVAL '1 hour'",
+            "1:43: a join in which null equals null does not run yet",
+        ),
+        (
+            "SELECT i.store_id, i.amount FROM returns i JOIN unique r ON i.store_id = r.store_id AND r.issued_at BETWEEN i.at AND i.at + INTERVAL '1 month'",
+            "1:44: two streams are joined, returns and unique, and a row could find its match at any later time",
         ),
         ("SELECT a-b AS x FROM unique", "1:8: column 'a' not found"),
     ];

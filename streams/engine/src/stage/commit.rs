@@ -47,9 +47,16 @@ impl Stage {
                 self.watermark_records(&name, before, now, &mut records);
             }
         }
+        // What is kept for a source that has ended, while others have no end, is kept for nothing.
+        let over = |source: &Source| -> Vec<i64> {
+            let ended = |group: u32| source.clocks.has_ended_for_ever(KeyGroup(group));
+            let end = |group| if ended(group) { Watermark::END.to_raw() } else { Watermark::NONE.to_raw() };
+            (0..self.key_groups).map(end).collect()
+        };
         let joined = self.sources.iter().zip(&watermarks);
-        let joined: Vec<Vec<i64>> =
-            joined.map(|(source, own)| source::greater(own, &source.followed)).collect();
+        let joined: Vec<Vec<i64>> = joined
+            .map(|(source, own)| source::greater(&source::greater(own, &source.followed), &over(source)))
+            .collect();
         for i in 0..self.operators.len() {
             let operator = &mut self.operators[i];
             let rows = match &mut operator.running {

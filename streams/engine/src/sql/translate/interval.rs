@@ -180,6 +180,11 @@ fn instant(
                 .then_some(Instant { is_left, plus_ms: 0 })
         }
         Expr::BinaryExpr(BinaryExpr { left: of, op, right: span }) => {
+            // The interval may stand first in a sum.
+            let (of, span) = match (op, span_ms(of)) {
+                (Operator::Plus, Some(_)) => (span, of),
+                _ => (of, span),
+            };
             let instant = instant(of, schema, left, times)?;
             let span = span_ms(span)?;
             let plus_ms = match op {

@@ -153,10 +153,10 @@ impl Translator<'_> {
         };
         let (by_left, by_right) = (names(&of_left), names(&of_right));
         let text = format!(
-            "{} is partitioned by {by_left} and {} by {by_right}, and the join does not say that they are equal: rows that match could be in two partitions",
+            "{} is partitioned by {by_left} and {} by {by_right}, and the join does not compare those columns as they are: rows that match could be in two partitions",
             left.name, right.name
         );
-        let help = "join ON those columns too, or publish one of the streams to a topic with another key";
+        let help = "join ON those columns too, which are of one type, or publish one of the streams to a topic with another key";
         Err(self.problem("join", text, Some(help)))
     }
 

@@ -9,7 +9,7 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMill
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use bytes::Bytes;
 use millstream_model::watermark::CaughtUp;
-use millstream_model::{KeyGroup, LateRule, LateThen, WatermarkConfig, Window, Windows};
+use millstream_model::{KeyGroup, LateRule, LateThen, Watermark, WatermarkConfig, Window, Windows};
 use millstream_types::{Rng, SeededRng};
 
 use super::super::{OperatorKind, OperatorSpec, Restore, SourceSpec, Stage, StageSpec, TimeBounds};
@@ -418,6 +418,60 @@ fn joins_give_the_batch_answer_however_their_topics_are_read() {
         late += put_aside;
     }
     assert!(rows.iter().all(|n| *n > 10) && late > 10, "the worlds are too tame: {rows:?}, {late} late");
+}
+
+/// The watermarks of another set of topics say nothing: the stage that reads this one begins anew.
+#[test]
+fn watermarks_of_another_stage_are_passed_over() {
+    let build = |id: &str| {
+        let mut spec = spec(1, &NEAR[0].replace("{sales}", "sales").replace("{returns}", "returns"), 10);
+        spec.id = id.into();
+        let mut stage = Stage::build(spec).expect("a stage");
+        stage.load_table("stores", &stores()).expect("the table");
+        stage
+    };
+    let mut before = build("returns+sales");
+    before.assign(KeyGroup(0), 0);
+    for source in [0, 1] {
+        let row = Row { id: "r".into(), store: "S0".into(), at: 50_000, v: None };
+        let place = (KeyGroup(0), 0);
+        before.push_record(source, place, &row.json(), TimeBounds::default()).expect("an owned group");
+    }
+    let records = before.commit(0).expect("a commit");
+    for (id, known) in
+        [("returns+sales", Watermark::at(50_000 - DELAY_MS)), ("clicks+sales", Watermark::NONE)]
+    {
+        let mut stage = build(id);
+        let mut restore = Restore::new([KeyGroup(0)]);
+        for record in &records {
+            restore.apply(&mut stage, &record.entry.encode()).expect("a record of ours");
+        }
+        restore.finish(&mut stage, 0).expect("a restore");
+        assert_eq!(stage.watermark(KeyGroup(0)), known, "{id}");
+    }
+}
+
+/// What a key group still waits for is in the level, though one of its partitions never had a record.
+#[test]
+fn the_level_waits_for_key_groups_with_an_empty_partition() {
+    let query = QUERIES[1]
+        .replace("{sales}", &CUTS[0].0.replace("{from}", "sales"))
+        .replace("{returns}", &CUTS[0].0.replace("{from}", "returns"));
+    let mut stage = Stage::build(spec(2, &query, 100)).expect("a stage");
+    stage.load_table("stores", &stores()).expect("the table");
+    (0..2).for_each(|group| stage.assign(KeyGroup(group), 0));
+    for (source, group, at) in [(0, 0, 10_000), (0, 1, 90_000), (1, 1, 95_000)] {
+        let row = Row { id: "r".into(), store: format!("S{group}"), at, v: None };
+        let place = (KeyGroup(group), 0);
+        stage.push_record(source, place, &row.json(), TimeBounds::default()).expect("an owned group");
+    }
+    stage.caught_up(1, KeyGroup(0), CaughtUp::Yes);
+    stage.commit(0).expect("a commit");
+    assert_eq!(stage.level_of("joined"), i64::MIN, "returns of the first group may still come");
+    stage.finish(1, KeyGroup(0), 0).expect("an end");
+    stage.commit(0).expect("a commit");
+    let size = 4_000;
+    assert_eq!(stage.level_of("joined"), 10_000 - DELAY_MS - ALLOW_MS - size);
 }
 
 /// A source that has nothing to say holds no join back for longer than its idle time; nor does a partition of it that never
