@@ -124,13 +124,16 @@ impl Kept {
     }
 }
 
+/// A row in the index of its bucket: time, batch and row.
+type Entry = (EventTime, u32, u32);
+
 #[derive(Default)]
 struct Bucket {
     batches: Vec<Kept>,
     /// How many rows each key group has here.
     counts: BTreeMap<u32, usize>,
-    /// By key group and key: time, batch and row.
-    index: HashMap<Box<[u8]>, Vec<(EventTime, u32, u32)>>,
+    /// By key group and key.
+    index: HashMap<Box<[u8]>, Vec<Entry>>,
 }
 
 impl Bucket {

@@ -18,6 +18,12 @@ use crate::sql::query::{Closed, Origin};
 
 const SAME_WINDOW: &str = "join rows of the same window: FROM TUMBLE(a, …) AS a JOIN TUMBLE(b, …) AS b ON a.key = b.key AND a.window_start = b.window_start AND a.window_end = b.window_end";
 
+/// A column that puts rows in their partitions, and its place in the stream.
+struct Placed {
+    name: String,
+    at: Option<usize>,
+}
+
 impl Translator<'_> {
     /// Rows of the same window of two streams.
     pub(super) fn join_streams(&self, join: &Join, left: Chain, right: Chain) -> Result<Chain, SqlProblem> {
@@ -127,12 +133,10 @@ impl Translator<'_> {
         pairs: &[(Trace, Trace)],
     ) -> Result<(), SqlProblem> {
         let place = |chain: &Chain| match &chain.relation {
-            Relation::Stream { partitioned_by: Some(columns), schema, .. } => Some(
-                columns
-                    .iter()
-                    .map(|column| (column.clone(), schema.index_of(column).ok()))
-                    .collect::<Vec<_>>(),
-            ),
+            Relation::Stream { partitioned_by: Some(columns), schema, .. } => {
+                let column = |name: &String| Placed { name: name.clone(), at: schema.index_of(name).ok() };
+                Some(columns.iter().map(column).collect::<Vec<_>>())
+            }
             _ => None,
         };
         let (Some(of_left), Some(of_right)) = (place(left), place(right)) else { return Ok(()) };
@@ -141,15 +145,13 @@ impl Translator<'_> {
                 return Err(self.keyless(chain, "join"));
             }
         }
-        let meets = |((_, l), (_, r)): (&(String, Option<usize>), &(String, Option<usize>))| {
-            let is = |t: Trace, column: Option<usize>| column.is_some_and(|at| t == Trace::Stream(at));
-            pairs.iter().any(|(a, b)| is(*a, *l) && is(*b, *r))
-        };
+        let is = |t: Trace, column: &Placed| column.at.is_some_and(|at| t == Trace::Stream(at));
+        let meets = |(l, r): (&Placed, &Placed)| pairs.iter().any(|(a, b)| is(*a, l) && is(*b, r));
         if of_left.len() == of_right.len() && of_left.iter().zip(&of_right).all(meets) {
             return Ok(());
         }
-        let names = |columns: &[(String, Option<usize>)]| {
-            columns.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
+        let names = |columns: &[Placed]| {
+            columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ")
         };
         let (by_left, by_right) = (names(&of_left), names(&of_right));
         let text = format!(

@@ -21,8 +21,10 @@ const ALLOW_MS: i64 = 1_500;
 const OPERATOR: &str = "joined-1";
 const NAMES: [&str; 2] = ["sales", "returns"];
 
+type Cut = (&'static str, fn() -> Windows);
+
 /// Window functions over a stream, and what they stand for.
-const CUTS: &[(&str, fn() -> Windows)] = &[
+const CUTS: &[Cut] = &[
     ("TUMBLE({from}, at, INTERVAL '4 seconds')", || Windows::tumble(4_000).expect("a size")),
     ("HOP({from}, at, INTERVAL '2 seconds', INTERVAL '5 seconds')", || {
         Windows::hop(2_000, 5_000).expect("a size")
