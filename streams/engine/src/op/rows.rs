@@ -17,6 +17,8 @@ use super::windowed::{PaneKey, windows_over};
 use crate::error::StageError;
 use crate::state::Owned;
 
+/// Batches of so many rows are not copied into larger ones.
+const LARGE_ROWS: usize = 1_024;
 /// How many committed batches a pane has before they are made one.
 const COMMITTED_BATCHES_MAX: usize = 64;
 
@@ -166,18 +168,26 @@ impl WindowRows {
                 !late.fired(window.end, Watermark::from_raw(was))
                     && late.fired(window.end, Watermark::from_raw(is))
             };
-            let mut rows = Vec::new();
+            let mut small = Vec::new();
             for pane in self.of_window(window) {
+                let due: Vec<u32> = members_of(&pane.members).filter(|group| is_due(*group)).collect();
+                for group in &due {
+                    let at = &mut fired_at[*group as usize];
+                    *at = late.fires_at(window.end).max(*at);
+                }
+                let all = members_of(&pane.members).count() == due.len();
                 for batch in pane.batches() {
-                    rows.push(part(batch, is_due)?);
+                    let rows = if all { batch.clone() } else { part(batch, is_due)? };
+                    match rows.num_rows() {
+                        0 => {}
+                        // What is large goes on as it is.
+                        LARGE_ROWS.. => fired.push(self.output(&rows, window)?),
+                        _ => small.push(rows),
+                    }
                 }
             }
-            let rows = concat_batches(&self.plan.state_schema, &rows)?;
-            for group in rows.column(0).as_primitive::<UInt32Type>().values() {
-                let at = &mut fired_at[*group as usize];
-                *at = late.fires_at(window.end).max(*at);
-            }
-            if rows.num_rows() > 0 {
+            if !small.is_empty() {
+                let rows = concat_batches(&self.plan.state_schema, &small)?;
                 fired.push(self.output(&rows, window)?);
             }
         }

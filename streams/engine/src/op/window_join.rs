@@ -18,6 +18,8 @@ use crate::error::StageError;
 const NONE: u32 = u32::MAX;
 /// How many pairs are looked at, and given, at once.
 const PAIRS_MAX: usize = 65_536;
+/// How many rows of the left side are looked at together at least.
+const PART_ROWS: usize = 8_192;
 
 /// One side of a join.
 pub(crate) struct Side {
@@ -45,6 +47,9 @@ struct Rows {
 
 impl Rows {
     fn of(chunks: &[Chunk], schema: &SchemaRef) -> Result<Rows, StageError> {
+        if let [chunk] = chunks {
+            return Ok(Rows { batch: chunk.batch.clone(), groups: chunk.groups.clone() });
+        }
         let batch = concat_batches(schema, chunks.iter().map(|chunk| &chunk.batch))?;
         let groups: Vec<&dyn Array> = chunks.iter().map(|chunk| &chunk.groups as &dyn Array).collect();
         let groups = match groups.is_empty() {
@@ -77,64 +82,109 @@ impl Pairs {
     }
 }
 
-impl WindowJoin {
-    /// Joins what fired; `whole`: as one chunk.
-    pub(crate) fn run(&self, left: &[Chunk], right: &[Chunk], whole: bool) -> Result<Vec<Chunk>, StageError> {
-        if left.is_empty() && right.is_empty() {
-            return Ok(Vec::new());
-        }
-        let (left, right) = (Rows::of(left, &self.left.schema)?, Rows::of(right, &self.right.schema)?);
-        let mut pairs = self.equal(&left, &right)?;
-        if let Some(filter) = &self.filter {
-            let mut keep = Vec::with_capacity(pairs.left.len());
-            for slice in pairs.slices(PAIRS_MAX) {
-                let both = self.rows(&left, &right, slice)?;
-                let found = filter.evaluate(&both.batch)?.into_array(both.rows())?;
-                keep.extend(found.as_boolean().iter().map(|keep| keep == Some(true)));
-            }
-            keep_pairs(&mut pairs, &keep);
-        }
-        let left_alone: Vec<u32> = match self.left.outer {
-            true => unmatched(&pairs.left, left.batch.num_rows()).collect(),
-            false => Vec::new(),
-        };
-        if self.right.outer {
-            unmatched(&pairs.right, right.batch.num_rows()).for_each(|row| pairs.push(None, Some(row)));
-        }
-        left_alone.into_iter().for_each(|row| pairs.push(Some(row), None));
-        let at_once = if whole { pairs.left.len().max(1) } else { PAIRS_MAX };
-        let chunks = pairs.slices(at_once).map(|slice| self.rows(&left, &right, slice));
-        chunks.filter(|chunk| chunk.as_ref().map_or(true, |chunk| chunk.rows() > 0)).collect()
-    }
+/// One side by its key: the first row of each, and for each row the next of the same key.
+struct Index {
+    first: HashMap<Box<[u8]>, u32>,
+    next: Vec<u32>,
+}
 
-    /// The rows of both sides that have the same key and key group. A null equals nothing.
-    fn equal(&self, left: &Rows, right: &Rows) -> Result<Pairs, StageError> {
-        let mut pairs = Pairs::default();
-        let right_keys = keys(&self.right, right)?;
-        let right_keys = RowKeys::new(&right_keys);
-        let rows = right.batch.num_rows();
+impl Index {
+    /// Over the columns of a key; a row with a null among them equals nothing.
+    fn new(columns: Vec<ArrayRef>) -> Index {
+        let rows = columns.first().map_or(0, |column| column.len());
+        let keys = RowKeys::new(&columns);
         let mut first: HashMap<Box<[u8]>, u32> = HashMap::with_capacity(rows);
         let mut next = vec![NONE; rows];
         let mut key = Vec::new();
         // From the last row on, so that the matches of a key come out in their order.
-        for row in (0..rows).rev().filter(|row| !right_keys.any_null(*row)) {
-            right_keys.write(row, &mut key);
+        for row in (0..rows).rev().filter(|row| !keys.any_null(*row)) {
+            keys.write(row, &mut key);
             match first.get_mut(key.as_slice()) {
                 Some(head) => next[row] = std::mem::replace(head, row as u32),
                 None => drop(first.insert(key.as_slice().into(), row as u32)),
             }
         }
-        let left_keys = keys(&self.left, left)?;
-        let left_keys = RowKeys::new(&left_keys);
-        for row in (0..left.batch.num_rows()).filter(|row| !left_keys.any_null(*row)) {
-            left_keys.write(row, &mut key);
-            let mut found = *first.get(key.as_slice()).unwrap_or(&NONE);
+        Index { first, next }
+    }
+
+    /// The rows of another side, by its columns, with those here that have the same key.
+    fn meet(&self, columns: &[ArrayRef]) -> Pairs {
+        let mut pairs = Pairs::default();
+        let keys = RowKeys::new(columns);
+        let mut key = Vec::new();
+        let rows = columns.first().map_or(0, |column| column.len());
+        for row in (0..rows).filter(|row| !keys.any_null(*row)) {
+            keys.write(row, &mut key);
+            let mut found = *self.first.get(key.as_slice()).unwrap_or(&NONE);
             while found != NONE {
                 pairs.push(Some(row as u32), Some(found));
-                found = next[found as usize];
+                found = self.next[found as usize];
             }
         }
-        Ok(pairs)
+        pairs
+    }
+}
+
+/// Chunks that are looked at together, so that many small ones cost no more than a large one.
+fn parts(chunks: &[Chunk]) -> impl Iterator<Item = &[Chunk]> {
+    let mut left = chunks;
+    std::iter::from_fn(move || {
+        let mut rows = 0;
+        let enough = left.iter().position(|chunk| {
+            rows += chunk.rows();
+            rows >= PART_ROWS
+        });
+        let (part, rest) = left.split_at(enough.map_or(left.len(), |at| at + 1));
+        left = rest;
+        (!part.is_empty()).then_some(part)
+    })
+}
+
+impl WindowJoin {
+    /// Joins what fired; `whole`: as one chunk. The right side is held in an index; the left one passes by, as it came.
+    pub(crate) fn run(&self, left: &[Chunk], right: &[Chunk], whole: bool) -> Result<Vec<Chunk>, StageError> {
+        if left.is_empty() && right.is_empty() {
+            return Ok(Vec::new());
+        }
+        let right = Rows::of(right, &self.right.schema)?;
+        let index = Index::new(keys(&self.right, &right)?);
+        let mut has_match = vec![false; right.batch.num_rows()];
+        let mut given = Vec::new();
+        for part in parts(left) {
+            let left = Rows::of(part, &self.left.schema)?;
+            let mut pairs = index.meet(&keys(&self.left, &left)?);
+            if let Some(filter) = &self.filter {
+                let mut keep = Vec::with_capacity(pairs.left.len());
+                for slice in pairs.slices(PAIRS_MAX) {
+                    let both = self.rows(&left, &right, slice)?;
+                    let found = filter.evaluate(&both.batch)?.into_array(both.rows())?;
+                    keep.extend(found.as_boolean().iter().map(|keep| keep == Some(true)));
+                }
+                keep_pairs(&mut pairs, &keep);
+            }
+            pairs.right.iter().flatten().for_each(|row| has_match[*row as usize] = true);
+            if self.left.outer {
+                let alone: Vec<u32> = unmatched(&pairs.left, left.batch.num_rows()).collect();
+                alone.into_iter().for_each(|row| pairs.push(Some(row), None));
+            }
+            for slice in pairs.slices(PAIRS_MAX) {
+                given.push(self.rows(&left, &right, slice)?);
+            }
+        }
+        if self.right.outer {
+            let left = Rows::of(&[], &self.left.schema)?;
+            let mut pairs = Pairs::default();
+            let alone = (0..right.batch.num_rows() as u32).filter(|row| !has_match[*row as usize]);
+            alone.for_each(|row| pairs.push(None, Some(row)));
+            for slice in pairs.slices(PAIRS_MAX) {
+                given.push(self.rows(&left, &right, slice)?);
+            }
+        }
+        if whole && given.len() > 1 {
+            let Rows { batch, groups } = Rows::of(&given, &self.schema)?;
+            given = vec![Chunk::made(batch, groups)];
+        }
+        Ok(given)
     }
 
     /// The columns of both sides for pairs of rows.
