@@ -422,6 +422,29 @@ fn joins_give_the_batch_answer_however_their_topics_are_read() {
     assert!(rows.iter().all(|n| *n > 10) && late > 10, "the worlds are too tame: {rows:?}, {late} late");
 }
 
+/// A row waits for its match as long as one within the allowance may come, and not longer.
+#[test]
+fn a_row_without_a_match_waits_for_late_ones() {
+    let query = NEAR[1].replace("{sales}", "sales").replace("{returns}", "returns");
+    let mut stage = Stage::build(spec(1, &query, 10)).expect("a stage");
+    stage.load_table("stores", &stores()).expect("the table");
+    stage.assign(KeyGroup(0), 0);
+    let mut push = |source: usize, id: &str, at: i64, v: i64| -> Vec<String> {
+        let row = Row { id: id.into(), store: "S0".into(), at, v: Some(v) };
+        let place = (KeyGroup(0), at);
+        stage.push_record(source, place, &row.json(), TimeBounds::default()).expect("an owned group");
+        stage.commit(0).expect("a commit");
+        stage.take_outputs().batches.iter().flat_map(|out| lines(&out.batch)).collect()
+    };
+    assert!(push(0, "a", 10_000, 50).is_empty() && push(0, "b", 10_000, 60).is_empty());
+    // The last time that a match may have is 12,999; it may be late by the allowance.
+    let last = 12_999 + ALLOW_MS + DELAY_MS;
+    assert!(push(1, "later", last, 0).is_empty());
+    assert_eq!(push(1, "late", 12_999, 55), ["S0|b|late|55"]);
+    assert_eq!(push(1, "too late", last + 1, 0), ["S0|a||"]);
+    assert_eq!(push(1, "gone", 12_999, 1).len(), 1, "it is put aside");
+}
+
 /// The watermarks of another set of topics say nothing: the stage that reads this one begins anew.
 #[test]
 fn watermarks_of_another_stage_are_passed_over() {
