@@ -68,6 +68,11 @@ impl LateRule {
         watermark.has_reached(self.fires_at(end))
     }
 
+    /// Whether a window that ends at `end` fires between two watermarks: it has at the second and had not at the first.
+    pub fn fires_between(&self, end: EventTime, before: Watermark, now: Watermark) -> bool {
+        !self.fired(end, before) && self.fired(end, now)
+    }
+
     /// The verdict on a row of this time, when the watermark just before it was `watermark`.
     pub fn verdict(&self, windows: Windows, time: EventTime, watermark: Watermark) -> Verdict {
         let slice = windows.slice_of(time);

@@ -164,9 +164,8 @@ impl WindowRows {
         let keys = self.panes.keys().copied();
         for window in windows_over(keys, (windows, late), &members, before, watermarks) {
             let is_due = |group: u32| {
-                let (was, is) = (before[group as usize], watermarks[group as usize]);
-                !late.fired(window.end, Watermark::from_raw(was))
-                    && late.fired(window.end, Watermark::from_raw(is))
+                let at = |of: &[i64]| Watermark::from_raw(of[group as usize]);
+                late.fires_between(window.end, at(before), at(watermarks))
             };
             let mut small = Vec::new();
             for pane in self.of_window(window) {

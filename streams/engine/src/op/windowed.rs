@@ -163,9 +163,8 @@ impl WindowAggregate {
         for window in windows_over(keys, (self.windows, &self.plan.late), &members, before, watermarks) {
             let Window { start, end } = window;
             let is_due = |group: &u32| {
-                let (was, is) = (before[*group as usize], watermarks[*group as usize]);
-                !self.plan.late.fired(end, Watermark::from_raw(was))
-                    && self.plan.late.fired(end, Watermark::from_raw(is))
+                let at = |of: &[i64]| Watermark::from_raw(of[*group as usize]);
+                self.plan.late.fires_between(end, at(before), at(watermarks))
             };
             let mut due: Vec<u32> = members.iter().copied().filter(is_due).collect();
             let results = match self.windows.is_tumbling() {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use datafusion_common::{DFSchema, JoinType, NullEquality, ScalarValue};
+use datafusion_common::{DFSchema, NullEquality, ScalarValue};
 use datafusion_expr::expr::BinaryExpr;
 use datafusion_expr::logical_plan::Join;
 use datafusion_expr::utils::{conjunction, split_conjunction};
@@ -41,18 +41,7 @@ impl Translator<'_> {
         mut right: Chain,
     ) -> Result<Chain, SqlProblem> {
         let refuse = |message: String, help: &str| Err(self.problem("join", message, Some(help)));
-        let outer = match join.join_type {
-            JoinType::Inner => (false, false),
-            JoinType::Left => (true, false),
-            JoinType::Right => (false, true),
-            JoinType::Full => (true, true),
-            kind => {
-                return refuse(
-                    format!("{kind} join of two streams does not run yet"),
-                    "JOIN, LEFT JOIN, RIGHT JOIN and FULL JOIN run",
-                );
-            }
-        };
+        let outer = self.outer_sides(join)?;
         let (left_schema, right_schema) = (join.left.schema(), join.right.schema());
         let has_time =
             |chain: &&Chain| matches!(&chain.relation, Relation::Stream { event_time: Some(_), .. });

@@ -28,18 +28,7 @@ impl Translator<'_> {
     /// Rows of the same window of two streams.
     pub(super) fn join_streams(&self, join: &Join, left: Chain, right: Chain) -> Result<Chain, SqlProblem> {
         let refuse = |message: String, help: &str| Err(self.problem("join", message, Some(help)));
-        let outer = match join.join_type {
-            JoinType::Inner => (false, false),
-            JoinType::Left => (true, false),
-            JoinType::Right => (false, true),
-            JoinType::Full => (true, true),
-            kind => {
-                return refuse(
-                    format!("{kind} join of two streams does not run yet"),
-                    "JOIN, LEFT JOIN, RIGHT JOIN and FULL JOIN run",
-                );
-            }
-        };
+        let outer = self.outer_sides(join)?;
         let windows = match (&left.window, &right.window) {
             (Some(Grouped::Windows(a)), Some(Grouped::Windows(b))) if a == b => *a,
             (Some(Grouped::Windows(_)), Some(Grouped::Windows(_))) => {
@@ -123,6 +112,21 @@ impl Translator<'_> {
         left.tables.extend(right.tables);
         left.trace = trace;
         Ok(left)
+    }
+
+    /// Whether the rows of the left side, and of the right one, go on without a match.
+    pub(super) fn outer_sides(&self, join: &Join) -> Result<(bool, bool), SqlProblem> {
+        match join.join_type {
+            JoinType::Inner => Ok((false, false)),
+            JoinType::Left => Ok((true, false)),
+            JoinType::Right => Ok((false, true)),
+            JoinType::Full => Ok((true, true)),
+            kind => {
+                let text = format!("{kind} join of two streams does not run yet");
+                let help = "JOIN, LEFT JOIN, RIGHT JOIN and FULL JOIN run";
+                Err(self.problem("join", text, Some(help)))
+            }
+        }
     }
 
     /// Rows that match must be in one key group.
