@@ -5,6 +5,7 @@
 
 mod align;
 mod aside;
+mod commit;
 mod rows;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,10 +17,9 @@ use arrow::array::{RecordBatch, UInt32Array};
 use millstream_client::consumer::ListenerFuture;
 use millstream_client::{
     Assignor, CommitPolicy, Consumer, ConsumerConfig, ConsumerHandle, ConsumerRecords, Isolation,
-    OffsetAndMetadata, OffsetReset, Producer, RebalanceListener, RecordView,
+    OffsetReset, Producer, RebalanceListener, RecordView,
 };
 use millstream_engine::stage::{OperatorKind, Rejection, SourceSpec, Stage, StageSpec, TimeBounds};
-use millstream_engine::state::ChangelogEntry;
 use millstream_model::watermark::CaughtUp;
 use millstream_model::{KeyGroup, Watermark};
 use millstream_types::{MemoryClaim, TopicPartition};
@@ -33,7 +33,7 @@ use crate::positions::{self, COUNTS_PARTITION};
 use crate::progress::thread_cpu_ms;
 use crate::restore;
 use crate::run::StageContext;
-use crate::transaction::Transaction;
+use commit::MaySnapshot;
 
 /// How long a poll waits for records.
 const POLL_WAIT: Duration = Duration::from_millis(50);
@@ -155,13 +155,6 @@ struct Driver {
     ahead: BTreeSet<usize>,
     changelogs: Changelogs,
     lost: Option<WorkerError>,
-}
-
-/// Whether a commit may write state anew: not one that others wait for.
-#[derive(Clone, Copy)]
-enum MaySnapshot {
-    Yes,
-    No,
 }
 
 /// Commits what is to be given up before it goes.
@@ -517,106 +510,9 @@ impl Driver {
         Ok(())
     }
 
-    /// A position that is committed where none has moved, since positions are what fences a worker that was replaced: time
-    /// alone closes windows, and a worker that was away would write them behind its successor's.
-    fn fence(&self, consumer: &ConsumerHandle) -> Option<(TopicPartition, OffsetAndMetadata)> {
-        let positions = consumer.positions();
-        let owned = self.owned.iter().flat_map(|group| self.setup.partitions(*group));
-        let mut known = owned.filter_map(|p| positions.get(&p).map(|at| (p.clone(), *at)));
-        known.next().map(|(partition, at)| (partition, OffsetAndMetadata::new(at)))
-    }
-
     /// Says what operators keep.
     fn note_state(&self) {
         self.state.set(self.stage.state_sizes().iter().map(|(_, size)| size.bytes as u64).sum());
-    }
-
-    /// Commits everything that was processed.
-    async fn commit(
-        &mut self,
-        consumer: &ConsumerHandle,
-        may_snapshot: MaySnapshot,
-    ) -> Result<(), WorkerError> {
-        let fence = self.fence(consumer);
-        if self.moved.is_empty() && fence.is_none() {
-            // Nothing is owned, or it is not known yet from where on.
-            return Ok(());
-        }
-        let now = self.context.clock.wall_ms();
-        let levels = self.levels();
-        let changes = self.stage.commit(self.now())?;
-        // Windows that fired just now; late rows were found in their own poll.
-        self.drain(None)?;
-        let mut outbox = std::mem::take(&mut self.letters);
-        self.put_rows(&mut outbox, now, &levels)?;
-        // Watermarks belong to the stage: each changelog has them, so that none misses another that is renamed or gone.
-        for change in changes {
-            let value = change.entry.encode();
-            for (operator, (topic, _)) in &self.setup.changelogs {
-                if matches!(&change.entry, ChangelogEntry::State { operator: of, .. } if of != operator) {
-                    continue;
-                }
-                outbox.append_value(topic, change.partition, now, &value)?;
-                self.changelogs.wrote(operator, change.partition, value.len());
-            }
-        }
-        let wants_snapshot = matches!(may_snapshot, MaySnapshot::Yes) && self.changelogs.is_due();
-        if outbox.is_empty() && self.moved.is_empty() && !wants_snapshot {
-            return Ok(());
-        }
-        let cluster = Arc::clone(&self.context.cluster);
-        let snapshot = match wants_snapshot {
-            true => self.changelogs.snapshot(&cluster, &mut self.stage, &mut outbox, now).await?,
-            false => None,
-        };
-        self.count();
-        let who = (self.context.stage.as_str(), self.context.instance.as_str());
-        positions::write_counts(&mut outbox, &self.setup.positions, now, who, &self.counts)?;
-        let offsets = self.moved.iter();
-        let offsets = offsets.map(|(partition, offset)| (partition.clone(), OffsetAndMetadata::new(*offset)));
-        let mut offsets: BTreeMap<TopicPartition, OffsetAndMetadata> = offsets.collect();
-        if offsets.is_empty() {
-            offsets.extend(fence);
-        }
-        let name = &self.context.stage;
-        let transaction = Transaction { stage: name.clone(), outbox, offsets, consumer: consumer.clone() };
-        transaction.commit(&self.producer).await?;
-        if let Some(taken) = snapshot {
-            self.changelogs.was_committed(&cluster, taken);
-        }
-        self.moved.clear();
-        self.bytes_since = 0;
-        self.read.set(0);
-        self.note_state();
-        self.context.progress.update(name, |figures| {
-            figures.commits += 1;
-            figures.counts.clone_from(&self.counts);
-            figures.taken = self.counts.get("read").copied().unwrap_or(0);
-        });
-        Ok(())
-    }
-
-    /// Adds what the engine has counted since the last time.
-    fn count(&mut self) {
-        for (name, counts) in self.stage.counts() {
-            // Of a dedupe that everything goes through, how much did: what was read can be held against it.
-            let into = if self.deduped.contains(name) { counts.rows_in } else { 0 };
-            let discarded = self.setup.discards.iter().any(|of| of == name);
-            let named = [
-                ("into", into),
-                ("discarded", if discarded { counts.rows_out } else { 0 }),
-                ("repeated", counts.repeated),
-                ("conflicting", counts.conflicting),
-                ("late", counts.late),
-            ];
-            for (what, count) in named {
-                let key = format!("{what}.{name}");
-                let before = self.counted.insert(key.clone(), count).unwrap_or(0);
-                if count > before {
-                    *self.counts.entry(key).or_default() += count - before;
-                }
-            }
-        }
     }
 
     fn show(&self, lag: Option<u64>) {

@@ -8,6 +8,7 @@ pub(crate) mod interval;
 pub(crate) mod join;
 pub(crate) mod over;
 pub(crate) mod pane;
+pub(crate) mod row_index;
 pub(crate) mod row_key;
 pub(crate) mod rows;
 pub(crate) mod session;

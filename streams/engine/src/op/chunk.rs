@@ -88,3 +88,8 @@ impl Chunk {
 pub(crate) fn constant_i64(value: i64, rows: usize) -> ArrayRef {
     Arc::new(Int64Array::from(vec![value; rows]))
 }
+
+/// Keeps the values for which `keep` is true, one for each in their order.
+pub(crate) fn retain<T>(values: &mut Vec<T>, mut keep: impl Iterator<Item = bool>) {
+    values.retain(|_| keep.next().unwrap_or(false));
+}

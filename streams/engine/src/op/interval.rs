@@ -17,7 +17,7 @@ use arrow::datatypes::{SchemaRef, TimestampMillisecondType};
 use datafusion_physical_expr::PhysicalExpr;
 use millstream_model::Watermark;
 
-use super::chunk::Chunk;
+use super::chunk::{Chunk, retain};
 use super::row_key::RowKeys;
 use crate::error::StageError;
 use side::{Place, keys};
@@ -89,8 +89,8 @@ impl IntervalJoin {
                 let keep = keep.as_boolean();
                 let keep = if keep.null_count() > 0 { &prep_null_mask_filter(keep) } else { keep };
                 rows = rows.filter(keep)?;
-                retain(&mut own_rows, keep);
-                retain(&mut places, keep);
+                retain(&mut own_rows, keep.values().iter());
+                retain(&mut places, keep.values().iter());
             }
             own_rows.iter().for_each(|row| matched[*row as usize] = true);
             if other.plan.outer {
@@ -145,16 +145,6 @@ impl IntervalJoin {
         let columns = if is_left { [own, nulls].concat() } else { [nulls, own].concat() };
         Ok(Some(Chunk::made(RecordBatch::try_new(Arc::clone(&self.schema), columns)?, groups)))
     }
-
-    /// Lets go of what the other side cannot meet any more, by its watermarks.
-    pub(crate) fn sweep(&self, side: &mut Side, other: &[i64]) -> Result<(), StageError> {
-        side.sweep(other)
-    }
-}
-
-fn retain<T>(values: &mut Vec<T>, keep: &BooleanArray) {
-    let mut at = 0..;
-    values.retain(|_| keep.value(at.next().expect("a place")));
 }
 
 /// The rows that are not late.

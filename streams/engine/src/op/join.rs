@@ -7,11 +7,10 @@ use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::SchemaRef;
 use datafusion_physical_expr::PhysicalExpr;
-use hashbrown::HashMap;
 
 use super::Step;
 use super::chunk::Chunk;
-use super::row_key::RowKeys;
+use super::row_index::RowIndex;
 use crate::error::{StageError, columns};
 
 /// What becomes of a stream row that no table row matches.
@@ -45,14 +44,11 @@ pub(crate) struct TableJoin {
     pub(crate) loaded: Option<Loaded>,
 }
 
-/// A table with its index: the first row of each key, and for each row the next of the same key.
+/// A table with its index.
 pub(crate) struct Loaded {
     batch: RecordBatch,
-    first: HashMap<Box<[u8]>, u32>,
-    next: Vec<u32>,
+    index: RowIndex,
 }
-
-const NONE: u32 = u32::MAX;
 
 impl TableJoin {
     /// Replaces the table.
@@ -77,20 +73,8 @@ impl TableJoin {
             chunk = step.run(chunk, &mut Vec::new())?;
         }
         let batch = chunk.batch;
-        let keys = evaluate(&self.table_keys, &batch)?;
-        let keys = RowKeys::new(&keys);
-        let mut first: HashMap<Box<[u8]>, u32> = HashMap::with_capacity(batch.num_rows());
-        let mut next = vec![NONE; batch.num_rows()];
-        let mut key = Vec::new();
-        // From the last row on, so that the matches of a key come out in the table's order.
-        for row in (0..batch.num_rows()).rev().filter(|row| !keys.any_null(*row)) {
-            keys.write(row, &mut key);
-            match first.get_mut(key.as_slice()) {
-                Some(head) => next[row] = std::mem::replace(head, row as u32),
-                None => drop(first.insert(key.as_slice().into(), row as u32)),
-            }
-        }
-        self.loaded = Some(Loaded { batch, first, next });
+        let index = RowIndex::new(&evaluate(&self.table_keys, &batch)?);
+        self.loaded = Some(Loaded { batch, index });
         Ok(())
     }
 
@@ -99,25 +83,15 @@ impl TableJoin {
             operator: self.operator.clone(),
             table: self.table.clone(),
         })?;
-        let keys = evaluate(&self.stream_keys, &chunk.batch)?;
-        let keys = RowKeys::new(&keys);
-        let mut key = Vec::new();
         let mut stream_rows: Vec<u32> = Vec::with_capacity(chunk.rows());
         let mut table_rows: Vec<Option<u32>> = Vec::with_capacity(chunk.rows());
-        for row in 0..chunk.rows() {
-            keys.write(row, &mut key);
-            let mut found =
-                if keys.any_null(row) { NONE } else { *table.first.get(key.as_slice()).unwrap_or(&NONE) };
-            if found == NONE && self.unmatched == Unmatched::Keep {
-                stream_rows.push(row as u32);
-                table_rows.push(None);
+        let keeps_all = self.unmatched == Unmatched::Keep;
+        table.index.meet(&evaluate(&self.stream_keys, &chunk.batch)?, |row, found| {
+            if keeps_all || found.is_some() {
+                stream_rows.push(row);
+                table_rows.push(found);
             }
-            while found != NONE {
-                stream_rows.push(row as u32);
-                table_rows.push(Some(found));
-                found = table.next[found as usize];
-            }
-        }
+        });
         let every_row_once = stream_rows.len() == chunk.rows()
             && stream_rows.iter().enumerate().all(|(i, r)| i == *r as usize);
         let chunk = if every_row_once { chunk } else { chunk.take(&UInt32Array::from(stream_rows))? };

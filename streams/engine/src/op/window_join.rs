@@ -8,14 +8,12 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UI
 use arrow::compute::{concat, concat_batches, take};
 use arrow::datatypes::{SchemaRef, UInt32Type};
 use datafusion_physical_expr::PhysicalExpr;
-use hashbrown::HashMap;
 
-use super::chunk::Chunk;
+use super::chunk::{Chunk, retain};
 use super::join::evaluate;
-use super::row_key::RowKeys;
+use super::row_index::RowIndex;
 use crate::error::StageError;
 
-const NONE: u32 = u32::MAX;
 /// How many pairs are looked at, and given, at once.
 const PAIRS_MAX: usize = 65_536;
 /// How many rows of the left side are looked at together at least.
@@ -82,49 +80,6 @@ impl Pairs {
     }
 }
 
-/// One side by its key: the first row of each, and for each row the next of the same key.
-struct Index {
-    first: HashMap<Box<[u8]>, u32>,
-    next: Vec<u32>,
-}
-
-impl Index {
-    /// Over the columns of a key; a row with a null among them equals nothing.
-    fn new(columns: Vec<ArrayRef>) -> Index {
-        let rows = columns.first().map_or(0, |column| column.len());
-        let keys = RowKeys::new(&columns);
-        let mut first: HashMap<Box<[u8]>, u32> = HashMap::with_capacity(rows);
-        let mut next = vec![NONE; rows];
-        let mut key = Vec::new();
-        // From the last row on, so that the matches of a key come out in their order.
-        for row in (0..rows).rev().filter(|row| !keys.any_null(*row)) {
-            keys.write(row, &mut key);
-            match first.get_mut(key.as_slice()) {
-                Some(head) => next[row] = std::mem::replace(head, row as u32),
-                None => drop(first.insert(key.as_slice().into(), row as u32)),
-            }
-        }
-        Index { first, next }
-    }
-
-    /// The rows of another side, by its columns, with those here that have the same key.
-    fn meet(&self, columns: &[ArrayRef]) -> Pairs {
-        let mut pairs = Pairs::default();
-        let keys = RowKeys::new(columns);
-        let mut key = Vec::new();
-        let rows = columns.first().map_or(0, |column| column.len());
-        for row in (0..rows).filter(|row| !keys.any_null(*row)) {
-            keys.write(row, &mut key);
-            let mut found = *self.first.get(key.as_slice()).unwrap_or(&NONE);
-            while found != NONE {
-                pairs.push(Some(row as u32), Some(found));
-                found = self.next[found as usize];
-            }
-        }
-        pairs
-    }
-}
-
 /// Chunks that are looked at together, so that many small ones cost no more than a large one.
 fn parts(chunks: &[Chunk]) -> impl Iterator<Item = &[Chunk]> {
     let mut left = chunks;
@@ -147,12 +102,17 @@ impl WindowJoin {
             return Ok(Vec::new());
         }
         let right = Rows::of(right, &self.right.schema)?;
-        let index = Index::new(keys(&self.right, &right)?);
+        let index = RowIndex::new(&keys(&self.right, &right)?);
         let mut has_match = vec![false; right.batch.num_rows()];
         let mut given = Vec::new();
         for part in parts(left) {
             let left = Rows::of(part, &self.left.schema)?;
-            let mut pairs = index.meet(&keys(&self.left, &left)?);
+            let mut pairs = Pairs::default();
+            index.meet(&keys(&self.left, &left)?, |row, found| {
+                if found.is_some() {
+                    pairs.push(Some(row), found);
+                }
+            });
             if let Some(filter) = &self.filter {
                 let mut keep = Vec::with_capacity(pairs.left.len());
                 for slice in pairs.slices(PAIRS_MAX) {
@@ -160,7 +120,8 @@ impl WindowJoin {
                     let found = filter.evaluate(&both.batch)?.into_array(both.rows())?;
                     keep.extend(found.as_boolean().iter().map(|keep| keep == Some(true)));
                 }
-                keep_pairs(&mut pairs, &keep);
+                retain(&mut pairs.left, keep.iter().copied());
+                retain(&mut pairs.right, keep.iter().copied());
             }
             pairs.right.iter().flatten().for_each(|row| has_match[*row as usize] = true);
             if self.left.outer {
@@ -214,13 +175,6 @@ fn keys(side: &Side, rows: &Rows) -> Result<Vec<ArrayRef>, StageError> {
     let mut keys: Vec<ArrayRef> = vec![Arc::new(rows.groups.clone())];
     keys.extend(evaluate(&side.keys, &rows.batch)?);
     Ok(keys)
-}
-
-fn keep_pairs(pairs: &mut Pairs, keep: &[bool]) {
-    for rows in [&mut pairs.left, &mut pairs.right] {
-        let mut keep = keep.iter();
-        rows.retain(|_| keep.next().copied().unwrap_or(false));
-    }
 }
 
 /// The rows of a side that are in no pair.

@@ -264,10 +264,12 @@ impl Query {
 
     /// Lets go of rows that nothing can meet any more, at these watermarks of the branches.
     pub(crate) fn sweep(&mut self, watermarks: &[Cow<'_, [i64]>]) -> Result<(), StageError> {
-        let Some(Closed { from: Origin::Near(join), .. }) = &self.closed else { return Ok(()) };
+        if !matches!(&self.closed, Some(Closed { from: Origin::Near(_), .. })) {
+            return Ok(());
+        }
         for at in [0, 1] {
             let (side, _) = near(&mut self.branches, at);
-            join.sweep(side, &watermarks[1 - at])?;
+            side.sweep(&watermarks[1 - at])?;
         }
         Ok(())
     }

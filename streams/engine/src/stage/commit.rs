@@ -110,24 +110,23 @@ impl Stage {
         }
         let mut wanted = Owned::default();
         groups.iter().for_each(|group| wanted.add(*group));
-        let mut records = Vec::new();
-        for at in 0..self.sources.len() {
-            let source = &self.sources[at];
-            let both = [(Of::Own, &source.committed), (Of::Others, &source.followed_committed)];
-            // There are no others where there is one source.
-            for (of, committed) in both.into_iter().take(self.sources.len()) {
+        let reset = ChangelogEntry::Reset { operator: operator.to_owned(), groups: groups.clone() };
+        let mut records = vec![ChangelogRecord { partition, entry: reset }];
+        for (at, source) in self.sources.iter().enumerate() {
+            let mut known = vec![(Of::Own, &source.committed)];
+            if self.sources.len() > 1 {
+                known.push((Of::Others, &source.followed_committed));
+            }
+            for (of, committed) in known {
                 let pairs = groups.iter().map(|group| (*group, committed[group.0 as usize])).collect();
                 let entry = ChangelogEntry::Watermarks { source: self.name_of(at, of), pairs };
                 records.push(ChangelogRecord { partition, entry });
             }
         }
-        let entry = ChangelogEntry::Reset { operator: operator.to_owned(), groups };
-        records.insert(0, ChangelogRecord { partition, entry });
-        let (own, _) = self.committed();
-        let found = &mut self.operators[at];
+        let (sources, found) = (&self.sources, &mut self.operators[at]);
         let rows = match &mut found.running {
             Running::Dedupe(dedupe) => {
-                let committed = Stage::least(&found.sources, |at| &own[at]);
+                let committed = Stage::least(&found.sources, |at| &sources[at].committed);
                 vec![dedupe.all(&committed, &wanted)]
             }
             Running::Sql { query, .. } => {

@@ -12,7 +12,7 @@ use millstream_types::Millis;
 use super::{RejectedRecord, Rejection, TimeBounds};
 use crate::decode::json::JsonDecoder;
 use crate::error::{StageError, columns};
-use crate::op::chunk::Chunk;
+use crate::op::chunk::{Chunk, retain};
 
 pub(super) struct Source {
     pub(super) name: Arc<str>,
@@ -173,9 +173,9 @@ impl Source {
                 rejected.push(RejectedRecord { source: Arc::clone(&self.name), group, offset, why });
             }
         }
-        retain(&mut self.groups, &keep);
-        retain(&mut self.offsets, &keep);
-        retain(&mut self.bounds, &keep);
+        retain(&mut self.groups, keep.iter().copied());
+        retain(&mut self.offsets, keep.iter().copied());
+        retain(&mut self.bounds, keep.iter().copied());
         Ok(filter_record_batch(&batch, &BooleanArray::from(keep))?)
     }
 
@@ -235,11 +235,6 @@ pub(super) fn level(sources: &[&Source]) -> i64 {
     let waited_for: BTreeSet<KeyGroup> = holding.chain(came_on).collect();
     let of = |group: KeyGroup| sources.iter().map(|source| promised(source, group)).min();
     waited_for.into_iter().filter_map(of).min().unwrap_or(i64::MAX)
-}
-
-fn retain<T>(values: &mut Vec<T>, keep: &[bool]) {
-    let mut keep = keep.iter();
-    values.retain(|_| keep.next().copied().unwrap_or(true));
 }
 
 /// Lets time pass for all sources of a stage. For what joins several, one that is idle as a whole follows the others, and so

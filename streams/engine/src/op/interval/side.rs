@@ -355,7 +355,7 @@ impl Side {
     }
 
     /// Lets go of buckets whose rows nobody can meet any more, by the other side's watermarks.
-    pub(super) fn sweep(&mut self, other: &[i64]) -> Result<(), StageError> {
+    pub(crate) fn sweep(&mut self, other: &[i64]) -> Result<(), StageError> {
         let plan = &self.plan;
         let mut gone = Vec::new();
         for (bucket, kept) in &mut self.buckets {

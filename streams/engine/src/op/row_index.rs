@@ -1,0 +1,54 @@
+//! Rows by their key: what tables and windows that are joined look their matches up in. Never enters: what a match means.
+
+use arrow::array::{Array, ArrayRef};
+use hashbrown::HashMap;
+
+use super::row_key::RowKeys;
+
+const NONE: u32 = u32::MAX;
+
+/// The first row of each key, and for each row the next of the same key.
+pub(crate) struct RowIndex {
+    first: HashMap<Box<[u8]>, u32>,
+    next: Vec<u32>,
+}
+
+impl RowIndex {
+    /// Over the columns of a key; a row with a null among them equals nothing.
+    pub(crate) fn new(columns: &[ArrayRef]) -> RowIndex {
+        let rows = columns.first().map_or(0, |column| column.len());
+        let keys = RowKeys::new(columns);
+        let mut first: HashMap<Box<[u8]>, u32> = HashMap::with_capacity(rows);
+        let mut next = vec![NONE; rows];
+        let mut key = Vec::new();
+        // From the last row on, so that the matches of a key come out in their order.
+        for row in (0..rows).rev().filter(|row| !keys.any_null(*row)) {
+            keys.write(row, &mut key);
+            match first.get_mut(key.as_slice()) {
+                Some(head) => next[row] = std::mem::replace(head, row as u32),
+                None => drop(first.insert(key.as_slice().into(), row as u32)),
+            }
+        }
+        RowIndex { first, next }
+    }
+
+    /// Gives each row of another side, by its columns, with each here that has the same key; with none, where none has.
+    pub(crate) fn meet(&self, columns: &[ArrayRef], mut give: impl FnMut(u32, Option<u32>)) {
+        let keys = RowKeys::new(columns);
+        let mut key = Vec::new();
+        for row in 0..columns.first().map_or(0, |column| column.len()) {
+            let mut found = NONE;
+            if !keys.any_null(row) {
+                keys.write(row, &mut key);
+                found = *self.first.get(key.as_slice()).unwrap_or(&NONE);
+            }
+            if found == NONE {
+                give(row as u32, None);
+            }
+            while found != NONE {
+                give(row as u32, Some(found));
+                found = self.next[found as usize];
+            }
+        }
+    }
+}
