@@ -426,6 +426,59 @@ fn joins_give_the_batch_answer_however_their_topics_are_read() {
     assert!(rows.iter().all(|n| *n > 10) && late > 10, "the worlds are too tame: {rows:?}, {late} late");
 }
 
+/// A topic that is silent follows the other for what joins it, and for nothing else: a query over it alone goes by itself.
+#[test]
+fn a_silent_topic_moves_only_what_joins_it() {
+    let query = QUERIES[0]
+        .replace("{sales}", &CUTS[0].0.replace("{from}", "sales"))
+        .replace("{returns}", &CUTS[0].0.replace("{from}", "returns"));
+    let mut spec = spec(1, &query, 100);
+    for source in &mut spec.sources {
+        source.watermark = WatermarkConfig { delay_ms: 0, idle_after_ms: Some(50), bounded: false };
+    }
+    spec.operators.push(OperatorSpec {
+        id: "alone-1".into(),
+        name: "alone".into(),
+        inputs: vec!["sales".into()],
+        kind: OperatorKind::Sql {
+            sql: "SELECT store_id, window_end, count(*) AS n FROM TUMBLE(sales, at, INTERVAL '4 seconds') GROUP BY store_id, window_end".into(),
+            late: LateRule { allow_ms: ALLOW_MS, then: LateThen::DeadLetter },
+            update_ms: None,
+        },
+    });
+    let mut stage = Stage::build(spec).expect("a stage");
+    stage.load_table("stores", &stores()).expect("the table");
+    stage.assign(KeyGroup(0), 0);
+    for (source, at, now) in [(0, 1_000, 0), (1, 1_000, 0), (1, 30_000, 100), (0, 2_000, 110)] {
+        let row = Row { id: "r".into(), store: "S0".into(), at, v: None };
+        stage
+            .push_record(source, (KeyGroup(0), at), &row.json(), TimeBounds::default())
+            .expect("an owned group");
+        stage.caught_up(source, KeyGroup(0), CaughtUp::Yes);
+        stage.commit(now).expect("a commit");
+    }
+    let late: Vec<(&str, u64)> = stage.counts().iter().map(|(name, counts)| (*name, counts.late)).collect();
+    assert_eq!(late, [("joined", 1), ("alone", 0)]);
+}
+
+/// Rows are not kept for a topic that has ended while the other goes on; in a run that ends as a whole they are, for the next.
+#[test]
+fn nothing_is_kept_for_a_topic_that_has_ended() {
+    for (bounded, kept) in [(false, 0), (true, 1)] {
+        let query = NEAR[0].replace("{sales}", "sales").replace("{returns}", "returns");
+        let mut spec = spec(1, &query, 100);
+        spec.sources.iter_mut().for_each(|source| source.watermark.bounded = bounded);
+        let mut stage = Stage::build(spec).expect("a stage");
+        stage.load_table("stores", &stores()).expect("the table");
+        stage.assign(KeyGroup(0), 0);
+        stage.finish(0, KeyGroup(0), 0).expect("an end");
+        let row = Row { id: "r".into(), store: "S0".into(), at: 50_000, v: None };
+        stage.push_record(1, (KeyGroup(0), 0), &row.json(), TimeBounds::default()).expect("an owned group");
+        stage.commit(0).expect("a commit");
+        assert_eq!(stage.state_sizes()[0].1.entries, kept, "bounded: {bounded}");
+    }
+}
+
 /// A row waits for its match as long as one within the allowance may come, and not longer.
 #[test]
 fn a_row_without_a_match_waits_for_late_ones() {
