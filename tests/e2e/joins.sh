@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# reorder-proposals and attributed-clicks on a broker process: two topics that stock producers might have written, of which one
+# reorder-proposals, attributed-clicks and priced-sales on a broker process: two topics that stock producers might have written, of which one
 # is there long before the other; two workers of which one is killed with SIGKILL again and again; what comes out held against a
 # recount. Then live: a topic that is silent holds the other back for its idle time and no longer. N rows of the larger topic,
 # SEED, KILLS; MILLSTREAM names the program. BROKER=host:port is another cluster (Apache Kafka), fresh for each call.
@@ -12,7 +12,7 @@ trap 'set +e; kill -9 "${pids[@]}" 2> /dev/null; wait 2> /dev/null; [ -n "${KEEP
 fail() { echo "FAIL: $1 (SEED=$seed)"; tail -n 20 "$work"/*.log "$work"/*.err; exit 1; }
 # Sales and shipments of 200 products over two days, what was shown to 500 users and clicked; all in order up to a second.
 python3 - "$n" "$seed" "$work" <<'X'
-import collections, datetime, json, random, sys
+import bisect, collections, datetime, decimal, json, random, sys
 n, seed, work = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 rng = random.Random(seed)
 start, span = 1_767_261_600_000, 48 * 3_600_000
@@ -32,8 +32,8 @@ with open(f"{work}/shipments", "w") as out:
         balance[row["sku"], row["arrived_at"] // 3_600_000 * 3_600_000][1] += 6 * row["boxes"]
         out.write(f"{row['sku']}\t" + line(row))
 with open(f"{work}/wanted-balances", "w") as out:
-    for (sku, hour), (sold, shipped) in balance.items():
-        out.write(line({"sku": sku, "hour": iso(hour), "sold": sold, "shipped": shipped}))
+    for (product, hour), (sold, shipped) in balance.items():
+        out.write(line({"sku": product, "hour": iso(hour), "sold": sold, "shipped": shipped}))
 shown = collections.defaultdict(list)
 with open(f"{work}/shown", "w") as out:
     for i in range(n // 4):
@@ -52,15 +52,35 @@ with open(f"{work}/wanted-attributed", "w") as out:
         for at in clicks or [None]:
             out.write(line({"user_id": row["user_id"], "campaign_id": row["campaign_id"], "ad": row["ad"],
                             "shown_at": iso(row["at"]), "clicked_at": at and iso(at)}))
+# What was sold at which price; prices change now and then, some twice in an instant, where the later record counts.
+changes = collections.defaultdict(list)
+with open(f"{work}/prices", "w") as out:
+    for i in range(n // 20):
+        row = {"sku": sku(), "since": time(i, n // 20) // 60_000 * 60_000, "price": rng.randrange(1, 99_999) / 100}
+        changes[row["sku"]].append((row["since"], i, row["price"]))
+        out.write(f"{row['sku']}\t" + line(row))
+for of in changes.values():
+    of.sort()
+with open(f"{work}/priced", "w") as out, open(f"{work}/wanted-discounts", "w") as wanted:
+    for i in range(n // 2):
+        row = {"sku": sku(), "store_id": f"S{i % 9}", "at": time(i, n // 2), "qty": rng.randrange(1, 5), "paid": rng.randrange(1, 99_999) / 100}
+        out.write(f"{row['sku']}\t" + line(row))
+        known = bisect.bisect_right(changes[row["sku"]], (row["at"], n, 0))
+        price = changes[row["sku"]][known - 1][2] if known else None
+        cents = lambda amount: decimal.Decimal(str(amount)).quantize(decimal.Decimal("0.01"))
+        off = "null" if price is None else row["qty"] * cents(price) - cents(row["paid"])
+        head = {"sku": row["sku"], "store_id": row["store_id"], "sold_at": iso(row["at"]), "qty": row["qty"]}
+        price = "null" if price is None else cents(price)
+        wanted.write(line(head)[:-2] + f',"paid":{cents(row["paid"])},"price":{price},"discount":{off}}}\n')
 X
 broker="${BROKER:-}"
 if [ -z "$broker" ]; then
     start_broker "$work/broker" --set group.consumer.session.timeout.ms=3000 --set group.consumer.heartbeat.interval.ms=500
     pids+=("$broker_pid")
 fi
-worker() { # PIPELINE FIRST SECOND NAME
+worker() { # PIPELINE FIRST SECOND NAME; the topic of the first is another where RENAMED says so
     BROKER="$broker" "$millstream" run "$examples/$1/pipeline.yaml" --data "$work/data-$1-$4" --instance "$4" \
-        --set "sources.$2.until=end" --set "sources.$3.until=end" --set defaults.commit_interval=50ms \
+        --set "sources.$2.until=end" --set "sources.$3.until=end" ${renamed:+--set "topics.$2.name=$renamed"} --set defaults.commit_interval=50ms \
         --set defaults.snapshot_after=1KiB >> "$work/$1-$4.log" 2>> "$work/$1-$4.err" &
     pids+=($!)
 }
@@ -68,7 +88,7 @@ RANDOM="$seed"
 killed=0
 joined() { # PIPELINE FIRST SECOND RESULT
     local a b
-    for topic in "$2" "$3"; do
+    for topic in "${renamed:-$2}" "$3"; do
         "$millstream" topic create "$topic" --bootstrap "$broker" --partitions 4 > "$work/create.log"
         "$millstream" produce "$topic" --bootstrap "$broker" --key-separator $'\t' --file "$work/$topic" > "$work/produce.log" || fail "producing $topic"
     done
@@ -93,6 +113,7 @@ joined() { # PIPELINE FIRST SECOND RESULT
 }
 joined reorder-proposals sales shipments balances
 joined attributed-clicks shown clicked attributed
+renamed=priced joined priced-sales sales prices discounts
 [ "$killed" -gt 0 ] || fail "nothing was killed; take a larger N"
 # Live: sales go on, and no shipment ever comes. What was sold comes all the same, when the other topic has been idle.
 BROKER="$broker" "$millstream" run $examples/reorder-proposals/pipeline.yaml --data "$work/live" --instance live --set name=live \
@@ -111,4 +132,4 @@ for i in $(seq 600); do
     [ -s "$work/proposals" ] && break
 done
 grep -q '"sku":"tea".*"supplier":"Assam Ltd","qty":[0-9]*,"cost":' "$work/proposals" || fail "no proposal came while shipments were silent"
-echo "$n sales, workers killed $killed times: $(wc -l < "$work/found-balances") balances and $(wc -l < "$work/found-attributed") attributed rows as recounted"
+echo "$n sales, workers killed $killed times: $(wc -l < "$work/found-balances") balances and $(wc -l < "$work/found-attributed") attributed rows and $(wc -l < "$work/found-discounts") priced sales as recounted"

@@ -413,6 +413,8 @@ fn the_tests_of_pipelines_over_topics_hold() {
             "10:00:06Z\", clicked_at: null",
             "0 passed, 1 failed\n",
         ),
+        ("priced-sales", "discount: 40.00", "discount: 40.00", "1 passed, 0 failed\n"),
+        ("priced-sales", "discount: 40.00", "discount: 40.01", "0 passed, 1 failed\n"),
     ] {
         let text = std::fs::read_to_string(examples.join(name).join("pipeline.yaml")).expect("it is there");
         assert_eq!(text.matches(right).count(), 1, "{right}");

@@ -2,6 +2,7 @@
 //! keeps its state tagged by key group, so that a group can move to another worker. Never enters: topics, clocks.
 
 pub(crate) mod aggregate;
+pub(crate) mod as_of;
 pub(crate) mod chunk;
 pub(crate) mod dedupe;
 pub(crate) mod interval;

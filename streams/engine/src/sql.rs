@@ -5,10 +5,11 @@
 //! What runs: a stream's rows filtered and projected; `TUMBLE(stream, time, size)`, `HOP(stream, time, slide, size)`,
 //! `CUMULATE(stream, time, step, size)` and `SESSION(stream, time, gap, key…)`; inner and outer joins of the stream with
 //! tables, as they are when a row comes; one aggregation for each key and window; filters (HAVING), functions OVER the rows of
-//! a window, joins and projections behind it; and joins of streams, of rows of the same window or of rows whose times are
-//! near each other.
+//! a window, joins and projections behind it; and joins of streams, of rows of the same window, of rows whose times are
+//! near each other, or of rows with the versions that another stream has of their key (`ASOF JOIN`).
 
 mod aggregates;
+mod as_of;
 mod context;
 mod optimize;
 mod problem;
@@ -94,7 +95,8 @@ pub fn compile(sql: &str, relations: &Relations, options: &SqlOptions) -> Result
     if statements.len() != 1 {
         return Err(vec![SqlProblem::at_start(format!("{} statements; write one SELECT", statements.len()))]);
     }
-    let statement = statements.remove(0);
+    let mut statement = statements.remove(0);
+    as_of::bracket(&mut statement);
     if !matches!(statement, datafusion_sql::sqlparser::ast::Statement::Query(_)) {
         return Err(vec![SqlProblem::at_start("the statement is not a query; write one SELECT".to_owned())]);
     }

@@ -14,6 +14,7 @@ use datafusion_physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion_physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr};
 use millstream_model::{EventTime, LateRule};
 
+use super::as_of::Versions;
 use super::chunk::Chunk;
 use super::interval::Side;
 use super::pane::Fired;
@@ -188,6 +189,8 @@ pub(crate) enum Aggregation {
     Rows(WindowRows),
     /// Nothing is computed, and nothing waits: rows are kept for those of another stream that are near them in time.
     Near(Side),
+    /// Nothing is computed: what was said last of each key is kept for rows of another stream that ask for it.
+    Versions(Box<Versions>),
 }
 
 /// What is kept for another stream is looked at together with it: `interval` does that.
@@ -205,7 +208,7 @@ impl Aggregation {
         match self {
             Aggregation::Windows(windows) => Some(&windows.plan),
             Aggregation::Sessions(sessions) => Some(&sessions.plan),
-            Aggregation::Rows(_) | Aggregation::Near(_) => None,
+            Aggregation::Rows(_) | Aggregation::Near(_) | Aggregation::Versions(_) => None,
         }
     }
 
@@ -215,6 +218,7 @@ impl Aggregation {
             Aggregation::Sessions(sessions) => &sessions.plan.late,
             Aggregation::Rows(rows) => &rows.plan.late,
             Aggregation::Near(side) => &side.plan.late,
+            Aggregation::Versions(versions) => &versions.plan.late,
         }
     }
 
@@ -224,6 +228,7 @@ impl Aggregation {
             Aggregation::Sessions(sessions) => &sessions.plan.state_schema,
             Aggregation::Rows(rows) => &rows.plan.state_schema,
             Aggregation::Near(side) => &side.plan.state_schema,
+            Aggregation::Versions(versions) => &versions.plan.state_schema,
         }
     }
 
@@ -231,7 +236,7 @@ impl Aggregation {
         match self {
             Aggregation::Windows(windows) => windows.update(chunk),
             Aggregation::Rows(rows) => rows.update(chunk),
-            Aggregation::Near(_) => Err(unfit("is added to")),
+            Aggregation::Near(_) | Aggregation::Versions(_) => Err(unfit("is added to")),
             Aggregation::Sessions(sessions) => sessions.update(chunk, late),
         }
     }
@@ -246,7 +251,7 @@ impl Aggregation {
             Aggregation::Windows(windows) => windows.fire(before, watermarks, fired_at),
             Aggregation::Sessions(sessions) => sessions.fire(watermarks, fired_at),
             Aggregation::Rows(rows) => rows.fire(before, watermarks, fired_at),
-            Aggregation::Near(_) => Err(unfit("fires")),
+            Aggregation::Near(_) | Aggregation::Versions(_) => Err(unfit("fires")),
         }
     }
 
@@ -256,6 +261,7 @@ impl Aggregation {
             Aggregation::Sessions(sessions) => sessions.delta(),
             Aggregation::Rows(rows) => rows.delta(),
             Aggregation::Near(side) => side.delta(),
+            Aggregation::Versions(versions) => versions.delta(),
         }
     }
 
@@ -265,6 +271,7 @@ impl Aggregation {
             Aggregation::Sessions(sessions) => sessions.all(wanted),
             Aggregation::Rows(rows) => rows.all(wanted),
             Aggregation::Near(side) => side.all(wanted),
+            Aggregation::Versions(versions) => versions.all(wanted),
         }
     }
 
@@ -274,6 +281,7 @@ impl Aggregation {
             Aggregation::Sessions(sessions) => sessions.restore(batch, owned),
             Aggregation::Rows(rows) => rows.restore(batch, owned),
             Aggregation::Near(side) => side.restore(batch, owned),
+            Aggregation::Versions(versions) => versions.restore(batch, owned),
         }
     }
 
@@ -286,6 +294,8 @@ impl Aggregation {
                 side.finish_restore();
                 Ok(())
             }
+            // What nothing asks for any more goes with the next commit.
+            Aggregation::Versions(_) => Ok(()),
         }
     }
 
@@ -297,6 +307,7 @@ impl Aggregation {
             Aggregation::Sessions(sessions) => each.try_for_each(|group| sessions.forget(group)),
             Aggregation::Rows(rows) => rows.forget(groups),
             Aggregation::Near(side) => side.forget(groups),
+            Aggregation::Versions(versions) => versions.forget(groups),
         }
     }
 
@@ -306,6 +317,7 @@ impl Aggregation {
             Aggregation::Sessions(sessions) => sessions.size(),
             Aggregation::Rows(rows) => rows.size(),
             Aggregation::Near(side) => side.size(),
+            Aggregation::Versions(versions) => versions.size(),
         }
     }
 
@@ -316,6 +328,7 @@ impl Aggregation {
             Aggregation::Sessions(sessions) => sessions.entries(),
             Aggregation::Rows(rows) => rows.entries(),
             Aggregation::Near(side) => side.entries(),
+            Aggregation::Versions(versions) => versions.entries(),
         }
     }
 }

@@ -15,7 +15,7 @@ use arrow::array::{
 use arrow::compute::prep_null_mask_filter;
 use arrow::datatypes::{SchemaRef, TimestampMillisecondType};
 use datafusion_physical_expr::PhysicalExpr;
-use millstream_model::Watermark;
+use millstream_model::{LateRule, Watermark};
 
 use super::chunk::{Chunk, retain};
 use super::row_key::RowKeys;
@@ -44,7 +44,7 @@ impl IntervalJoin {
         chunk: Chunk,
         late: &mut Vec<u32>,
     ) -> Result<Vec<Chunk>, StageError> {
-        let chunk = in_time(&own.plan, chunk, late)?;
+        let chunk = in_time(own.plan.time, &own.plan.late, chunk, late)?;
         if chunk.rows() == 0 {
             return Ok(Vec::new());
         }
@@ -148,13 +148,18 @@ impl IntervalJoin {
 }
 
 /// The rows that are not late.
-fn in_time(plan: &SidePlan, chunk: Chunk, late: &mut Vec<u32>) -> Result<Chunk, StageError> {
-    let times = chunk.batch.column(plan.time).as_primitive::<TimestampMillisecondType>().values();
+pub(crate) fn in_time(
+    time: usize,
+    rule: &LateRule,
+    chunk: Chunk,
+    late: &mut Vec<u32>,
+) -> Result<Chunk, StageError> {
+    let times = chunk.batch.column(time).as_primitive::<TimestampMillisecondType>().values();
     let before = late.len();
     let mut keep = Vec::with_capacity(chunk.rows());
     for (row, (time, watermark)) in times.iter().zip(chunk.watermarks.values()).enumerate() {
-        let is_late = Watermark::from_raw(*watermark)
-            .has_reached(time.saturating_add(plan.late.allow_ms).saturating_add(1));
+        let is_late =
+            Watermark::from_raw(*watermark).has_reached(time.saturating_add(rule.allow_ms).saturating_add(1));
         keep.push(!is_late);
         if is_late {
             late.push(chunk.origin.value(row));

@@ -10,6 +10,7 @@ use datafusion_common::{Result, TableReference, plan_err};
 use datafusion_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner};
 use datafusion_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF};
 
+use super::as_of::AsOfJoins;
 use super::relation::WindowFunctions;
 use super::{Relation, Relations};
 
@@ -74,7 +75,7 @@ impl Context {
                 Arc::new(datafusion_functions_aggregate::planner::AggregateFunctionPlanner),
                 Arc::new(datafusion_functions_window::planner::WindowFunctionPlanner),
             ],
-            relation_planners: vec![Arc::new(WindowFunctions)],
+            relation_planners: vec![Arc::new(WindowFunctions), Arc::new(AsOfJoins)],
             config,
         }
     }

@@ -11,8 +11,9 @@ use millstream_types::Millis;
 use crate::error::StageError;
 use crate::op::Step;
 use crate::op::aggregate::Aggregation;
+use crate::op::as_of::{AsOfJoin, Versions};
 use crate::op::chunk::Chunk;
-use crate::op::interval::{IntervalJoin, Side};
+use crate::op::interval::{IntervalJoin, Side, in_time};
 use crate::op::window_join::WindowJoin;
 use crate::state::Owned;
 
@@ -39,6 +40,8 @@ pub(crate) enum Origin {
     Branch(usize),
     /// Two branches whose rows meet when they are near each other in time, as they come: the first and the second.
     Near(IntervalJoin),
+    /// The rows of the first, with the versions that the others have of their keys.
+    AsOf(AsOfJoin),
     /// Two of them.
     Join { left: Box<Closed>, right: Box<Closed>, join: Box<WindowJoin> },
 }
@@ -48,7 +51,7 @@ impl Closed {
     fn run(&self, fired: &mut [Vec<Chunk>]) -> Result<Vec<Chunk>, StageError> {
         let given = match &self.from {
             // What rows that are near each other gave is where their first branch is.
-            Origin::Near(_) => std::mem::take(&mut fired[0]),
+            Origin::Near(_) | Origin::AsOf(_) => std::mem::take(&mut fired[0]),
             Origin::Branch(at) => std::mem::take(&mut fired[*at]),
             Origin::Join { left, right, join } => {
                 let (left, right) = (left.run(fired)?, right.run(fired)?);
@@ -78,6 +81,7 @@ impl Closed {
     pub(crate) fn steps_mut(&mut self) -> Vec<&mut Step> {
         let mut steps = match &mut self.from {
             Origin::Branch(_) | Origin::Near(_) => Vec::new(),
+            Origin::AsOf(join) => join.lookups.iter_mut().flat_map(|lookup| &mut lookup.then).collect(),
             Origin::Join { left, right, .. } => {
                 let mut steps = left.steps_mut();
                 steps.extend(right.steps_mut());
@@ -92,7 +96,7 @@ impl Closed {
     pub(crate) fn shift(&mut self, by: usize) {
         match &mut self.from {
             Origin::Branch(at) => *at += by,
-            Origin::Near(_) => {}
+            Origin::Near(_) | Origin::AsOf(_) => {}
             Origin::Join { left, right, .. } => {
                 left.shift(by);
                 right.shift(by);
@@ -129,6 +133,17 @@ fn near(branches: &mut [Branch], at: usize) -> (&mut Side, &mut Side) {
         panic!("both branches keep rows for the other")
     };
     if at == 0 { (left, right) } else { (right, left) }
+}
+
+/// The branch whose rows wait for versions, and the branches that have them.
+fn as_of(branches: &mut [Branch]) -> (&mut Side, Vec<&mut Versions>) {
+    let Some((first, others)) = branches.split_first_mut() else { panic!("a query reads something") };
+    let Some(Aggregation::Near(waiting)) = &mut first.aggregate else { panic!("the first branch waits") };
+    let versions = others.iter_mut().map(|branch| match &mut branch.aggregate {
+        Some(Aggregation::Versions(versions)) => versions.as_mut(),
+        _ => panic!("the other branches have versions"),
+    });
+    (waiting, versions.collect())
 }
 
 /// A query that can run.
@@ -223,6 +238,19 @@ impl Query {
             let closed = self.closed.as_ref().map(|closed| closed.behind(found));
             return Ok(closed.transpose()?.unwrap_or_default());
         }
+        if let Some(Closed { from: Origin::AsOf(_), .. }) = &self.closed {
+            match &mut self.branches[branch].aggregate {
+                Some(Aggregation::Near(waiting)) => {
+                    let chunk = in_time(waiting.plan.time, &waiting.plan.late, chunk, late)?;
+                    waiting.keep(&chunk, &vec![false; chunk.rows()])?;
+                }
+                Some(Aggregation::Versions(versions)) => {
+                    versions.add(&in_time(versions.plan.time, &versions.plan.late, chunk, late)?)?;
+                }
+                _ => panic!("rows wait for versions, or are versions"),
+            }
+            return Ok(Vec::new());
+        }
         match &mut self.branches[branch].aggregate {
             None => Ok(vec![chunk]),
             Some(aggregate) => {
@@ -252,6 +280,13 @@ impl Query {
             }
             return closed.behind(given);
         }
+        if let Origin::AsOf(join) = &closed.from {
+            let (waiting, versions) = as_of(&mut self.branches);
+            let versions: Vec<&Versions> = versions.into_iter().map(|versions| &*versions).collect();
+            let others = (&progress.before[1..], &progress.now[1..]);
+            let given = join.fire((waiting, &versions), others, &mut fired_at[1..])?;
+            return closed.behind(given);
+        }
         // What is joined is over when it is for each.
         let (before, now) = (least(&progress.before), least(&progress.now));
         let Some(first) = fired_at.first_mut() else { return Ok(Vec::new()) };
@@ -264,14 +299,17 @@ impl Query {
 
     /// Lets go of rows that nothing can meet any more, at these watermarks of the branches.
     pub(crate) fn sweep(&mut self, watermarks: &[Cow<'_, [i64]>]) -> Result<(), StageError> {
-        if !matches!(&self.closed, Some(Closed { from: Origin::Near(_), .. })) {
-            return Ok(());
+        match self.closed.as_ref().map(|closed| &closed.from) {
+            Some(Origin::Near(_)) => [0, 1].into_iter().try_for_each(|at| {
+                let (side, _) = near(&mut self.branches, at);
+                side.sweep(&watermarks[1 - at])
+            }),
+            Some(Origin::AsOf(join)) => {
+                let (waiting, mut versions) = as_of(&mut self.branches);
+                join.sweep(waiting, &mut versions, &watermarks[0], &watermarks[1..])
+            }
+            _ => Ok(()),
         }
-        for at in [0, 1] {
-            let (side, _) = near(&mut self.branches, at);
-            side.sweep(&watermarks[1 - at])?;
-        }
-        Ok(())
     }
 
     /// The rows of windows that have changed since they were last sent and have not fired at these watermarks, when it is
@@ -328,7 +366,13 @@ impl Query {
             Aggregation::Rows(rows) => rows.plan.windows.size_ms(),
             _ => 0,
         };
-        self.aggregates().map(|aggregate| aggregate.late().allow_ms + near(aggregate)).max().unwrap_or(0)
+        // A row that asks for versions of later times waits for them.
+        let ahead = match self.closed.as_ref().map(|closed| &closed.from) {
+            Some(Origin::AsOf(join)) => join.lookups.iter().map(|lookup| -lookup.back_ms).max(),
+            _ => None,
+        };
+        let kept = self.aggregates().map(|aggregate| aggregate.late().allow_ms + near(aggregate));
+        kept.max().unwrap_or(0) + ahead.unwrap_or(0).max(0)
     }
 
     /// Takes up state rows of the aggregation of this number.

@@ -2,6 +2,7 @@
 //! windowed aggregation.
 
 mod aggregate;
+mod as_of;
 mod interval;
 mod join;
 mod over;
@@ -18,6 +19,7 @@ use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion_expr::{Expr, LogicalPlan};
 use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
 
+use super::as_of::AsOfJoin;
 use super::context::Source;
 use super::problem::SqlProblem;
 use super::query::{Branch, Closed, Origin};
@@ -74,6 +76,11 @@ impl Chain {
     /// Whether its rows are those of streams that are joined as they come.
     fn is_near(&self) -> bool {
         matches!(&self.closed, Some(Closed { from: Origin::Near(_), .. }))
+    }
+
+    /// Whether its rows are those of streams that are joined without windows.
+    fn is_joined(&self) -> bool {
+        matches!(&self.closed, Some(Closed { from: Origin::Near(_) | Origin::AsOf(_), .. }))
     }
 
     fn push(&mut self, step: Step) {
@@ -210,13 +217,16 @@ impl Translator<'_> {
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
             LogicalPlan::Join(join) => self.join(join),
             LogicalPlan::Window(window) => self.over(window),
-            LogicalPlan::Extension(extension) => match extension.node.as_any().downcast_ref::<StreamWindow>()
-            {
-                Some(window) => self.window(window),
-                None => {
+            LogicalPlan::Extension(extension) => {
+                let node = extension.node.as_any();
+                if let Some(window) = node.downcast_ref::<StreamWindow>() {
+                    self.window(window)
+                } else if let Some(join) = node.downcast_ref::<AsOfJoin>() {
+                    self.as_of(join)
+                } else {
                     Err(SqlProblem::at_start(format!("{} does not run on a stream", extension.node.name())))
                 }
-            },
+            }
             other => {
                 let name = other.display().to_string();
                 let name = name.split([':', ' ']).next().unwrap_or("this part of the query").to_owned();

@@ -2,6 +2,8 @@
 //! steps that rows go through, and what is kept of them for how long. Taken from the operators themselves, not from what
 //! they were made of. Never enters: layout on a screen, topics.
 
+mod joins;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -13,11 +15,9 @@ use super::{Running, Stage};
 use crate::op::Step;
 use crate::op::aggregate::{AggregateColumn, AggregatePlan, Aggregation};
 use crate::op::dedupe::Dedupe;
-use crate::op::interval::Side;
-use crate::op::join::{TableJoin, Unmatched};
 use crate::op::window::WindowStep;
 use crate::sql::Query;
-use crate::sql::query::{Closed, Origin};
+use joins::{closed_steps, join_text};
 
 /// A stage as it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -182,64 +182,6 @@ fn query_steps(query: &Query) -> Vec<String> {
     steps
 }
 
-/// A join, by whether the rows of each side go on without a match.
-fn kind(outer: (bool, bool)) -> &'static str {
-    match outer {
-        (false, false) => "inner",
-        (true, false) => "left",
-        (false, true) => "right",
-        (true, true) => "full",
-    }
-}
-
-fn closed_steps(query: &Query, closed: &Closed, steps: &mut Vec<String>) {
-    let mut of = String::new();
-    if let Origin::Branch(at) = &closed.from
-        && query.branches().len() > 1
-    {
-        of = format!("{}: ", query.branches()[*at].stream);
-    }
-    if let Origin::Near(join) = &closed.from {
-        let sides: Vec<&Side> = query
-            .aggregates()
-            .filter_map(|aggregate| match aggregate {
-                Aggregation::Near(side) => Some(side),
-                _ => None,
-            })
-            .collect();
-        if let [left, right] = sides[..] {
-            let on: Vec<String> = sql(&left.plan.keys)
-                .into_iter()
-                .zip(sql(&right.plan.keys))
-                .map(|(left, right)| format!("{left} = {right}"))
-                .collect();
-            let kind = kind((left.plan.outer, right.plan.outer));
-            let filter =
-                join.filter.as_ref().map(|f| format!(" where {}", Sql(f.as_ref()))).unwrap_or_default();
-            steps.push(format!(
-                "join: rows whose times are near each other, as they come ({kind}), on {}{filter}",
-                on.join(" and ")
-            ));
-        }
-    }
-    if let Origin::Join { left, right, join } = &closed.from {
-        closed_steps(query, left, steps);
-        closed_steps(query, right, steps);
-        let kind = kind((join.left.outer, join.right.outer));
-        let on: Vec<String> = sql(&join.left.keys)
-            .into_iter()
-            .zip(sql(&join.right.keys))
-            .map(|(left, right)| format!("{left} = {right}"))
-            .collect();
-        let filter = join.filter.as_ref().map(|f| format!(" where {}", Sql(f.as_ref()))).unwrap_or_default();
-        steps.push(format!(
-            "join: rows of the same window, when it is over for both, by hash ({kind}), on {}{filter}",
-            on.join(" and ")
-        ));
-    }
-    steps.extend(closed.after.iter().map(|after| format!("{of}{}", step(after))));
-}
-
 fn step(step: &Step) -> String {
     match step {
         Step::Scan { schema, .. } => format!("scan: {}", names(schema)),
@@ -279,37 +221,21 @@ fn window_text(window: &WindowStep) -> String {
     format!("window: {cut}, by {}{kept}", window.schema.field(window.time).name())
 }
 
-fn join_text(join: &TableJoin) -> String {
-    let kind = match join.unmatched {
-        Unmatched::Drop => "inner",
-        Unmatched::Keep => "outer, rows without a match go on",
-    };
-    let on: Vec<String> = sql(&join.stream_keys)
-        .into_iter()
-        .zip(sql(&join.table_keys))
-        .map(|(stream, table)| format!("{stream} = {}.{table}", join.table))
-        .collect();
-    let mut text = format!(
-        "join: table {} by hash ({kind}), as it is when a row comes, on {}",
-        join.table,
-        on.join(" and ")
-    );
-    // A scan that takes columns says nothing that the join does not.
-    let before: Vec<String> =
-        join.table_steps.iter().filter(|s| !matches!(s, Step::Scan { .. })).map(step).collect();
-    if !before.is_empty() {
-        text += &format!("; the table first: {}", before.join(", "));
-    }
-    text
-}
-
 fn aggregate_text(aggregate: &Aggregation) -> String {
     if let Aggregation::Near(side) = aggregate {
+        if !side.plan.is_looked_up {
+            return "keep: rows until the others' watermarks have passed their time".to_owned()
+                + &allowance(aggregate.late());
+        }
         return format!(
             "keep: rows for those of the other side from {} before to {} after them",
             span(-side.plan.from),
             span(side.plan.to)
         );
+    }
+    if let Aggregation::Versions(versions) = aggregate {
+        let by = sql(&versions.plan.keys).join(", ");
+        return format!("keep: the versions of each {by}, by event time");
     }
     let Some(plan) = aggregate.plan() else {
         return "keep: rows as they are, until the watermark reaches window_end".to_owned()
@@ -323,9 +249,9 @@ fn aggregate_text(aggregate: &Aggregation) -> String {
         if by.is_empty() { "the window alone".to_owned() } else { format!("{} and window", by.join(", ")) };
     let wait = allowance(&plan.late);
     let passes = match aggregate {
-        Aggregation::Windows(_) | Aggregation::Rows(_) | Aggregation::Near(_) => "reaches",
         // A row just at the end of a session still belongs to it.
         Aggregation::Sessions(_) => "passes",
+        _ => "reaches",
     };
     format!("aggregate: {computed} by {by}; fires once, when the watermark {passes} window_end{wait}")
 }
@@ -360,10 +286,13 @@ fn state_of(aggregate: &Aggregation) -> StateDescription {
         Aggregation::Sessions(sessions) => computed(&sessions.plan),
         Aggregation::Rows(rows) => format!("each row: {}", rows.kept().collect::<Vec<_>>().join(", ")),
         Aggregation::Near(side) => format!("each row: {}", names(&side.plan.schema)),
+        Aggregation::Versions(versions) => format!("each version: {}", names(&versions.plan.schema)),
     };
     let mut key = aggregate.plan().map(|plan| sql(&plan.keys)).unwrap_or_default();
     match aggregate {
+        Aggregation::Near(side) if !side.plan.is_looked_up => key.push("time".to_owned()),
         Aggregation::Near(side) => key.extend(sql(&side.plan.keys)),
+        Aggregation::Versions(versions) => key.extend(sql(&versions.plan.keys)),
         _ => key.push("window".to_owned()),
     }
     let kept = match aggregate {
@@ -372,8 +301,18 @@ fn state_of(aggregate: &Aggregation) -> StateDescription {
         Aggregation::Near(side) => {
             let kept = side.plan.to + late.allow_ms;
             let (far, way) = (span(kept.abs()), if kept < 0 { "before" } else { "past" });
-            format!("until the other side's watermark is {far} {way} its time")
+            match side.plan.is_looked_up {
+                true => format!("until the other side's watermark is {far} {way} its time"),
+                false => format!("until the watermarks of the others are {far} past what it asks for"),
+            }
         }
+        Aggregation::Versions(versions) => match versions.plan.within_ms {
+            None => "until a later one counts for all rows that may come; the latest for ever".to_owned(),
+            Some(within) => format!(
+                "until a later one counts for all rows that may come; the latest for {}",
+                span(within)
+            ),
+        },
         Aggregation::Sessions(aggregate) => {
             let kept = span(aggregate.sessions.gap_ms() + late.allow_ms);
             format!("until the session fires: the watermark is {kept} past its last row")
@@ -401,7 +340,7 @@ fn late_text(aggregate: &Aggregation, then: &LateThen) -> String {
         LateThen::DeadLetter => "go to the dead letters".to_owned(),
         LateThen::Topic(topic) => format!("go to topic {topic}"),
     };
-    if matches!(aggregate, Aggregation::Near(_)) {
+    if matches!(aggregate, Aggregation::Near(_) | Aggregation::Versions(_)) {
         return format!("rows more than {} behind their own watermark {goes}", span(rule.allow_ms));
     }
     match rule.allow_ms {

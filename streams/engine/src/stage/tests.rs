@@ -2,6 +2,7 @@
 //! partitions. What was committed in the end must be what a batch gives: repeats and late rows by a reference written
 //! row by row, aggregates by DataFusion's batch engine on the same SQL (SM-2, SM-3). One `check()` over many seeds.
 
+mod as_of;
 mod edges;
 mod joins;
 mod reference;

@@ -47,6 +47,10 @@ pub(crate) struct SidePlan {
     /// A row at `t` meets rows of the other side from `t + from` to `t + to`, in milliseconds, both ends with them.
     pub(crate) from: i64,
     pub(crate) to: i64,
+    /// Whether rows of the other side look rows up here; else there is no index, and `from` counts for nothing.
+    pub(crate) is_looked_up: bool,
+    /// How much event time a bucket has, in milliseconds.
+    pub(crate) bucket_ms: i64,
     pub(crate) state_schema: SchemaRef,
 }
 
@@ -63,17 +67,13 @@ impl SidePlan {
         Arc::new(Schema::new(own.into_iter().chain(columns).collect::<Vec<_>>()))
     }
 
-    fn bucket_ms(&self) -> i64 {
-        (self.to - self.from).clamp(1_000, 86_400_000)
-    }
-
     fn bucket_of(&self, time: EventTime) -> i64 {
-        time.div_euclid(self.bucket_ms())
+        time.div_euclid(self.bucket_ms)
     }
 
     /// The last time of a bucket.
     fn end_of(&self, bucket: i64) -> EventTime {
-        (bucket + 1).saturating_mul(self.bucket_ms()) - 1
+        (bucket + 1).saturating_mul(self.bucket_ms) - 1
     }
 
     /// Whether no row of the other side that is still to come can meet one of this time.
@@ -85,7 +85,7 @@ impl SidePlan {
 
 /// Where a kept row is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Place {
+pub(crate) struct Place {
     bucket: i64,
     batch: u32,
     row: u32,
@@ -133,6 +133,17 @@ struct Bucket {
 impl Bucket {
     /// Adds rows, those without a null in their key to the index.
     fn add(&mut self, kept: Kept, plan: &SidePlan) -> Result<(), StageError> {
+        if plan.is_looked_up {
+            self.add_to_index(&kept, plan)?;
+        }
+        for run in kept.groups.chunk_by(|a, b| a == b) {
+            *self.counts.entry(run[0]).or_default() += run.len();
+        }
+        self.batches.push(kept);
+        Ok(())
+    }
+
+    fn add_to_index(&mut self, kept: &Kept, plan: &SidePlan) -> Result<(), StageError> {
         let batch = self.batches.len() as u32;
         let keys = keys(plan, &kept.rows, &kept.groups)?;
         let keys = RowKeys::new(&keys);
@@ -145,10 +156,6 @@ impl Bucket {
                 None => drop(self.index.insert(key.as_slice().into(), vec![place])),
             }
         }
-        for run in kept.groups.chunk_by(|a, b| a == b) {
-            *self.counts.entry(run[0]).or_default() += run.len();
-        }
-        self.batches.push(kept);
         Ok(())
     }
 
@@ -252,12 +259,12 @@ impl Side {
     }
 
     /// The key group of a kept row.
-    pub(super) fn group_of(&self, place: &Place) -> u32 {
+    pub(crate) fn group_of(&self, place: &Place) -> u32 {
         self.buckets[&place.bucket].batches[place.batch as usize].groups[place.row as usize]
     }
 
     /// The rows at these places.
-    pub(super) fn rows(&self, places: &[Place]) -> Result<RecordBatch, StageError> {
+    pub(crate) fn rows(&self, places: &[Place]) -> Result<RecordBatch, StageError> {
         let mut batches: Vec<&RecordBatch> = Vec::new();
         let mut known: HashMap<(i64, u32), usize> = HashMap::new();
         let mut at = Vec::with_capacity(places.len());
@@ -275,7 +282,7 @@ impl Side {
     }
 
     /// Keeps rows; whether each has found a match already is told with them. One with a null in its key meets nothing.
-    pub(super) fn keep(&mut self, chunk: &Chunk, matched: &[bool]) -> Result<(), StageError> {
+    pub(crate) fn keep(&mut self, chunk: &Chunk, matched: &[bool]) -> Result<(), StageError> {
         if !self.plan.outer {
             let columns = evaluate(&self.plan.keys, &chunk.batch)?;
             if columns.iter().any(|column| column.null_count() > 0) {
@@ -331,11 +338,11 @@ impl Side {
 
     /// The rows without a match that no row of the other side can meet any more, since the last commit: `before` and `now` are
     /// the other side's watermarks. `fired_at` is raised to that at which the last of them is over.
-    pub(super) fn unmatched(&self, before: &[i64], now: &[i64], fired_at: &mut [i64]) -> Vec<Place> {
+    pub(crate) fn unmatched(&self, before: &[i64], now: &[i64], fired_at: &mut [i64]) -> Vec<Place> {
         let mut found = Vec::new();
         for (bucket, kept) in &self.buckets {
             // The earliest that a row of it can be over.
-            let first = bucket.saturating_mul(self.plan.bucket_ms());
+            let first = bucket.saturating_mul(self.plan.bucket_ms);
             if !kept.counts.keys().any(|group| self.plan.is_over(first, now[*group as usize])) {
                 continue;
             }

@@ -34,10 +34,10 @@ impl Translator<'_> {
                 Some("join it with a stream first"),
             ));
         }
-        if chain.is_near() {
+        if chain.is_joined() {
             return Err(self.problem(
                 "group",
-                "the result of a join is grouped, whose rows come as they are found",
+                "the result of a join is grouped, whose rows come when they are found",
                 Some("publish the join to a topic with a watermark and aggregate that by windows"),
             ));
         }

@@ -20,13 +20,13 @@ use crate::sql::query::{Closed, Origin};
 const NEAR: &str = "join rows whose times are near each other: … AND a.time BETWEEN b.time - INTERVAL '5 minutes' AND b.time + INTERVAL '1 hour'; or rows of the same window: FROM TUMBLE(a, …) AS a JOIN TUMBLE(b, …) AS b ON a.key = b.key AND a.window_start = b.window_start AND a.window_end = b.window_end";
 
 /// The event time of one side, and so many milliseconds.
-struct Instant {
+pub(super) struct Instant {
     is_left: bool,
     plus_ms: i64,
 }
 
 /// What a condition says of times, of the left one less the right one.
-enum Bound {
+pub(super) enum Bound {
     AtLeast(i64),
     AtMost(i64),
     Exactly(i64),
@@ -120,8 +120,10 @@ impl Translator<'_> {
                 time,
                 keys,
                 outer,
+                is_looked_up: true,
                 from,
                 to,
+                bucket_ms: (to - from).clamp(1_000, 86_400_000),
                 state_schema: SidePlan::state_schema(schema.as_arrow()),
             }))
         };
@@ -138,7 +140,7 @@ impl Translator<'_> {
 }
 
 /// The column of a chain that is its stream's event time.
-fn time_of(chain: &Chain) -> Option<usize> {
+pub(super) fn time_of(chain: &Chain) -> Option<usize> {
     let Relation::Stream { event_time: Some(name), schema, .. } = &chain.relation else { return None };
     let column = schema.index_of(name).ok()?;
     chain.trace.iter().position(|trace| *trace == Trace::Stream(column))
@@ -155,7 +157,7 @@ fn side_instant(expr: &Expr, (schema, time): (&DFSchema, Option<usize>)) -> Opti
 }
 
 /// An event time with something added to it or taken from it.
-fn instant(
+pub(super) fn instant(
     expr: &Expr,
     schema: &DFSchema,
     left: usize,
@@ -201,7 +203,7 @@ fn span_ms(expr: &Expr) -> Option<i64> {
     }
 }
 
-fn bound_of(condition: &Expr, place: &impl Fn(&Expr) -> Option<Instant>) -> Option<Bound> {
+pub(super) fn bound_of(condition: &Expr, place: &impl Fn(&Expr) -> Option<Instant>) -> Option<Bound> {
     let Expr::BinaryExpr(BinaryExpr { left, op, right }) = condition else { return None };
     let (a, b) = (place(left)?, place(right)?);
     let (left, right, op) = match (a.is_left, b.is_left) {

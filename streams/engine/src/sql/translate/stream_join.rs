@@ -44,9 +44,10 @@ impl Translator<'_> {
             (None, None) if left.closed.is_none() && right.closed.is_none() => {
                 return self.join_near(join, left, right);
             }
-            _ if left.is_near() || right.is_near() => {
+            _ if left.is_joined() || right.is_joined() => {
                 return refuse(
-                    "a join by time is joined with another stream, which does not run yet".to_owned(),
+                    "a join of streams without windows is joined with another stream, which does not run yet"
+                        .to_owned(),
                     "publish the first join to a topic with a watermark and join that",
                 );
             }

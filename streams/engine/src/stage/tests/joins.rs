@@ -16,8 +16,8 @@ use super::super::{OperatorKind, OperatorSpec, Restore, SourceSpec, Stage, Stage
 use super::{lines, stores};
 use crate::state::ChangelogEntry;
 
-const DELAY_MS: i64 = 1_000;
-const ALLOW_MS: i64 = 1_500;
+pub(super) const DELAY_MS: i64 = 1_000;
+pub(super) const ALLOW_MS: i64 = 1_500;
 const OPERATOR: &str = "joined-1";
 const NAMES: [&str; 2] = ["sales", "returns"];
 
@@ -70,16 +70,25 @@ const NEAR: &[&str] = &[
      ON a.store_id = b.store_id AND a.v % 9 = b.v % 9 AND a.at BETWEEN b.at - INTERVAL '1 second' AND b.at + INTERVAL '1 second'",
 ];
 
+/// A query of the two streams.
+#[derive(Clone, Copy)]
+pub(super) struct Case {
+    pub(super) query: &'static str,
+    /// What asks a batch engine for the same, where that is another text.
+    pub(super) batch: Option<&'static str>,
+    pub(super) in_windows: bool,
+}
+
 #[derive(Clone, Debug)]
-struct Row {
-    id: String,
-    store: String,
-    at: i64,
-    v: Option<i64>,
+pub(super) struct Row {
+    pub(super) id: String,
+    pub(super) store: String,
+    pub(super) at: i64,
+    pub(super) v: Option<i64>,
 }
 
 impl Row {
-    fn json(&self) -> Bytes {
+    pub(super) fn json(&self) -> Bytes {
         let v = self.v.map_or("null".to_owned(), |v| v.to_string());
         format!(r#"{{"id":"{}","store_id":"{}","at":{},"v":{v}}}"#, self.id, self.store, self.at).into()
     }
@@ -124,7 +133,7 @@ fn random_logs(rng: &mut SeededRng, partitions: usize) -> Logs {
     })
 }
 
-fn spec(partitions: u32, query: &str, batch_rows: usize) -> StageSpec {
+pub(super) fn spec(partitions: u32, query: &str, batch_rows: usize) -> StageSpec {
     let source = |name: &str| SourceSpec {
         name: name.into(),
         schema: schema(),
@@ -305,16 +314,14 @@ fn batch_answer(query: &str, tables: &[RecordBatch; 2]) -> Vec<String> {
 }
 
 /// Runs one world to its end; returns how many rows came out and how many were late, by query.
-fn check(seed: u64) -> (usize, usize, usize) {
+pub(super) fn check(seed: u64, cases: &[Case]) -> (usize, usize, usize) {
     let mut rng = SeededRng::new(seed);
     let partitions = 1 + rng.below(4) as usize;
     let logs = random_logs(&mut rng, partitions);
-    let at = rng.below((QUERIES.len() + NEAR.len()) as u64) as usize;
+    let at = rng.below(cases.len() as u64) as usize;
+    let Case { query: text, batch, in_windows } = cases[at];
     let (cut, windows) = CUTS[rng.below(CUTS.len() as u64) as usize];
-    let (text, cut, windows) = match QUERIES.get(at) {
-        Some(text) => (*text, cut, Some(windows())),
-        None => (NEAR[at - QUERIES.len()], "{from}", None),
-    };
+    let (cut, windows) = if in_windows { (cut, Some(windows())) } else { ("{from}", None) };
     let mut query = text.to_owned();
     for name in NAMES {
         query = query.replace(&format!("{{{name}}}"), &cut.replace("{from}", name));
@@ -403,7 +410,7 @@ fn check(seed: u64) -> (usize, usize, usize) {
         assert_eq!(world.broker.late, late, "seed {seed}: {query}");
     }
     world.broker.joined.sort_unstable();
-    let answer = batch_answer(text, &[sales, returns]);
+    let answer = batch_answer(batch.unwrap_or(text), &[sales, returns]);
     let lines = |lines: &[String]| lines.join("\n");
     assert!(
         world.broker.joined == answer,
@@ -416,10 +423,17 @@ fn check(seed: u64) -> (usize, usize, usize) {
 
 #[test]
 fn joins_give_the_batch_answer_however_their_topics_are_read() {
+    let case = |in_windows: bool| move |query: &&'static str| Case { query, batch: None, in_windows };
+    let cases: Vec<Case> = QUERIES.iter().map(case(true)).chain(NEAR.iter().map(case(false))).collect();
+    check_all(&cases);
+}
+
+/// Runs many worlds.
+pub(super) fn check_all(cases: &[Case]) {
     let seeds = std::env::var("MILLSTREAM_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(100);
-    let (mut rows, mut late) = (vec![0; QUERIES.len() + NEAR.len()], 0);
+    let (mut rows, mut late) = (vec![0; cases.len()], 0);
     for seed in 0..seeds {
-        let (query, given, put_aside) = check(seed);
+        let (query, given, put_aside) = check(seed, cases);
         rows[query] += given;
         late += put_aside;
     }

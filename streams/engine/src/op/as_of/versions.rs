@@ -1,0 +1,412 @@
+//! What a stream said of each key, and when: the versions that a row may still ask for, with an index by key, and in the
+//! changelog. Never enters: who asks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array,
+    new_null_array,
+};
+use arrow::compute::{concat_batches, filter_record_batch, interleave, take_record_batch};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimestampMillisecondType, UInt32Type};
+use datafusion_physical_expr::PhysicalExpr;
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
+use millstream_model::{EventTime, LateRule};
+
+use crate::error::StageError;
+use crate::op::aggregate::KEY_COLUMNS;
+use crate::op::chunk::Chunk;
+use crate::op::join::evaluate;
+use crate::op::pane::part;
+use crate::op::row_key::RowKeys;
+use crate::state::Owned;
+
+/// Batches beyond which the smaller half of them is made one.
+const BATCHES_MAX: usize = 64;
+/// Columns of a state row before those of the stream: key group, time, number.
+const OWN_COLUMNS: usize = KEY_COLUMNS + 1;
+
+/// What is kept of a stream; fixed by the query.
+pub(crate) struct VersionsPlan {
+    pub(crate) late: LateRule,
+    pub(crate) schema: SchemaRef,
+    /// The event time's column; it is not nullable.
+    pub(crate) time: usize,
+    pub(crate) keys: Vec<Arc<dyn PhysicalExpr>>,
+    /// How long before the time asked for a version may be, in milliseconds, where there is a bound.
+    pub(crate) within_ms: Option<i64>,
+    pub(crate) state_schema: SchemaRef,
+}
+
+impl VersionsPlan {
+    /// The columns of state rows for those of a stream.
+    pub(crate) fn state_schema(schema: &Schema) -> SchemaRef {
+        let own = [
+            Field::new("group", DataType::UInt32, false),
+            Field::new("time", DataType::Int64, false),
+            Field::new("number", DataType::Int64, false),
+        ];
+        let columns = schema.fields().iter().map(|field| field.as_ref().clone());
+        Arc::new(Schema::new(own.into_iter().chain(columns).collect::<Vec<_>>()))
+    }
+}
+
+/// Rows that came together.
+struct Batch {
+    rows: RecordBatch,
+    groups: Vec<u32>,
+    times: Vec<i64>,
+    numbers: Vec<i64>,
+    /// Of each row the key that it is a version of; `GONE` where it is none any more.
+    keys: Vec<u32>,
+    live: usize,
+    /// In no changelog yet.
+    is_new: bool,
+}
+
+const GONE: u32 = u32::MAX;
+
+/// One version. Of two of the same time the one that was read later counts, so they are in the order of time and number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Version {
+    time: EventTime,
+    number: i64,
+    batch: u32,
+    row: u32,
+}
+
+/// Where a version's row is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    batch: u32,
+    row: u32,
+}
+
+#[derive(Default)]
+struct Key {
+    bytes: Box<[u8]>,
+    group: u32,
+    versions: Vec<Version>,
+}
+
+/// The versions of a stream's keys.
+pub(crate) struct Versions {
+    pub(crate) plan: VersionsPlan,
+    batches: BTreeMap<u32, Batch>,
+    next_batch: u32,
+    /// By key group and key.
+    index: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+    keys: Vec<Key>,
+    key_bytes: usize,
+    free: Vec<u32>,
+    /// Keys by the time asked for from which on they have a version too many.
+    due: BTreeSet<(EventTime, u32)>,
+    /// The number of the next row.
+    next: i64,
+}
+
+impl Versions {
+    pub(crate) fn new(plan: VersionsPlan) -> Versions {
+        Versions {
+            plan,
+            batches: BTreeMap::new(),
+            next_batch: 0,
+            index: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+            keys: Vec::new(),
+            key_bytes: 0,
+            free: Vec::new(),
+            due: BTreeSet::new(),
+            next: 0,
+        }
+    }
+
+    /// The latest version of a key at this time or before, if it is recent enough.
+    pub(super) fn as_of(&self, key: &[u8], time: EventTime) -> Option<Place> {
+        let versions = &self.keys[self.find(key)? as usize].versions;
+        let at = versions.partition_point(|version| version.time <= time).checked_sub(1)?;
+        let found = versions[at];
+        let is_recent = self.plan.within_ms.is_none_or(|within| found.time >= time.saturating_sub(within));
+        is_recent.then_some(Place { batch: found.batch, row: found.row })
+    }
+
+    /// The columns of the rows at these places, nulls where there is none.
+    pub(super) fn columns(&self, places: &[Option<Place>]) -> Result<Vec<ArrayRef>, StageError> {
+        let mut batches: Vec<&RecordBatch> = Vec::new();
+        let mut known: HashMap<u32, usize> = HashMap::new();
+        let at: Vec<(usize, usize)> = places
+            .iter()
+            .map(|place| match place {
+                None => (0, 0),
+                Some(place) => {
+                    let batch = *known.entry(place.batch).or_insert_with(|| {
+                        batches.push(&self.batches[&place.batch].rows);
+                        batches.len()
+                    });
+                    (batch, place.row as usize)
+                }
+            })
+            .collect();
+        let column = |(at_column, field): (usize, &Arc<Field>)| {
+            let none = new_null_array(field.data_type(), 1);
+            let values = batches.iter().map(|batch| batch.column(at_column).as_ref());
+            let values: Vec<&dyn Array> = std::iter::once(none.as_ref()).chain(values).collect();
+            Ok(interleave(&values, &at)?)
+        };
+        self.plan.schema.fields().iter().enumerate().map(column).collect()
+    }
+
+    /// Takes up rows, in the order in which they are in their partitions; those with a null in their key are asked for by
+    /// nobody.
+    pub(crate) fn add(&mut self, chunk: &Chunk) -> Result<(), StageError> {
+        if chunk.rows() == 0 {
+            return Ok(());
+        }
+        let times = chunk.batch.column(self.plan.time).as_primitive::<TimestampMillisecondType>().values();
+        let numbers = self.next..self.next + chunk.rows() as i64;
+        self.next = numbers.end;
+        let groups = chunk.groups.values().to_vec();
+        self.put(chunk.batch.clone(), groups, times.to_vec(), numbers.collect(), true)
+    }
+
+    fn put(
+        &mut self,
+        rows: RecordBatch,
+        groups: Vec<u32>,
+        times: Vec<i64>,
+        numbers: Vec<i64>,
+        is_new: bool,
+    ) -> Result<(), StageError> {
+        let mut columns: Vec<ArrayRef> = vec![Arc::new(UInt32Array::from(groups.clone()))];
+        columns.extend(evaluate(&self.plan.keys, &rows)?);
+        let of_rows = RowKeys::new(&columns);
+        let batch = self.next_batch;
+        self.next_batch += 1;
+        let mut keys = vec![GONE; groups.len()];
+        let (mut bytes, mut live) = (Vec::new(), 0);
+        for row in (0..groups.len()).filter(|row| !of_rows.any_null(*row)) {
+            of_rows.write(row, &mut bytes);
+            let key = self.key_of(&bytes, groups[row]);
+            let version = Version { time: times[row], number: numbers[row], batch, row: row as u32 };
+            self.not_due(key);
+            let versions = &mut self.keys[key as usize].versions;
+            let at = versions.partition_point(|known| *known < version);
+            versions.insert(at, version);
+            self.note_due(key);
+            keys[row] = key;
+            live += 1;
+        }
+        self.batches.insert(batch, Batch { rows, groups, times, numbers, keys, live, is_new });
+        Ok(())
+    }
+
+    /// The place of a key among the keys; a new one where it is new.
+    fn key_of(&mut self, bytes: &[u8], group: u32) -> u32 {
+        if let Some(key) = self.find(bytes) {
+            return key;
+        }
+        let made = Key { bytes: bytes.into(), group, versions: Vec::with_capacity(1) };
+        let key = match self.free.pop() {
+            Some(key) => {
+                self.keys[key as usize] = made;
+                key
+            }
+            None => {
+                self.keys.push(made);
+                (self.keys.len() - 1) as u32
+            }
+        };
+        self.key_bytes += bytes.len();
+        let Versions { index, hasher, keys, .. } = self;
+        index.insert_unique(hasher.hash_one(bytes), key, |at| hasher.hash_one(&*keys[*at as usize].bytes));
+        key
+    }
+
+    fn find(&self, bytes: &[u8]) -> Option<u32> {
+        let is = |at: &u32| *self.keys[*at as usize].bytes == *bytes;
+        self.index.find(self.hasher.hash_one(bytes), is).copied()
+    }
+
+    /// The time asked for from which on the first version of a key is met by nobody.
+    fn due_of(&self, key: u32) -> Option<EventTime> {
+        let versions = &self.keys[key as usize].versions;
+        let replaced = versions.get(1).map(|next| next.time);
+        let old = versions.first().zip(self.plan.within_ms);
+        let old = old.map(|(first, within)| first.time.saturating_add(within).saturating_add(1));
+        replaced.into_iter().chain(old).min()
+    }
+
+    fn not_due(&mut self, key: u32) {
+        if let Some(due) = self.due_of(key) {
+            self.due.remove(&(due, key));
+        }
+    }
+
+    fn note_due(&mut self, key: u32) {
+        if let Some(due) = self.due_of(key) {
+            self.due.insert((due, key));
+        }
+    }
+
+    /// Lets go of versions that nothing meets any more: `first` is, of each key group, the earliest time that is still asked
+    /// for.
+    pub(super) fn sweep(&mut self, first: &[EventTime]) -> Result<(), StageError> {
+        let last = first.iter().max().copied().unwrap_or(EventTime::MIN);
+        let of = |key: u32| first[self.keys[key as usize].group as usize];
+        let due = self.due.range(..=(last, u32::MAX)).filter(|(due, key)| *due <= of(*key));
+        let over: Vec<(u32, EventTime)> = due.map(|(_, key)| (*key, of(*key))).collect();
+        for (key, first) in over {
+            self.not_due(key);
+            while self.due_of(key).is_some_and(|due| due <= first) {
+                let gone = self.keys[key as usize].versions.remove(0);
+                self.let_go(gone);
+            }
+            match self.keys[key as usize].versions.is_empty() {
+                true => self.remove_key(key),
+                false => self.note_due(key),
+            }
+        }
+        self.tidy()
+    }
+
+    fn let_go(&mut self, version: Version) {
+        let Some(batch) = self.batches.get_mut(&version.batch) else { return };
+        batch.keys[version.row as usize] = GONE;
+        batch.live -= 1;
+    }
+
+    fn remove_key(&mut self, key: u32) {
+        let gone = std::mem::take(&mut self.keys[key as usize]);
+        self.key_bytes -= gone.bytes.len();
+        if let Ok(entry) = self.index.find_entry(self.hasher.hash_one(&*gone.bytes), |at| *at == key) {
+            entry.remove();
+        }
+        self.free.push(key);
+    }
+
+    /// Keeps batches few, and mostly of rows that are versions still: each row is copied as often as its batch doubles.
+    fn tidy(&mut self) -> Result<(), StageError> {
+        self.batches.retain(|_, batch| batch.live > 0);
+        let mut sizes: Vec<usize> = self.batches.values().map(|batch| batch.live).collect();
+        sizes.sort_unstable();
+        let small = if sizes.len() > BATCHES_MAX { sizes[sizes.len() / 2] } else { 0 };
+        for is_new in [false, true] {
+            let of = |batch: &Batch| {
+                batch.is_new == is_new && (batch.live <= small || batch.live * 2 < batch.groups.len())
+            };
+            let parts: Vec<u32> =
+                self.batches.iter().filter(|(_, batch)| of(batch)).map(|(at, _)| *at).collect();
+            self.merge(&parts, is_new)?;
+        }
+        Ok(())
+    }
+
+    /// Makes one batch of the versions in several.
+    fn merge(&mut self, parts: &[u32], is_new: bool) -> Result<(), StageError> {
+        if parts.is_empty() {
+            return Ok(());
+        }
+        let (mut rows, mut groups, mut times) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut numbers, mut keys) = (Vec::new(), Vec::new());
+        for part in parts {
+            let batch = &self.batches[part];
+            let live: Vec<usize> = (0..batch.keys.len()).filter(|row| batch.keys[*row] != GONE).collect();
+            let places = UInt32Array::from_iter_values(live.iter().map(|row| *row as u32));
+            rows.push(take_record_batch(&batch.rows, &places)?);
+            groups.extend(live.iter().map(|row| batch.groups[*row]));
+            times.extend(live.iter().map(|row| batch.times[*row]));
+            numbers.extend(live.iter().map(|row| batch.numbers[*row]));
+            keys.extend(live.iter().map(|row| batch.keys[*row]));
+        }
+        let rows = concat_batches(&self.plan.schema, &rows)?;
+        let at = self.next_batch;
+        self.next_batch += 1;
+        for (row, key) in keys.iter().enumerate() {
+            let versions = &mut self.keys[*key as usize].versions;
+            let place = versions.partition_point(|v| (v.time, v.number) < (times[row], numbers[row]));
+            (versions[place].batch, versions[place].row) = (at, row as u32);
+        }
+        parts.iter().for_each(|part| drop(self.batches.remove(part)));
+        let live = keys.len();
+        self.batches.insert(at, Batch { rows, groups, times, numbers, keys, live, is_new });
+        Ok(())
+    }
+
+    /// The versions of a batch as state rows, of some key groups.
+    fn state_rows(&self, batch: &Batch, wanted: impl Fn(u32) -> bool) -> Result<RecordBatch, StageError> {
+        let keep = batch.keys.iter().zip(&batch.groups);
+        let keep: BooleanArray = keep.map(|(key, group)| Some(*key != GONE && wanted(*group))).collect();
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(UInt32Array::from(batch.groups.clone())),
+            Arc::new(Int64Array::from(batch.times.clone())),
+            Arc::new(Int64Array::from(batch.numbers.clone())),
+        ];
+        columns.extend(batch.rows.columns().iter().cloned());
+        let rows = RecordBatch::try_new(Arc::clone(&self.plan.state_schema), columns)?;
+        Ok(filter_record_batch(&rows, &keep)?)
+    }
+
+    /// What changed since the last call, as state rows.
+    pub(crate) fn delta(&mut self) -> Result<RecordBatch, StageError> {
+        let new = self.batches.values().filter(|batch| batch.is_new);
+        let rows: Vec<RecordBatch> =
+            new.map(|batch| self.state_rows(batch, |_| true)).collect::<Result<_, _>>()?;
+        self.batches.values_mut().for_each(|batch| batch.is_new = false);
+        Ok(concat_batches(&self.plan.state_schema, &rows)?)
+    }
+
+    /// Everything of these key groups, as state rows.
+    pub(crate) fn all(&self, wanted: &Owned) -> Result<RecordBatch, StageError> {
+        let rows = self.batches.values().map(|batch| self.state_rows(batch, |group| wanted.has(group)));
+        let rows: Vec<RecordBatch> = rows.collect::<Result<_, _>>()?;
+        Ok(concat_batches(&self.plan.state_schema, &rows)?)
+    }
+
+    /// Takes up state rows of the key groups that are owned here.
+    pub(crate) fn restore(&mut self, batch: &RecordBatch, owned: &Owned) -> Result<(), StageError> {
+        let batch = part(batch, |group| owned.has(group))?;
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        let groups = batch.column(0).as_primitive::<UInt32Type>().values().to_vec();
+        let times = batch.column(1).as_primitive::<Int64Type>().values().to_vec();
+        let numbers = batch.column(2).as_primitive::<Int64Type>().values().to_vec();
+        let columns = batch.columns()[OWN_COLUMNS..].to_vec();
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        let rows = RecordBatch::try_new_with_options(Arc::clone(&self.plan.schema), columns, &options)?;
+        let next = numbers.iter().max().map_or(0, |last| last + 1);
+        self.next = self.next.max(next);
+        self.put(rows, groups, times, numbers, false)
+    }
+
+    /// Lets go of key groups.
+    pub(crate) fn forget(&mut self, groups: &Owned) -> Result<(), StageError> {
+        let of = |key: &u32| {
+            let known = &self.keys[*key as usize];
+            !known.versions.is_empty() && groups.has(known.group)
+        };
+        let gone: Vec<u32> = (0..self.keys.len() as u32).filter(of).collect();
+        for key in gone {
+            self.not_due(key);
+            let versions = std::mem::take(&mut self.keys[key as usize].versions);
+            versions.into_iter().for_each(|version| self.let_go(version));
+            self.remove_key(key);
+        }
+        self.tidy()
+    }
+
+    pub(crate) fn size(&self) -> usize {
+        let of = |batch: &Batch| batch.rows.get_array_memory_size() + batch.groups.len() * 24;
+        let batches: usize = self.batches.values().map(of).sum();
+        let versions: usize = self.batches.values().map(|batch| batch.live).sum();
+        batches + self.key_bytes + self.keys.len() * (size_of::<Key>() + 8) + versions * size_of::<Version>()
+    }
+
+    /// Versions of keys.
+    pub(crate) fn entries(&self) -> usize {
+        self.batches.values().map(|batch| batch.live).sum()
+    }
+}
