@@ -365,7 +365,7 @@ fn these_are_refused_with_place_and_reason() {
         ),
         (
             "SELECT i.store_id, i.issued_at, count(*) AS n FROM unique i JOIN returns r ON r.store_id = i.store_id AND r.at = i.issued_at GROUP BY i.store_id, i.issued_at",
-            "1:126: the result of a join is grouped, whose rows come as they are found",
+            "1:126: the result of a join is grouped, whose rows come when they are found",
         ),
         (
             "SELECT store_id, window_end, count(*) AS n FROM TUMBLE((SELECT i.store_id, i.issued_at FROM unique i JOIN returns r ON r.store_id = i.store_id AND r.at = i.issued_at), issued_at, INTERVAL '1 hour') GROUP BY store_id, window_end",
