@@ -9,7 +9,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 use millstream_server::Broker;
 use millstream_types::MemoryBudget;
-use millstream_worker::progress::{Progress, StageFigures};
+use millstream_worker::progress::{Progress, StageFigures, TableFigures};
 use parking_lot::Mutex;
 
 use crate::pipeline::limit::resident_bytes;
@@ -106,6 +106,19 @@ const FIGURES: &[Figure] = &[
     }),
 ];
 
+/// A figure of a table in a stage: its name, its meaning, and how it is read.
+type TableFigure = (&'static str, &'static str, fn(&TableFigures) -> u64);
+
+const TABLE_FIGURES: &[TableFigure] = &[
+    ("millstream_table_rows", "Rows of a table that a stage joins, or functions look up.", |f| f.rows),
+    (
+        "millstream_table_changes_total",
+        "Rows that came, were replaced or taken away; of a file, how often it was read.",
+        |f| f.changes,
+    ),
+    ("millstream_table_bad_records_total", "Records of a table's topic that were no rows of it.", |f| f.bad),
+];
+
 fn stages(text: &mut String, pipeline: &str, progress: &Progress) {
     let stages = progress.stages();
     // Names are of letters, digits, - and _; reasons come from functions.
@@ -129,6 +142,16 @@ fn stages(text: &mut String, pipeline: &str, progress: &Progress) {
             let what = quoted(what);
             let _ =
                 writeln!(text, "{name}{{pipeline=\"{pipeline}\",stage=\"{stage}\",what=\"{what}\"}} {count}");
+        }
+    }
+    for (name, meaning, read) in TABLE_FIGURES {
+        head(text, name, meaning);
+        for ((stage, table), figures) in progress.tables() {
+            let value = read(&figures);
+            let _ = writeln!(
+                text,
+                "{name}{{pipeline=\"{pipeline}\",stage=\"{stage}\",table=\"{table}\"}} {value}"
+            );
         }
     }
     let (read, total) = progress.bytes();

@@ -87,4 +87,8 @@ start_kafka
 BROKER="$broker" N=200000 KILLS=2 MILLSTREAM="$millstream" COUNT_ROWS="$count_rows" bash tests/e2e/joins.sh \
     || { echo "FAIL: two topics joined"; exit 1; }
 stop_kafka
+start_kafka
+BROKER="$broker" N=5000 MILLSTREAM="$millstream" COUNT_ROWS="$count_rows" bash tests/e2e/tables.sh \
+    || { echo "FAIL: tables that change"; exit 1; }
+stop_kafka
 echo "apache kafka test passed: version 4.3.1"

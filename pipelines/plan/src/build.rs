@@ -82,6 +82,14 @@ impl<'a> Builder<'a> {
             commit_interval_ms: pipeline.defaults.commit_interval_ms,
             workers: (pipeline.scaling.workers_min, pipeline.scaling.workers_max),
             stages,
+            followed: pipeline
+                .tables
+                .values()
+                .filter_map(|table| {
+                    let topic = pipeline.topics.get(&table.topic.as_ref()?.value)?;
+                    Some((table.id.value.clone(), topic.name.value.clone()))
+                })
+                .collect(),
             topics: self.topics.all,
             dead_letters,
             paths: self.flow.paths(pipeline, catalog),
@@ -106,6 +114,7 @@ impl<'a> Builder<'a> {
             }
         }
         used.extend(pipeline.sources.values().filter_map(|s| Some(s.topic.as_ref()?.topic.value.as_str())));
+        used.extend(pipeline.tables.values().filter_map(|t| Some(t.topic.as_ref()?.value.as_str())));
         used.extend(pipeline.sinks.values().filter_map(|s| match &s.target {
             Target::Topic(topic) => Some(topic.value.as_str()),
             _ => None,

@@ -1,5 +1,6 @@
 //! A job as people read it: what `millstream plan` and `millstream explain` print.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use millstream_spec::scalar::format_duration;
@@ -22,7 +23,7 @@ pub fn explain(job: &Job) -> String {
         format_duration(job.commit_interval_ms)
     );
     for stage in &job.stages {
-        explain_stage(&mut out, stage);
+        explain_stage(&mut out, stage, &job.followed);
     }
     out.push_str("\ntopics\n");
     let width = job.topics.keys().map(String::len).max().unwrap_or(0);
@@ -58,7 +59,7 @@ pub fn explain(job: &Job) -> String {
     out
 }
 
-fn explain_stage(out: &mut String, stage: &Stage) {
+fn explain_stage(out: &mut String, stage: &Stage, followed: &BTreeMap<String, String>) {
     let kind = match stage.kind {
         StageKind::Ingest => "reads sources",
         StageKind::Process => "processes",
@@ -89,7 +90,12 @@ fn explain_stage(out: &mut String, stage: &Stage) {
             writeln!(out, "  reads topic {} ({}){foreign}{watermark}", input.topic, encoding(input.encoding));
     }
     if !stage.tables.is_empty() {
-        let _ = writeln!(out, "  reads tables {}, whole, on each worker", stage.tables.join(", "));
+        let follows = |id: &String| match followed.get(id) {
+            Some(topic) => format!("{id} (follows topic {topic})"),
+            None => id.clone(),
+        };
+        let tables: Vec<String> = stage.tables.iter().map(follows).collect();
+        let _ = writeln!(out, "  reads tables {}, whole, on each worker", tables.join(", "));
     }
     if stage.kind == StageKind::Process {
         let by = if stage.key().is_empty() {

@@ -22,6 +22,8 @@ pub struct Job {
     pub stages: Vec<Stage>,
     /// Every topic that the job reads or writes, by name.
     pub topics: BTreeMap<String, TopicPlan>,
+    /// The tables that follow a topic, by id, each with that topic's name.
+    pub followed: BTreeMap<String, String>,
     /// The dead-letter topic's name; nothing where bad records are dropped or stop the pipeline.
     pub dead_letters: Option<String>,
     /// The promise of every path from a source to a sink.

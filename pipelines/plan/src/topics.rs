@@ -57,7 +57,10 @@ impl<'a> Topics<'a> {
     /// A declared topic.
     pub fn declared(&mut self, topic: &Topic) -> String {
         let retention = topic.retention_ms.map_or_else(|| "-1".to_owned(), |ms| ms.to_string());
-        let mut own = vec![("cleanup.policy", "delete".to_owned()), ("retention.ms", retention)];
+        let mut own = match topic.compacted {
+            true => vec![("cleanup.policy", "compact".to_owned())],
+            false => vec![("cleanup.policy", "delete".to_owned()), ("retention.ms", retention)],
+        };
         own.extend(topic.retention_bytes.map(|b| ("retention.bytes", b.to_string())));
         let name = topic.name.value.clone();
         self.add(name.clone(), TopicRole::Declared, topic.partitions.value, topic.replication, &own);

@@ -220,6 +220,8 @@ pub struct Topic {
     pub replication: Option<u16>,
     /// The columns that choose the partition; empty for none.
     pub key: Vec<Spanned<String>>,
+    /// Whether the latest record of each key is kept, for ever, and no other.
+    pub compacted: bool,
     /// How long records are kept, in milliseconds from their append; nothing for ever.
     pub retention_ms: Option<u64>,
     /// How many bytes a partition keeps.
@@ -331,6 +333,8 @@ pub struct Table {
     pub key: Vec<Spanned<String>>,
     /// The columns of its rows.
     pub schema: Option<Spanned<String>>,
+    /// The topic that it follows, where it does.
+    pub topic: Option<Spanned<String>>,
     /// The connector's settings.
     pub config: Config,
 }

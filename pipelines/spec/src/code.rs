@@ -126,6 +126,8 @@ codes! {
     UNKNOWN_SCHEMA = "MS0308", Spec, Error, "an unknown schema", "`output` and `schema` name entries of `schemas`.";
     UNKNOWN_TOPIC = "MS0309", Spec, Error, "an unknown topic", "`topic` names an entry of `topics`.";
     TOPIC_WRITTEN_TWICE = "MS0310", Spec, Error, "a topic with two writers", "One `topic` transform writes a topic, and the dead-letter topic is written by none. Join streams with several `inputs` instead.";
+    TABLE_FORGETS = "MS0311", Spec, Warning, "a table over a topic that forgets", "A worker that starts reads the table's topic from its beginning: rows whose records are gone by then are not in it. Say `cleanup: compact` of the topic, or `retention: forever`.";
+    TABLE_KEY = "MS0312", Spec, Error, "a table with another key than its topic's", "A later record takes the place of the one with its key; so the table's key is the topic's.";
 
     NO_WATERMARK = "MS0401", Spec, Error, "event time without a watermark", "Windows and `within` are closed by a watermark. Put `watermark: { column: …, delay: … }` on the `topic` transform upstream.";
     WATERMARK_COLUMN = "MS0402", Spec, Error, "a window over another time than the watermark's", "The watermark promises order in one column; a window over another would never close, or close too soon.";

@@ -30,7 +30,7 @@ use crate::outbox::DeadLetters;
 use crate::process::{Form, ProcessInput, ProcessOutput, ProcessStage};
 use crate::schemas::Columns;
 use crate::sink_stage::SinkStage;
-use crate::tables::Loaded;
+use crate::tables::Opened;
 use crate::trim::Trimmer;
 
 /// Rows that the engine runs together.
@@ -47,7 +47,7 @@ pub struct Parts<'a> {
     /// Makes connectors.
     pub maker: &'a Maker<'a>,
     /// Tables by id.
-    pub tables: &'a BTreeMap<String, Loaded>,
+    pub tables: &'a BTreeMap<String, Opened>,
     /// Their columns.
     pub table_columns: BTreeMap<String, SchemaRef>,
 }
@@ -358,7 +358,7 @@ impl Parts<'_> {
     /// A process stage.
     pub fn process(&self, stage: &Stage, bounded: bool) -> Result<ProcessStage, WorkerError> {
         let tables = stage.tables.iter().filter_map(|id| Some((id.clone(), self.tables.get(id)?)));
-        let tables: BTreeMap<String, &Loaded> = tables.collect();
+        let tables: BTreeMap<String, &Opened> = tables.collect();
         let mut outputs = Vec::new();
         for output in &stage.outputs {
             let (topic, partitions) = self.topic(&output.topic);
@@ -385,7 +385,7 @@ impl Parts<'_> {
         });
         Ok(ProcessStage {
             spec: stage_spec(&self.columns(), stage, bounded)?,
-            tables: tables.into_iter().map(|(id, t)| (id, t.batch.clone())).collect(),
+            tables: tables.into_iter().map(|(id, t)| (id, t.rows.clone())).collect(),
             inputs: stage
                 .inputs
                 .iter()

@@ -140,6 +140,11 @@ impl<'a> Maker<'a> {
         self.bench.is_some()
     }
 
+    /// Whether a case's rows stand in for a table.
+    pub fn gives(&self, table: &str) -> bool {
+        self.bench.as_ref().is_some_and(|bench| bench.gives(table))
+    }
+
     /// Where event time stands when a bounded input has ended; nothing for the end of time.
     pub fn event_time_at_end(&self) -> Option<Millis> {
         self.bench.as_ref()?.event_time_at_end()

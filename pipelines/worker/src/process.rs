@@ -7,6 +7,7 @@ mod align;
 mod aside;
 mod commit;
 mod rows;
+mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -33,7 +34,9 @@ use crate::positions::{self, COUNTS_PARTITION};
 use crate::progress::thread_cpu_ms;
 use crate::restore;
 use crate::run::StageContext;
+use crate::tables::TableRows;
 use commit::MaySnapshot;
+use tables::Tables;
 
 /// How long a poll waits for records.
 const POLL_WAIT: Duration = Duration::from_millis(50);
@@ -85,7 +88,7 @@ pub struct ProcessStage {
     /// For the engine.
     pub spec: StageSpec,
     /// Tables by name.
-    pub tables: BTreeMap<String, RecordBatch>,
+    pub tables: BTreeMap<String, TableRows>,
     /// The topics that it reads, in the order of the spec's sources.
     pub inputs: Vec<ProcessInput>,
     /// What it writes.
@@ -202,9 +205,7 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
     let mut stage = Stage::build(setup.spec.clone()).map_err(|problems| {
         WorkerError::Setup(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
     })?;
-    for (name, table) in &setup.tables {
-        stage.load_table(name, table)?;
-    }
+    let mut tables = Tables::open(setup, context, &mut stage).await?;
     let producer = context.transactional_producer().await?;
     let stored = positions::load(&context.cluster, &setup.positions, &[COUNTS_PARTITION]).await?;
     let counts = stored.counts.get(&(context.stage.clone(), context.instance.clone())).cloned();
@@ -266,6 +267,7 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
         }
         driver.take_over(&consumer).await?;
         let quiet = records.is_empty();
+        tables.change(context, &mut driver.stage)?;
         driver.process(&records)?;
         driver.align(&consumer);
         if quiet || last_look.elapsed() > Duration::from_secs(1) {

@@ -33,11 +33,24 @@ pub struct StageFigures {
     pub trouble: Option<String>,
 }
 
+/// A table's figures, where a stage joins it or functions look it up.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TableFigures {
+    /// Rows that it has now, as far as they are wanted.
+    pub rows: u64,
+    /// Rows that came, were replaced or taken away; of a file, how often it was read.
+    pub changes: u64,
+    /// Records that were no rows.
+    pub bad: u64,
+}
+
 /// All stages' figures.
 #[derive(Debug, Default)]
 pub struct Progress {
     stages: Mutex<BTreeMap<String, StageFigures>>,
     order: Mutex<Vec<String>>,
+    /// By stage and table.
+    tables: Mutex<BTreeMap<(String, String), TableFigures>>,
     bytes_read: AtomicU64,
     bytes_total: AtomicU64,
 }
@@ -55,6 +68,16 @@ impl Progress {
         if let Some(figures) = self.stages.lock().get_mut(stage) {
             change(figures);
         }
+    }
+
+    /// Changes the figures of a table in a stage.
+    pub fn table(&self, stage: &str, table: &str, change: impl FnOnce(&mut TableFigures)) {
+        change(self.tables.lock().entry((stage.to_owned(), table.to_owned())).or_default());
+    }
+
+    /// The tables' figures, by stage and table.
+    pub fn tables(&self) -> BTreeMap<(String, String), TableFigures> {
+        self.tables.lock().clone()
     }
 
     /// The stages' figures, in the order of the flow.

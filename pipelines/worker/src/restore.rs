@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use millstream_client::{
-    Admin, Cluster, CommitPolicy, Consumer, ConsumerConfig, Isolation, OffsetReset, RecordView,
+    Admin, Cluster, CommitPolicy, Consumer, ConsumerConfig, ConsumerRecords, Isolation, OffsetReset,
+    RecordView,
 };
 use millstream_engine::stage::{Restore, Stage};
 use millstream_engine::state::ChangelogEntry;
@@ -73,6 +74,23 @@ pub async fn read_records(
     if wanted.is_empty() {
         return Ok(());
     }
+    let mut consumer = consumer(cluster)?;
+    consumer.assign(wanted).await?;
+    to_ends(&mut consumer, &ends, |records| {
+        for part in &records.partitions {
+            for record in part.records() {
+                take(part.partition.partition, record?)?;
+            }
+        }
+        Ok(())
+    })
+    .await?;
+    consumer.close().await?;
+    Ok(())
+}
+
+/// A consumer in no group, which reads committed records from where they begin.
+pub fn consumer(cluster: &Arc<Cluster>) -> Result<Consumer, WorkerError> {
     let config = ConsumerConfig {
         offset_reset: OffsetReset::Earliest,
         commit: CommitPolicy::Manual,
@@ -80,35 +98,36 @@ pub async fn read_records(
         prefetch_bytes: 32 << 20,
         ..ConsumerConfig::default()
     };
-    let mut consumer = Consumer::new(cluster, config)?;
-    consumer.assign(wanted.clone()).await?;
+    Ok(Consumer::new(cluster, config)?)
+}
+
+/// Reads on until all partitions that it has been assigned have come to these ends.
+pub async fn to_ends(
+    consumer: &mut Consumer,
+    ends: &BTreeMap<TopicPartition, i64>,
+    mut take: impl FnMut(&ConsumerRecords) -> Result<(), WorkerError>,
+) -> Result<(), WorkerError> {
+    let wanted: Vec<&TopicPartition> = ends.iter().filter(|(_, end)| **end > 0).map(|(p, _)| p).collect();
     let mut moved = Instant::now();
     let mut last = BTreeMap::new();
     loop {
-        let records = consumer.poll(Duration::from_millis(100)).await?;
-        for part in &records.partitions {
-            for record in part.records() {
-                take(part.partition.partition, record?)?;
-            }
-        }
         let at = consumer.positions();
-        if wanted.iter().all(|p| at.get(p).is_some_and(|at| *at >= ends[p])) {
-            break;
+        if wanted.iter().all(|p| at.get(*p).is_some_and(|at| *at >= ends[*p])) {
+            return Ok(());
         }
         if at != last {
             (moved, last) = (Instant::now(), at);
         } else if moved.elapsed() > STALL_MAX {
-            let behind = wanted.iter().find(|p| last.get(*p).is_none_or(|at| *at < ends[*p]));
+            let behind = wanted.iter().find(|p| last.get(**p).is_none_or(|at| *at < ends[**p]));
             return Err(WorkerError::Transient(format!(
                 "reading {} to its end at {}: nothing came for {} s",
                 behind.map_or_else(String::new, ToString::to_string),
-                behind.map_or(0, |p| ends[p]),
+                behind.map_or(0, |p| ends[*p]),
                 STALL_MAX.as_secs()
             )));
         }
+        take(&consumer.poll(Duration::from_millis(100)).await?)?;
     }
-    consumer.close().await?;
-    Ok(())
 }
 
 /// Takes key groups over from the changelogs: by operator id, topics with their partitions. What an operator kept in

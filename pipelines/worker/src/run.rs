@@ -147,18 +147,20 @@ pub async fn run(
         .on_bench(options.bench.clone())
         .within(&options.memory);
     make_topics(cluster, job).await?;
-    let tables = tables::load_all(pipeline, &maker).await?;
     let engine = EngineConfig {
         cache_dir: options.cache.clone(),
         memory: options.memory.clone(),
         ..EngineConfig::default()
     };
     let engine = Engine::new(engine).map_err(|error| WorkerError::Setup(error.to_string()))?;
-    let table_columns = tables.iter().map(|(id, table)| (id.clone(), table.batch.schema())).collect();
-    let parts = Parts { pipeline, job, root, maker: &maker, tables: &tables, table_columns };
     if let Some(bench) = &options.bench {
         bench.fill_topics(pipeline, job, cluster).await?;
     }
+    let progress = Progress::new(job.stages.iter().map(|s| s.id.clone()));
+    // What follows tables ends with the run.
+    let (tables, _followers) = tables::open_all((pipeline, job), &maker, cluster, &progress).await?;
+    let table_columns = tables.iter().map(|(id, table)| (id.clone(), Arc::clone(&table.schema))).collect();
+    let parts = Parts { pipeline, job, root, maker: &maker, tables: &tables, table_columns };
     let mut stages = Vec::new();
     let mut bounded = parts.foreign_ends();
     for stage in &job.stages {
@@ -177,7 +179,6 @@ pub async fn run(
         Some(_) => FETCH_WAIT_ON_BENCH,
         None => ConsumerConfig::default().fetch_wait,
     };
-    let progress = Progress::new(job.stages.iter().map(|s| s.id.clone()));
     begun(Arc::clone(&progress));
     let ends = Ends::open(cluster, &parts.positions(), &options.instance, parts.stage_parts()).await?;
     ends.end(&parts.ending()).await?;

@@ -14,6 +14,7 @@ pub(crate) mod row_key;
 pub(crate) mod rows;
 pub(crate) mod session;
 pub(crate) mod slices;
+pub(crate) mod table_rows;
 pub(crate) mod window;
 pub(crate) mod window_join;
 pub(crate) mod windowed;
@@ -43,7 +44,7 @@ pub(crate) enum Step {
     /// Adds the values of functions over the rows of a window that is over.
     Over(over::OverStep),
     /// Adds the columns of matching table rows.
-    Join(join::TableJoin),
+    Join(Box<join::TableJoin>),
 }
 
 impl Step {

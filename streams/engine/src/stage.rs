@@ -26,6 +26,7 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::{take, take_record_batch};
 use arrow::datatypes::{Int64Type, Schema, SchemaRef, UInt32Type};
+use bytes::Bytes;
 use millstream_model::watermark::CaughtUp;
 use millstream_model::{EventTime, KeyGroup, LateThen, Watermark};
 use millstream_types::Millis;
@@ -34,6 +35,7 @@ use crate::decode::BadRecord;
 use crate::error::{StageError, columns};
 use crate::op::chunk::Chunk;
 use crate::op::dedupe::Dedupe;
+use crate::op::join::TableJoin;
 use crate::sql::{Query, query};
 use crate::state::Owned;
 pub use build::StageProblem;
@@ -246,13 +248,52 @@ impl Stage {
 
     /// Loads a table, or replaces it from the next turn on. One that no query reads is passed over.
     pub fn load_table(&mut self, name: &str, table: &RecordBatch) -> Result<(), StageError> {
+        self.each_join(name, |join| join.load(table, &[]))
+    }
+
+    /// The same of a table whose rows will be replaced one by one: `ids`, one for each row, tell them apart.
+    pub fn load_table_with_ids(
+        &mut self,
+        name: &str,
+        table: &RecordBatch,
+        ids: &[Bytes],
+    ) -> Result<(), StageError> {
+        self.each_join(name, |join| join.load(table, ids))
+    }
+
+    /// Changes a table that was loaded with ids, from the next turn on: takes the rows in `gone` away, and adds rows, each in the
+    /// place of the one with its id.
+    pub fn change_table(
+        &mut self,
+        name: &str,
+        rows: &RecordBatch,
+        ids: &[Bytes],
+        gone: &[Bytes],
+    ) -> Result<(), StageError> {
+        self.each_join(name, |join| join.change(rows, ids, gone))
+    }
+
+    /// How many rows of a table are joined: the most that a query has of it.
+    pub fn table_rows(&self, name: &str) -> usize {
+        let queries = self.operators.iter().filter_map(|operator| match &operator.running {
+            Running::Sql { query, .. } => Some(query.table_rows(name)),
+            Running::Dedupe(_) => None,
+        });
+        queries.max().unwrap_or(0)
+    }
+
+    fn each_join(
+        &mut self,
+        name: &str,
+        mut change: impl FnMut(&mut TableJoin) -> Result<(), StageError>,
+    ) -> Result<(), StageError> {
         if !self.declared_tables.contains(name) {
             let known = self.declared_tables.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
             return Err(StageError::Unknown { kind: "table", name: name.to_owned(), known });
         }
         for operator in &mut self.operators {
             if let Running::Sql { query, .. } = &mut operator.running {
-                query.load_table(name, table)?;
+                query.each_join(name, &mut change)?;
             }
         }
         Ok(())

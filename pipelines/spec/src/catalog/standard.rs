@@ -318,6 +318,11 @@ static TOPIC_SOURCE: &[Field] = &[
     ),
 ];
 
+static TOPIC_TABLE: &[Field] = &[
+    Field::required("topic", Kind::Name, "The topic that it follows, by its id in `topics`."),
+    Field::required("key", Kind::List(&Kind::Name, 1), "The columns that tell rows apart: the topic's key."),
+];
+
 static TOPIC_SINK: &[Field] =
     &[Field::required("topic", Kind::Name, "The topic that is written, by its id in `topics`.")];
 
@@ -336,6 +341,12 @@ pub static CONNECTORS: &[ComponentSchema] = &[
         "file",
         "A table in a CSV file, read at start and again when it changes.",
         FILE_TABLE,
+    ),
+    exactly_once(
+        Section::Tables,
+        "topic",
+        "Of each key the row of its latest record in a topic, read whole at start and followed.",
+        TOPIC_TABLE,
     ),
     ComponentSchema {
         writers: 16,

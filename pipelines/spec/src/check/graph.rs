@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Check;
-use crate::ast::{Broker, DataAction, EMBEDDED, LateThen, Operator, Target, Transform};
+use crate::ast::{Broker, DataAction, EMBEDDED, LateThen, Operator, Table, Target, Topic, Transform};
 use crate::capability::Feature;
 use crate::catalog::Delivery;
 use crate::code;
@@ -154,6 +154,32 @@ fn cycles(check: &Check<'_>, out: &mut Diagnostics) {
     }
 }
 
+/// Whether a topic can be followed as a table.
+fn followed_topic(table: &Table, topic: &Topic, out: &mut Diagnostics) {
+    let names = |key: &[Spanned<String>]| key.iter().map(|k| k.value.clone()).collect::<Vec<_>>();
+    let (of_table, of_topic) = (names(&table.key), names(&topic.key));
+    if !of_topic.is_empty() && of_table != of_topic {
+        let message = format!(
+            "the table {:?} has the key {}, and its topic is keyed by {}",
+            table.id.value,
+            of_table.join(", "),
+            of_topic.join(", ")
+        );
+        let span = table.key.first().map_or(table.id.span, |k| k.span);
+        let key = topic.key.first().map_or(topic.id.span, |k| k.span);
+        out.push(Diagnostic::new(&code::TABLE_KEY, span, message).related(key, "the topic's key"));
+    }
+    let forgets = !topic.compacted && (topic.retention_ms.is_some() || topic.retention_bytes.is_some());
+    if let Some(read) = table.topic.as_ref().filter(|_| forgets) {
+        let message = format!(
+            "rows of the table {:?} are gone when their records are: its topic forgets",
+            table.id.value
+        );
+        let help = "say `cleanup: compact` of the topic, or `retention: forever`";
+        out.push(Diagnostic::new(&code::TABLE_FORGETS, read.span, message).help(help));
+    }
+}
+
 /// `lookup`, `output`, `schema`, `topic`: names of other sections.
 fn references(check: &Check<'_>, out: &mut Diagnostics) {
     let pipeline = check.pipeline;
@@ -183,6 +209,18 @@ fn references(check: &Check<'_>, out: &mut Diagnostics) {
         }
     }
     pipeline.tables.values().for_each(|t| schema(&t.schema, out));
+    for table in pipeline.tables.values() {
+        let Some(read) = &table.topic else { continue };
+        topic(read, out);
+        if table.schema.is_none() {
+            let message = format!("the topic that the table {:?} follows has no columns", table.id.value);
+            let help = "name its schema: `schema: …`";
+            out.push(Diagnostic::new(&code::MISSING_KEY, table.type_name.span, message).help(help));
+        }
+        if let Some(followed) = pipeline.topics.get(&read.value) {
+            followed_topic(table, followed, out);
+        }
+    }
     let dead_letters = pipeline.errors.topic.as_ref();
     dead_letters.iter().for_each(|t| topic(t, out));
     let (mut writes, mut late): (Vec<&Spanned<String>>, Vec<&Spanned<String>>) = (Vec::new(), Vec::new());
@@ -304,6 +342,7 @@ fn unused(check: &Check<'_>, out: &mut Diagnostics) {
     schemas.extend(pipeline.sources.values().filter_map(|s| Some(s.schema.as_ref()?.value.as_str())));
     schemas.extend(pipeline.tables.values().filter_map(|s| Some(s.schema.as_ref()?.value.as_str())));
     topics.extend(pipeline.errors.topic.iter().map(|t| t.value.as_str()));
+    topics.extend(pipeline.tables.values().filter_map(|t| Some(t.topic.as_ref()?.value.as_str())));
     topics.extend(pipeline.sources.values().filter_map(|s| Some(s.topic.as_ref()?.topic.value.as_str())));
     topics.extend(pipeline.sinks.values().filter_map(|s| match &s.target {
         Target::Topic(topic) => Some(topic.value.as_str()),

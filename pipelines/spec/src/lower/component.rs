@@ -43,6 +43,7 @@ impl Lower<'_> {
             type_name: type_name(node),
             key: names(node, "key"),
             schema: name(node, "schema"),
+            topic: (type_name(node).value == "topic").then(|| named(node, "topic")),
             config: self.config(Section::Tables, node),
         }
     }

@@ -154,6 +154,13 @@ impl Lower<'_> {
 
     pub(super) fn topic(&mut self, id: &Spanned<String>, node: &Node) -> Topic {
         let forever = word(node, "retention").as_deref() == Some("forever");
+        let compacted = word(node, "cleanup").as_deref() == Some("compact");
+        for key in ["retention", "retention_size"].iter().filter(|key| compacted && node.get(key).is_some()) {
+            let message = format!(
+                "`cleanup: compact` keeps the latest record of each key for ever, and `{key}` bounds what is kept"
+            );
+            self.diagnostics.push(Diagnostic::new(&code::CONTRADICTION, span_of(node, key), message));
+        }
         Topic {
             id: id.clone(),
             name: name(node, "name").unwrap_or_else(|| id.clone()),
@@ -163,7 +170,9 @@ impl Lower<'_> {
             ),
             replication: integer(Some(node), "replication").and_then(|n| u16::try_from(n).ok()),
             key: names(node, "key"),
-            retention_ms: (!forever).then(|| duration(Some(node), "retention").unwrap_or(RETENTION_MS)),
+            compacted,
+            retention_ms: (!forever && !compacted)
+                .then(|| duration(Some(node), "retention").unwrap_or(RETENTION_MS)),
             retention_bytes: size(Some(node), "retention_size"),
         }
     }

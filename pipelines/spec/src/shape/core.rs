@@ -240,6 +240,12 @@ static TOPIC: Shape = Shape {
             "How long records are kept, from when they are appended.",
         ),
         Field::optional("retention_size", super::SIZE, "", "How many bytes a partition keeps."),
+        Field::optional(
+            "cleanup",
+            Kind::Word(&["delete", "compact"]),
+            "delete",
+            "What goes: old records, or those that a later record of their key has replaced.",
+        ),
     ],
 };
 

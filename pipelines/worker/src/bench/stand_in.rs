@@ -40,6 +40,11 @@ impl Bench {
         self.folder.join("tables").join(format!("{id}.csv"))
     }
 
+    /// Whether a case gives rows of a table.
+    pub(crate) fn gives(&self, table: &str) -> bool {
+        self.tables.contains(table)
+    }
+
     /// The table that a case gives; nothing where it gives none.
     pub(crate) fn table(
         &self,

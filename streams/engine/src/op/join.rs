@@ -1,16 +1,16 @@
 //! A stream joined with a table: each row meets the table as it is when the row comes. The table is handed in whole
-//! and indexed by the join's key; handing it in again replaces it.
+//! and indexed by the join's key; handing it in again replaces it, and single rows are replaced by what tells them apart.
 
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
-use arrow::compute::take;
 use arrow::datatypes::SchemaRef;
+use bytes::Bytes;
 use datafusion_physical_expr::PhysicalExpr;
 
 use super::Step;
 use super::chunk::Chunk;
-use super::row_index::RowIndex;
+use super::table_rows::TableRows;
 use crate::error::{StageError, columns};
 
 /// What becomes of a stream row that no table row matches.
@@ -41,18 +41,27 @@ pub(crate) struct TableJoin {
     pub(crate) unmatched: Unmatched,
     pub(crate) side: StreamSide,
     pub(crate) schema: SchemaRef,
-    pub(crate) loaded: Option<Loaded>,
-}
-
-/// A table with its index.
-pub(crate) struct Loaded {
-    batch: RecordBatch,
-    index: RowIndex,
+    pub(crate) loaded: Option<TableRows>,
 }
 
 impl TableJoin {
-    /// Replaces the table.
-    pub(crate) fn load(&mut self, table: &RecordBatch) -> Result<(), StageError> {
+    /// Replaces the table; `ids` tell its rows apart, where some will be replaced.
+    pub(crate) fn load(&mut self, table: &RecordBatch, ids: &[Bytes]) -> Result<(), StageError> {
+        let before = self.loaded.take();
+        let loaded = self.change(table, ids, &[]);
+        if loaded.is_err() {
+            self.loaded = before;
+        }
+        loaded
+    }
+
+    /// Takes rows away and adds others, which take the place of those with their ids; the ids differ.
+    pub(crate) fn change(
+        &mut self,
+        table: &RecordBatch,
+        ids: &[Bytes],
+        gone: &[Bytes],
+    ) -> Result<(), StageError> {
         let same = table.num_columns() == self.table_schema.fields().len()
             && table
                 .schema()
@@ -69,13 +78,23 @@ impl TableJoin {
         }
         let rows = table.num_rows();
         let mut chunk = Chunk::made(table.clone(), UInt32Array::from(vec![0; rows]));
+        chunk.origin = (0..rows as u32).collect();
         for step in &self.table_steps {
             chunk = step.run(chunk, &mut Vec::new())?;
         }
-        let batch = chunk.batch;
-        let index = RowIndex::new(&evaluate(&self.table_keys, &batch)?);
-        self.loaded = Some(Loaded { batch, index });
-        Ok(())
+        let keys = evaluate(&self.table_keys, &chunk.batch)?;
+        let loaded = self.loaded.get_or_insert_with(|| TableRows::new(chunk.batch.schema()));
+        gone.iter().for_each(|id| loaded.remove(id));
+        // A row that the query's conditions take away takes the place of an earlier one all the same.
+        let mut kept = vec![false; rows];
+        chunk.origin.values().iter().for_each(|row| kept[*row as usize] = true);
+        let dropped = ids.iter().zip(&kept).filter(|(_, kept)| !**kept);
+        dropped.for_each(|(id, _)| loaded.remove(id));
+        let ids: Vec<Bytes> = match ids {
+            [] => Vec::new(),
+            ids => chunk.origin.values().iter().map(|row| ids[*row as usize].clone()).collect(),
+        };
+        loaded.add(chunk.batch, keys, &ids)
     }
 
     pub(crate) fn run(&self, chunk: Chunk) -> Result<Chunk, StageError> {
@@ -86,7 +105,7 @@ impl TableJoin {
         let mut stream_rows: Vec<u32> = Vec::with_capacity(chunk.rows());
         let mut table_rows: Vec<Option<u32>> = Vec::with_capacity(chunk.rows());
         let keeps_all = self.unmatched == Unmatched::Keep;
-        table.index.meet(&evaluate(&self.stream_keys, &chunk.batch)?, |row, found| {
+        table.meet(&evaluate(&self.stream_keys, &chunk.batch)?, |row, found| {
             if keeps_all || found.is_some() {
                 stream_rows.push(row);
                 table_rows.push(found);
@@ -95,13 +114,11 @@ impl TableJoin {
         let every_row_once = stream_rows.len() == chunk.rows()
             && stream_rows.iter().enumerate().all(|(i, r)| i == *r as usize);
         let chunk = if every_row_once { chunk } else { chunk.take(&UInt32Array::from(stream_rows))? };
-        let table_rows = UInt32Array::from(table_rows);
-        let table_columns: Result<Vec<ArrayRef>, _> =
-            table.batch.columns().iter().map(|column| take(column, &table_rows, None)).collect();
+        let table_columns = table.columns(&table_rows)?;
         let stream_columns = chunk.batch.columns().to_vec();
         let columns = match self.side {
-            StreamSide::Left => [stream_columns, table_columns?].concat(),
-            StreamSide::Right => [table_columns?, stream_columns].concat(),
+            StreamSide::Left => [stream_columns, table_columns].concat(),
+            StreamSide::Right => [table_columns, stream_columns].concat(),
         };
         let options = RecordBatchOptions::new().with_row_count(Some(chunk.rows()));
         let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;

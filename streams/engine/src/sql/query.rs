@@ -14,6 +14,8 @@ use crate::op::aggregate::Aggregation;
 use crate::op::as_of::{AsOfJoin, Versions};
 use crate::op::chunk::Chunk;
 use crate::op::interval::{IntervalJoin, Side, in_time};
+use crate::op::join::TableJoin;
+use crate::op::table_rows::TableRows;
 use crate::op::window_join::WindowJoin;
 use crate::state::Owned;
 
@@ -75,6 +77,18 @@ impl Closed {
             }
         }
         Ok(results)
+    }
+
+    fn steps<'a>(&'a self, steps: &mut Vec<&'a Step>) {
+        match &self.from {
+            Origin::Branch(_) | Origin::Near(_) => {}
+            Origin::AsOf(join) => steps.extend(join.lookups.iter().flat_map(|lookup| &lookup.then)),
+            Origin::Join { left, right, .. } => {
+                left.steps(steps);
+                right.steps(steps);
+            }
+        }
+        steps.extend(&self.after);
     }
 
     /// The steps of this part and of all under it.
@@ -209,14 +223,31 @@ impl Query {
         }
     }
 
-    pub(crate) fn load_table(&mut self, name: &str, table: &RecordBatch) -> Result<(), StageError> {
+    /// How many rows of a table are joined.
+    pub(crate) fn table_rows(&self, name: &str) -> usize {
+        let before = self.branches.iter().flat_map(|branch| &branch.before);
+        let mut after = Vec::new();
+        self.closed.iter().for_each(|closed| closed.steps(&mut after));
+        let of = |step: &Step| match step {
+            Step::Join(join) if join.table == name => join.loaded.as_ref().map(TableRows::rows),
+            _ => None,
+        };
+        before.chain(after).filter_map(of).max().unwrap_or(0)
+    }
+
+    /// Changes a table in each join that reads it.
+    pub(crate) fn each_join(
+        &mut self,
+        name: &str,
+        mut change: impl FnMut(&mut TableJoin) -> Result<(), StageError>,
+    ) -> Result<(), StageError> {
         let before = self.branches.iter_mut().flat_map(|branch| &mut branch.before);
         let after = self.closed.iter_mut().flat_map(Closed::steps_mut);
         for step in before.chain(after) {
             if let Step::Join(join) = step
                 && join.table == name
             {
-                join.load(table)?;
+                change(join)?;
             }
         }
         Ok(())

@@ -98,7 +98,7 @@ impl Translator<'_> {
         stream.use_bounds(&join.filter, &join.schema);
         stream.tables.insert(table.name.clone());
         let table_steps = std::mem::take(&mut table.branch().before);
-        stream.push(Step::Join(TableJoin {
+        stream.push(Step::Join(Box::new(TableJoin {
             operator: self.options.operator.clone(),
             table: table.name,
             table_schema: Arc::clone(table.relation.schema()),
@@ -109,7 +109,7 @@ impl Translator<'_> {
             side,
             schema: Arc::clone(join.schema.inner()),
             loaded: None,
-        }));
+        })));
         if let Some(filter) = &join.filter {
             stream.push(Step::Filter(self.expr(filter, &join.schema)?));
         }
