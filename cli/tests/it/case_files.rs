@@ -413,6 +413,8 @@ fn the_tests_of_pipelines_over_topics_hold() {
             "10:00:06Z\", clicked_at: null",
             "0 passed, 1 failed\n",
         ),
+        ("activity", "views: 2, searches: 1", "views: 2, searches: 1", "1 passed, 0 failed\n"),
+        ("activity", "views: 2, searches: 1", "views: 2, searches: 2", "0 passed, 1 failed\n"),
         ("priced-sales", "discount: 40.00", "discount: 40.00", "1 passed, 0 failed\n"),
         ("priced-sales", "discount: 40.00", "discount: 40.01", "0 passed, 1 failed\n"),
     ] {

@@ -15,6 +15,7 @@ pub(crate) mod rows;
 pub(crate) mod session;
 pub(crate) mod slices;
 pub(crate) mod table_rows;
+pub(crate) mod unnest;
 pub(crate) mod window;
 pub(crate) mod window_join;
 pub(crate) mod windowed;
@@ -43,6 +44,8 @@ pub(crate) enum Step {
     Session(window::SessionStep),
     /// Adds the values of functions over the rows of a window that is over.
     Over(over::OverStep),
+    /// Gives a row for each item of lists.
+    Unnest(unnest::UnnestStep),
     /// Adds the columns of matching table rows.
     Join(Box<join::TableJoin>),
 }
@@ -68,6 +71,7 @@ impl Step {
             Step::Window(step) => step.run(chunk, late),
             Step::Session(step) => step.run(chunk),
             Step::Over(step) => step.run(chunk),
+            Step::Unnest(step) => step.run(chunk),
             Step::Join(join) => join.run(chunk),
         }
     }

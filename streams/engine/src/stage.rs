@@ -553,7 +553,6 @@ impl Operator {
         out: &mut Outputs,
     ) -> Result<Vec<Chunk>, StageError> {
         let (mut late, mut results) = (Vec::new(), Vec::new());
-        let branches = given.iter().map(|(branch, _)| *branch).collect::<BTreeSet<_>>().len();
         for (branch, chunk) in given {
             self.counts.rows_in += chunk.rows() as u64;
             match &mut self.running {
@@ -571,11 +570,10 @@ impl Operator {
                 Running::Sql { query, .. } => results.extend(query.run(branch, chunk, &mut late)?),
             }
         }
-        if branches > 1 {
-            // A row that is late for one side of a join with itself is so for the other.
-            late.sort_unstable();
-            late.dedup();
-        }
+        // A row that is late for one side of a join with itself is so for the other; and one may have become several, by its list
+        // or a table.
+        late.sort_unstable();
+        late.dedup();
         self.counts.late += late.len() as u64;
         let dropped = matches!(&self.running, Running::Sql { late: LateThen::Drop, .. });
         if !late.is_empty() && !dropped {

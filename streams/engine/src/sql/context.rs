@@ -6,9 +6,13 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion_common::config::ConfigOptions;
-use datafusion_common::{Result, TableReference, plan_err};
-use datafusion_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner};
-use datafusion_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF};
+use datafusion_common::{DFSchema, Result, TableReference, plan_err};
+use datafusion_expr::planner::{
+    ContextProvider, ExprPlanner, PlannerResult, RawFieldAccessExpr, RelationPlanner,
+};
+use datafusion_expr::{
+    AggregateUDF, Expr, GetFieldAccess, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF,
+};
 
 use super::as_of::AsOfJoins;
 use super::relation::WindowFunctions;
@@ -22,6 +26,26 @@ pub(super) struct Source {
 impl TableSource for Source {
     fn schema(&self) -> SchemaRef {
         Arc::clone(self.relation.schema())
+    }
+}
+
+/// `item['sku']`: a field of a struct. (DataFusion's own planner for it comes with functions over lists, which are not here.)
+#[derive(Debug)]
+struct Fields;
+
+impl ExprPlanner for Fields {
+    fn plan_field_access(
+        &self,
+        access: RawFieldAccessExpr,
+        _schema: &DFSchema,
+    ) -> Result<PlannerResult<RawFieldAccessExpr>> {
+        Ok(match access {
+            RawFieldAccessExpr { expr, field_access: GetFieldAccess::NamedStructField { name } } => {
+                let field = datafusion_functions::core::get_field();
+                PlannerResult::Planned(field.call(vec![expr, Expr::Literal(name, None)]))
+            }
+            other => PlannerResult::Original(other),
+        })
     }
 }
 
@@ -69,6 +93,7 @@ impl Context {
             scalars,
             aggregates,
             expr_planners: vec![
+                Arc::new(Fields),
                 Arc::new(datafusion_functions::core::planner::CoreFunctionPlanner::default()),
                 Arc::new(datafusion_functions::datetime::planner::DatetimeFunctionPlanner),
                 Arc::new(datafusion_functions::unicode::planner::UnicodeFunctionPlanner),

@@ -26,6 +26,8 @@ pub(crate) struct Branch {
     /// The columns that it reads of it, by rising index.
     pub(crate) reads: Vec<usize>,
     pub(crate) before: Vec<Step>,
+    /// Where its rows go on: in the steps of that branch, from this one on.
+    pub(crate) into: Option<(usize, usize)>,
     /// What keeps its rows until their windows are over.
     pub(crate) aggregate: Option<Aggregation>,
 }
@@ -260,8 +262,16 @@ impl Query {
         mut chunk: Chunk,
         late: &mut Vec<u32>,
     ) -> Result<Vec<Chunk>, StageError> {
-        for step in &self.branches[branch].before {
-            chunk = step.run(chunk, late)?;
+        let (mut branch, mut from) = (branch, 0);
+        loop {
+            let Branch { before, into, .. } = &self.branches[branch];
+            for step in &before[from..] {
+                chunk = step.run(chunk, late)?;
+            }
+            match into {
+                Some(next) => (branch, from) = *next,
+                None => break,
+            }
         }
         if let Some(Closed { from: Origin::Near(join), .. }) = &self.closed {
             let sides = near(&mut self.branches, branch);
@@ -321,8 +331,9 @@ impl Query {
         // What is joined is over when it is for each.
         let (before, now) = (least(&progress.before), least(&progress.now));
         let Some(first) = fired_at.first_mut() else { return Ok(Vec::new()) };
-        let aggregates = self.branches.iter_mut().filter_map(|branch| branch.aggregate.as_mut());
-        let fired: Result<Vec<_>, _> = aggregates.map(|a| a.fire(&before, &now, first)).collect();
+        let aggregates = self.branches.iter_mut().map(|branch| branch.aggregate.as_mut());
+        let fired = aggregates.map(|a| a.map_or(Ok(Vec::new()), |a| a.fire(&before, &now, first)));
+        let fired: Result<Vec<_>, _> = fired.collect();
         let first = first.clone();
         fired_at.iter_mut().skip(1).for_each(|other| other.clone_from(&first));
         closed.run(&mut fired?)
@@ -346,8 +357,8 @@ impl Query {
     /// The rows of windows that have changed since they were last sent and have not fired at these watermarks, when it is
     /// time for them.
     pub(crate) fn update(&mut self, watermarks: &[i64], now: Millis) -> Result<Vec<Chunk>, StageError> {
-        let (Some(every), Some(closed), [branch]) =
-            (self.update_ms, &self.closed, self.branches.as_mut_slice())
+        let (Some(every), Some(closed), Some(branch)) =
+            (self.update_ms, &self.closed, self.branches.first_mut())
         else {
             return Ok(Vec::new());
         };
@@ -408,11 +419,12 @@ impl Query {
 
     /// Takes up state rows of the aggregation of this number.
     pub(crate) fn restore(&mut self, at: usize, rows: &RecordBatch, owned: &Owned) -> Result<(), StageError> {
-        let Some(aggregate) = self.branches.get_mut(at).and_then(|branch| branch.aggregate.as_mut()) else {
+        let operator = self.operator.clone();
+        let Some(aggregate) = self.aggregates_mut().nth(at) else {
             let what = "the changelog has state for it, but the query keeps none".to_owned();
-            return Err(StageError::State { operator: self.operator.clone(), what });
+            return Err(StageError::State { operator, what });
         };
-        crate::stage::same_state(&self.operator, aggregate.state_schema(), &rows.schema())?;
+        crate::stage::same_state(&operator, aggregate.state_schema(), &rows.schema())?;
         aggregate.restore(rows, owned)
     }
 }

@@ -47,15 +47,9 @@ fn node_refusal(node: &LogicalPlan, refuse: &mut impl FnMut(&str, &str, Option<&
             "LIMIT ends a result, and a stream's has no end",
             Some("filter with WHERE, or limit where the result is read"),
         ),
-        LogicalPlan::Union(_) => refuse(
-            "union",
-            "UNION does not run yet",
-            Some("give the step that publishes the topic several inputs"),
-        ),
         LogicalPlan::RecursiveQuery(_) => {
             refuse("recursive", "recursive queries do not run on a stream", None)
         }
-        LogicalPlan::Unnest(_) => refuse("unnest", "UNNEST does not run yet", None),
         LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => {
             refuse("select", "the query, or a part of it, reads no input", Some("name an input in FROM"));
         }

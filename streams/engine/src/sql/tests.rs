@@ -170,7 +170,18 @@ fn these_are_refused_with_place_and_reason() {
         ("SELECT DISTINCT store_id FROM unique", "1:8: the result of this aggregation is never final"),
         ("SELECT total FROM unique ORDER BY total", "1:26: ORDER BY waits for the last row"),
         ("SELECT total FROM unique LIMIT 5", "1:26: LIMIT ends a result"),
-        ("SELECT total FROM unique UNION ALL SELECT total FROM unique", "1:26: UNION does not run yet"),
+        (
+            "SELECT store_id FROM unique UNION SELECT store_id FROM unique",
+            "1:29: UNION drops rows that are there already, and would have to remember all of them",
+        ),
+        (
+            "SELECT store_id FROM unique UNION ALL SELECT store_id FROM stores",
+            "1:29: table stores is put together with a stream",
+        ),
+        (
+            "SELECT count(*) AS n FROM TUMBLE(unique, issued_at, INTERVAL '1 minute') GROUP BY store_id, window_start UNION ALL SELECT 1 AS n FROM unique",
+            "1:106: the rows of unique are in windows or joined, and put together",
+        ),
         ("SELECT city FROM stores", "1:1: the query reads tables only"),
         ("SELECT 1 AS one", "1:1: the query, or a part of it, reads no input"),
         ("SELECT total FROM unique WHERE 1 = 0", "1:26: the condition is never true"),

@@ -7,6 +7,8 @@ mod interval;
 mod join;
 mod over;
 mod stream_join;
+mod union;
+mod unnest;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -90,7 +92,25 @@ impl Chain {
         }
     }
 
-    /// The only branch of a chain whose rows come as they are read.
+    /// Whether it is several streams put together.
+    fn is_union(&self) -> bool {
+        self.branches.iter().any(|branch| branch.into.is_some())
+    }
+
+    /// Counts its branches from `by` on.
+    fn shift(&mut self, by: usize) {
+        for branch in &mut self.branches {
+            if let Some((to, _)) = &mut branch.into {
+                *to += by;
+            }
+        }
+        if let Some(closed) = &mut self.closed {
+            closed.shift(by);
+        }
+    }
+
+    /// The branch of a chain in which rows are that come as they are read; of several streams that are put together, the one in
+    /// which all go on.
     fn branch(&mut self) -> &mut Branch {
         &mut self.branches[0]
     }
@@ -217,6 +237,8 @@ impl Translator<'_> {
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
             LogicalPlan::Join(join) => self.join(join),
             LogicalPlan::Window(window) => self.over(window),
+            LogicalPlan::Unnest(unnest) => self.unnest(unnest),
+            LogicalPlan::Union(union) => self.union(union),
             LogicalPlan::Extension(extension) => {
                 let node = extension.node.as_any();
                 if let Some(window) = node.downcast_ref::<StreamWindow>() {
@@ -252,7 +274,13 @@ impl Translator<'_> {
         let mut reads = reads;
         reads.sort_unstable();
         Ok(Chain {
-            branches: vec![Branch { stream: name.clone(), reads, before: steps, aggregate: None }],
+            branches: vec![Branch {
+                stream: name.clone(),
+                reads,
+                before: steps,
+                into: None,
+                aggregate: None,
+            }],
             name,
             relation: source.relation.clone(),
             closed: None,
@@ -340,7 +368,7 @@ impl Translator<'_> {
     fn check_updates(&self, chain: &Chain) -> Result<(), SqlProblem> {
         let (Some(_), Some(closed)) = (self.options.update_ms, &chain.closed) else { return Ok(()) };
         let refuse = |word: &str, message: &str, help: &str| Err(self.problem(word, message, Some(help)));
-        if chain.branches.len() > 1 {
+        if !matches!(closed.from, Origin::Branch(_)) {
             return refuse(
                 "join",
                 "emit: on_update sends rows that take the place of earlier ones, and what a row is joined with may change",

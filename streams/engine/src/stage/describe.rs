@@ -15,6 +15,7 @@ use super::{Running, Stage};
 use crate::op::Step;
 use crate::op::aggregate::{AggregateColumn, AggregatePlan, Aggregation};
 use crate::op::dedupe::Dedupe;
+use crate::op::unnest::UnnestColumn;
 use crate::op::window::WindowStep;
 use crate::sql::Query;
 use joins::{closed_steps, join_text};
@@ -92,7 +93,7 @@ impl Stage {
                 Running::Sql { query, late } => {
                     let rule = query.aggregates().next().map(|aggregate| late_text(aggregate, late));
                     let state = query.aggregates().map(state_of).collect();
-                    (Some(query.explain().to_owned()), query_steps(query), state, rule)
+                    (Some(readable(query.explain())), query_steps(query), state, rule)
                 }
             };
             let (id, name) = (operator.id.clone(), operator.name.to_string());
@@ -163,12 +164,21 @@ fn dedupe_parts(dedupe: &Dedupe, input: &Schema) -> (String, StateDescription, S
     (step, state, late)
 }
 
+/// The planner's names for what `unnest` gives, as they are written.
+fn readable(text: &str) -> String {
+    text.replace("__unnest_placeholder(", "unnest(").replace(",depth=1)", ")").replace("|depth=1", "")
+}
+
 fn query_steps(query: &Query) -> Vec<String> {
     let mut steps = Vec::new();
     for branch in query.branches() {
         let from = if query.branches().len() > 1 { format!("{}: ", branch.stream) } else { String::new() };
         let before = branch.before.iter().map(step).chain(branch.aggregate.as_ref().map(aggregate_text));
         steps.extend(before.map(|text| format!("{from}{text}")));
+        if let Some((to, at)) = branch.into {
+            let to = &query.branches()[to].stream;
+            steps.push(format!("{from}union: goes on behind step {at} of {to}"));
+        }
     }
     if let Some(every) = query.update_ms().filter(|_| query.is_windowed()) {
         steps.push(format!(
@@ -179,7 +189,7 @@ fn query_steps(query: &Query) -> Vec<String> {
     if let Some(closed) = query.closed() {
         closed_steps(query, closed, &mut steps);
     }
-    steps
+    steps.iter().map(|step| readable(step)).collect()
 }
 
 fn step(step: &Step) -> String {
@@ -200,6 +210,12 @@ fn step(step: &Step) -> String {
         Step::Session(session) => {
             let time = session.schema.field(session.time).name();
             format!("session: rows of one key are one session while they come within a gap by {time}")
+        }
+        Step::Unnest(unnest) => {
+            let items = unnest.columns.iter().zip(unnest.schema.fields());
+            let items = items.filter(|(column, _)| !matches!(column, UnnestColumn::Beside(_)));
+            let items: Vec<&str> = items.map(|(_, field)| field.name().as_str()).collect();
+            format!("unnest: a row for each item of {}", items.join(", "))
         }
         Step::Join(join) => join_text(join),
     }

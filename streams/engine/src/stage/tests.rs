@@ -5,6 +5,7 @@
 mod as_of;
 mod edges;
 mod joins;
+mod lists;
 mod reference;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -51,6 +51,14 @@ impl Translator<'_> {
         let traces: Vec<Trace> = aggregate.group_expr.iter().map(|e| trace(e, input, &chain.trace)).collect();
         let windowed = traces.iter().any(|t| matches!(t, Trace::WindowStart | Trace::WindowEnd));
         let (true, Some(grouped)) = (windowed, chain.window.clone()) else {
+            if chain.is_union() && aggregate.aggr_expr.is_empty() {
+                let text = "UNION drops rows that are there already, and would have to remember all of them";
+                return Err(self.problem(
+                    "union",
+                    text,
+                    Some("write UNION ALL; repeats are dropped by type: dedupe"),
+                ));
+            }
             let text = "the result of this aggregation is never final, since the stream has no end";
             let help = "read FROM TUMBLE(input, time_column, INTERVAL '5 minutes') and group by window_start, window_end too";
             let word = if self.sql.to_ascii_lowercase().contains("distinct") && aggregate.aggr_expr.is_empty()

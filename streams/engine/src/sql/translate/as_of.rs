@@ -46,6 +46,11 @@ impl Translator<'_> {
                 "publish that join to a topic with a watermark, and read that; a ASOF JOIN b … ASOF JOIN c … runs",
             );
         }
+        if left.is_union() || right.is_union() {
+            let message =
+                "streams that are put together are in an ASOF JOIN, which does not run yet".to_owned();
+            return refuse(message, "publish them to one topic with a watermark, and read that");
+        }
         let times = (time_of(&left), time_of(&right));
         if let Some(without) = [(&left, times.0), (&right, times.1)].iter().find(|(_, time)| time.is_none()) {
             let Relation::Stream { event_time, .. } = &without.0.relation else { unreachable!() };

@@ -41,6 +41,13 @@ impl Translator<'_> {
                     SAME_WINDOW,
                 );
             }
+            (None, None) if left.is_union() || right.is_union() => {
+                return refuse(
+                    "streams that are put together are joined without windows, which does not run yet"
+                        .to_owned(),
+                    "publish them to one topic with a watermark, and join that",
+                );
+            }
             (None, None) if left.closed.is_none() && right.closed.is_none() => {
                 return self.join_near(join, left, right);
             }
@@ -94,11 +101,12 @@ impl Translator<'_> {
             other => *other,
         });
         let trace = of_left.chain(of_right).collect();
-        let (mut left, right) = (self.closed(left, left_schema)?, self.closed(right, right_schema)?);
-        let (Some(left_rows), Some(mut right_rows)) = (left.closed.take(), right.closed) else {
+        let (left, right) = (self.closed(left, left_schema)?, self.closed(right, right_schema)?);
+        let (mut left, mut right) = (left, right);
+        right.shift(left.branches.len());
+        let (Some(left_rows), Some(right_rows)) = (left.closed.take(), right.closed) else {
             return Err(self.problem("join", "a side of the join has no windows", Some(SAME_WINDOW)));
         };
-        right_rows.shift(left.branches.len());
         left.branches.extend(right.branches);
         let side = |keys, schema: &DFSchema, outer| Side { schema: Arc::clone(schema.inner()), keys, outer };
         let join = WindowJoin {

@@ -49,7 +49,14 @@ const QUERIES: &[&str] = &[
      FROM {sales} AS a JOIN {returns} AS b ON a.store_id = b.store_id AND a.window_end = b.window_end WHERE a.v > 20",
     "SELECT a.store_id, a.id, b.id AS other FROM {sales} AS a JOIN {sales} AS b
      ON a.store_id = b.store_id AND a.v = b.v AND a.window_start = b.window_start AND a.id < b.id",
+    "SELECT store_id, window_end, count(*) AS n, sum(v) AS v, max(id) AS id FROM {both} GROUP BY store_id, window_end",
+    "SELECT a.store_id, a.window_end, a.n, b.id FROM
+     (SELECT store_id, window_end, count(DISTINCT v) AS n FROM {both} WHERE v < 80 GROUP BY store_id, window_end) a
+     LEFT JOIN {returns} AS b ON a.store_id = b.store_id AND a.window_end = b.window_end",
 ];
+
+/// Both streams put together.
+const BOTH: &str = "(SELECT * FROM sales UNION ALL SELECT * FROM returns )";
 
 /// Without windows: rows whose times are near each other.
 const NEAR: &[&str] = &[
@@ -304,6 +311,7 @@ fn batch_answer(query: &str, tables: &[RecordBatch; 2]) -> Vec<String> {
         context.register_batch(*name, table.clone()).expect("a table");
         sql = sql.replace(&format!("{{{name}}}"), name);
     }
+    sql = sql.replace("{both}", BOTH);
     context.register_batch("stores", stores()).expect("a table");
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let batches =
@@ -326,6 +334,7 @@ pub(super) fn check(seed: u64, cases: &[Case]) -> (usize, usize, usize) {
     for name in NAMES {
         query = query.replace(&format!("{{{name}}}"), &cut.replace("{from}", name));
     }
+    query = query.replace("{both}", &cut.replace("{from}", BOTH));
     let spec = spec(partitions as u32, &query, 1 + rng.below(60) as usize);
     let mut world = World { logs, spec, broker: Broker::default() };
     let mut workers: Vec<Worker> = (0..1 + rng.below(2)).map(|_| world.worker(&[])).collect();

@@ -1,0 +1,93 @@
+//! `UNION ALL` of streams, in a query's chain: each has its own steps, and goes on with those of the first.
+
+use std::sync::Arc;
+
+use datafusion_expr::logical_plan::Union;
+
+use super::{Chain, Trace, Translator};
+use crate::op::Step;
+use crate::sql::Relation;
+use crate::sql::problem::SqlProblem;
+
+/// What a column of a stream is to windows and to the placement of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    EventTime,
+    /// A part of the key, by its place in it.
+    Key(usize),
+}
+
+impl Translator<'_> {
+    pub(super) fn union(&self, union: &Union) -> Result<Chain, SqlProblem> {
+        let chains: Result<Vec<Chain>, SqlProblem> =
+            union.inputs.iter().map(|input| self.walk(input)).collect();
+        let mut chains = chains?;
+        for chain in &chains {
+            let refuse = |message: String, help: &str| Err(self.problem("union", message, Some(help)));
+            if !chain.is_stream() {
+                return refuse(
+                    format!(
+                        "table {} is put together with a stream, and has no end of its own there",
+                        chain.name
+                    ),
+                    "JOIN a table, or publish its rows to a topic",
+                );
+            }
+            if chain.closed.is_some() || chain.window.is_some() {
+                return refuse(
+                    format!(
+                        "the rows of {} are in windows or joined, and put together with others",
+                        chain.name
+                    ),
+                    "put streams together before, FROM TUMBLE((SELECT … UNION ALL SELECT …), …), or publish each result to one topic",
+                );
+            }
+        }
+        let schema = union.schema.inner();
+        let count = schema.fields().len();
+        for chain in &mut chains {
+            // Names and types are those of the union.
+            chain.push(Step::Scan { columns: (0..count).collect(), schema: Arc::clone(schema) });
+        }
+        // A column is the event time, or a part of the key, where it is so in each.
+        let same = |at: usize| {
+            let mut roles = chains.iter().map(|chain| role(chain, chain.trace[at]));
+            let first = roles.next().flatten();
+            first.is_some() && roles.all(|role| role == first)
+        };
+        let kept: Vec<bool> = (0..count).map(same).collect();
+        let mut chains = chains.into_iter();
+        let Some(mut all) = chains.next() else {
+            return Err(SqlProblem::at_start("a union of nothing".to_owned()));
+        };
+        let entry = all.branch().before.len();
+        for mut other in chains {
+            other.shift(all.branches.len());
+            other.branch().into = Some((0, entry));
+            all.branches.append(&mut other.branches);
+            all.tables.append(&mut other.tables);
+            all.bounds_used |= other.bounds_used;
+            all.name = format!("{} and {}", all.name, other.name);
+        }
+        for (trace, kept) in all.trace.iter_mut().zip(kept) {
+            if !kept {
+                *trace = Trace::Other;
+            }
+        }
+        Ok(all)
+    }
+}
+
+fn role(chain: &Chain, trace: Trace) -> Option<Role> {
+    let (Trace::Stream(column), Relation::Stream { schema, event_time, partitioned_by }) =
+        (trace, &chain.relation)
+    else {
+        return None;
+    };
+    let name = schema.field(column).name();
+    if event_time.as_ref() == Some(name) {
+        return Some(Role::EventTime);
+    }
+    let at = partitioned_by.iter().flatten().position(|key| key == name)?;
+    Some(Role::Key(at))
+}

@@ -1,0 +1,242 @@
+//! Lists whose items become rows, and streams put together by UNION ALL: what comes out is what DataFusion's batch engine gives.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
+use millstream_model::{KeyGroup, LateRule, LateThen, WatermarkConfig};
+use millstream_types::{Rng, SeededRng};
+
+use super::super::{OperatorKind, OperatorSpec, SourceSpec, Stage, StageSpec, TimeBounds};
+use super::{lines, stores};
+use crate::decode::json::JsonDecoder;
+
+/// Queries, each with what asks a batch engine for the same.
+const QUERIES: &[(&str, &str)] = &[
+    (
+        "SELECT id, line['sku'] AS sku, line['qty'] AS qty FROM (SELECT id, unnest(lines) AS line FROM sales)",
+        "SELECT id, line['sku'] AS sku, line['qty'] AS qty FROM (SELECT id, unnest(lines) AS line FROM sales)",
+    ),
+    (
+        "SELECT id, tag, line['sku'] AS sku FROM (SELECT id, unnest(tags) AS tag, unnest(lines) AS line FROM sales WHERE id <> 'r3') WHERE tag <> 'b'",
+        "SELECT id, tag, line['sku'] AS sku FROM (SELECT id, unnest(tags) AS tag, unnest(lines) AS line FROM sales WHERE id <> 'r3') WHERE tag <> 'b'",
+    ),
+    (
+        "SELECT store_id, sku, window_end, sum(qty) AS qty, count(*) AS n FROM TUMBLE((SELECT store_id, at, line['sku'] AS sku, line['qty'] AS qty
+         FROM (SELECT store_id, at, unnest(lines) AS line FROM sales)), at, INTERVAL '4 seconds') GROUP BY store_id, sku, window_end",
+        "SELECT store_id, sku, window_end, sum(qty) AS qty, count(*) AS n FROM (SELECT store_id,
+         date_bin(INTERVAL '4 seconds', at, TIMESTAMP '1970-01-01T00:00:00Z') + INTERVAL '4 seconds' AS window_end, line['sku'] AS sku, line['qty'] AS qty
+         FROM (SELECT store_id, at, unnest(lines) AS line FROM sales)) GROUP BY store_id, sku, window_end",
+    ),
+    (
+        "SELECT i.id, i.line['sku'] AS sku, s.city FROM (SELECT id, store_id, unnest(lines) AS line FROM sales) AS i JOIN stores AS s ON s.store_id = i.store_id",
+        "SELECT i.id, i.line['sku'] AS sku, s.city FROM (SELECT id, store_id, unnest(lines) AS line FROM sales) AS i JOIN stores AS s ON s.store_id = i.store_id",
+    ),
+    ("SELECT id, sku, qty FROM (SELECT id, unnest(head) FROM sales) AS t(id, sku, qty)", "SELECT id, sku, qty FROM (SELECT id, unnest(head) FROM sales) AS t(id, sku, qty)"),
+];
+
+fn schema() -> SchemaRef {
+    let of =
+        Fields::from(vec![Field::new("sku", DataType::Utf8, true), Field::new("qty", DataType::Int64, true)]);
+    let list = |item: DataType| DataType::List(Arc::new(Field::new_list_field(item, true)));
+    let time = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
+    Arc::new(Schema::new(vec![
+        Field::new("id", DataType::Utf8, false),
+        Field::new("store_id", DataType::Utf8, false),
+        Field::new("at", time, false),
+        Field::new("lines", list(DataType::Struct(of.clone())), true),
+        Field::new("tags", list(DataType::Utf8), true),
+        Field::new("head", DataType::Struct(of), true),
+    ]))
+}
+
+fn item(rng: &mut SeededRng) -> String {
+    let qty = if rng.chance(1, 6) { "null".to_owned() } else { rng.below(9).to_string() };
+    if rng.chance(1, 8) { "null".to_owned() } else { format!(r#"{{"sku":"k{}","qty":{qty}}}"#, rng.below(4)) }
+}
+
+fn list(rng: &mut SeededRng, mut item: impl FnMut(&mut SeededRng) -> String) -> String {
+    if rng.chance(1, 6) {
+        return "null".to_owned();
+    }
+    let items: Vec<String> = (0..rng.below(4)).map(|_| item(rng)).collect();
+    format!("[{}]", items.join(","))
+}
+
+fn record(rng: &mut SeededRng, number: u64) -> String {
+    let lines = list(rng, item);
+    let tags = list(rng, |rng| {
+        if rng.chance(1, 5) {
+            "null".to_owned()
+        } else {
+            format!("\"{}\"", ["a", "b", "c"][rng.below(3) as usize])
+        }
+    });
+    let (at, store, head) = (1_000 * number, rng.below(3), item(rng));
+    format!(
+        r#"{{"id":"r{number}","store_id":"S{store}","at":{at},"lines":{lines},"tags":{tags},"head":{head}}}"#
+    )
+}
+
+fn spec(query: &str, streams: &[&str], batch_rows: usize) -> StageSpec {
+    let source = |name: &&str| SourceSpec {
+        name: (*name).into(),
+        schema: schema(),
+        event_time: Some("at".into()),
+        watermark: WatermarkConfig { delay_ms: 0, idle_after_ms: None, bounded: true },
+        partitioned_by: Some(vec!["store_id".into()]),
+    };
+    StageSpec {
+        id: "stage".into(),
+        sources: streams.iter().map(source).collect(),
+        key_groups: 1,
+        changelog_partitions: 1,
+        tables: BTreeMap::from([("stores".to_owned(), stores().schema())]),
+        operators: vec![OperatorSpec {
+            id: "out-1".into(),
+            name: "out".into(),
+            inputs: streams.iter().map(|name| (*name).to_owned()).chain(["stores".to_owned()]).collect(),
+            kind: OperatorKind::Sql {
+                sql: query.to_owned(),
+                late: LateRule { allow_ms: 0, then: LateThen::DeadLetter },
+                update_ms: None,
+            },
+        }],
+        outputs: BTreeSet::from(["out".to_owned()]),
+        batch_rows,
+    }
+}
+
+fn batch_answer(query: &str, tables: &[(&str, RecordBatch)]) -> Vec<String> {
+    use datafusion::prelude::{SessionConfig, SessionContext};
+    let mut config = SessionConfig::new().with_target_partitions(1);
+    config.options_mut().sql_parser.map_string_types_to_utf8view = false;
+    let context = SessionContext::new_with_config(config);
+    for (name, table) in tables {
+        context.register_batch(*name, table.clone()).expect("a table");
+    }
+    context.register_batch("stores", stores()).expect("a table");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let batches =
+        runtime.block_on(async { context.sql(query).await.expect("a plan").collect().await.expect("rows") });
+    let mut lines: Vec<String> = batches.iter().flat_map(lines).collect();
+    lines.sort_unstable();
+    lines
+}
+
+/// Runs a query over records of these streams; how many rows came out.
+fn check(seed: u64, (query, batch): (&str, &str), streams: &[&str]) -> usize {
+    let mut rng = SeededRng::new(seed);
+    let spec = spec(query, streams, 1 + rng.below(40) as usize);
+    let mut stage = Stage::build(spec).unwrap_or_else(|problems| panic!("{query}: {problems:?}"));
+    stage.load_table("stores", &stores()).expect("the table");
+    stage.assign(KeyGroup(0), 0);
+    let mut decoders: Vec<JsonDecoder> =
+        streams.iter().map(|_| JsonDecoder::new(&schema(), &[0, 1, 2, 3, 4, 5]).expect("a schema")).collect();
+    let mut found = Vec::new();
+    let mut take = |stage: &mut Stage| {
+        stage.commit(0).expect("a commit");
+        for out in stage.take_outputs().batches {
+            assert_eq!(out.output.as_ref(), "out", "seed {seed}");
+            found.extend(lines(&out.batch));
+        }
+    };
+    for number in 0..rng.below(60) {
+        let source = rng.below(streams.len() as u64) as usize;
+        let record = record(&mut rng, number);
+        decoders[source].push(record.as_bytes()).expect("a good record");
+        let place = (KeyGroup(0), number as i64);
+        stage.push_record(source, place, record.as_bytes(), TimeBounds::default()).expect("an owned group");
+        if rng.chance(1, 10) {
+            take(&mut stage);
+        }
+    }
+    for source in 0..streams.len() {
+        stage.finish(source, KeyGroup(0), 0).expect("an end");
+    }
+    take(&mut stage);
+    found.sort_unstable();
+    let tables: Vec<(&str, RecordBatch)> =
+        streams.iter().copied().zip(decoders.iter_mut().map(JsonDecoder::finish)).collect();
+    // The batch engine is built without the functions over lists that this form comes with.
+    let mut plain = batch.to_owned();
+    for field in ["sku", "qty"] {
+        for of in ["i.line", "line"] {
+            plain = plain.replace(&format!("{of}['{field}']"), &format!("get_field({of}, '{field}')"));
+        }
+    }
+    let wanted = batch_answer(&plain, &tables);
+    assert_eq!(found, wanted, "seed {seed}: {query}");
+    found.len()
+}
+
+#[test]
+fn items_of_lists_are_those_of_the_batch_answer() {
+    for (query, batch) in QUERIES {
+        let rows: usize = (0..40).map(|seed| check(seed, (query, batch), &["sales"])).sum();
+        assert!(rows > 100, "{query}: {rows} rows");
+    }
+}
+
+/// Two streams put together, each query with what asks a batch engine for the same.
+const UNIONS: &[(&str, &str)] = &[
+    (
+        "SELECT id, at FROM sales UNION ALL SELECT id, at FROM returns",
+        "SELECT id, at FROM sales UNION ALL SELECT id, at FROM returns",
+    ),
+    (
+        "SELECT id, what, s.city FROM (SELECT id, store_id, 1 AS what FROM sales WHERE id <> 'r5'
+         UNION ALL SELECT id, store_id, 2 FROM returns UNION ALL SELECT store_id, store_id AS store, 3 FROM sales) u
+         JOIN stores s ON s.store_id = u.store_id WHERE what <> 3 OR id <> 'S1'",
+        "SELECT id, what, s.city FROM (SELECT id, store_id, 1 AS what FROM sales WHERE id <> 'r5'
+         UNION ALL SELECT id, store_id, 2 FROM returns UNION ALL SELECT store_id, store_id AS store, 3 FROM sales) u
+         JOIN stores s ON s.store_id = u.store_id WHERE what <> 3 OR id <> 'S1'",
+    ),
+    (
+        "SELECT store_id, window_end, sum(n) AS n FROM TUMBLE((SELECT store_id, at, 1 AS n FROM sales
+         UNION ALL SELECT store_id, at, -1 AS n FROM returns), at, INTERVAL '4 seconds') GROUP BY store_id, window_end",
+        "SELECT store_id, date_bin(INTERVAL '4 seconds', at, TIMESTAMP '1970-01-01T00:00:00Z') + INTERVAL '4 seconds' AS window_end, sum(n) AS n
+         FROM (SELECT store_id, at, 1 AS n FROM sales UNION ALL SELECT store_id, at, -1 AS n FROM returns) GROUP BY store_id, window_end",
+    ),
+    (
+        "SELECT a.store_id, a.n, b.most, a.window_end FROM (SELECT store_id, window_end, count(*) AS n
+         FROM TUMBLE((SELECT store_id, at FROM returns UNION ALL SELECT store_id, at FROM sales), at, INTERVAL '4 seconds')
+         GROUP BY store_id, window_end) a LEFT JOIN (SELECT store_id, window_end, max(id) AS most
+         FROM TUMBLE(sales, at, INTERVAL '4 seconds') GROUP BY store_id, window_end) b ON a.store_id = b.store_id AND a.window_end = b.window_end",
+        "SELECT a.store_id, a.n, b.most, a.window_end FROM (SELECT store_id, window_end, count(*) AS n
+         FROM (SELECT store_id, date_bin(INTERVAL '4 seconds', at, TIMESTAMP '1970-01-01T00:00:00Z') + INTERVAL '4 seconds' AS window_end FROM
+         (SELECT store_id, at FROM returns UNION ALL SELECT store_id, at FROM sales)) GROUP BY store_id, window_end) a
+         LEFT JOIN (SELECT store_id, window_end, max(id) AS most
+         FROM (SELECT *, date_bin(INTERVAL '4 seconds', at, TIMESTAMP '1970-01-01T00:00:00Z') + INTERVAL '4 seconds' AS window_end FROM sales)
+         GROUP BY store_id, window_end) b ON a.store_id = b.store_id AND a.window_end = b.window_end",
+    ),
+];
+
+#[test]
+fn streams_put_together_are_those_of_the_batch_answer() {
+    for (query, batch) in UNIONS {
+        let rows: usize = (0..40).map(|seed| check(seed, (query, batch), &["sales", "returns"])).sum();
+        assert!(rows > 100, "{query}: {rows} rows");
+    }
+}
+
+/// A record that is late is put aside once, however many items it has.
+#[test]
+fn a_late_record_with_many_items_is_put_aside_once() {
+    let mut stage = Stage::build(spec(QUERIES[2].0, &["sales"], 10)).expect("a stage");
+    stage.load_table("stores", &stores()).expect("the table");
+    stage.assign(KeyGroup(0), 0);
+    for (offset, at) in [(0, 60_000), (1, 1_000)] {
+        let items = r#"{"sku":"a","qty":1},{"sku":"b","qty":1}"#;
+        let record =
+            format!(r#"{{"id":"r","store_id":"S0","at":{at},"lines":[{items}],"tags":[],"head":null}}"#);
+        stage
+            .push_record(0, (KeyGroup(0), offset), record.as_bytes(), TimeBounds::default())
+            .expect("an owned group");
+    }
+    stage.turn(0).expect("a turn");
+    let late: Vec<usize> = stage.take_outputs().batches.iter().map(|out| out.batch.num_rows()).collect();
+    assert_eq!(late, [1]);
+    assert_eq!(stage.counts()[0].1.late, 1);
+}
