@@ -320,7 +320,9 @@ impl<'a> Builder<'a> {
     fn has_state(&self, transform: &Transform) -> bool {
         match &transform.op {
             Op::Dedupe(_) => true,
-            Op::Sql(query) => !query.windows.is_empty() || joins_streams(self.pipeline, transform),
+            Op::Sql(query) => {
+                !query.windows.is_empty() || joins_streams(self.pipeline, transform) || query.keeps_groups()
+            }
             _ => false,
         }
     }

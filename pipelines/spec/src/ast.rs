@@ -386,6 +386,13 @@ pub struct Sql {
     pub late: Option<Spanned<Late>>,
 }
 
+impl Sql {
+    /// Whether it keeps groups up to date for ever: it aggregates without windows.
+    pub fn keeps_groups(&self) -> bool {
+        self.windows.is_empty() && matches!(self.emit.as_ref().map(|e| e.value), Some(Emit::OnUpdate(_)))
+    }
+}
+
 /// When a window's row is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Emit {

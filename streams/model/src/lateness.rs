@@ -60,12 +60,13 @@ impl LateRule {
 
     /// The watermark at which the window that ends at `end` fires.
     pub fn fires_at(&self, end: EventTime) -> EventTime {
-        end + self.allow_ms
+        end.saturating_add(self.allow_ms)
     }
 
     /// Whether a window that ends at `end` has fired at this watermark.
     pub fn fired(&self, end: EventTime, watermark: Watermark) -> bool {
-        watermark.has_reached(self.fires_at(end))
+        // The endless window is not over at the end of input either: there may be more later.
+        end != EventTime::MAX && watermark.has_reached(self.fires_at(end))
     }
 
     /// Whether a window that ends at `end` fires between two watermarks: it has at the second and had not at the first.

@@ -22,6 +22,7 @@ enum Kind {
     Tumble,
     Hop,
     Cumulate,
+    Endless,
 }
 
 /// The windows of a query.
@@ -107,6 +108,11 @@ impl Windows {
         Windows { kind: Kind::Cumulate, size_ms, every_ms: step_ms, slice_ms: step_ms }.checked()
     }
 
+    /// One window over all time, which is never over: of aggregates that are kept up to date for ever.
+    pub fn endless() -> Windows {
+        Windows { kind: Kind::Endless, size_ms: SPAN_MS_MAX, every_ms: SPAN_MS_MAX, slice_ms: SPAN_MS_MAX }
+    }
+
     fn checked(self) -> Result<Windows, WindowError> {
         let slices = self.size_ms / self.slice_ms;
         match slices <= OVERLAP_MAX {
@@ -132,7 +138,12 @@ impl Windows {
 
     /// Whether every instant is in exactly one window.
     pub fn is_tumbling(self) -> bool {
-        self.kind == Kind::Tumble
+        matches!(self.kind, Kind::Tumble | Kind::Endless)
+    }
+
+    /// Whether there is one window only, which is never over.
+    pub fn is_endless(self) -> bool {
+        self.kind == Kind::Endless
     }
 
     /// Whether a window's start says which window it is.
@@ -146,12 +157,13 @@ impl Windows {
             Kind::Tumble => "TUMBLE",
             Kind::Hop => "HOP",
             Kind::Cumulate => "CUMULATE",
+            Kind::Endless => "GROUP BY",
         }
     }
 
     /// The start of the slice that holds `time`.
     pub fn slice_of(self, time: EventTime) -> EventTime {
-        floor(time, self.slice_ms)
+        if self.is_endless() { 0 } else { floor(time, self.slice_ms) }
     }
 
     /// The first window, by its end, that holds the slice that starts at `slice`.
@@ -163,6 +175,7 @@ impl Windows {
                 self.ending_at(-floor(-(slice + self.slice_ms - self.size_ms), self.every_ms) + self.size_ms)
             }
             Kind::Cumulate => self.ending_at(slice + self.slice_ms),
+            Kind::Endless => self.ending_at(EventTime::MAX),
         }
     }
 
@@ -172,6 +185,7 @@ impl Windows {
             Kind::Tumble => self.ending_at(slice + self.size_ms),
             Kind::Hop => self.ending_at(floor(slice, self.every_ms) + self.size_ms),
             Kind::Cumulate => self.ending_at(floor(slice, self.size_ms) + self.size_ms),
+            Kind::Endless => self.ending_at(EventTime::MAX),
         }
     }
 
@@ -179,6 +193,8 @@ impl Windows {
     pub fn of_slice(self, slice: EventTime, after: EventTime) -> impl Iterator<Item = Window> {
         let (first, last) = (self.first_of(slice).end, self.last_of(slice).end);
         let passed = after.saturating_sub(first).saturating_add(self.every_ms).max(0) / self.every_ms;
+        // The endless one has none behind it.
+        let passed = if self.is_endless() { 0 } else { passed };
         let from = first.saturating_add(passed.saturating_mul(self.every_ms));
         (from..=last)
             .step_by(usize::try_from(self.every_ms).unwrap_or(usize::MAX))
@@ -190,6 +206,7 @@ impl Windows {
         let start = match self.kind {
             Kind::Tumble | Kind::Hop => end - self.size_ms,
             Kind::Cumulate => floor(end - 1, self.size_ms),
+            Kind::Endless => EventTime::MIN,
         };
         Window { end, start }
     }

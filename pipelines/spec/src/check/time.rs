@@ -145,13 +145,14 @@ fn rules(check: &Check<'_>, transform: &Transform, query: &Sql, out: &mut Diagno
         // Rows that are joined may be late too.
         let joins = joins_streams(pipeline, transform);
         let late = query.late.as_ref().filter(|_| !joins);
-        for (key, span) in [("emit", query.emit.as_ref().map(|e| e.span)), ("late", late.map(|l| l.span))] {
+        let emit = query.emit.as_ref().filter(|_| !query.keeps_groups());
+        for (key, span) in [("emit", emit.map(|e| e.span)), ("late", late.map(|l| l.span))] {
             if let Some(span) = span {
                 let message = format!("`{key}` is about windows, and this query has none");
                 out.push(Diagnostic::new(&code::LATE_WITHOUT_WINDOW, span, message));
             }
         }
-        if !joins {
+        if !joins && !query.keeps_groups() {
             return;
         }
     }

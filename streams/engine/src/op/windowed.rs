@@ -125,9 +125,12 @@ impl WindowAggregate {
         if chunk.rows() == 0 {
             return Ok(());
         }
-        let panes = chunk.panes.as_ref().expect("an aggregate has a window before it").values();
         let values = self.plan.values(chunk)?;
         let (plan, open) = (&self.plan, &mut self.panes);
+        if self.windows.is_endless() {
+            return Pane::at(open, plan, self.windows.slice_of(0))?.update(&values);
+        }
+        let panes = chunk.panes.as_ref().expect("an aggregate has a window before it").values();
         values.by_pane(panes, |key, values| Pane::at(open, plan, key)?.update(&values))
     }
 
@@ -241,12 +244,15 @@ impl WindowAggregate {
                 |group: u32| !late.fired(window.end, Watermark::from_raw(watermarks[group as usize]));
             let mut sum = Pane::sum(&self.plan)?;
             let slice = windows.slice_ms();
-            let slices = (window.start..window.end).step_by(slice as usize).map(PaneKey::Slice);
-            for key in slices.chain([PaneKey::Whole(window.end)]) {
-                // Tumbling windows have slices only, whose numbers those of whole windows would be.
-                if windows.is_tumbling() && matches!(key, PaneKey::Whole(_)) {
-                    continue;
-                }
+            let keys: Vec<PaneKey> = match windows.is_tumbling() {
+                true => vec![PaneKey::Slice(windows.slice_of(window.start))],
+                false => (window.start..window.end)
+                    .step_by(slice as usize)
+                    .map(PaneKey::Slice)
+                    .chain([PaneKey::Whole(window.end)])
+                    .collect(),
+            };
+            for key in keys {
                 if let Some(pane) = self.panes.get_mut(&key.to_raw(windows)) {
                     pane.add_groups(&self.plan, &mut groups, is_open, &mut sum)?;
                 }

@@ -355,15 +355,20 @@ impl Query {
     }
 
     /// The rows of windows that have changed since they were last sent and have not fired at these watermarks, when it is
-    /// time for them.
-    pub(crate) fn update(&mut self, watermarks: &[i64], now: Millis) -> Result<Vec<Chunk>, StageError> {
+    /// time for them; `is_last` where no row comes any more, and so it is.
+    pub(crate) fn update(
+        &mut self,
+        watermarks: &[i64],
+        now: Millis,
+        is_last: bool,
+    ) -> Result<Vec<Chunk>, StageError> {
         let (Some(every), Some(closed), Some(branch)) =
             (self.update_ms, &self.closed, self.branches.first_mut())
         else {
             return Ok(Vec::new());
         };
         let Some(Aggregation::Windows(windows)) = &mut branch.aggregate else { return Ok(Vec::new()) };
-        if self.updated_at.is_some_and(|at| now.saturating_sub(at) < every) {
+        if !is_last && self.updated_at.is_some_and(|at| now.saturating_sub(at) < every) {
             return Ok(Vec::new());
         }
         self.updated_at = Some(now);

@@ -366,8 +366,17 @@ impl Translator<'_> {
     /// Rows that are sent again and again take the place of each other: so none may be taken back, and each has the same
     /// window each time.
     fn check_updates(&self, chain: &Chain) -> Result<(), SqlProblem> {
-        let (Some(_), Some(closed)) = (self.options.update_ms, &chain.closed) else { return Ok(()) };
+        if self.options.update_ms.is_none() {
+            return Ok(());
+        }
         let refuse = |word: &str, message: &str, help: &str| Err(self.problem(word, message, Some(help)));
+        let Some(closed) = &chain.closed else {
+            return refuse(
+                "select",
+                "emit: on_update is about windows and groups, and this query has neither",
+                "take emit away: rows go on as they come",
+            );
+        };
         if !matches!(closed.from, Origin::Branch(_)) {
             return refuse(
                 "join",

@@ -189,7 +189,8 @@ impl Stage {
             let operator = &mut self.operators[at];
             let Running::Sql { query, .. } = &mut operator.running else { continue };
             let watermarks = Stage::least(&operator.sources, |at| &watermarks[at]);
-            let changed = query.update(&watermarks, now)?;
+            let is_last = operator.sources.iter().all(|at| self.sources[*at].clocks.all_finished());
+            let changed = query.update(&watermarks, now, is_last)?;
             changed.into_iter().try_for_each(|chunk| self.hand_on(at, chunk))?;
         }
         Ok(())

@@ -91,7 +91,10 @@ impl Stage {
                     (None, vec![step], vec![state], Some(late))
                 }
                 Running::Sql { query, late } => {
-                    let rule = query.aggregates().next().map(|aggregate| late_text(aggregate, late));
+                    let endless =
+                        |a: &&Aggregation| matches!(a, Aggregation::Windows(w) if w.windows.is_endless());
+                    let rule = query.aggregates().next().filter(|a| !endless(a));
+                    let rule = rule.map(|aggregate| late_text(aggregate, late));
                     let state = query.aggregates().map(state_of).collect();
                     (Some(readable(query.explain())), query_steps(query), state, rule)
                 }
@@ -182,7 +185,7 @@ fn query_steps(query: &Query) -> Vec<String> {
     }
     if let Some(every) = query.update_ms().filter(|_| query.is_windowed()) {
         steps.push(format!(
-            "update: rows of open windows that have changed are sent too, every {}",
+            "update: rows that have changed are sent before they are final, every {}",
             span(every)
         ));
     }
@@ -264,6 +267,13 @@ fn aggregate_text(aggregate: &Aggregation) -> String {
     let by =
         if by.is_empty() { "the window alone".to_owned() } else { format!("{} and window", by.join(", ")) };
     let wait = allowance(&plan.late);
+    if let Aggregation::Windows(windows) = aggregate
+        && windows.windows.is_endless()
+    {
+        let by = sql(&plan.keys).join(", ");
+        let by = if by.is_empty() { "nothing".to_owned() } else { by };
+        return format!("aggregate: {computed} by {by}, kept up to date for ever");
+    }
     let passes = match aggregate {
         // A row just at the end of a session still belongs to it.
         Aggregation::Sessions(_) => "passes",
@@ -309,6 +319,7 @@ fn state_of(aggregate: &Aggregation) -> StateDescription {
         Aggregation::Near(side) if !side.plan.is_looked_up => key.push("time".to_owned()),
         Aggregation::Near(side) => key.extend(sql(&side.plan.keys)),
         Aggregation::Versions(versions) => key.extend(sql(&versions.plan.keys)),
+        Aggregation::Windows(windows) if windows.windows.is_endless() => {}
         _ => key.push("window".to_owned()),
     }
     let kept = match aggregate {
@@ -339,6 +350,9 @@ fn state_of(aggregate: &Aggregation) -> StateDescription {
 
 /// How long what is in windows is kept.
 fn of_windows(windows: Windows, late: &LateRule) -> String {
+    if windows.is_endless() {
+        return "for ever".to_owned();
+    }
     let kept = span(windows.size_ms() + late.allow_ms);
     if windows.is_tumbling() {
         return format!("until the window fires: the watermark is {kept} past its start");

@@ -4,6 +4,7 @@
 
 mod as_of;
 mod edges;
+mod groups;
 mod joins;
 mod lists;
 mod reference;

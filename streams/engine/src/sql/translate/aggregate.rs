@@ -19,6 +19,7 @@ use crate::op::windowed::WindowAggregate;
 use crate::sql::Relation;
 use crate::sql::problem::SqlProblem;
 use crate::sql::query::{Closed, Origin};
+use millstream_model::Windows;
 
 /// How often a row may come out of its windows.
 const SPREAD_MAX: i64 = 100;
@@ -50,17 +51,23 @@ impl Translator<'_> {
         }
         let traces: Vec<Trace> = aggregate.group_expr.iter().map(|e| trace(e, input, &chain.trace)).collect();
         let windowed = traces.iter().any(|t| matches!(t, Trace::WindowStart | Trace::WindowEnd));
-        let (true, Some(grouped)) = (windowed, chain.window.clone()) else {
+        let kept = chain.window.is_none() && self.options.update_ms.is_some();
+        let grouped = match chain.window.clone() {
+            // Kept up to date for ever.
+            None if kept => Some(Grouped::Windows(Windows::endless())),
+            grouped => grouped.filter(|_| windowed),
+        };
+        let Some(grouped) = grouped else {
             if chain.is_union() && aggregate.aggr_expr.is_empty() {
                 let text = "UNION drops rows that are there already, and would have to remember all of them";
                 return Err(self.problem(
                     "union",
                     text,
-                    Some("write UNION ALL; repeats are dropped by type: dedupe"),
+                    Some("write UNION ALL; repeats are dropped by type: dedupe, or remembered for ever with emit: { on_update: 5s }"),
                 ));
             }
             let text = "the result of this aggregation is never final, since the stream has no end";
-            let help = "read FROM TUMBLE(input, time_column, INTERVAL '5 minutes') and group by window_start, window_end too";
+            let help = "read FROM TUMBLE(input, time_column, INTERVAL '5 minutes') and group by window_start, window_end too; or keep it up to date, emit: { on_update: 5s } beside sql";
             let word = if self.sql.to_ascii_lowercase().contains("distinct") && aggregate.aggr_expr.is_empty()
             {
                 "distinct"

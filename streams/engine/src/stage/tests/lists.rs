@@ -36,7 +36,7 @@ const QUERIES: &[(&str, &str)] = &[
     ("SELECT id, sku, qty FROM (SELECT id, unnest(head) FROM sales) AS t(id, sku, qty)", "SELECT id, sku, qty FROM (SELECT id, unnest(head) FROM sales) AS t(id, sku, qty)"),
 ];
 
-fn schema() -> SchemaRef {
+pub(super) fn schema() -> SchemaRef {
     let of =
         Fields::from(vec![Field::new("sku", DataType::Utf8, true), Field::new("qty", DataType::Int64, true)]);
     let list = |item: DataType| DataType::List(Arc::new(Field::new_list_field(item, true)));
@@ -64,7 +64,7 @@ fn list(rng: &mut SeededRng, mut item: impl FnMut(&mut SeededRng) -> String) -> 
     format!("[{}]", items.join(","))
 }
 
-fn record(rng: &mut SeededRng, number: u64) -> String {
+pub(super) fn record(rng: &mut SeededRng, number: u64) -> String {
     let lines = list(rng, item);
     let tags = list(rng, |rng| {
         if rng.chance(1, 5) {
@@ -108,7 +108,7 @@ fn spec(query: &str, streams: &[&str], batch_rows: usize) -> StageSpec {
     }
 }
 
-fn batch_answer(query: &str, tables: &[(&str, RecordBatch)]) -> Vec<String> {
+pub(super) fn batch_answer(query: &str, tables: &[(&str, RecordBatch)]) -> Vec<String> {
     use datafusion::prelude::{SessionConfig, SessionContext};
     let mut config = SessionConfig::new().with_target_partitions(1);
     config.options_mut().sql_parser.map_string_types_to_utf8view = false;

@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# Groups that are kept up to date: sales by product, without windows, by two workers of which one is killed with SIGKILL again and again,
+# with changelogs that are written anew all the time. A reader who keeps the last row of each product has the recount's sums in the
+# end; then more sales come, and a later run goes on from there. N sales, SEED, KILLS; MILLSTREAM names the program.
+# BROKER=host:port is another cluster (Apache Kafka), fresh for each call.
+. "$(dirname "$0")/lib.sh"
+n="${N:-200000}" seed="${SEED:-1}" kills="${KILLS:-3}"
+work="$(mktemp -d)"
+pids=()
+trap 'set +e; kill -9 "${pids[@]}" 2> /dev/null; wait 2> /dev/null; [ -n "${KEEP:-}" ] || rm -rf "$work"' EXIT
+fail() { echo "FAIL: $1 (SEED=$seed)"; tail -n 20 "$work"/*.log "$work"/*.err; exit 1; }
+cat > "$work/sums.yaml" << 'X'
+version: 1
+name: sums
+broker: ${env:BROKER}
+schemas:
+  sale:
+    fields:
+      sku:   { type: string, required: true }
+      qty:   { type: int64, required: true }
+      price: { type: decimal, precision: 12, scale: 2, required: true }
+topics:
+  sales: { partitions: 4, key: sku }
+  sums:  { partitions: 2, key: sku, cleanup: compact }
+sources:
+  sales: { type: topic, topic: sales, schema: sale, until: end }
+transforms:
+  summed:
+    type: sql
+    inputs: [sales]
+    sql: SELECT sku, COUNT(*) AS n, SUM(qty * price) AS revenue, MAX(price) AS most FROM sales GROUP BY sku
+    emit: { on_update: 100ms }
+sinks:
+  sums: { type: topic, inputs: [summed], topic: sums }
+X
+python3 - "$n" "$seed" "$work" << 'X'
+import collections, decimal, json, random, sys
+n, seed, work = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+rng = random.Random(seed)
+sums = collections.defaultdict(lambda: [0, 0, 0])
+for part in ["first", "second"]:
+    with open(f"{work}/{part}", "w") as out:
+        for _ in range(n if part == "first" else n // 10):
+            sku, qty, cents = f"p{min(rng.randrange(3000), rng.randrange(3000))}", rng.randrange(1, 9), rng.randrange(1, 99_999)
+            out.write(f'{sku}\t{{"sku":"{sku}","qty":{qty},"price":{cents // 100}.{cents % 100:02}}}\n')
+            of = sums[sku]
+            of[0], of[1], of[2] = of[0] + 1, of[1] + qty * cents, max(of[2], cents)
+    with open(f"{work}/wanted-{part}", "w") as out:
+        for sku, (count, revenue, most) in sorted(sums.items()):
+            out.write(f"{sku} {count} {decimal.Decimal(revenue) / 100:.2f} {decimal.Decimal(most) / 100:.2f}\n")
+X
+broker="${BROKER:-}"
+if [ -z "$broker" ]; then
+    start_broker "$work/broker" --set group.consumer.session.timeout.ms=3000 --set group.consumer.heartbeat.interval.ms=500
+    pids+=("$broker_pid")
+fi
+worker() { # NAME
+    BROKER="$broker" "$millstream" run "$work/sums.yaml" --data "$work/data-$1" --instance "$1" --set defaults.commit_interval=50ms \
+        --set defaults.snapshot_after=1KiB >> "$work/$1.log" 2>> "$work/$1.err" &
+    pids+=($!)
+}
+"$millstream" topic create sales --bootstrap "$broker" --partitions 4 > "$work/create.log"
+RANDOM="$seed"
+killed=0
+for part in first second; do
+    "$millstream" produce sales --bootstrap "$broker" --key-separator $'\t' --file "$work/$part" > "$work/produce.log" || fail "producing"
+    worker a
+    a="${pids[-1]}"
+    worker b
+    b="${pids[-1]}"
+    for _ in $(seq "$kills"); do
+        pause "$(awk -v r="$RANDOM" 'BEGIN { print 0.05 + r / 32768 }')"
+        kill -0 "$a" 2> /dev/null || break
+        kill -9 "$a" && killed=$((killed + 1))
+        wait "$a" 2> /dev/null || true
+        worker a
+        a="${pids[-1]}"
+    done
+    wait "$a" || fail "the worker that was killed and came back failed"
+    wait "$b" || fail "the other worker failed"
+    "$millstream" consume sums --bootstrap "$broker" --from beginning --until-end --isolation read_committed > "$work/rows" 2> "$work/consume.err" || fail "reading the result"
+    python3 - "$work/rows" << 'X' | sort > "$work/found"
+import decimal, json, sys
+last = {}
+for line in open(sys.argv[1]):
+    row = json.loads(line, parse_float=decimal.Decimal)
+    last[row["sku"]] = row
+for sku, row in last.items():
+    print(sku, row["n"], f'{row["revenue"]:.2f}', f'{row["most"]:.2f}')
+X
+    sort "$work/wanted-$part" > "$work/sorted"
+    diff "$work/sorted" "$work/found" > "$work/diff.log" || fail "the sums are not those of the recount: $(head -n 4 "$work/diff.log")"
+done
+[ "$killed" -gt 0 ] || fail "nothing was killed; take a larger N"
+echo "$n sales and a tenth more, workers killed $killed times: $(wc -l < "$work/found") sums as recounted, $(wc -l < "$work/rows") rows sent"
