@@ -104,6 +104,10 @@ pub fn compile(sql: &str, relations: &Relations, options: &SqlOptions) -> Result
     let context = context::Context::new(relations);
     let planner = SqlToRel::new_with_options(&context, ParserOptions::from(&context.config().sql_parser));
     let plan = planner.sql_statement_to_plan(statement).map_err(one)?;
+    let problems = refuse::before_optimizing(&plan, sql);
+    if !problems.is_empty() {
+        return Err(problems);
+    }
     let plan = optimize::optimize(plan, context.config()).map_err(one)?;
     let problems = refuse::problems(&plan, sql);
     if !problems.is_empty() {

@@ -14,6 +14,8 @@ use arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt32Arr
 use arrow::datatypes::{SchemaRef, TimestampMillisecondType};
 use datafusion_physical_expr::PhysicalExpr;
 
+use millstream_model::Watermark;
+
 use super::Step;
 use super::chunk::Chunk;
 use super::interval::Side;
@@ -92,18 +94,21 @@ impl AsOfJoin {
     /// With a commit: the rows whose versions are known by now. The watermarks are those of the other streams.
     pub(crate) fn fire(
         &self,
-        (waiting, versions): (&Side, &[&Versions]),
+        (waiting, versions): (&mut Side, &[&Versions]),
         (before, now): (&Watermarks<'_>, &Watermarks<'_>),
-        fired_at: &mut [Vec<i64>],
     ) -> Result<Vec<Chunk>, StageError> {
-        let mut over_at = vec![i64::MIN; fired_at.first().map_or(0, Vec::len)];
-        let places = waiting.unmatched(&self.known_to(before), &self.known_to(now), &mut over_at);
-        for (fired_at, lookup) in fired_at.iter_mut().zip(&self.lookups) {
-            let raised = over_at.iter().map(|at| shift(*at, -lookup.back_ms));
-            fired_at.iter_mut().zip(raised).for_each(|(at, raised)| *at = (*at).max(raised));
-        }
+        let ended = |group: usize| now.iter().any(|of| of[group] == Watermark::END.to_raw());
+        let (before, known) = (self.known_to(before), self.known_to(now));
+        let places = waiting.unmatched(&before, &known, &mut vec![i64::MIN; known.len()]);
         let mut given = Vec::new();
         for places in places.chunks(ROWS_MAX) {
+            // At the end of bounded input rows come out before their time. That they have is kept with them, and no watermark is
+            // raised for it: versions that a later run brings are in time for later rows.
+            for place in places {
+                if ended(waiting.group_of(place) as usize) {
+                    waiting.was_matched(*place);
+                }
+            }
             let groups = UInt32Array::from_iter_values(places.iter().map(|place| waiting.group_of(place)));
             let mut chunk = Chunk::made(waiting.rows(places)?, groups);
             for (lookup, versions) in self.lookups.iter().zip(versions) {

@@ -63,7 +63,10 @@ impl SqlProblem {
         let (message, place) = text.split_once(" at Line: ").unwrap_or((text, ""));
         let mut numbers = place.split(", Column: ").map(|n| n.trim().parse().unwrap_or(1));
         let (line, column) = (numbers.next().unwrap_or(1), numbers.next().unwrap_or(1));
-        SqlProblem { line, column, message: format!("syntax: {message}"), help: None }
+        let is_as_of = sql.to_ascii_lowercase().contains("asof");
+        let help =
+            is_as_of.then(|| format!("an ASOF JOIN keeps every row of its left side; {}", super::as_of::USE));
+        SqlProblem { line, column, message: format!("syntax: {message}"), help }
     }
 
     pub(super) fn from_datafusion(error: &DataFusionError, sql: &str) -> SqlProblem {

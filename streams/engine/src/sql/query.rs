@@ -325,7 +325,7 @@ impl Query {
             let (waiting, versions) = as_of(&mut self.branches);
             let versions: Vec<&Versions> = versions.into_iter().map(|versions| &*versions).collect();
             let others = (&progress.before[1..], &progress.now[1..]);
-            let given = join.fire((waiting, &versions), others, &mut fired_at[1..])?;
+            let given = join.fire((waiting, &versions), others)?;
             return closed.behind(given);
         }
         // What is joined is over when it is for each.

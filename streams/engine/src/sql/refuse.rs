@@ -4,10 +4,25 @@
 
 use datafusion_common::ScalarValue;
 use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion_expr::{Expr, LogicalPlan, Volatility};
+use datafusion_expr::{Distinct, Expr, LogicalPlan, Volatility};
 
 use super::aggregates;
 use super::problem::SqlProblem;
+
+/// What the optimiser itself does not stand.
+pub(super) fn before_optimizing(plan: &LogicalPlan, sql: &str) -> Vec<SqlProblem> {
+    let mut found = Vec::new();
+    let _ = plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::Distinct(Distinct::On(_)) = node {
+            let text =
+                "DISTINCT ON keeps a row of each key, and on a stream which one is never final".to_owned();
+            let help = "drop repeats by type: dedupe, or take first_value(x ORDER BY at) by windows";
+            found.push(SqlProblem::at(None, Some("distinct"), sql, text, Some(help)));
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    found
+}
 
 /// Every refusal of the plan.
 pub(super) fn problems(plan: &LogicalPlan, sql: &str) -> Vec<SqlProblem> {

@@ -171,6 +171,14 @@ fn these_are_refused_with_place_and_reason() {
         ("SELECT total FROM unique ORDER BY total", "1:26: ORDER BY waits for the last row"),
         ("SELECT total FROM unique LIMIT 5", "1:26: LIMIT ends a result"),
         (
+            "SELECT DISTINCT ON (store_id) store_id, total FROM unique",
+            "1:8: DISTINCT ON keeps a row of each key",
+        ),
+        (
+            "SELECT u.total FROM unique u ASOF LEFT JOIN returns r MATCH_CONDITION (u.issued_at >= r.at) ON u.store_id = r.store_id",
+            "1:35: syntax: Expected: JOIN, found: LEFT; an ASOF JOIN keeps every row of its left side",
+        ),
+        (
             "SELECT store_id FROM unique UNION SELECT store_id FROM unique",
             "1:29: UNION drops rows that are there already, and would have to remember all of them",
         ),

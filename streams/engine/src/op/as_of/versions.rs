@@ -102,8 +102,8 @@ pub(crate) struct Versions {
     keys: Vec<Key>,
     key_bytes: usize,
     free: Vec<u32>,
-    /// Keys by the time asked for from which on they have a version too many.
-    due: BTreeSet<(EventTime, u32)>,
+    /// Of each key group, keys by the time asked for from which on they have a version too many.
+    due: BTreeMap<u32, BTreeSet<(EventTime, u32)>>,
     /// The number of the next row.
     next: i64,
 }
@@ -119,7 +119,7 @@ impl Versions {
             keys: Vec::new(),
             key_bytes: 0,
             free: Vec::new(),
-            due: BTreeSet::new(),
+            due: BTreeMap::new(),
             next: 0,
         }
     }
@@ -186,18 +186,25 @@ impl Versions {
         let batch = self.next_batch;
         self.next_batch += 1;
         let mut keys = vec![GONE; groups.len()];
-        let (mut bytes, mut live) = (Vec::new(), 0);
+        let (mut bytes, mut live, mut touched) = (Vec::new(), 0, BTreeSet::new());
         for row in (0..groups.len()).filter(|row| !of_rows.any_null(*row)) {
             of_rows.write(row, &mut bytes);
             let key = self.key_of(&bytes, groups[row]);
             let version = Version { time: times[row], number: numbers[row], batch, row: row as u32 };
-            self.not_due(key);
-            let versions = &mut self.keys[key as usize].versions;
-            let at = versions.partition_point(|known| *known < version);
-            versions.insert(at, version);
-            self.note_due(key);
+            if touched.insert(key) {
+                self.not_due(key);
+            }
+            self.keys[key as usize].versions.push(version);
             keys[row] = key;
             live += 1;
+        }
+        for key in touched {
+            let versions = &mut self.keys[key as usize].versions;
+            // What came behind a later one, and what is restored, in time that is linear in what is there.
+            if !versions.is_sorted() {
+                versions.sort();
+            }
+            self.note_due(key);
         }
         self.batches.insert(batch, Batch { rows, groups, times, numbers, keys, live, is_new });
         Ok(())
@@ -240,30 +247,39 @@ impl Versions {
     }
 
     fn not_due(&mut self, key: u32) {
-        if let Some(due) = self.due_of(key) {
-            self.due.remove(&(due, key));
+        if let (Some(due), group) = (self.due_of(key), self.keys[key as usize].group) {
+            let of_group = self.due.entry(group).or_default();
+            of_group.remove(&(due, key));
+            if of_group.is_empty() {
+                self.due.remove(&group);
+            }
         }
     }
 
     fn note_due(&mut self, key: u32) {
-        if let Some(due) = self.due_of(key) {
-            self.due.insert((due, key));
+        if let (Some(due), group) = (self.due_of(key), self.keys[key as usize].group) {
+            self.due.entry(group).or_default().insert((due, key));
         }
     }
 
     /// Lets go of versions that nothing meets any more: `first` is, of each key group, the earliest time that is still asked
     /// for.
     pub(super) fn sweep(&mut self, first: &[EventTime]) -> Result<(), StageError> {
-        let last = first.iter().max().copied().unwrap_or(EventTime::MIN);
-        let of = |key: u32| first[self.keys[key as usize].group as usize];
-        let due = self.due.range(..=(last, u32::MAX)).filter(|(due, key)| *due <= of(*key));
-        let over: Vec<(u32, EventTime)> = due.map(|(_, key)| (*key, of(*key))).collect();
+        let mut over: Vec<(u32, EventTime)> = Vec::new();
+        for (group, due) in &self.due {
+            let first = first[*group as usize];
+            over.extend(due.range(..=(first, u32::MAX)).map(|(_, key)| (*key, first)));
+        }
         for (key, first) in over {
             self.not_due(key);
-            while self.due_of(key).is_some_and(|due| due <= first) {
-                let gone = self.keys[key as usize].versions.remove(0);
-                self.let_go(gone);
-            }
+            let versions = &mut self.keys[key as usize].versions;
+            // All but the last of those that are not later, and all that are too old.
+            let replaced = versions.partition_point(|version| version.time <= first).saturating_sub(1);
+            let oldest = self.plan.within_ms.map_or(EventTime::MIN, |within| first.saturating_sub(within));
+            let old = versions.partition_point(|version| version.time < oldest);
+            let gone: Vec<Version> = versions.drain(..replaced.max(old)).collect();
+            versions.shrink_to(2 * versions.len());
+            gone.into_iter().for_each(|version| self.let_go(version));
             match self.keys[key as usize].versions.is_empty() {
                 true => self.remove_key(key),
                 false => self.note_due(key),

@@ -249,7 +249,7 @@ impl Side {
         }
     }
 
-    pub(super) fn was_matched(&mut self, place: Place) {
+    pub(crate) fn was_matched(&mut self, place: Place) {
         let Some(bucket) = self.buckets.get_mut(&place.bucket) else { return };
         let kept = &mut bucket.batches[place.batch as usize];
         let row = place.row as usize;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use datafusion_common::DFSchema;
 use datafusion_expr::expr::BinaryExpr;
+use datafusion_expr::utils::split_conjunction_owned;
 use datafusion_expr::{Expr, Operator, UserDefinedLogicalNodeCore};
 use millstream_model::time::SPAN_MS_MAX;
 
@@ -61,7 +62,7 @@ impl Translator<'_> {
                     "give its topic a watermark",
                 ),
                 Some(time) => refuse(
-                    format!("{name} is in an ASOF JOIN, without its event time {time}"),
+                    format!("the ASOF JOIN does not compare {time}, the event time of {name}"),
                     &format!("{USE}, over the columns that the watermarks are about"),
                 ),
             };
@@ -70,10 +71,22 @@ impl Translator<'_> {
         let count = left_schema.fields().len();
         let place = |expr: &Expr| instant(expr, schema, count, times);
         let (mut back_ms, mut within, mut on) = (None, None, Vec::new());
-        for (at, condition) in node.conditions.iter().enumerate() {
-            let condition = condition.clone().unalias_nested().data;
+        // The optimiser may have made one condition of BETWEEN's two.
+        let conditions = node.conditions.iter().enumerate().flat_map(|(at, condition)| {
+            let parts = split_conjunction_owned(condition.clone().unalias_nested().data);
+            parts.into_iter().map(move |part| (at, part))
+        });
+        for (at, condition) in conditions {
             match bound_of(&condition, &place) {
-                Some(Bound::AtLeast(ms)) => back_ms = Some(back_ms.map_or(ms, |known: i64| known.max(ms))),
+                Some(Bound::AtLeast(ms)) if at == 0 || back_ms.is_some_and(|known| ms <= known) => {
+                    back_ms = Some(back_ms.map_or(ms, |known: i64| known.max(ms)));
+                }
+                Some(Bound::AtLeast(_)) => {
+                    return refuse(
+                        "ON asks for an earlier version than the MATCH_CONDITION".to_owned(),
+                        "put the interval into the MATCH_CONDITION",
+                    );
+                }
                 Some(Bound::AtMost(ms)) if at > 0 => {
                     within = Some(within.map_or(ms, |known: i64| known.min(ms)));
                 }

@@ -3,7 +3,7 @@
 
 use millstream_model::KeyGroup;
 
-use super::super::{Stage, TimeBounds};
+use super::super::{Restore, Stage, TimeBounds};
 use super::joins::{ALLOW_MS, Case, DELAY_MS, Row, check_all, spec};
 use super::{lines, stores};
 
@@ -32,7 +32,7 @@ const QUERIES: &[(&str, &str)] = &[
     (
         "SELECT a.store_id, a.id, b.id AS other, c.id AS before, a.v - c.v AS more FROM {sales} AS a
          ASOF JOIN {returns} AS b MATCH_CONDITION (a.at + INTERVAL '2 seconds' >= b.at)
-           ON a.store_id = b.store_id AND b.at >= a.at - INTERVAL '3 seconds'
+           ON a.store_id = b.store_id AND b.at BETWEEN a.at - INTERVAL '3 seconds' AND a.at + INTERVAL '5 seconds'
          ASOF JOIN {sales} AS c MATCH_CONDITION (a.at > c.at) ON a.store_id = c.store_id",
         "SELECT x.store_id, x.id, x.other, y.before, y.more FROM (SELECT * FROM (
            SELECT a.store_id, a.id, b.id AS other, row_number() OVER (PARTITION BY a.id
@@ -114,14 +114,46 @@ fn as_of_joins_that_cannot_run_are_refused() {
     for (query, reason) in [
         (format!("MATCH_CONDITION (a.at <= b.at) {on}"), "asks for the next version"),
         (format!("MATCH_CONDITION (a.at = b.at) {on}"), "compared for equality"),
-        (format!("MATCH_CONDITION (a.v >= b.v) {on}"), "without its event time at"),
+        (format!("MATCH_CONDITION (a.v >= b.v) {on}"), "does not compare at, the event time of sales"),
         (format!("MATCH_CONDITION (a.at >= b.at) {on} AND a.v > b.v"), "no equality of columns"),
         ("MATCH_CONDITION (a.at >= b.at) ON a.v = b.v".to_owned(), "is partitioned by store_id"),
         ("MATCH_CONDITION (a.at >= b.at)".to_owned(), "has an ON"),
         (format!("MATCH_CONDITION (a.at >= b.at) {on} AND b.at >= a.at + INTERVAL '1 day'"), "no time lies"),
+        (
+            format!("MATCH_CONDITION (a.at >= b.at) {on} AND b.at <= a.at - INTERVAL '1 day'"),
+            "earlier version",
+        ),
     ] {
         let query = format!("SELECT a.store_id, a.id FROM sales AS a ASOF JOIN returns AS b {query}");
         let problems = Stage::build(spec(1, &query, 10)).err().unwrap_or_else(|| panic!("{query} runs"));
         assert!(format!("{problems:?}").contains(reason), "{query}: {problems:?}");
     }
+}
+
+/// The end of a bounded run gives what waits, once; and a version that the next run brings, in order in its own topic, is not late for that.
+#[test]
+fn a_later_run_takes_versions_up_where_their_topic_was() {
+    let (mut changelog, mut given) = (Vec::new(), Vec::new());
+    for (run, sale, version) in [(0, 50_000, 40_000), (1, 60_000, 45_000)] {
+        let mut stage = stage(QUERIES[0].0);
+        stage.revoke([KeyGroup(0)]).expect("a revocation");
+        let mut restore = Restore::new([KeyGroup(0)]);
+        for value in &changelog {
+            restore.apply(&mut stage, value).expect("a record of ours");
+        }
+        restore.finish(&mut stage, 0).expect("a restore");
+        for (source, id, at) in [(0, "sale", sale), (1, "version", version)] {
+            let row = Row { id: format!("{id}{run}"), store: "S0".into(), at, v: None };
+            stage
+                .push_record(source, (KeyGroup(0), run), &row.json(), TimeBounds::default())
+                .expect("an owned group");
+        }
+        (0..2).for_each(|source| stage.finish(source, KeyGroup(0), 0).expect("an end"));
+        changelog.extend(stage.commit(0).expect("a commit").into_iter().map(|record| record.entry.encode()));
+        for out in stage.take_outputs().batches {
+            assert_eq!(out.output.as_ref(), "joined");
+            given.extend(lines(&out.batch));
+        }
+    }
+    assert_eq!(given, ["S0|sale0|version0|", "S0|sale1|version1|"]);
 }
