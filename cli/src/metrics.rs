@@ -9,7 +9,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 use millstream_server::Broker;
 use millstream_types::MemoryBudget;
-use millstream_worker::progress::{Progress, StageFigures, TableFigures};
+use millstream_worker::progress::{OperatorFigures, Progress, StageFigures, TableFigures};
 use parking_lot::Mutex;
 
 use crate::pipeline::limit::resident_bytes;
@@ -106,6 +106,21 @@ const FIGURES: &[Figure] = &[
     }),
 ];
 
+/// A figure of an operator: its name, its meaning, and how it is read.
+type OperatorFigure = (&'static str, &'static str, fn(&OperatorFigures) -> u64);
+
+const OPERATOR_FIGURES: &[OperatorFigure] = &[
+    ("millstream_operator_rows_in_total", "Rows that went into an operator, in this run.", |f| f.rows_in),
+    ("millstream_operator_rows_out_total", "Rows that came out of it, in this run.", |f| f.rows_out),
+    ("millstream_operator_late_rows_total", "Rows that were late for it, in this run.", |f| f.late),
+    ("millstream_operator_state_bytes", "Bytes of its state in memory, about.", |f| f.state_bytes),
+    (
+        "millstream_operator_state_entries",
+        "What its state has: keys, windows or slices of them, sessions, versions.",
+        |f| f.state_entries,
+    ),
+];
+
 /// A figure of a table in a stage: its name, its meaning, and how it is read.
 type TableFigure = (&'static str, &'static str, fn(&TableFigures) -> u64);
 
@@ -142,6 +157,18 @@ fn stages(text: &mut String, pipeline: &str, progress: &Progress) {
             let what = quoted(what);
             let _ =
                 writeln!(text, "{name}{{pipeline=\"{pipeline}\",stage=\"{stage}\",what=\"{what}\"}} {count}");
+        }
+    }
+    for (name, meaning, read) in OPERATOR_FIGURES {
+        head(text, name, meaning);
+        for (stage, figures) in &stages {
+            for (operator, figures) in &figures.operators {
+                let value = read(figures);
+                let _ = writeln!(
+                    text,
+                    "{name}{{pipeline=\"{pipeline}\",stage=\"{stage}\",operator=\"{operator}\"}} {value}"
+                );
+            }
         }
     }
     for (name, meaning, read) in TABLE_FIGURES {

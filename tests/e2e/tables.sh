@@ -115,6 +115,7 @@ kept="$(python3 -c "print(sum(1 for p in range(1, $n + 1) if p % 10 and p % 7))"
 until_figure millstream_table_rows 'table="products"' "$kept"
 until_figure millstream_table_bad_records_total 'table="products"' 2
 sell north
+until_figure millstream_operator_rows_in_total 'operator="named"' 200
 wanted 'None if p % 10 == 0 or p % 7 == 0 else "new"' Asha
 # While it runs: one is replaced, one comes back, one goes, one is cheap again; and the file changes.
 {

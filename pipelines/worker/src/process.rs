@@ -31,7 +31,7 @@ use crate::error::WorkerError;
 use crate::levels;
 use crate::outbox::{DeadLetters, Outbox};
 use crate::positions::{self, COUNTS_PARTITION};
-use crate::progress::thread_cpu_ms;
+use crate::progress::{OperatorFigures, thread_cpu_ms};
 use crate::restore;
 use crate::run::StageContext;
 use crate::tables::TableRows;
@@ -526,6 +526,22 @@ impl Driver {
             figures.lag = lag;
             figures.watermark = known.then(|| watermark.to_raw());
             figures.cpu_ms = thread_cpu_ms();
+            figures.operators = self.operator_figures();
         });
+    }
+
+    fn operator_figures(&self) -> Vec<(String, OperatorFigures)> {
+        let each = self.stage.counts().into_iter().zip(self.stage.state_sizes());
+        let figures = each.map(|((name, counts), (_, state))| {
+            let figures = OperatorFigures {
+                rows_in: counts.rows_in,
+                rows_out: counts.rows_out,
+                late: counts.late,
+                state_bytes: state.bytes as u64,
+                state_entries: state.entries as u64,
+            };
+            (name.to_owned(), figures)
+        });
+        figures.collect()
     }
 }

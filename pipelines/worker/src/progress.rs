@@ -29,8 +29,25 @@ pub struct StageFigures {
     pub committing: Duration,
     /// Whether it has done everything there is to do.
     pub done: bool,
+    /// Its operators' figures, in the order in which rows go through them.
+    pub operators: Vec<(String, OperatorFigures)>,
     /// What it last had to begin again for.
     pub trouble: Option<String>,
+}
+
+/// An operator's figures in this run, on this worker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OperatorFigures {
+    /// Rows that went in.
+    pub rows_in: u64,
+    /// Rows that came out.
+    pub rows_out: u64,
+    /// Rows that were late, wherever they went.
+    pub late: u64,
+    /// Bytes of its state in memory, about.
+    pub state_bytes: u64,
+    /// What its state has of keys, windows, sessions or versions.
+    pub state_entries: u64,
 }
 
 /// A table's figures, where a stage joins it or functions look it up.
