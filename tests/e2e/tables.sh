@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Tables that change while a pipeline runs. A topic of products, of which some are replaced and some are gone, is joined with
 # sales; so is a file. Changes of both are seen by later sales, and a worker that comes back after SIGKILL begins with the table as it is
-# then. Records that are no rows change nothing and are counted. Then a function looks stores up in a topic: an invoice of a store that is not in it is
+# then, and so does one whose topic is deleted and made again. Records that are no rows change nothing and are counted. Then a function looks stores up in a topic: an invoice of a store that is not in it is
 # refused, and taken once the store is there. N products; MILLSTREAM names the program. BROKER=host:port is another cluster (Apache
 # Kafka), fresh for each call.
 . "$(dirname "$0")/lib.sh"
@@ -152,6 +152,17 @@ start "$work/named.yaml" --data "$work/data"
 until_figure millstream_table_rows 'table="products"' "$((kept + 1))"
 sell north
 wanted "${changed/\{3/\{6: \"later\", 3}" Asha
+# A topic that is made anew is a table that is made anew.
+"$millstream" topic delete products --bootstrap "$broker" > "$work/delete.log" || fail "deleting the topic"
+until "$millstream" topic create products --bootstrap "$broker" --partitions 3 --config cleanup.policy=compact > "$work/create.log" 2>&1; do
+    grep -q -i exists "$work/create.log" || fail "making the topic anew: $(cat "$work/create.log")"
+    pause 0.1
+done
+products 2 4 2 fresh 5 > "$work/products"
+produce products "$work/products"
+until_figure millstream_table_rows 'table="products"' 2
+sell north
+wanted '"fresh" if p in (2, 4) else None' Asha
 kill "$run"
 wait "$run" || fail "the pipeline did not stop cleanly"
 # Functions look up what follows a topic.
@@ -209,4 +220,4 @@ done
 grep -q missing_store "$work/answer" && fail "the store is in the topic, and invoices of it are refused"
 kill "$run"
 wait "$run" || fail "the pipeline of invoices did not stop cleanly"
-echo "$n products: 800 sales over changes, a faulty file and a kill, and an invoice once its store was there"
+echo "$n products: 1,000 sales over changes, a faulty file, a kill and a topic made anew, and an invoice once its store was there"

@@ -133,7 +133,11 @@ impl FileTable {
             .zip(&columns)
             .map(|(name, column)| match declared(name) {
                 Some(field) => field.clone(),
-                None => Field::new(name, column.data_type(), column.has_nulls()),
+                // What is there now says nothing of what the file holds later.
+                None => {
+                    let is_key = self.config.key.iter().any(|key| key == name);
+                    Field::new(name, column.data_type(), !is_key || column.has_nulls())
+                }
             })
             .collect();
         Ok(Schema::new(fields))

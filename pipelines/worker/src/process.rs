@@ -205,8 +205,9 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
     let mut stage = Stage::build(setup.spec.clone()).map_err(|problems| {
         WorkerError::Setup(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
     })?;
-    let mut tables = Tables::open(setup, context, &mut stage).await?;
+    // It ends what an earlier one of this worker left open, which may be in a table's topic.
     let producer = context.transactional_producer().await?;
+    let mut tables = Tables::open(setup, context, &mut stage).await?;
     let stored = positions::load(&context.cluster, &setup.positions, &[COUNTS_PARTITION]).await?;
     let counts = stored.counts.get(&(context.stage.clone(), context.instance.clone())).cloned();
     let operators = setup.spec.operators.iter();

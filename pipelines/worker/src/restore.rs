@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use millstream_client::{
     Admin, Cluster, CommitPolicy, Consumer, ConsumerConfig, ConsumerRecords, Isolation, OffsetReset,
-    RecordView,
+    OutOfRange, RecordView,
 };
 use millstream_engine::stage::{Restore, Stage};
 use millstream_engine::state::ChangelogEntry;
@@ -30,7 +30,15 @@ pub async fn ends(
     cluster: &Arc<Cluster>,
     partitions: &[TopicPartition],
 ) -> Result<BTreeMap<TopicPartition, i64>, WorkerError> {
-    listed(cluster, partitions, LATEST).await
+    listed(cluster, partitions, (Isolation::ReadUncommitted, LATEST)).await
+}
+
+/// The ends of what is committed: a transaction that is open may be anybody's, and stay so for long.
+pub async fn stable_ends(
+    cluster: &Arc<Cluster>,
+    partitions: &[TopicPartition],
+) -> Result<BTreeMap<TopicPartition, i64>, WorkerError> {
+    listed(cluster, partitions, (Isolation::ReadCommitted, LATEST)).await
 }
 
 /// The first offsets that partitions still have.
@@ -38,18 +46,18 @@ pub async fn starts(
     cluster: &Arc<Cluster>,
     partitions: &[TopicPartition],
 ) -> Result<BTreeMap<TopicPartition, i64>, WorkerError> {
-    listed(cluster, partitions, EARLIEST).await
+    listed(cluster, partitions, (Isolation::ReadUncommitted, EARLIEST)).await
 }
 
 async fn listed(
     cluster: &Arc<Cluster>,
     partitions: &[TopicPartition],
-    at: i64,
+    (isolation, at): (Isolation, i64),
 ) -> Result<BTreeMap<TopicPartition, i64>, WorkerError> {
     if partitions.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let found = Admin::new(cluster).list_offsets(Isolation::ReadUncommitted, at, partitions).await?;
+    let found = Admin::new(cluster).list_offsets(isolation, at, partitions).await?;
     Ok(found.into_iter().map(|(partition, listed)| (partition, listed.offset)).collect())
 }
 
@@ -74,7 +82,7 @@ pub async fn read_records(
     if wanted.is_empty() {
         return Ok(());
     }
-    let mut consumer = consumer(cluster)?;
+    let mut consumer = consumer(cluster, OutOfRange::Nearest)?;
     consumer.assign(wanted).await?;
     to_ends(&mut consumer, &ends, |records| {
         for part in &records.partitions {
@@ -90,9 +98,10 @@ pub async fn read_records(
 }
 
 /// A consumer in no group, which reads committed records from where they begin.
-pub fn consumer(cluster: &Arc<Cluster>) -> Result<Consumer, WorkerError> {
+pub fn consumer(cluster: &Arc<Cluster>, out_of_range: OutOfRange) -> Result<Consumer, WorkerError> {
     let config = ConsumerConfig {
         offset_reset: OffsetReset::Earliest,
+        out_of_range,
         commit: CommitPolicy::Manual,
         isolation: Isolation::ReadCommitted,
         prefetch_bytes: 32 << 20,

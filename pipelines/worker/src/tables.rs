@@ -114,7 +114,7 @@ pub async fn open_all(
                 let lookup = Arc::new(millstream_wasm::Table::new([]));
                 if looked_up {
                     let mut rows = LookupRows::new(followed.clone(), Arc::clone(&lookup));
-                    rows.begin(cluster).await?;
+                    rows.begin(cluster, progress).await?;
                     let (cluster, progress) = (Arc::clone(cluster), Arc::clone(progress));
                     followers.0.push(tokio::spawn(async move { rows.follow(&cluster, &progress).await }));
                 }
@@ -150,6 +150,7 @@ struct FileRows {
 
 impl FileRows {
     async fn follow(self, mut reader: Box<dyn millstream_connector::Table>) {
+        let mut told = String::new();
         loop {
             let loaded = match reader.changed().await {
                 Ok(()) => reader.load().await,
@@ -161,10 +162,16 @@ impl FileRows {
             };
             match taken {
                 Ok(rows) => {
-                    tracing::info!(table = %self.id, rows, "the table has changed and was read again")
+                    told.clear();
+                    tracing::info!(table = %self.id, rows, "the table has changed and was read again");
                 }
                 Err(error) => {
-                    tracing::warn!(table = %self.id, "the table has changed and is kept as it was before: {error}");
+                    // Once for each thing that is wrong: it is tried until it is right.
+                    let error = error.to_string();
+                    if error != told {
+                        tracing::warn!(table = %self.id, "the table has changed and is kept as it was before: {error}");
+                        told = error;
+                    }
                     tokio::time::sleep(PAUSE).await;
                 }
             }
@@ -184,12 +191,21 @@ impl FileRows {
             );
             return Err(WorkerError::Setup(text));
         }
-        let batch = concat_batches(&snapshot.schema, &snapshot.batches)?;
+        let known = self.send.borrow().schema();
+        let batch = concat_batches(
+            &known,
+            &snapshot.batches.iter().map(|b| with_schema(b, &known)).collect::<Result<Vec<_>, _>>()?,
+        )?;
         self.lookup.replace(lookup_rows(&batch, &self.keys, self.looked_up)?);
         let rows = batch.num_rows();
         self.send.send_replace(Arc::new(batch));
         Ok(rows)
     }
+}
+
+/// Rows under a schema of the same columns; refused where one has no value and must have one.
+fn with_schema(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, arrow::error::ArrowError> {
+    RecordBatch::try_new(Arc::clone(schema), batch.columns().to_vec())
 }
 
 /// What functions look up of a table that follows a topic.
@@ -198,21 +214,25 @@ struct LookupRows {
     lookup: Arc<millstream_wasm::Table>,
     /// By id, the key under which functions find the row.
     keys: HashMap<Bytes, Bytes>,
+    /// By that key, the id whose row it is.
+    owners: HashMap<Bytes, Bytes>,
     reader: Option<topic::Reader>,
 }
 
 impl LookupRows {
     fn new(table: TopicTable, lookup: Arc<millstream_wasm::Table>) -> LookupRows {
-        LookupRows { table, lookup, keys: HashMap::new(), reader: None }
+        LookupRows { table, lookup, keys: HashMap::new(), owners: HashMap::new(), reader: None }
     }
 
     /// Fills it with what the topic holds now.
-    async fn begin(&mut self, cluster: &Arc<Cluster>) -> Result<(), WorkerError> {
+    async fn begin(&mut self, cluster: &Arc<Cluster>, progress: &Progress) -> Result<(), WorkerError> {
         let mut reader = self.table.open(cluster).await?;
         self.keys.clear();
+        self.owners.clear();
         let mut rows: HashMap<Bytes, Bytes> = HashMap::new();
         reader
             .read_to_end(|changes| {
+                self.show(&changes, progress);
                 for (key, row) in self.changed(&changes)? {
                     match row {
                         Some(row) => drop(rows.insert(key, row)),
@@ -230,15 +250,29 @@ impl LookupRows {
         Ok(())
     }
 
+    fn show(&self, changes: &Changes, progress: &Progress) {
+        progress.table("lookup", &self.table.id, |figures| {
+            figures.changes += (changes.ids.len() + changes.gone.len()) as u64;
+            figures.bad += changes.bad;
+            figures.rows = self.keys.len() as u64;
+        });
+    }
+
     /// What changes of what functions see.
     fn changed(&mut self, changes: &Changes) -> Result<Vec<(Bytes, Option<Bytes>)>, WorkerError> {
         let mut changed = Vec::with_capacity(changes.ids.len() + changes.gone.len());
-        for id in &changes.gone {
-            changed.extend(self.keys.remove(id).map(|key| (key, None)));
+        // What goes first: a row may take the key of another that goes.
+        for id in changes.gone.iter().chain(&changes.ids) {
+            if let Some(key) = self.keys.remove(id)
+                && self.owners.get(&key) == Some(id)
+            {
+                self.owners.remove(&key);
+                changed.push((key, None));
+            }
         }
         for (id, (key, row)) in changes.ids.iter().zip(rows(&changes.rows, &self.table.key)?) {
-            let before = self.keys.insert(id.clone(), key.clone());
-            changed.extend(before.filter(|before| *before != key).map(|before| (before, None)));
+            self.keys.insert(id.clone(), key.clone());
+            self.owners.insert(key.clone(), id.clone());
             changed.push((key, Some(row)));
         }
         Ok(changed)
@@ -248,18 +282,15 @@ impl LookupRows {
         loop {
             let followed = match &mut self.reader {
                 Some(reader) => reader.follow().await,
-                None => match self.begin(cluster).await {
+                None => match self.begin(cluster, progress).await {
                     Ok(()) => continue,
                     Err(error) => Err(error),
                 },
             };
             let changed = followed.and_then(|changes| {
-                progress.table("lookup", &self.table.id, |figures| {
-                    figures.changes += (changes.ids.len() + changes.gone.len()) as u64;
-                    figures.bad += changes.bad;
-                    figures.rows = self.keys.len() as u64;
-                });
-                self.changed(&changes)
+                let changed = self.changed(&changes);
+                self.show(&changes, progress);
+                changed
             });
             match changed {
                 Ok(changed) if changed.is_empty() => {}

@@ -557,7 +557,10 @@ impl Operator {
             self.counts.rows_in += chunk.rows() as u64;
             match &mut self.running {
                 Running::Dedupe(dedupe) => {
-                    let deduped = dedupe.run(chunk)?;
+                    let mut deduped = dedupe.run(chunk)?;
+                    // Items of one record's list.
+                    deduped.conflicting.sort_unstable();
+                    deduped.conflicting.dedup();
                     self.counts.repeated += deduped.repeated;
                     self.counts.conflicting += deduped.conflicting.len() as u64;
                     if !deduped.conflicting.is_empty() {

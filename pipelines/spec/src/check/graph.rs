@@ -260,6 +260,15 @@ fn references(check: &Check<'_>, out: &mut Diagnostics) {
     };
     for written in writes {
         let other = writers.insert(&written.value, written.span);
+        let topic = pipeline.topics.get(&written.value);
+        if let Some(topic) = topic.filter(|topic| topic.compacted && topic.key.is_empty()) {
+            let message = format!(
+                "{:?} keeps the latest record of each key, and what is written to it has none",
+                topic.id.value
+            );
+            let help = "give the topic a `key`, or take `cleanup: compact` away";
+            out.push(Diagnostic::new(&code::CONTRADICTION, topic.id.span, message).help(help));
+        }
         let dead = dead_letters.filter(|d| d.value == written.value).map(|d| d.span);
         let read = source(&written.value);
         if let Some(other) = other.or(dead) {

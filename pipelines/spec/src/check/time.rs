@@ -159,6 +159,8 @@ fn rules(check: &Check<'_>, transform: &Transform, query: &Sql, out: &mut Diagno
     let late = query.late.as_ref().map_or_else(Late::default_rule, |l| l.value.clone());
     let span = query.late.as_ref().map_or(transform.type_name.span, |l| l.span);
     match &late.then {
+        // No row is late for what is never over.
+        _ if query.keeps_groups() => {}
         LateThen::Topic(None) => {
             let message = "`then: topic` needs `topic`, where late rows go";
             out.push(Diagnostic::new(&code::LATE_TOPIC, span, message));

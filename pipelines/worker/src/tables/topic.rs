@@ -10,7 +10,7 @@ use arrow::compute::take_record_batch;
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 
-use millstream_client::{Cluster, Consumer, ConsumerRecords};
+use millstream_client::{Cluster, Consumer, ConsumerRecords, OutOfRange};
 use millstream_engine::decode::json::JsonDecoder;
 use millstream_types::TopicPartition;
 
@@ -70,7 +70,8 @@ impl TopicTable {
         let all: Vec<usize> = (0..self.schema.fields().len()).collect();
         let decoder = JsonDecoder::new(&self.schema, &all);
         let decoder = decoder.map_err(|error| WorkerError::Setup(format!("table {}: {error}", self.id)))?;
-        let mut consumer = restore::consumer(cluster)?;
+        // A topic that was made anew, or lost what is not read yet, is read from its beginning, by another reader.
+        let mut consumer = restore::consumer(cluster, OutOfRange::Fail)?;
         consumer.assign(self.all_partitions()).await?;
         Ok(Reader { table: self.clone(), cluster: Arc::clone(cluster), consumer, decoder })
     }
@@ -86,7 +87,7 @@ impl Reader {
         &mut self,
         mut take: impl FnMut(Changes) -> Result<(), WorkerError>,
     ) -> Result<(), WorkerError> {
-        let ends = restore::ends(&self.cluster, &self.table.all_partitions()).await?;
+        let ends = restore::stable_ends(&self.cluster, &self.table.all_partitions()).await?;
         let Reader { table, consumer, decoder, .. } = self;
         restore::to_ends(consumer, &ends, |records| take(changes(table, decoder, records)?)).await
     }
@@ -128,7 +129,9 @@ fn changes(
     }
     let rows = decoder.finish();
     let mut texts = None;
-    let mut last: HashMap<Bytes, Option<u32>> = HashMap::new();
+    // In the order of their last records.
+    let mut last: HashMap<Bytes, usize> = HashMap::new();
+    let mut order: Vec<(Bytes, Option<u32>)> = Vec::new();
     for (key, row) in found {
         let id = match (key, row) {
             (Some(key), _) => key,
@@ -140,10 +143,14 @@ fn changes(
             }
             (None, None) => continue,
         };
-        last.insert(id, row);
+        last.insert(id.clone(), order.len());
+        order.push((id, row));
     }
     let (mut ids, mut places, mut gone) = (Vec::new(), Vec::new(), Vec::new());
-    for (id, row) in last {
+    for (at, (id, row)) in order.into_iter().enumerate() {
+        if last[&id] != at {
+            continue;
+        }
         match row {
             Some(row) => {
                 ids.push(id);

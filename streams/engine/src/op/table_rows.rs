@@ -33,6 +33,8 @@ struct Link {
     row: u32,
     next: u32,
     before: u32,
+    /// The next row of the same id.
+    same: u32,
 }
 
 /// A table's rows.
@@ -45,7 +47,7 @@ pub(crate) struct TableRows {
     free: Vec<u32>,
     /// The first row of each key.
     first: HashMap<Box<[u8]>, u32>,
-    /// By what tells rows apart, where they are replaced one by one.
+    /// By what tells rows apart, where they are replaced one by one: the first of those with an id.
     ids: HashMap<Bytes, u32>,
 }
 
@@ -62,7 +64,8 @@ impl TableRows {
         }
     }
 
-    /// Adds rows, with what they are joined on; and with what tells each apart, or nothing where none is ever replaced.
+    /// Adds rows, with what they are joined on; and with the id of what each was made of, or nothing where none is ever replaced.
+    /// They take the place of all rows with their ids that were there before.
     pub(crate) fn add(
         &mut self,
         rows: RecordBatch,
@@ -72,6 +75,7 @@ impl TableRows {
         if rows.num_rows() == 0 {
             return Ok(());
         }
+        ids.iter().for_each(|id| self.remove(id));
         let part = self.next_part;
         self.next_part += 1;
         let count = rows.num_rows();
@@ -81,7 +85,7 @@ impl TableRows {
             let mut key = Vec::new();
             // From the last row on, so that the matches of a key come out in their order.
             for row in (0..count).rev() {
-                let link = Link { part, row: row as u32, next: NONE, before: NONE };
+                let link = Link { part, row: row as u32, next: NONE, before: NONE, same: NONE };
                 let number = match self.free.pop() {
                     Some(number) => {
                         self.links[number as usize] = link;
@@ -108,19 +112,21 @@ impl TableRows {
             }
         }
         self.parts.insert(part, Part { rows, keys, numbers: numbers.clone(), live: count });
-        // The last of several with one id counts.
         for (id, number) in ids.iter().zip(&numbers) {
-            if let Some(old) = self.ids.insert(id.clone(), *number) {
-                self.let_go(old);
+            if let Some(other) = self.ids.insert(id.clone(), *number) {
+                self.links[*number as usize].same = other;
             }
         }
         self.tidy()
     }
 
-    /// Takes a row away; nothing where there is none.
+    /// Takes the rows of an id away; nothing where there are none.
     pub(crate) fn remove(&mut self, id: &[u8]) {
-        if let Some(number) = self.ids.remove(id) {
+        let mut number = self.ids.remove(id).unwrap_or(NONE);
+        while number != NONE {
+            let next = self.links[number as usize].same;
             self.let_go(number);
+            number = next;
         }
     }
 
@@ -264,17 +270,19 @@ mod tests {
             let field = |name: &str| Field::new(name, DataType::Int64, true);
             let schema = Arc::new(Schema::new(vec![field("key"), field("value")]));
             let mut rows = TableRows::new(Arc::clone(&schema));
-            let mut plain: BTreeMap<u64, (Option<i64>, i64)> = BTreeMap::new();
+            let mut plain: BTreeMap<u64, Vec<(Option<i64>, i64)>> = BTreeMap::new();
             let mut next = 0;
             for _ in 0..1 + rng.below(150) {
                 let count = rng.below(6);
+                // Some ids have several rows.
                 let ids: Vec<u64> = (0..count).map(|_| rng.below(30)).collect();
+                ids.iter().for_each(|id| drop(plain.remove(id)));
                 let keys: Vec<Option<i64>> =
                     ids.iter().map(|_| (!rng.chance(1, 9)).then(|| rng.below(7) as i64)).collect();
                 let values: Vec<i64> = (0..count as i64).map(|i| next + i).collect();
                 next += count as i64;
                 for ((id, key), value) in ids.iter().zip(&keys).zip(&values) {
-                    plain.insert(*id, (*key, *value));
+                    plain.entry(*id).or_default().push((*key, *value));
                 }
                 let columns: Vec<ArrayRef> =
                     vec![Arc::new(Int64Array::from(keys)), Arc::new(Int64Array::from(values))];
@@ -303,7 +311,7 @@ mod tests {
             let mut wanted = vec![(7, None)];
             for key in 0..7 {
                 let before = wanted.len();
-                let of_key = plain.values().filter(|(of, _)| *of == Some(i64::from(key)));
+                let of_key = plain.values().flatten().filter(|(of, _)| *of == Some(i64::from(key)));
                 wanted.extend(of_key.map(|(_, value)| (key, Some(*value))));
                 if wanted.len() == before {
                     wanted.push((key, None));

@@ -28,6 +28,7 @@ use super::query::{Branch, Closed, Origin};
 use super::window_node::{Cut, StreamWindow};
 use super::{Query, Relation, Relations, SqlOptions};
 use crate::op::Step;
+use crate::op::join::Unmatched;
 use crate::op::row_key;
 use crate::op::window::{SessionStep, WindowStep};
 use millstream_model::{Sessions, Windows};
@@ -398,6 +399,20 @@ impl Translator<'_> {
                         "having",
                         "emit: on_update sends rows that take the place of earlier ones, and a condition on the result would have to take rows back",
                         "filter where the result is read, or emit: on_close",
+                    );
+                }
+                Step::Join(join) if join.unmatched == Unmatched::Drop => {
+                    return refuse(
+                        "join",
+                        "emit: on_update sends rows that take the place of earlier ones, and a table without a match would have to take rows back",
+                        "LEFT JOIN it, or join it before the GROUP BY",
+                    );
+                }
+                Step::Unnest(_) => {
+                    return refuse(
+                        "unnest",
+                        "emit: on_update sends rows that take the place of earlier ones, and items that are gone would have to be taken back",
+                        "unnest before the GROUP BY, or emit: on_close",
                     );
                 }
                 Step::Over(_) => {

@@ -335,7 +335,7 @@ fn behind(query: &sql::Query, read: &[&Node], spec: &OperatorSpec) -> Node {
         sources: sources_of(read.iter().copied()),
         time: node.time.as_ref().and_then(name).map(str::to_owned),
         partitioned_by: node.partitioned_by.as_ref().map(|columns| columns.iter().map(kept).collect()),
-        fired: node.fired || query.is_windowed(),
+        fired: read.iter().any(|node| node.fired) || query.is_windowed(),
     }
 }
 

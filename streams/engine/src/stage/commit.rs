@@ -75,7 +75,7 @@ impl Stage {
             };
             self.state_records(&self.operators[i].id, rows, &mut records)?;
         }
-        self.update(&watermarks, now)?;
+        self.update(&watermarks, &joined, now)?;
         for (source, watermarks) in self.sources.iter_mut().zip(watermarks) {
             source.committed = watermarks;
             source.followed_committed.clone_from(&source.followed);
@@ -184,10 +184,12 @@ impl Stage {
 
     /// Sends rows of windows that have not fired, of queries that want that and when it is time. Behind the deltas: what is
     /// sent is what has been noted as changed.
-    fn update(&mut self, watermarks: &[Vec<i64>], now: Millis) -> Result<(), StageError> {
+    fn update(&mut self, own: &[Vec<i64>], joined: &[Vec<i64>], now: Millis) -> Result<(), StageError> {
         for at in 0..self.operators.len() {
             let operator = &mut self.operators[at];
             let Running::Sql { query, .. } = &mut operator.running else { continue };
+            // As they fire.
+            let watermarks = if operator.sources.len() > 1 { joined } else { own };
             let watermarks = Stage::least(&operator.sources, |at| &watermarks[at]);
             let is_last = operator.sources.iter().all(|at| self.sources[*at].clocks.all_finished());
             let changed = query.update(&watermarks, now, is_last)?;
@@ -208,11 +210,14 @@ impl Stage {
             let operator = &mut self.operators[behind];
             // Only queries without windows are behind one that has some.
             let Running::Sql { query, .. } = &mut operator.running else { continue };
-            if operator.inputs != [node] || chunk.rows() == 0 {
-                continue;
+            // A union may read it more than once.
+            let inputs = operator.inputs.iter().enumerate().filter(|(_, input)| **input == node);
+            let branches: Vec<usize> = inputs.map(|(branch, _)| branch).collect();
+            let mut given = Vec::new();
+            for branch in branches.into_iter().filter(|_| chunk.rows() > 0) {
+                operator.counts.rows_in += chunk.rows() as u64;
+                given.extend(query.run(branch, chunk.clone(), &mut Vec::new())?);
             }
-            operator.counts.rows_in += chunk.rows() as u64;
-            let given = query.run(0, chunk.clone(), &mut Vec::new())?;
             given.into_iter().try_for_each(|chunk| self.hand_on(behind, chunk))?;
         }
         Ok(())

@@ -231,6 +231,16 @@ impl Translator<'_> {
         for column in columns {
             let index = schema.index_of(column).ok();
             if !traces.iter().any(|t| matches!((t, index), (Trace::Stream(i), Some(j)) if *i == j)) {
+                if chain.is_union() {
+                    let text = format!(
+                        "{} are put together, and the keys of their topics are not among what the query does {clause}, or not the same in each: equal rows could lie in several partitions",
+                        chain.name
+                    );
+                    let help = format!(
+                        "{clause} the columns of one key that all have, or publish them to one topic"
+                    );
+                    return Err(self.problem(word, text, Some(&help)));
+                }
                 let text = format!(
                     "{} is partitioned by {column}, and the query does not {clause} it, so that each partition would give a part of the result",
                     chain.name

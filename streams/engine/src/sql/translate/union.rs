@@ -9,14 +9,6 @@ use crate::op::Step;
 use crate::sql::Relation;
 use crate::sql::problem::SqlProblem;
 
-/// What a column of a stream is to windows and to the placement of rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
-    EventTime,
-    /// A part of the key, by its place in it.
-    Key(usize),
-}
-
 impl Translator<'_> {
     pub(super) fn union(&self, union: &Union) -> Result<Chain, SqlProblem> {
         let chains: Result<Vec<Chain>, SqlProblem> =
@@ -49,13 +41,13 @@ impl Translator<'_> {
             // Names and types are those of the union.
             chain.push(Step::Scan { columns: (0..count).collect(), schema: Arc::clone(schema) });
         }
-        // A column is the event time, or a part of the key, where it is so in each.
-        let same = |at: usize| {
-            let mut roles = chains.iter().map(|chain| role(chain, chain.trace[at]));
-            let first = roles.next().flatten();
-            first.is_some() && roles.all(|role| role == first)
-        };
-        let kept: Vec<bool> = (0..count).map(same).collect();
+        // A column is the event time, or a part of the key, where it is so in each; and the keys are the same as a whole, else
+        // equal rows would lie in several partitions.
+        let keys = key_places(&chains[0]);
+        let same_key = chains.iter().all(|chain| key_places(chain) == keys);
+        let is_key = |at: &usize| same_key && keys.iter().flatten().any(|key| key == at);
+        let is_time = |at: &usize| chains.iter().all(|chain| is_event_time(chain, *at));
+        let kept: Vec<bool> = (0..count).map(|at| is_key(&at) || is_time(&at)).collect();
         let mut chains = chains.into_iter();
         let Some(mut all) = chains.next() else {
             return Err(SqlProblem::at_start("a union of nothing".to_owned()));
@@ -78,16 +70,21 @@ impl Translator<'_> {
     }
 }
 
-fn role(chain: &Chain, trace: Trace) -> Option<Role> {
-    let (Trace::Stream(column), Relation::Stream { schema, event_time, partitioned_by }) =
-        (trace, &chain.relation)
-    else {
-        return None;
+/// The places of the columns of a chain's key, in its order; nothing where a part of it is gone.
+fn key_places(chain: &Chain) -> Option<Vec<usize>> {
+    let Relation::Stream { schema, partitioned_by, .. } = &chain.relation else { return None };
+    let place = |name: &String| {
+        let column = schema.index_of(name).ok()?;
+        chain.trace.iter().position(|trace| *trace == Trace::Stream(column))
     };
-    let name = schema.field(column).name();
-    if event_time.as_ref() == Some(name) {
-        return Some(Role::EventTime);
+    partitioned_by.iter().flatten().map(place).collect()
+}
+
+fn is_event_time(chain: &Chain, at: usize) -> bool {
+    match (chain.trace[at], &chain.relation) {
+        (Trace::Stream(column), Relation::Stream { schema, event_time, .. }) => {
+            event_time.as_ref() == Some(schema.field(column).name())
+        }
+        _ => false,
     }
-    let at = partitioned_by.iter().flatten().position(|key| key == name)?;
-    Some(Role::Key(at))
 }

@@ -169,3 +169,21 @@ fn groups_end_as_the_batch_answer() {
     let rows: usize = (0..seeds).map(check).sum();
     assert!(rows > 1_000, "{rows} rows: the worlds are too tame");
 }
+
+/// Behind groups that are sent again, nothing that would have to take rows back.
+#[test]
+fn what_would_take_rows_back_is_refused() {
+    let groups = "(SELECT store_id, count(*) AS n, last_value(tags ORDER BY at) AS ids FROM sales GROUP BY store_id) g";
+    for (query, reason) in [
+        (
+            format!("SELECT g.store_id, s.city FROM {groups} JOIN stores s ON s.store_id = g.store_id"),
+            "a table without a match",
+        ),
+        (format!("SELECT store_id, unnest(ids) AS id FROM {groups}"), "items that are gone"),
+        (format!("SELECT store_id FROM {groups} WHERE n > 2"), "a condition on the result"),
+        ("SELECT store_id FROM sales".to_owned(), "this query has neither"),
+    ] {
+        let problems = Stage::build(spec(&query, 1, 10)).err().unwrap_or_else(|| panic!("{query} runs"));
+        assert!(format!("{problems:?}").contains(reason), "{query}: {problems:?}");
+    }
+}

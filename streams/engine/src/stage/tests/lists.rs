@@ -240,3 +240,58 @@ fn a_late_record_with_many_items_is_put_aside_once() {
     assert_eq!(late, [1]);
     assert_eq!(stage.counts()[0].1.late, 1);
 }
+
+/// Rows that come when their windows are over are put together with others, as often as the union reads them.
+#[test]
+fn what_windows_give_is_put_together_with_others() {
+    let union = "SELECT store_id, n FROM hourly UNION ALL SELECT store_id, -1 AS n FROM sales UNION ALL SELECT store_id, 10 * n FROM hourly";
+    let mut spec = spec(union, &["sales"], 10);
+    let hourly = OperatorSpec {
+        id: "hourly-1".into(),
+        name: "hourly".into(),
+        inputs: vec!["sales".into()],
+        kind: OperatorKind::Sql {
+            sql: "SELECT store_id, count(*) AS n FROM TUMBLE(sales, at, INTERVAL '1 hour') GROUP BY store_id, window_end".into(),
+            late: LateRule { allow_ms: 0, then: LateThen::DeadLetter },
+            update_ms: None,
+        },
+    };
+    spec.operators.insert(0, hourly);
+    spec.operators[1].inputs.insert(0, "hourly".into());
+    let mut stage = Stage::build(spec).unwrap_or_else(|problems| panic!("{problems:?}"));
+    stage.load_table("stores", &stores()).expect("the table");
+    stage.assign(KeyGroup(0), 0);
+    for offset in 0..3 {
+        let record =
+            format!(r#"{{"id":"r","store_id":"S0","at":{offset},"lines":[],"tags":[],"head":null}}"#);
+        stage
+            .push_record(0, (KeyGroup(0), offset), record.as_bytes(), TimeBounds::default())
+            .expect("an owned group");
+    }
+    stage.finish(0, KeyGroup(0), 0).expect("an end");
+    stage.commit(0).expect("a commit");
+    let mut found: Vec<String> =
+        stage.take_outputs().batches.iter().flat_map(|out| lines(&out.batch)).collect();
+    found.sort_unstable();
+    assert_eq!(found, ["S0|-1", "S0|-1", "S0|-1", "S0|3", "S0|30"]);
+}
+
+/// Streams whose keys differ are put together, and not grouped: equal rows would lie in several partitions.
+#[test]
+fn a_union_of_streams_with_other_keys_is_not_grouped() {
+    let both = "(SELECT store_id, id, at FROM {a} UNION ALL SELECT store_id, id, at FROM {b})";
+    for (a, b) in [("sales", "returns"), ("returns", "sales")] {
+        let both = both.replace("{a}", a).replace("{b}", b);
+        let query = format!(
+            "SELECT store_id, count(*) AS n FROM TUMBLE({both}, at, INTERVAL '1 hour') GROUP BY store_id, window_end"
+        );
+        let mut spec = spec(&query, &["sales", "returns"], 10);
+        spec.key_groups = 2;
+        spec.sources[1].partitioned_by = Some(vec!["store_id".into(), "id".into()]);
+        let problems = Stage::build(spec).err().unwrap_or_else(|| panic!("{query} runs"));
+        assert!(
+            format!("{problems:?}").contains("are not among what the query does group by, or not the same"),
+            "{problems:?}"
+        );
+    }
+}
