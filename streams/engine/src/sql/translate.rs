@@ -1,5 +1,5 @@
-//! From an optimised logical plan to operators: a chain of steps over one stream, with tables joined in and at most one
-//! windowed aggregation.
+//! From an optimised logical plan to operators: a chain of steps over one stream, or several that are joined or put together, with
+//! tables joined in and at most one aggregation of each.
 
 mod aggregate;
 mod as_of;
