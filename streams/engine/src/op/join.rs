@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use datafusion_physical_expr::PhysicalExpr;
@@ -20,6 +20,10 @@ pub(crate) enum Unmatched {
     Drop,
     /// It goes on with nulls (outer join).
     Keep,
+    /// It is dropped, and one that a row matches goes on once, as it is (semi join).
+    DropOrPass,
+    /// It goes on as it is, and one that a row matches is dropped (anti join).
+    PassOrDrop,
 }
 
 /// On which side of the output the stream's columns are.
@@ -102,6 +106,15 @@ impl TableJoin {
             operator: self.operator.clone(),
             table: self.table.clone(),
         })?;
+        if let Unmatched::DropOrPass | Unmatched::PassOrDrop = self.unmatched {
+            let mut keep = vec![self.unmatched == Unmatched::PassOrDrop; chunk.rows()];
+            table.meet(&evaluate(&self.stream_keys, &chunk.batch)?, |row, found| {
+                if found.is_some() {
+                    keep[row as usize] = self.unmatched == Unmatched::DropOrPass;
+                }
+            });
+            return chunk.filter(&BooleanArray::from(keep));
+        }
         let mut stream_rows: Vec<u32> = Vec::with_capacity(chunk.rows());
         let mut table_rows: Vec<Option<u32>> = Vec::with_capacity(chunk.rows());
         let keeps_all = self.unmatched == Unmatched::Keep;

@@ -13,6 +13,7 @@ use datafusion_optimizer::{Optimizer, OptimizerContext};
 const KEPT: &[&str] = &[
     "simplify_expressions",
     "replace_distinct_aggregate",
+    "decorrelate_predicate_subquery",
     "extract_equijoin_predicate",
     "eliminate_duplicated_expr",
     "eliminate_cross_join",
@@ -30,7 +31,6 @@ const DROPPED: &[(&str, &str)] = &[
     ("unions_to_filter", "it makes one reading of several, of which each has its own conditions"),
     ("eliminate_join", "it drops joins whose columns are unused, right only where the table's key is unique"),
     ("rewrite_set_comparison", "subqueries in expressions are refused by their place"),
-    ("decorrelate_predicate_subquery", "subqueries in expressions are refused by their place"),
     ("scalar_subquery_to_join", "it hides scalar subqueries, which are refused by their place"),
     ("decorrelate_lateral_join", "lateral joins are refused"),
     ("eliminate_filter", "WHERE FALSE would take the stream and its window with it"),

@@ -86,8 +86,10 @@ fn expr_refusal(expr: &Expr, refuse: &mut impl FnMut(&str, &str, Option<&str>)) 
         ),
         Expr::InSubquery(_) | Expr::Exists(_) | Expr::SetComparison(_) => refuse(
             "in",
-            "IN and EXISTS over a query do not run yet",
-            Some("join with the table; its key must be unique for rows not to multiply"),
+            "IN and EXISTS over this query do not run yet",
+            Some(
+                "WHERE column IN (SELECT column FROM table) and EXISTS (SELECT 1 FROM table WHERE table.key = stream.key) do, with AND between conditions",
+            ),
         ),
         Expr::Placeholder(_) => refuse("$1", "there are no parameters to a pipeline's query", None),
         Expr::ScalarFunction(call) => match call.func.signature().volatility {

@@ -196,8 +196,16 @@ fn these_are_refused_with_place_and_reason() {
         ("SELECT now() AS t FROM unique", "1:8: now gives another value when the stream is replayed"),
         ("SELECT random() AS t FROM unique", "1:8: random gives another value"),
         (
-            "SELECT total FROM unique WHERE store_id IN (SELECT store_id FROM stores)",
-            "1:41: IN and EXISTS over a query",
+            "SELECT total FROM unique WHERE store_id IN (SELECT store_id FROM stores) OR total > 5",
+            "1:41: IN and EXISTS as a part of a condition do not run yet",
+        ),
+        (
+            "SELECT total FROM unique WHERE store_id NOT IN (SELECT city FROM stores)",
+            "1:41: NOT IN over a column that may be null",
+        ),
+        (
+            "SELECT total FROM unique u WHERE EXISTS (SELECT 1 FROM stores s WHERE s.store_id > u.store_id)",
+            "1:34: the join of unique with table stores has no equality to look rows up by",
         ),
         ("SELECT (SELECT max(city) FROM stores) AS c FROM unique", "1:9: a subquery as a value"),
         (

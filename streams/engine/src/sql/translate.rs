@@ -401,7 +401,7 @@ impl Translator<'_> {
                         "filter where the result is read, or emit: on_close",
                     );
                 }
-                Step::Join(join) if join.unmatched == Unmatched::Drop => {
+                Step::Join(join) if join.unmatched != Unmatched::Keep => {
                     return refuse(
                         "join",
                         "emit: on_update sends rows that take the place of earlier ones, and a table without a match would have to take rows back",

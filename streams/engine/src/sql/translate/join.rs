@@ -39,6 +39,19 @@ impl Translator<'_> {
         let unmatched = match (join.join_type, side) {
             (JoinType::Inner, _) => Unmatched::Drop,
             (JoinType::Left, StreamSide::Left) | (JoinType::Right, StreamSide::Right) => Unmatched::Keep,
+            (JoinType::LeftSemi, StreamSide::Left) | (JoinType::RightSemi, StreamSide::Right) => {
+                Unmatched::DropOrPass
+            }
+            (JoinType::LeftAnti, StreamSide::Left) | (JoinType::RightAnti, StreamSide::Right) => {
+                Unmatched::PassOrDrop
+            }
+            (JoinType::LeftMark | JoinType::RightMark, _) => {
+                return Err(self.problem(
+                    "in",
+                    "IN and EXISTS as a part of a condition do not run yet",
+                    Some("write them as conditions of their own, with AND between; or LEFT JOIN the table, and ask whether its key IS NULL"),
+                ));
+            }
             (kind, _) => {
                 let text = format!(
                     "{kind} join of {} with table {}: it would have to know which table rows no row of the stream will ever match",
@@ -51,12 +64,21 @@ impl Translator<'_> {
                 ));
             }
         };
+        if join.null_aware {
+            return Err(self.problem(
+                "not",
+                "NOT IN over a column that may be null: one null in the table, and it is true of no row",
+                Some("write NOT EXISTS (SELECT 1 FROM table WHERE table.key = stream.key)"),
+            ));
+        }
         if join.on.is_empty() {
             let text = format!(
                 "the join of {} with table {} has no equality to look rows up by",
                 stream.name, table.name
             );
-            return Err(self.problem("join", text, Some("join ON stream.column = table.key")));
+            let has = |word: &&str| self.sql.to_ascii_lowercase().contains(word);
+            let word = ["join", "exists"].into_iter().find(has).unwrap_or("in");
+            return Err(self.problem(word, text, Some("join ON stream.column = table.key")));
         }
         if join.null_equality == NullEquality::NullEqualsNull {
             return Err(self.problem(
@@ -65,10 +87,10 @@ impl Translator<'_> {
                 Some("use ="),
             ));
         }
-        if join.filter.is_some() && unmatched == Unmatched::Keep {
+        if join.filter.is_some() && unmatched != Unmatched::Drop {
             return Err(self.problem(
                 "join",
-                "an outer join takes equalities only",
+                "an outer join, IN, EXISTS and their negations take equalities only",
                 Some("filter the table in a subquery, or the result with WHERE"),
             ));
         }
@@ -90,7 +112,9 @@ impl Translator<'_> {
             StreamSide::Right => (right, join.on.iter().map(|(_, r)| r).collect()),
         };
         stream.use_bounds(ours, stream_schema);
-        let table_trace = vec![Trace::Other; table.trace.len()];
+        // What a row is only looked up for adds no columns.
+        let only_asks = matches!(unmatched, Unmatched::DropOrPass | Unmatched::PassOrDrop);
+        let table_trace = vec![Trace::Other; if only_asks { 0 } else { table.trace.len() }];
         stream.trace = match side {
             StreamSide::Left => [stream.trace, table_trace].concat(),
             StreamSide::Right => [table_trace, stream.trace].concat(),

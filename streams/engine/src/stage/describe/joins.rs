@@ -98,6 +98,8 @@ pub(super) fn join_text(join: &TableJoin) -> String {
     let kind = match join.unmatched {
         Unmatched::Drop => "inner",
         Unmatched::Keep => "outer, rows without a match go on",
+        Unmatched::DropOrPass => "semi, rows with a match go on as they are",
+        Unmatched::PassOrDrop => "anti, rows without a match go on as they are",
     };
     let on: Vec<String> = sql(&join.stream_keys)
         .into_iter()

@@ -33,6 +33,19 @@ const QUERIES: &[(&str, &str)] = &[
         "SELECT i.id, i.line['sku'] AS sku, s.city FROM (SELECT id, store_id, unnest(lines) AS line FROM sales) AS i JOIN stores AS s ON s.store_id = i.store_id",
         "SELECT i.id, i.line['sku'] AS sku, s.city FROM (SELECT id, store_id, unnest(lines) AS line FROM sales) AS i JOIN stores AS s ON s.store_id = i.store_id",
     ),
+    (
+        "SELECT id FROM sales WHERE store_id IN (SELECT store_id FROM stores WHERE city <> 'city 1') AND id <> 'r2'",
+        "SELECT id FROM sales WHERE store_id IN (SELECT store_id FROM stores WHERE city <> 'city 1') AND id <> 'r2'",
+    ),
+    (
+        "SELECT a.id, a.store_id FROM sales a WHERE NOT EXISTS (SELECT 1 FROM stores s WHERE s.store_id = a.store_id AND s.city = 'city 2')",
+        "SELECT a.id, a.store_id FROM sales a WHERE NOT EXISTS (SELECT 1 FROM stores s WHERE s.store_id = a.store_id AND s.city = 'city 2')",
+    ),
+    (
+        "SELECT store_id, window_end, count(*) AS n FROM TUMBLE((SELECT a.store_id, a.at FROM sales a LEFT ANTI JOIN stores s ON s.store_id = a.store_id AND s.city = 'city 0'), at, INTERVAL '4 seconds') GROUP BY store_id, window_end",
+        "SELECT store_id, date_bin(INTERVAL '4 seconds', at, TIMESTAMP '1970-01-01T00:00:00Z') + INTERVAL '4 seconds' AS window_end, count(*) AS n
+         FROM (SELECT a.store_id, a.at FROM sales a LEFT ANTI JOIN stores s ON s.store_id = a.store_id AND s.city = 'city 0') GROUP BY 1, 2",
+    ),
     ("SELECT id, sku, qty FROM (SELECT id, unnest(head) FROM sales) AS t(id, sku, qty)", "SELECT id, sku, qty FROM (SELECT id, unnest(head) FROM sales) AS t(id, sku, qty)"),
 ];
 
