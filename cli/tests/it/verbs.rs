@@ -147,7 +147,8 @@ fn what_is_produced_is_consumed() {
     assert_eq!(broker.ok_with("produce t --acks 0", b"\n"), "1 record sent\n");
     let all = broker.ok("consume t --until-end --with offset,key,headers --count 3");
     assert_eq!(all, "0\tk1\tfrom=test\tone\n1\tk\tfrom=test\tt|wo\n2\tk3\tfrom=test\tnull\n");
-    assert_eq!(broker.ok("consume t --from 14 --until-end --with key"), "k3\tnull\nnull\tno key\nnull\t\n");
+    // What was sent without an answer may come a moment later.
+    assert_eq!(broker.ok("consume t --from 14 --count 3 --with key"), "k3\tnull\nnull\tno key\nnull\t\n");
     assert_eq!(broker.ok("consume t --from 15 --count 1 --format raw"), "no key");
     // A first record of that time is the first of all; of tomorrow there is none.
     assert_eq!(broker.ok("consume t --from 1h-ago --count 1"), "one\n");

@@ -39,12 +39,14 @@ impl Translator<'_> {
                 "publish what comes of the windows to a topic with a watermark, and read that",
             );
         }
-        if right.closed.is_some() || left.is_near() {
+        let looks_up = |closed: &Closed| matches!(closed.from, Origin::AsOf(_));
+        if right.closed.is_some() || left.closed.as_ref().is_some_and(|closed| !looks_up(closed)) {
             let message =
-                "one side of an ASOF JOIN is itself a join of streams, which does not run yet".to_owned();
+                "one side of an ASOF JOIN is itself a join or groups of streams, which does not run yet"
+                    .to_owned();
             return refuse(
                 message,
-                "publish that join to a topic with a watermark, and read that; a ASOF JOIN b … ASOF JOIN c … runs",
+                "publish that to a topic with a watermark, and read that; a ASOF JOIN b … ASOF JOIN c … runs",
             );
         }
         if left.is_union() || right.is_union() {
