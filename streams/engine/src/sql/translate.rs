@@ -76,11 +76,6 @@ impl Chain {
         self.closed.is_none() && matches!(self.window, Some(Grouped::Sessions(..)))
     }
 
-    /// Whether its rows are those of streams that are joined as they come.
-    fn is_near(&self) -> bool {
-        matches!(&self.closed, Some(Closed { from: Origin::Near(_), .. }))
-    }
-
     /// Whether its rows are those of streams that are joined without windows.
     fn is_joined(&self) -> bool {
         matches!(&self.closed, Some(Closed { from: Origin::Near(_) | Origin::AsOf(_), .. }))
