@@ -96,15 +96,8 @@ joined() { # PIPELINE FIRST SECOND RESULT
     a="${pids[-1]}"
     worker "$1" "$2" "$3" b
     b="${pids[-1]}"
-    for _ in $(seq "$kills"); do
-        pause "$(awk -v r="$RANDOM" 'BEGIN { print 0.05 + r / 32768 }')"
-        kill -0 "$a" 2> /dev/null || break
-        kill -9 "$a" && killed=$((killed + 1))
-        wait "$a" 2> /dev/null || true
-        worker "$1" "$2" "$3" a
-        a="${pids[-1]}"
-    done
-    wait "$a" || fail "$1: the worker that was killed and came back failed"
+    kill_again "$a" "$kills" worker "$1" "$2" "$3" a
+    wait "$pid" || fail "$1: the worker that was killed and came back failed"
     wait "$b" || fail "$1: the other worker failed"
     "$millstream" consume "$4" --bootstrap "$broker" --from beginning --until-end --isolation read_committed > "$work/$4" 2> "$work/consume.err" || fail "reading the result"
     sort "$work/$4" > "$work/found-$4"

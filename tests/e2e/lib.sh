@@ -13,6 +13,23 @@ pipeline=pipelines/examples/store-invoices/pipeline.yaml
 # Waits some seconds; for a loop that waits for a condition.
 pause() { read -r -t "$1" <> <(:) || true; }
 
+# kill_again PID KILLS COMMAND...: kills a process with SIGKILL at random times (RANDOM, seeded by the caller) and starts it again by
+# the command, which puts it last into `pids`; so many times, or until it has ended by itself. Sets `pid` to the last of them, and adds
+# to `killed`.
+kill_again() {
+    local kills="$2"
+    pid="$1"
+    shift 2
+    for _ in $(seq "$kills"); do
+        pause "$(awk -v r="$RANDOM" 'BEGIN { print 0.05 + r / 32768 }')"
+        kill -0 "$pid" 2> /dev/null || break
+        kill -9 "$pid" && killed=$((killed + 1))
+        wait "$pid" 2> /dev/null || true
+        "$@"
+        pid="${pids[-1]}"
+    done
+}
+
 # start_broker FOLDER [ARGUMENT...]: a broker with its data in FOLDER, which is made. Sets `broker` to its address and
 # `broker_pid`.
 start_broker() {

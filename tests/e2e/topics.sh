@@ -60,15 +60,8 @@ worker b
 b="${pids[-1]}"
 RANDOM="$seed"
 killed=0
-for _ in $(seq "$kills"); do
-    pause "$(awk -v r="$RANDOM" 'BEGIN { print 0.05 + r / 32768 }')"
-    kill -0 "$a" 2> /dev/null || break
-    kill -9 "$a" && killed=$((killed + 1))
-    wait "$a" 2> /dev/null || true
-    worker a
-    a="${pids[-1]}"
-done
-wait "$a" || fail "the worker that was killed and came back failed"
+kill_again "$a" "$kills" worker a
+wait "$pid" || fail "the worker that was killed and came back failed"
 wait "$b" || fail "the other worker failed"
 "$millstream" consume hourly --bootstrap "$broker" --from beginning --until-end --isolation read_committed > "$work/hourly" 2> "$work/consume.err" || fail "reading the result"
 sort "$work/hourly" > "$work/found"
