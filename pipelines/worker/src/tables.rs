@@ -1,19 +1,16 @@
-//! Tables, in the two forms in which they are used: as columns for joins, and as rows by key for functions' lookups (the key's
-//! text, the row as JSON). A file is read whole, and again when it has changed; a topic is followed. Never enters: joins,
-//! functions.
+//! Tables, in the two forms in which they are used: as columns for joins, and as rows by key for functions' lookups. A file is read
+//! whole, and again when it has changed; a topic is followed. Never enters: joins, functions.
 
+pub(crate) mod lookup;
 pub mod topic;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
-use arrow::util::display::{ArrayFormatter, FormatOptions};
-use bytes::Bytes;
-
 use millstream_client::Cluster;
 use millstream_connector::TableSnapshot;
 use millstream_plan::Job;
@@ -26,12 +23,11 @@ use crate::connectors::Maker;
 use crate::error::WorkerError;
 use crate::progress::Progress;
 use crate::schema::arrow_schema;
-use topic::{Changes, TopicTable};
+use lookup::{LookupRows, lookup_rows};
+use topic::TopicTable;
 
 /// How long a follower waits after a failure.
-const PAUSE: Duration = Duration::from_secs(1);
-/// The shortest time between two changes of what functions look up.
-const LOOKUP_EVERY: Duration = Duration::from_millis(100);
+pub(crate) const PAUSE: Duration = Duration::from_secs(1);
 
 /// A table.
 pub struct Opened {
@@ -179,11 +175,11 @@ impl FileRows {
     }
 
     fn take(&self, snapshot: TableSnapshot) -> Result<usize, WorkerError> {
-        let known = self.send.borrow().schema();
+        let schema = self.send.borrow().schema();
         let columns = |schema: &SchemaRef| -> Vec<String> {
             schema.fields().iter().map(|f| format!("{} {}", f.name(), f.data_type())).collect()
         };
-        let (known, found) = (columns(&known), columns(&snapshot.schema));
+        let (known, found) = (columns(&schema), columns(&snapshot.schema));
         if known != found {
             let (known, found) = (known.join(", "), found.join(", "));
             let text = format!(
@@ -191,163 +187,13 @@ impl FileRows {
             );
             return Err(WorkerError::Setup(text));
         }
-        let known = self.send.borrow().schema();
-        let batch = concat_batches(
-            &known,
-            &snapshot.batches.iter().map(|b| with_schema(b, &known)).collect::<Result<Vec<_>, _>>()?,
-        )?;
+        // Refused where a row has no value and must have one.
+        let known = |batch: &RecordBatch| RecordBatch::try_new(Arc::clone(&schema), batch.columns().to_vec());
+        let batches: Vec<RecordBatch> = snapshot.batches.iter().map(known).collect::<Result<_, _>>()?;
+        let batch = concat_batches(&schema, &batches)?;
         self.lookup.replace(lookup_rows(&batch, &self.keys, self.looked_up)?);
         let rows = batch.num_rows();
         self.send.send_replace(Arc::new(batch));
         Ok(rows)
     }
-}
-
-/// Rows under a schema of the same columns; refused where one has no value and must have one.
-fn with_schema(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, arrow::error::ArrowError> {
-    RecordBatch::try_new(Arc::clone(schema), batch.columns().to_vec())
-}
-
-/// What functions look up of a table that follows a topic.
-struct LookupRows {
-    table: TopicTable,
-    lookup: Arc<millstream_wasm::Table>,
-    /// By id, the key under which functions find the row.
-    keys: HashMap<Bytes, Bytes>,
-    /// By that key, the id whose row it is.
-    owners: HashMap<Bytes, Bytes>,
-    reader: Option<topic::Reader>,
-}
-
-impl LookupRows {
-    fn new(table: TopicTable, lookup: Arc<millstream_wasm::Table>) -> LookupRows {
-        LookupRows { table, lookup, keys: HashMap::new(), owners: HashMap::new(), reader: None }
-    }
-
-    /// Fills it with what the topic holds now.
-    async fn begin(&mut self, cluster: &Arc<Cluster>, progress: &Progress) -> Result<(), WorkerError> {
-        let mut reader = self.table.open(cluster).await?;
-        self.keys.clear();
-        self.owners.clear();
-        let mut rows: HashMap<Bytes, Bytes> = HashMap::new();
-        reader
-            .read_to_end(|changes| {
-                self.show(&changes, progress);
-                for (key, row) in self.changed(&changes)? {
-                    match row {
-                        Some(row) => drop(rows.insert(key, row)),
-                        None => drop(rows.remove(&key)),
-                    }
-                }
-                Ok(())
-            })
-            .await?;
-        if rows.is_empty() {
-            tracing::warn!(table = %self.table.id, topic = %self.table.topic, "the table's topic holds no row");
-        }
-        self.lookup.replace(rows);
-        self.reader = Some(reader);
-        Ok(())
-    }
-
-    fn show(&self, changes: &Changes, progress: &Progress) {
-        progress.table("lookup", &self.table.id, |figures| {
-            figures.changes += (changes.ids.len() + changes.gone.len()) as u64;
-            figures.bad += changes.bad;
-            figures.rows = self.keys.len() as u64;
-        });
-    }
-
-    /// What changes of what functions see.
-    fn changed(&mut self, changes: &Changes) -> Result<Vec<(Bytes, Option<Bytes>)>, WorkerError> {
-        let mut changed = Vec::with_capacity(changes.ids.len() + changes.gone.len());
-        // What goes first: a row may take the key of another that goes.
-        for id in changes.gone.iter().chain(&changes.ids) {
-            if let Some(key) = self.keys.remove(id)
-                && self.owners.get(&key) == Some(id)
-            {
-                self.owners.remove(&key);
-                changed.push((key, None));
-            }
-        }
-        for (id, (key, row)) in changes.ids.iter().zip(rows(&changes.rows, &self.table.key)?) {
-            self.keys.insert(id.clone(), key.clone());
-            self.owners.insert(key.clone(), id.clone());
-            changed.push((key, Some(row)));
-        }
-        Ok(changed)
-    }
-
-    async fn follow(mut self, cluster: &Arc<Cluster>, progress: &Progress) {
-        loop {
-            let followed = match &mut self.reader {
-                Some(reader) => reader.follow().await,
-                None => match self.begin(cluster, progress).await {
-                    Ok(()) => continue,
-                    Err(error) => Err(error),
-                },
-            };
-            let changed = followed.and_then(|changes| {
-                let changed = self.changed(&changes);
-                self.show(&changes, progress);
-                changed
-            });
-            match changed {
-                Ok(changed) if changed.is_empty() => {}
-                Ok(changed) => {
-                    let began = std::time::Instant::now();
-                    self.lookup.update(changed);
-                    // Where calls hold the version before, all rows are copied: not more than a tenth of the time.
-                    tokio::time::sleep(LOOKUP_EVERY.max(began.elapsed() * 10)).await;
-                }
-                Err(error) => {
-                    tracing::warn!(table = %self.table.id, "following the table's topic: {error}; it is read again");
-                    self.reader = None;
-                    tokio::time::sleep(PAUSE).await;
-                }
-            }
-        }
-    }
-}
-
-/// The rows that functions see, where one looks them up.
-fn lookup_rows(
-    batch: &RecordBatch,
-    keys: &[String],
-    looked_up: bool,
-) -> Result<Vec<(Bytes, Bytes)>, WorkerError> {
-    if looked_up { rows(batch, keys) } else { Ok(Vec::new()) }
-}
-
-/// The text of each row's key; the parts of a key of several columns are parted by a zero byte.
-fn key_texts(batch: &RecordBatch, keys: &[String]) -> Result<Vec<Bytes>, WorkerError> {
-    let options = FormatOptions::default();
-    let mut columns = Vec::new();
-    for key in keys {
-        columns
-            .push(ArrayFormatter::try_new(batch.column(batch.schema().index_of(key)?).as_ref(), &options)?);
-    }
-    let text = |row: usize| columns.iter().map(|c| c.value(row).to_string()).collect::<Vec<_>>().join("\0");
-    Ok((0..batch.num_rows()).map(|row| Bytes::from(text(row))).collect())
-}
-
-/// Rows by the text of their key.
-fn rows(batch: &RecordBatch, keys: &[String]) -> Result<Vec<(Bytes, Bytes)>, WorkerError> {
-    let options = FormatOptions::default();
-    let columns: Result<Vec<ArrayFormatter<'_>>, _> =
-        batch.columns().iter().map(|c| ArrayFormatter::try_new(c.as_ref(), &options)).collect();
-    let columns = columns?;
-    let schema = batch.schema();
-    let mut rows = Vec::with_capacity(batch.num_rows());
-    for (row, key) in key_texts(batch, keys)?.into_iter().enumerate() {
-        let mut object = serde_json::Map::new();
-        for (field, (column, values)) in schema.fields().iter().zip(columns.iter().zip(batch.columns())) {
-            if !values.is_null(row) {
-                object.insert(field.name().clone(), column.value(row).to_string().into());
-            }
-        }
-        let value = serde_json::Value::Object(object).to_string();
-        rows.push((key, Bytes::from(value)));
-    }
-    Ok(rows)
 }

@@ -9,12 +9,11 @@ use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
-
 use millstream_client::{Cluster, Consumer, ConsumerRecords, OutOfRange};
 use millstream_engine::decode::json::JsonDecoder;
 use millstream_types::TopicPartition;
 
-use super::key_texts;
+use super::lookup::key_texts;
 use crate::error::WorkerError;
 use crate::restore;
 
