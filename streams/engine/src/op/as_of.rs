@@ -13,7 +13,6 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::datatypes::{SchemaRef, TimestampMillisecondType};
 use datafusion_physical_expr::PhysicalExpr;
-
 use millstream_model::Watermark;
 
 use super::Step;
@@ -99,7 +98,7 @@ impl AsOfJoin {
     ) -> Result<Vec<Chunk>, StageError> {
         let ended = |group: usize| now.iter().any(|of| of[group] == Watermark::END.to_raw());
         let (before, known) = (self.known_to(before), self.known_to(now));
-        let places = waiting.unmatched(&before, &known, &mut vec![i64::MIN; known.len()]);
+        let places = waiting.unmatched(&before, &known);
         let mut given = Vec::new();
         for places in places.chunks(ROWS_MAX) {
             // At the end of bounded input rows come out before their time. That they have is kept with them, and no watermark is

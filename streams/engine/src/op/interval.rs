@@ -128,9 +128,13 @@ impl IntervalJoin {
         if !side.plan.outer {
             return Ok(None);
         }
-        let places = side.unmatched(before, now, fired_at);
+        let places = side.unmatched(before, now);
         if places.is_empty() {
             return Ok(None);
+        }
+        for place in &places {
+            let at = &mut fired_at[side.group_of(place) as usize];
+            *at = side.over_at(place).max(*at);
         }
         let rows = side.rows(&places)?;
         let groups = UInt32Array::from_iter_values(places.iter().map(|place| side.group_of(place)));

@@ -1,11 +1,39 @@
-//! Rows by their key: what tables and windows that are joined look their matches up in. Never enters: what a match means.
+//! Rows by their key: what windows that are joined look their matches up in, and the look-up itself, which tables share. Never
+//! enters: what a match means.
 
 use arrow::array::{Array, ArrayRef};
 use hashbrown::HashMap;
 
 use super::row_key::RowKeys;
 
-const NONE: u32 = u32::MAX;
+/// No row.
+pub(crate) const NONE: u32 = u32::MAX;
+
+/// Gives each row of some columns with each that has the same key here; with none, where none has. `first` has the first row of
+/// each key, and `next` says which is the next of the same; a row with a null among the columns equals nothing.
+pub(crate) fn meet(
+    columns: &[ArrayRef],
+    first: &HashMap<Box<[u8]>, u32>,
+    next: impl Fn(u32) -> u32,
+    mut give: impl FnMut(u32, Option<u32>),
+) {
+    let keys = RowKeys::new(columns);
+    let mut key = Vec::new();
+    for row in 0..columns.first().map_or(0, |column| column.len()) {
+        let mut found = NONE;
+        if !keys.any_null(row) {
+            keys.write(row, &mut key);
+            found = *first.get(key.as_slice()).unwrap_or(&NONE);
+        }
+        if found == NONE {
+            give(row as u32, None);
+        }
+        while found != NONE {
+            give(row as u32, Some(found));
+            found = next(found);
+        }
+    }
+}
 
 /// The first row of each key, and for each row the next of the same key.
 pub(crate) struct RowIndex {
@@ -33,22 +61,7 @@ impl RowIndex {
     }
 
     /// Gives each row of another side, by its columns, with each here that has the same key; with none, where none has.
-    pub(crate) fn meet(&self, columns: &[ArrayRef], mut give: impl FnMut(u32, Option<u32>)) {
-        let keys = RowKeys::new(columns);
-        let mut key = Vec::new();
-        for row in 0..columns.first().map_or(0, |column| column.len()) {
-            let mut found = NONE;
-            if !keys.any_null(row) {
-                keys.write(row, &mut key);
-                found = *self.first.get(key.as_slice()).unwrap_or(&NONE);
-            }
-            if found == NONE {
-                give(row as u32, None);
-            }
-            while found != NONE {
-                give(row as u32, Some(found));
-                found = self.next[found as usize];
-            }
-        }
+    pub(crate) fn meet(&self, columns: &[ArrayRef], give: impl FnMut(u32, Option<u32>)) {
+        meet(columns, &self.first, |row| self.next[row as usize], give);
     }
 }

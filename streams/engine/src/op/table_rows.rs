@@ -9,10 +9,10 @@ use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use hashbrown::HashMap;
 
+use super::row_index::{NONE, meet};
 use super::row_key::RowKeys;
 use crate::error::StageError;
 
-const NONE: u32 = u32::MAX;
 /// Parts beyond which the smaller half of them is made one.
 const PARTS_MAX: usize = 64;
 
@@ -73,7 +73,8 @@ impl TableRows {
         ids: &[Bytes],
     ) -> Result<(), StageError> {
         if rows.num_rows() == 0 {
-            return Ok(());
+            // What was removed leaves parts behind.
+            return self.tidy();
         }
         ids.iter().for_each(|id| self.remove(id));
         let part = self.next_part;
@@ -200,23 +201,8 @@ impl TableRows {
 
     /// Gives each row of another side, by what it is joined on, with the number of each row here that has the same; with none,
     /// where none has.
-    pub(crate) fn meet(&self, columns: &[ArrayRef], mut give: impl FnMut(u32, Option<u32>)) {
-        let keys = RowKeys::new(columns);
-        let mut key = Vec::new();
-        for row in 0..columns.first().map_or(0, |column| column.len()) {
-            let mut found = NONE;
-            if !keys.any_null(row) {
-                keys.write(row, &mut key);
-                found = *self.first.get(key.as_slice()).unwrap_or(&NONE);
-            }
-            if found == NONE {
-                give(row as u32, None);
-            }
-            while found != NONE {
-                give(row as u32, Some(found));
-                found = self.links[found as usize].next;
-            }
-        }
+    pub(crate) fn meet(&self, columns: &[ArrayRef], give: impl FnMut(u32, Option<u32>)) {
+        meet(columns, &self.first, |row| self.links[row as usize].next, give);
     }
 
     /// The columns of rows by their numbers, nulls where there is none.

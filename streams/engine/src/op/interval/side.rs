@@ -258,6 +258,12 @@ impl Side {
         }
     }
 
+    /// The watermark of the other side at which a kept row is over.
+    pub(super) fn over_at(&self, place: &Place) -> EventTime {
+        let time = self.buckets[&place.bucket].batches[place.batch as usize].times[place.row as usize];
+        time + self.plan.to + self.plan.late.allow_ms + 1
+    }
+
     /// The key group of a kept row.
     pub(crate) fn group_of(&self, place: &Place) -> u32 {
         self.buckets[&place.bucket].batches[place.batch as usize].groups[place.row as usize]
@@ -337,8 +343,8 @@ impl Side {
     }
 
     /// The rows without a match that no row of the other side can meet any more, since the last commit: `before` and `now` are
-    /// the other side's watermarks. `fired_at` is raised to that at which the last of them is over.
-    pub(crate) fn unmatched(&self, before: &[i64], now: &[i64], fired_at: &mut [i64]) -> Vec<Place> {
+    /// the other side's watermarks.
+    pub(crate) fn unmatched(&self, before: &[i64], now: &[i64]) -> Vec<Place> {
         let mut found = Vec::new();
         for (bucket, kept) in &self.buckets {
             // The earliest that a row of it can be over.
@@ -352,8 +358,6 @@ impl Side {
                     let was_over = !kept.is_new && self.plan.is_over(time, before[group]);
                     if self.plan.is_over(time, now[group]) && !was_over {
                         found.push(Place { bucket: *bucket, batch: batch as u32, row: row as u32 });
-                        let over_at = time + self.plan.to + self.plan.late.allow_ms + 1;
-                        fired_at[group] = fired_at[group].max(over_at);
                     }
                 }
             }

@@ -9,8 +9,7 @@ use datafusion_expr::{Expr, Operator, UserDefinedLogicalNodeCore};
 use millstream_model::time::SPAN_MS_MAX;
 
 use super::interval::{Bound, bound_of, instant, time_of};
-use super::stream_join::plain;
-use super::{Chain, Trace, Translator, trace};
+use super::{Chain, Trace, Translator};
 use crate::op::aggregate::Aggregation;
 use crate::op::as_of::{AsOfJoin, Lookup, Versions, VersionsPlan};
 use crate::op::interval::{Side, SidePlan};
@@ -28,10 +27,6 @@ impl Translator<'_> {
         let (mut left, mut right) = (self.walk(&node.left)?, self.walk(&node.right)?);
         let (left_schema, right_schema) = (node.left.schema(), node.right.schema());
         let schema = UserDefinedLogicalNodeCore::schema(node);
-        if let Some(table) = [&left, &right].into_iter().find(|chain| !chain.is_stream()) {
-            let message = format!("table {} has no versions: it is as it is when a row comes", table.name);
-            return refuse(message, "JOIN it, or LEFT JOIN it");
-        }
         if let Some(grouped) = [&left, &right].into_iter().find(|c| c.window.is_some()) {
             let message = format!("the rows of {} in an ASOF JOIN are in windows", grouped.name);
             return refuse(
@@ -54,24 +49,85 @@ impl Translator<'_> {
                 "streams that are put together are in an ASOF JOIN, which does not run yet".to_owned();
             return refuse(message, "publish them to one topic with a watermark, and read that");
         }
-        let times = (time_of(&left), time_of(&right));
-        if let Some(without) = [(&left, times.0), (&right, times.1)].iter().find(|(_, time)| time.is_none()) {
-            let Relation::Stream { event_time, .. } = &without.0.relation else { unreachable!() };
-            let name = &without.0.name;
-            return match event_time {
-                None => refuse(
-                    format!("{name} is in an ASOF JOIN, and has no event time"),
-                    "give its topic a watermark",
-                ),
-                Some(time) => refuse(
+        let (left_time, right_time) = (self.versioned_by(&left)?, self.versioned_by(&right)?);
+        let Conditions { back_ms, within_ms, on } =
+            self.conditions(node, left_schema.fields().len(), (left_time, right_time))?;
+        let (keys, right_keys) =
+            self.keys_that_meet(&on, (&left, left_schema), (&right, right_schema), "asof")?;
+        right.branch().aggregate = Some(Aggregation::Versions(Box::new(Versions::new(VersionsPlan {
+            late: self.options.late.clone(),
+            schema: Arc::clone(right_schema.inner()),
+            time: right_time,
+            keys: right_keys,
+            within_ms,
+            state_schema: VersionsPlan::state_schema(right_schema.as_arrow()),
+        }))));
+        let lookup =
+            Lookup { time: left_time, keys, back_ms, schema: Arc::clone(schema.inner()), then: Vec::new() };
+        let mut join = match left.closed.take() {
+            Some(Closed { from: Origin::AsOf(mut join), after }) => {
+                if let Some(last) = join.lookups.last_mut() {
+                    last.then.extend(after);
+                }
+                join
+            }
+            _ => {
+                left.branch().aggregate = Some(Aggregation::Near(Side::new(SidePlan {
+                    late: self.options.late.clone(),
+                    schema: Arc::clone(left_schema.inner()),
+                    time: left_time,
+                    keys: Vec::new(),
+                    outer: true,
+                    is_looked_up: false,
+                    from: 0,
+                    to: 0,
+                    bucket_ms: BUCKET_MS,
+                    state_schema: SidePlan::state_schema(left_schema.as_arrow()),
+                })));
+                AsOfJoin { lookups: Vec::new() }
+            }
+        };
+        join.lookups.push(lookup);
+        left.trace.extend(vec![Trace::Other; right_schema.fields().len()]);
+        left.branches.append(&mut right.branches);
+        left.tables.extend(right.tables);
+        left.closed = Some(Closed { from: Origin::AsOf(join), after: Vec::new() });
+        Ok(left)
+    }
+
+    /// The event time's column of one side.
+    fn versioned_by(&self, chain: &Chain) -> Result<usize, SqlProblem> {
+        let name = &chain.name;
+        let (message, help) = match &chain.relation {
+            Relation::Table { .. } => (
+                format!("table {name} has no versions: it is as it is when a row comes"),
+                "JOIN it, or LEFT JOIN it".to_owned(),
+            ),
+            Relation::Stream { event_time: None, .. } => (
+                format!("{name} is in an ASOF JOIN, and has no event time"),
+                "give its topic a watermark".to_owned(),
+            ),
+            Relation::Stream { event_time: Some(time), .. } => match time_of(chain) {
+                Some(at) => return Ok(at),
+                None => (
                     format!("the ASOF JOIN does not compare {time}, the event time of {name}"),
-                    &format!("{USE}, over the columns that the watermarks are about"),
+                    format!("{USE}, over the columns that the watermarks are about"),
                 ),
-            };
-        }
-        let (Some(left_time), Some(right_time)) = times else { unreachable!() };
-        let count = left_schema.fields().len();
-        let place = |expr: &Expr| instant(expr, schema, count, times);
+            },
+        };
+        Err(self.problem("asof", message, Some(&help)))
+    }
+
+    /// What the conditions say of times, and what they compare besides; `count` columns are the left side's.
+    fn conditions(
+        &self,
+        node: &AsOfNode,
+        count: usize,
+        times: (usize, usize),
+    ) -> Result<Conditions, SqlProblem> {
+        let refuse = |message: String, help: &str| Err(self.problem("asof", message, Some(help)));
+        let schema = UserDefinedLogicalNodeCore::schema(node);
+        let place = |expr: &Expr| instant(expr, schema, count, (Some(times.0), Some(times.1)));
         let (mut back_ms, mut within, mut on) = (None, None, Vec::new());
         // The optimiser may have made one condition of BETWEEN's two.
         let conditions = node.conditions.iter().enumerate().flat_map(|(at, condition)| {
@@ -125,63 +181,18 @@ impl Translator<'_> {
         if let Some(far) = spans.into_iter().flatten().find(|ms| ms.abs() > SPAN_MS_MAX) {
             return refuse(format!("times {far} ms apart: the bound is {SPAN_MS_MAX}"), USE);
         }
-        let pairs: Vec<(Trace, Trace)> = on
-            .iter()
-            .map(|(l, r)| {
-                (
-                    trace(plain(l, left_schema), left_schema, &left.trace),
-                    trace(plain(r, right_schema), right_schema, &right.trace),
-                )
-            })
-            .collect();
-        self.check_meet(&left, &right, &pairs)?;
-        let (mut keys, mut right_keys) = (Vec::new(), Vec::new());
-        for (l, r) in on {
-            keys.push(self.expr(&l, left_schema)?);
-            right_keys.push(self.expr(&r, right_schema)?);
-        }
-        self.check_keys(&keys, left_schema.inner(), "asof")?;
-        self.check_keys(&right_keys, right_schema.inner(), "asof")?;
-        right.branch().aggregate = Some(Aggregation::Versions(Box::new(Versions::new(VersionsPlan {
-            late: self.options.late.clone(),
-            schema: Arc::clone(right_schema.inner()),
-            time: right_time,
-            keys: right_keys,
-            within_ms,
-            state_schema: VersionsPlan::state_schema(right_schema.as_arrow()),
-        }))));
-        let lookup =
-            Lookup { time: left_time, keys, back_ms, schema: Arc::clone(schema.inner()), then: Vec::new() };
-        let mut join = match left.closed.take() {
-            Some(Closed { from: Origin::AsOf(mut join), after }) => {
-                if let Some(last) = join.lookups.last_mut() {
-                    last.then.extend(after);
-                }
-                join
-            }
-            _ => {
-                left.branch().aggregate = Some(Aggregation::Near(Side::new(SidePlan {
-                    late: self.options.late.clone(),
-                    schema: Arc::clone(left_schema.inner()),
-                    time: left_time,
-                    keys: Vec::new(),
-                    outer: true,
-                    is_looked_up: false,
-                    from: 0,
-                    to: 0,
-                    bucket_ms: BUCKET_MS,
-                    state_schema: SidePlan::state_schema(left_schema.as_arrow()),
-                })));
-                AsOfJoin { lookups: Vec::new() }
-            }
-        };
-        join.lookups.push(lookup);
-        left.trace.extend(vec![Trace::Other; right_schema.fields().len()]);
-        left.branches.append(&mut right.branches);
-        left.tables.extend(right.tables);
-        left.closed = Some(Closed { from: Origin::AsOf(join), after: Vec::new() });
-        Ok(left)
+        Ok(Conditions { back_ms, within_ms, on })
     }
+}
+
+/// What an ASOF JOIN asks for.
+struct Conditions {
+    /// A row at `t` asks for the latest version at `t - back_ms` or before.
+    back_ms: i64,
+    /// How long before that it may be.
+    within_ms: Option<i64>,
+    /// What is equal, of the left side and of the right one.
+    on: Vec<(Expr, Expr)>,
 }
 
 /// What is compared for equality, of the left side and of the right one.

@@ -9,8 +9,7 @@ use datafusion_expr::utils::{conjunction, split_conjunction};
 use datafusion_expr::{Expr, Operator};
 use millstream_model::time::SPAN_MS_MAX;
 
-use super::stream_join::plain;
-use super::{Chain, Trace, Translator, trace};
+use super::{Chain, Trace, Translator};
 use crate::op::aggregate::Aggregation;
 use crate::op::interval::{IntervalJoin, Side, SidePlan};
 use crate::sql::Relation;
@@ -72,7 +71,7 @@ impl Translator<'_> {
             let of = |expr, schema| side_instant(expr, schema);
             match (of(l, (left_schema, times.0)), of(r, (right_schema, times.1))) {
                 (Some(l), Some(r)) => bound(Bound::Exactly(r - l)),
-                _ => on.push((l, r)),
+                _ => on.push((l.clone(), r.clone())),
             }
         }
         let (true, (Some(left_time), Some(right_time))) = (from > i64::MIN && to < i64::MAX, times) else {
@@ -95,23 +94,8 @@ impl Translator<'_> {
         if from < -SPAN_MS_MAX || to > SPAN_MS_MAX {
             return refuse(format!("times of {from} ms to {to} ms apart: the bound is {SPAN_MS_MAX}"), NEAR);
         }
-        let pairs: Vec<(Trace, Trace)> = on
-            .iter()
-            .map(|(l, r)| {
-                (
-                    trace(plain(l, left_schema), left_schema, &left.trace),
-                    trace(plain(r, right_schema), right_schema, &right.trace),
-                )
-            })
-            .collect();
-        self.check_meet(&left, &right, &pairs)?;
-        let (mut left_keys, mut right_keys) = (Vec::new(), Vec::new());
-        for (l, r) in on {
-            left_keys.push(self.expr(l, left_schema)?);
-            right_keys.push(self.expr(r, right_schema)?);
-        }
-        self.check_keys(&left_keys, left_schema.inner(), "join")?;
-        self.check_keys(&right_keys, right_schema.inner(), "join")?;
+        let (left_keys, right_keys) =
+            self.keys_that_meet(&on, (&left, left_schema), (&right, right_schema), "join")?;
         let filter = conjunction(rest).map(|rest| self.expr(&rest, &join.schema)).transpose()?;
         let side = |schema: &DFSchema, time, keys, outer, from, to| {
             Aggregation::Near(Side::new(SidePlan {

@@ -6,6 +6,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use datafusion_common::{DFSchema, JoinType, NullEquality};
 use datafusion_expr::logical_plan::Join;
 use datafusion_expr::{Expr, ExprSchemable};
+use datafusion_physical_expr::PhysicalExpr;
 
 use super::{Chain, Grouped, Trace, Translator, trace};
 use crate::op::Step;
@@ -17,6 +18,9 @@ use crate::sql::problem::SqlProblem;
 use crate::sql::query::{Closed, Origin};
 
 const SAME_WINDOW: &str = "join rows of the same window: FROM TUMBLE(a, …) AS a JOIN TUMBLE(b, …) AS b ON a.key = b.key AND a.window_start = b.window_start AND a.window_end = b.window_end";
+
+/// What rows are looked up by.
+pub(super) type Keys = Vec<Arc<dyn PhysicalExpr>>;
 
 /// A column that puts rows in their partitions, and its place in the stream.
 struct Placed {
@@ -67,11 +71,7 @@ impl Translator<'_> {
             }
         };
         let (left_schema, right_schema) = (join.left.schema(), join.right.schema());
-        let traced = |(l, r): &(Expr, Expr)| {
-            let l = trace(plain(l, left_schema), left_schema, &left.trace);
-            (l, trace(plain(r, right_schema), right_schema, &right.trace))
-        };
-        let pairs: Vec<(Trace, Trace)> = join.on.iter().map(traced).collect();
+        let pairs = traces(&join.on, (&left, left_schema), (&right, right_schema));
         let same_window = pairs.contains(&(Trace::WindowEnd, Trace::WindowEnd))
             || windows.start_is_unique() && pairs.contains(&(Trace::WindowStart, Trace::WindowStart));
         if !same_window {
@@ -84,14 +84,8 @@ impl Translator<'_> {
         if join.null_equality == NullEquality::NullEqualsNull {
             return refuse("a join in which null equals null does not run yet".to_owned(), "use =");
         }
-        self.check_meet(&left, &right, &pairs)?;
-        let (mut left_keys, mut right_keys) = (Vec::new(), Vec::new());
-        for (l, r) in &join.on {
-            left_keys.push(self.expr(l, left_schema)?);
-            right_keys.push(self.expr(r, right_schema)?);
-        }
-        self.check_keys(&left_keys, left_schema.inner(), "join")?;
-        self.check_keys(&right_keys, right_schema.inner(), "join")?;
+        let (left_keys, right_keys) =
+            self.keys_that_meet(&join.on, (&left, left_schema), (&right, right_schema), "join")?;
         let filter = join.filter.as_ref().map(|f| self.expr(f, &join.schema)).transpose()?;
         // A side that may be null says nothing of where a row is, nor of its window.
         let of_left = left.trace.iter().map(|t| if outer.1 { Trace::Other } else { *t });
@@ -138,13 +132,27 @@ impl Translator<'_> {
         }
     }
 
-    /// Rows that match must be in one key group.
-    pub(super) fn check_meet(
+    /// The keys of both sides, of which equal ones are in one key group.
+    pub(super) fn keys_that_meet(
         &self,
-        left: &Chain,
-        right: &Chain,
-        pairs: &[(Trace, Trace)],
-    ) -> Result<(), SqlProblem> {
+        on: &[(Expr, Expr)],
+        (left, left_schema): (&Chain, &DFSchema),
+        (right, right_schema): (&Chain, &DFSchema),
+        word: &str,
+    ) -> Result<(Keys, Keys), SqlProblem> {
+        self.check_meet(left, right, &traces(on, (left, left_schema), (right, right_schema)))?;
+        let (mut left_keys, mut right_keys) = (Vec::new(), Vec::new());
+        for (l, r) in on {
+            left_keys.push(self.expr(l, left_schema)?);
+            right_keys.push(self.expr(r, right_schema)?);
+        }
+        self.check_keys(&left_keys, left_schema.inner(), word)?;
+        self.check_keys(&right_keys, right_schema.inner(), word)?;
+        Ok((left_keys, right_keys))
+    }
+
+    /// Rows that match must be in one key group.
+    fn check_meet(&self, left: &Chain, right: &Chain, pairs: &[(Trace, Trace)]) -> Result<(), SqlProblem> {
         let place = |chain: &Chain| match &chain.relation {
             Relation::Stream { partitioned_by: Some(columns), schema, .. } => {
                 let column = |name: &String| Placed { name: name.clone(), at: schema.index_of(name).ok() };
@@ -213,8 +221,14 @@ impl Translator<'_> {
     }
 }
 
+/// What is compared, of each side.
+fn traces(on: &[(Expr, Expr)], left: (&Chain, &DFSchema), right: (&Chain, &DFSchema)) -> Vec<(Trace, Trace)> {
+    let of = |expr, (chain, schema): (&Chain, &DFSchema)| trace(plain(expr, schema), schema, &chain.trace);
+    on.iter().map(|(l, r)| (of(l, left), of(r, right))).collect()
+}
+
 /// A whole number that is only made a wider one: its text, and so its place, is the same.
-pub(super) fn plain<'e>(expr: &'e Expr, schema: &DFSchema) -> &'e Expr {
+fn plain<'e>(expr: &'e Expr, schema: &DFSchema) -> &'e Expr {
     let is_integer = |expr: &Expr| expr.get_type(schema).is_ok_and(|kind| kind.is_integer());
     match expr {
         Expr::Cast(cast) if cast.field.data_type().is_integer() && is_integer(&cast.expr) => {

@@ -42,15 +42,6 @@ impl Translator<'_> {
                 }
             });
         }
-        chain.use_bounds(
-            unnest
-                .exec_columns
-                .iter()
-                .map(|c| datafusion_expr::Expr::Column(c.clone()))
-                .collect::<Vec<_>>()
-                .iter(),
-            input,
-        );
         let traced = |column: &UnnestColumn| match column {
             UnnestColumn::Beside(at) => chain.trace[*at],
             _ => Trace::Other,
