@@ -248,21 +248,11 @@ impl Stage {
 
     /// Loads a table, or replaces it from the next turn on. One that no query reads is passed over.
     pub fn load_table(&mut self, name: &str, table: &RecordBatch) -> Result<(), StageError> {
-        self.each_join(name, |join| join.load(table, &[]))
+        self.each_join(name, |join| join.load(table))
     }
 
-    /// The same of a table whose rows will be replaced one by one: `ids`, one for each row, tell them apart.
-    pub fn load_table_with_ids(
-        &mut self,
-        name: &str,
-        table: &RecordBatch,
-        ids: &[Bytes],
-    ) -> Result<(), StageError> {
-        self.each_join(name, |join| join.load(table, ids))
-    }
-
-    /// Changes a table that was loaded with ids, from the next turn on: takes the rows in `gone` away, and adds rows, each in the
-    /// place of the one with its id.
+    /// Changes a loaded table from the next turn on: takes the rows in `gone` away, and adds rows, each in the place of the one that
+    /// was added with its id before. The ids, one for each row, differ. Rows that were loaded have none, and stay.
     pub fn change_table(
         &mut self,
         name: &str,

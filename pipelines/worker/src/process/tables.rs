@@ -49,7 +49,7 @@ impl Tables {
                 TableRows::Topic(table) => {
                     let mut reader = table.open(&context.cluster).await?;
                     let none = RecordBatch::new_empty(Arc::clone(&table.schema));
-                    stage.load_table_with_ids(name, &none, &[])?;
+                    stage.load_table(name, &none)?;
                     reader.read_to_end(|changes| change(context, stage, name, &changes)).await?;
                     if stage.table_rows(name) == 0 {
                         tracing::warn!(table = %name, topic = %table.topic, "the table's topic holds no row that is joined");

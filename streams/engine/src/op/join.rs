@@ -49,10 +49,10 @@ pub(crate) struct TableJoin {
 }
 
 impl TableJoin {
-    /// Replaces the table; `ids` tell its rows apart, where some will be replaced.
-    pub(crate) fn load(&mut self, table: &RecordBatch, ids: &[Bytes]) -> Result<(), StageError> {
+    /// Replaces the table.
+    pub(crate) fn load(&mut self, table: &RecordBatch) -> Result<(), StageError> {
         let before = self.loaded.take();
-        let loaded = self.change(table, ids, &[]);
+        let loaded = self.change(table, &[], &[]);
         if loaded.is_err() {
             self.loaded = before;
         }
