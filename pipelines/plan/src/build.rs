@@ -220,7 +220,7 @@ impl<'a> Builder<'a> {
         let input = TopicInput {
             topic: topic.name.value.clone(),
             stream: stream.to_owned(),
-            encoding: Encoding::Json,
+            encoding: Encoding::Records,
             key: topic.key.iter().map(|k| k.value.clone()).collect(),
             watermark: watermark.clone(),
             // What queries of the pipeline make of rows has been looked at where they came in.
@@ -236,7 +236,7 @@ impl<'a> Builder<'a> {
         let key: Vec<String> = topic.key.iter().map(|k| k.value.clone()).collect();
         let partitioner = if key.is_empty() { Partitioner::Sticky } else { Partitioner::Key(key) };
         let (from, topic) = (self.input(stream), topic.name.value.clone());
-        let output = Output { from, topic, encoding: Encoding::Json, partitioner };
+        let output = Output { from, topic, encoding: Encoding::Records, partitioner };
         self.stage(&stage_id, StageKind::Process).outputs.push(output);
     }
 

@@ -1,6 +1,5 @@
 //! A job as people read it: what `millstream plan` and `millstream explain` print.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use millstream_spec::scalar::format_duration;
@@ -23,7 +22,7 @@ pub fn explain(job: &Job) -> String {
         format_duration(job.commit_interval_ms)
     );
     for stage in &job.stages {
-        explain_stage(&mut out, stage, &job.followed);
+        explain_stage(&mut out, job, stage);
     }
     out.push_str("\ntopics\n");
     let width = job.topics.keys().map(String::len).max().unwrap_or(0);
@@ -59,7 +58,7 @@ pub fn explain(job: &Job) -> String {
     out
 }
 
-fn explain_stage(out: &mut String, stage: &Stage, followed: &BTreeMap<String, String>) {
+fn explain_stage(out: &mut String, job: &Job, stage: &Stage) {
     let kind = match stage.kind {
         StageKind::Ingest => "reads sources",
         StageKind::Process => "processes",
@@ -86,11 +85,15 @@ fn explain_stage(out: &mut String, stage: &Stage, followed: &BTreeMap<String, St
             Some(Foreign::ForEver) => ", written by others",
             Some(Foreign::UntilEnd) => ", written by others, to where it ends when the run begins",
         };
-        let _ =
-            writeln!(out, "  reads topic {} ({}){foreign}{watermark}", input.topic, encoding(input.encoding));
+        let _ = writeln!(
+            out,
+            "  reads topic {} ({}){foreign}{watermark}",
+            input.topic,
+            encoding(job, &input.topic, input.encoding)
+        );
     }
     if !stage.tables.is_empty() {
-        let follows = |id: &String| match followed.get(id) {
+        let follows = |id: &String| match job.followed.get(id) {
             Some(topic) => format!("{id} (follows topic {topic})"),
             None => id.clone(),
         };
@@ -129,7 +132,7 @@ fn explain_stage(out: &mut String, stage: &Stage, followed: &BTreeMap<String, St
             "  writes {} to topic {} ({}, {how})",
             output.from.id(),
             output.topic,
-            encoding(output.encoding)
+            encoding(job, &output.topic, output.encoding)
         );
     }
     for from in &stage.discards {
@@ -140,9 +143,9 @@ fn explain_stage(out: &mut String, stage: &Stage, followed: &BTreeMap<String, St
     }
 }
 
-fn encoding(encoding: Encoding) -> &'static str {
+fn encoding<'a>(job: &'a Job, topic: &str, encoding: Encoding) -> &'a str {
     match encoding {
-        Encoding::Json => "JSON",
+        Encoding::Records => job.topics.get(topic).and_then(|t| t.format.as_deref()).unwrap_or("JSON"),
         Encoding::Arrow => "Arrow",
         Encoding::Internal => "internal",
     }

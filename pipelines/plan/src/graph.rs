@@ -196,8 +196,8 @@ pub struct Output {
 /// How a topic's records are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
-    /// One JSON object for each record: any client can read it.
-    Json,
+    /// A record for each row, in the format that the topic has: any client can read it.
+    Records,
     /// Arrow batches with watermarks beside them.
     Arrow,
     /// Millstream's own records (positions, splits, changelogs).
@@ -257,6 +257,8 @@ pub struct TopicPlan {
     pub partitions: u32,
     /// Its replicas; nothing for the broker's default (-1 in CreateTopics).
     pub replication: Option<u16>,
+    /// What the values of its records are written in, in one line; nothing for Millstream's own.
+    pub format: Option<String>,
     /// Its configs, by Kafka's names.
     pub configs: BTreeMap<String, String>,
 }

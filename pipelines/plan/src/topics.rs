@@ -49,7 +49,7 @@ impl<'a> Topics<'a> {
             Broker::Cluster(_) => ("message.timestamp.type", "LogAppendTime"),
         };
         configs.insert(key.to_owned(), value.to_owned());
-        let plan = TopicPlan { name: name.clone(), role, partitions, replication, configs };
+        let plan = TopicPlan { name: name.clone(), role, partitions, replication, format: None, configs };
         let topic = self.all.entry(name).or_insert(plan);
         topic.partitions = topic.partitions.max(partitions);
     }
@@ -64,6 +64,9 @@ impl<'a> Topics<'a> {
         own.extend(topic.retention_bytes.map(|b| ("retention.bytes", b.to_string())));
         let name = topic.name.value.clone();
         self.add(name.clone(), TopicRole::Declared, topic.partitions.value, topic.replication, &own);
+        if let Some(plan) = self.all.get_mut(&name) {
+            plan.format = Some(topic.format.describe());
+        }
         name
     }
 

@@ -32,6 +32,8 @@ pub struct Pipeline {
     pub egress_allow: Vec<Spanned<String>>,
     /// Schemas by id.
     pub schemas: BTreeMap<String, Schema>,
+    /// The schema registry of topics whose records name their schemas.
+    pub schema_registry: Option<SchemaRegistry>,
     /// Topics by id.
     pub topics: BTreeMap<String, Topic>,
     /// Sources by id.
@@ -226,6 +228,101 @@ pub struct Topic {
     pub retention_ms: Option<u64>,
     /// How many bytes a partition keeps.
     pub retention_bytes: Option<u64>,
+    /// What its values are written in.
+    pub format: TopicFormat,
+}
+
+/// What a topic's values are written in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicFormat {
+    /// The format, where the file says it or at the topic's id.
+    pub kind: Spanned<FormatKind>,
+    /// The file of the schema.
+    pub schema: Option<Spanned<String>>,
+    /// The message in it.
+    pub message: Option<Spanned<String>>,
+    /// Whether records begin with the id of their schema in the registry.
+    pub registry: bool,
+    /// The subject of written records' schema, where the file says it.
+    pub subject: Option<Spanned<String>>,
+    /// What stands between columns.
+    pub delimiter: u8,
+    /// How a null is written.
+    pub null: String,
+}
+
+impl TopicFormat {
+    /// In one line, for `plan` and `explain`.
+    pub fn describe(&self) -> String {
+        let mut text = self.kind.value.title().to_owned();
+        if let Some(schema) = &self.schema {
+            text.push_str(&format!(" by {}", schema.value));
+        }
+        if let Some(message) = &self.message {
+            text.push_str(&format!(", message {}", message.value));
+        }
+        if self.registry {
+            text.push_str(" with the schema registry");
+        }
+        if self.delimiter != b',' {
+            text.push_str(&format!(" parted by {:?}", char::from(self.delimiter)));
+        }
+        text
+    }
+}
+
+/// Formats of values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FormatKind {
+    /// JSON objects.
+    Json,
+    /// Lines of CSV.
+    Csv,
+    /// Avro records.
+    Avro,
+    /// Protobuf messages.
+    Protobuf,
+    /// Bytes.
+    Raw,
+}
+
+impl FormatKind {
+    /// Its name for people.
+    pub fn title(self) -> &'static str {
+        match self {
+            FormatKind::Json => "JSON",
+            FormatKind::Csv => "CSV",
+            FormatKind::Avro => "Avro",
+            FormatKind::Protobuf => "Protobuf",
+            FormatKind::Raw => "raw",
+        }
+    }
+
+    /// Its name in a file.
+    pub fn word(self) -> &'static str {
+        match self {
+            FormatKind::Json => "json",
+            FormatKind::Csv => "csv",
+            FormatKind::Avro => "avro",
+            FormatKind::Protobuf => "protobuf",
+            FormatKind::Raw => "raw",
+        }
+    }
+}
+
+/// A schema registry with Confluent's interface.
+#[derive(Clone, Debug)]
+pub struct SchemaRegistry {
+    /// Where it is.
+    pub url: Spanned<String>,
+    /// Whether its host was written in the file itself; one that was not is dialled only where `egress` allows it.
+    pub url_origin: Origin,
+    /// The user's name.
+    pub username: Option<Secret>,
+    /// The password.
+    pub password: Option<Secret>,
+    /// How long an answer may take, in milliseconds.
+    pub timeout_ms: u64,
 }
 
 /// A component's own settings: checked against its schema, `${…}` filled in. Durations and sizes are

@@ -3,6 +3,7 @@
 //!
 //! Never enters: reading the file again.
 
+mod formats;
 mod graph;
 pub(crate) mod names;
 mod schemas;
@@ -55,6 +56,7 @@ pub(crate) fn all(
         transforms.iter().map(|e| e.key.value.as_str()).filter(|id| !pipeline.transforms.contains_key(*id));
     let check = Check { pipeline, flow: &flow, catalog, capabilities, unread: unread.collect() };
     graph::check(&check, out);
+    formats::check(&check, out);
     time::check(&check, out);
     schemas::check(&check, out);
     tests::check(&check, out);

@@ -38,6 +38,7 @@ impl Lower<'_> {
                 .collect(),
             egress_allow: root.get("egress").map_or_else(Vec::new, |n| texts(n, "allow")),
             schemas: each(root, "schemas", |id, node| self.schema(id, node)),
+            schema_registry: root.get("schema_registry").and_then(|node| self.schema_registry(node)),
             topics: each(root, "topics", |id, node| self.topic(id, node)),
             sources: each(root, "sources", |id, node| self.source(id, node)),
             tables: each(root, "tables", |id, node| self.table(id, node)),

@@ -10,8 +10,8 @@ use std::time::Duration;
 use arrow::datatypes::SchemaRef;
 use millstream_connect::rate::{MaxRate, RateGuard};
 use millstream_connector::Period;
-use millstream_engine::decode::json::JsonDecoder;
 use millstream_engine::stage::{OperatorKind, OperatorSpec, SourceSpec, StageSpec};
+use millstream_format::{Decoder, Format};
 use millstream_model::{LateRule, LateThen, WatermarkConfig};
 use millstream_plan::{
     Encoding, Foreign, Job, OperatorInput, Partitioner, Stage, StageKind, TopicInput, TopicRole,
@@ -24,12 +24,13 @@ use millstream_wasm::{Engine, Function, FunctionConfig, Limits};
 use crate::connectors::Maker;
 use crate::ends::StageParts;
 use crate::error::WorkerError;
+use crate::formats::Formats;
 use crate::ingest::check::{Checker, Wanted};
 use crate::ingest::{IngestOutput, IngestStage};
 use crate::outbox::DeadLetters;
 use crate::process::{Form, ProcessInput, ProcessOutput, ProcessStage};
 use crate::schemas::Columns;
-use crate::sink_stage::SinkStage;
+use crate::sink_stage::{SinkInput, SinkStage};
 use crate::tables::Opened;
 use crate::trim::Trimmer;
 
@@ -50,6 +51,8 @@ pub struct Parts<'a> {
     pub tables: &'a BTreeMap<String, Opened>,
     /// Their columns.
     pub table_columns: BTreeMap<String, SchemaRef>,
+    /// What records are written in.
+    pub formats: &'a Formats,
 }
 
 /// Which columns a decoder stores; it checks all of them.
@@ -193,6 +196,7 @@ pub fn stage_spec(columns: &Columns<'_>, stage: &Stage, bounded: bool) -> Result
         sources.push(SourceSpec {
             name: input.stream.clone(),
             schema,
+            format: columns.formats.of(&input.topic),
             event_time,
             watermark: WatermarkConfig { delay_ms, idle_after_ms, bounded },
             partitioned_by: (stage.key_groups > 1).then(|| input.key.clone()),
@@ -230,17 +234,17 @@ impl Parts<'_> {
     }
 
     fn columns(&self) -> Columns<'_> {
-        Columns::new((self.pipeline, self.job), &self.table_columns)
+        Columns::new((self.pipeline, self.job), &self.table_columns, self.formats)
     }
 
-    /// What a sink or a stage of columns makes of a stream's JSON.
-    fn decoder(&self, stream: &str, columns: Stored) -> Result<JsonDecoder, WorkerError> {
+    /// What a sink or a stage of columns makes of a stream's records.
+    fn decoder(&self, stream: &str, format: &Format, columns: Stored) -> Result<Decoder, WorkerError> {
         let schema = self.columns().of(stream)?;
         let stored: Vec<usize> = match columns {
             Stored::All => (0..schema.fields().len()).collect(),
             Stored::None => Vec::new(),
         };
-        JsonDecoder::new(&schema, &stored).map_err(|error| WorkerError::Setup(error.to_string()))
+        Decoder::new(format, &schema, &stored).map_err(|error| WorkerError::Setup(error.to_string()))
     }
 
     /// The topics that others write and that are read to where they end now, with their partitions; on the bench, all
@@ -312,9 +316,9 @@ impl Parts<'_> {
             outputs.push(match output.encoding {
                 Encoding::Arrow => {
                     if function.is_none() {
-                        wanted.columns.push(self.decoder(from, Stored::None)?);
+                        wanted.columns.push(self.decoder(from, &Format::Json, Stored::None)?);
                     }
-                    let decoder = Box::new(self.decoder(from, Stored::All)?);
+                    let decoder = Box::new(self.decoder(from, &Format::Json, Stored::All)?);
                     IngestOutput::Arrow { topic, partitions, decoder }
                 }
                 _ => {
@@ -326,7 +330,29 @@ impl Parts<'_> {
                         _ => None,
                     };
                     wanted.keys.extend(key.clone());
-                    IngestOutput::Json { topic, partitions, key }
+                    match self.formats.of(&output.topic) {
+                        Format::Json => IngestOutput::Json { topic, partitions, key },
+                        _ => {
+                            let decoder = Box::new(self.decoder(from, &Format::Json, Stored::All)?);
+                            let written = Box::new(self.formats.written(&output.topic, &decoder.schema()));
+                            if let Some(encoder) = written.judge()? {
+                                let decoder = self.decoder(from, &Format::Json, Stored::All)?;
+                                wanted.written.push((decoder, encoder));
+                            } else if function.is_none() {
+                                wanted.columns.push(self.decoder(from, &Format::Json, Stored::None)?);
+                            }
+                            let waiting = Vec::new();
+                            IngestOutput::Rows {
+                                topic,
+                                partitions,
+                                key,
+                                decoder,
+                                written,
+                                encoder: None,
+                                waiting,
+                            }
+                        }
+                    }
                 }
             });
         }
@@ -364,17 +390,19 @@ impl Parts<'_> {
             let (topic, partitions) = self.topic(&output.topic);
             let form = match (output.encoding, &output.partitioner) {
                 (Encoding::Arrow | Encoding::Internal, _) => Form::Columns,
-                (Encoding::Json, Partitioner::Key(columns)) if columns.len() > 1 => {
+                (Encoding::Records, Partitioner::Key(columns)) if columns.len() > 1 => {
                     return Err(not_yet("a topic with a key of several columns".to_owned()));
                 }
-                (Encoding::Json, partitioner) => {
+                (Encoding::Records, partitioner) => {
                     let times = |input: &TopicInput| input.topic == output.topic && input.watermark.is_some();
                     let levels = self.job.stages.iter().any(|s| s.inputs.iter().any(times));
                     let key = match partitioner {
                         Partitioner::Key(columns) => columns.first().cloned(),
                         _ => None,
                     };
-                    Form::Json { key, levels }
+                    let columns = self.columns().of(output.from.id())?;
+                    let written = self.formats.written(&output.topic, &columns);
+                    Form::Records { key, levels, written }
                 }
             };
             outputs.push(ProcessOutput { from: output.from.id().to_owned(), topic, partitions, form });
@@ -391,6 +419,7 @@ impl Parts<'_> {
                 .iter()
                 .map(|input| ProcessInput {
                     topic: input.topic.as_str().into(),
+                    fetcher: self.formats.fetcher(&input.topic),
                     // A test is to give the same whenever it is run.
                     ahead_ms: input.ahead_ms.filter(|_| !self.maker.is_on_bench()).map(|ms| ms as i64),
                     keyed_by: input.key.first().cloned().filter(|_| {
@@ -404,6 +433,7 @@ impl Parts<'_> {
             changelogs: changelogs.collect(),
             snapshot_after: self.pipeline.defaults.snapshot_after_bytes,
             dead_letters: self.dead_letters(),
+            stop_on_bad: self.pipeline.errors.action == DataAction::Stop,
             late_topics: stage
                 .operators
                 .iter()
@@ -453,11 +483,14 @@ impl Parts<'_> {
         let mut inputs = Vec::new();
         for input in &stage.inputs {
             let decoder = match input.encoding {
-                Encoding::Json => Some(self.decoder(&input.stream, Stored::All)?),
+                Encoding::Records => {
+                    Some(self.decoder(&input.stream, &self.formats.of(&input.topic), Stored::All)?)
+                }
                 _ => None,
             };
             let (topic, partitions) = self.topic(&input.topic);
-            inputs.push((topic, partitions, decoder));
+            let fetcher = self.formats.fetcher(&input.topic);
+            inputs.push(SinkInput { topic, partitions, decoder, fetcher });
         }
         Ok(SinkStage {
             sink,
@@ -465,6 +498,7 @@ impl Parts<'_> {
             trimmer: self.trimmer(stage),
             skips_gaps: spec.skips_gaps,
             dead_letters: self.dead_letters(),
+            stop_on_bad: self.pipeline.errors.action == DataAction::Stop,
             pipeline: self.pipeline.name.value.clone(),
             bad: BTreeSet::new(),
         })

@@ -194,13 +194,19 @@ fn show_rows_of(pipeline: &Pipeline, job: &mut Job, id: &str) {
     };
     let (encoding, partitioner) = match stage.kind {
         StageKind::Process => (Encoding::Arrow, Partitioner::KeyGroup),
-        _ => (Encoding::Json, Partitioner::Sticky),
+        _ => (Encoding::Records, Partitioner::Sticky),
     };
     let topic = names::sink_topic(&pipeline.name, id);
     let from = OperatorInput::Operator(id.to_owned());
     stage.outputs.push(Output { from, topic: topic.clone(), encoding, partitioner });
     let configs = BTreeMap::from([("retention.ms".to_owned(), "-1".to_owned())]);
-    let plan =
-        TopicPlan { name: topic.clone(), role: TopicRole::Sink, partitions: 1, replication: None, configs };
+    let plan = TopicPlan {
+        name: topic.clone(),
+        role: TopicRole::Sink,
+        partitions: 1,
+        replication: None,
+        format: None,
+        configs,
+    };
     job.topics.insert(topic, plan);
 }

@@ -14,12 +14,14 @@ use millstream_http::{HttpSource, HttpSourceConfig};
 use millstream_object_store::{ObjectStoreSink, ObjectStoreSinkConfig};
 use millstream_postgres::{PostgresSink, PostgresSinkConfig};
 use millstream_spec::ast::{self, Pipeline};
+use millstream_spec::node::Origin;
 use millstream_spec::{Diagnostic, code};
 use millstream_sqlite::{SqliteSink, SqliteSinkConfig};
 use millstream_types::{Clock, MemoryBudget, Millis};
 
 use crate::bench::{Bench, NoStandIn};
 use crate::failpoint;
+use crate::formats::Formats;
 use crate::schema::arrow_schema;
 
 /// The machine's clock.
@@ -77,7 +79,7 @@ impl Source for NoSource {
 pub struct Maker<'a> {
     pipeline: &'a Pipeline,
     root: &'a Path,
-    egress: Arc<dyn Egress>,
+    egress: Arc<Guard>,
     clock: Arc<dyn Clock>,
     instance: u64,
     bench: Option<Arc<Bench>>,
@@ -105,9 +107,15 @@ impl<'a> Maker<'a> {
             };
             policy.allow(std::slice::from_ref(&entry.value)).map_err(refused)?;
         }
+        if let Some(registry) = &pipeline.schema_registry
+            && registry.url_origin == Origin::Literal
+            && let Some(host) = host_of(&registry.url.value)
+        {
+            policy.literal(&host);
+        }
         for sink in pipeline.sinks.values() {
             for key in ["url", "dsn"] {
-                let literal = sink.config.origin(key) == Some(millstream_spec::node::Origin::Literal);
+                let literal = sink.config.origin(key) == Some(Origin::Literal);
                 let text = sink.config.text(key).filter(|_| literal);
                 if let Some(host) = text.and_then(|text| host_of(&text.value)) {
                     policy.literal(&host);
@@ -138,6 +146,14 @@ impl<'a> Maker<'a> {
     /// Whether rows are judged where they lie.
     pub fn is_on_bench(&self) -> bool {
         self.bench.is_some()
+    }
+
+    /// The formats of the topics.
+    pub fn formats(&self) -> Result<Formats, Vec<Diagnostic>> {
+        match self.is_on_bench() {
+            true => Ok(Formats::on_bench()),
+            false => Formats::new(self.pipeline, self.root, &self.egress),
+        }
     }
 
     /// Whether a case's rows stand in for a table.
@@ -171,7 +187,7 @@ impl<'a> Maker<'a> {
             component: name,
             instance: self.instance,
             clock: self.clock(),
-            egress: Arc::clone(&self.egress),
+            egress: Arc::clone(&self.egress) as Arc<dyn Egress>,
             crash,
             memory: self.memory.clone(),
         }

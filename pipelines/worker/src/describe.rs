@@ -11,6 +11,7 @@ use millstream_plan::StageKind;
 use crate::assemble::stage_spec;
 use crate::connectors::{Maker, WallClock};
 use crate::error::WorkerError;
+use crate::formats;
 use crate::load::Opened;
 use crate::schemas::Columns;
 use crate::tables;
@@ -21,13 +22,14 @@ pub async fn stages(opened: &Opened) -> Result<BTreeMap<String, StageDescription
     let Some((pipeline, job)) = &opened.parts else { return Ok(described) };
     let maker = Maker::new(pipeline, &opened.root, Arc::new(WallClock::new()), 0);
     let maker = maker.map_err(|d| WorkerError::Setup(d.message))?;
+    let formats = maker.formats().map_err(formats::refused)?;
     let mut columns = BTreeMap::new();
     for (id, table) in &pipeline.tables {
         let found = tables::columns(pipeline, table, &maker).await;
         columns.insert(id.clone(), found.map_err(|d| WorkerError::Setup(d.message))?);
     }
     for stage in job.stages.iter().filter(|s| s.kind == StageKind::Process) {
-        let known = Columns::new((pipeline, job), &columns);
+        let known = Columns::new((pipeline, job), &columns, &formats);
         let built = Stage::build(stage_spec(&known, stage, true)?).map_err(|problems| {
             WorkerError::Setup(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
         })?;

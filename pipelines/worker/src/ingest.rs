@@ -10,16 +10,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use millstream_client::{CommitPolicy, Consumer, ConsumerConfig, OffsetReset, Producer};
 use millstream_connect::rate::RateGuard;
 use millstream_connector::{Position, ReadLimit, ReadState, Source, SourceRecord, Split};
-use millstream_engine::decode::json::JsonDecoder;
+use millstream_format::{Decoder, Encoder};
 use millstream_types::MemoryClaim;
 use millstream_types::hash::partition_for_key;
 use tokio::task::JoinHandle;
 
 use self::check::{Checker, Unchecked};
 use crate::error::WorkerError;
+use crate::formats::Written;
 use crate::group_events::{GroupEvent, GroupEvents};
 use crate::lanes::{self, Current, Lane, ReadBatch};
 use crate::outbox::DeadLetters;
@@ -49,6 +51,23 @@ pub enum IngestOutput {
         /// The field that chooses the partition.
         key: Option<String>,
     },
+    /// Each record in the topic's own format.
+    Rows {
+        /// The topic.
+        topic: Arc<str>,
+        /// Its partitions.
+        partitions: u32,
+        /// The field that chooses the partition.
+        key: Option<String>,
+        /// Makes columns of records.
+        decoder: Box<Decoder>,
+        /// How they are written.
+        written: Box<Written>,
+        /// What writes them, once the stage has begun.
+        encoder: Option<Box<Encoder>>,
+        /// Of the records in the decoder: partition, key and time.
+        waiting: Vec<(u32, Option<Bytes>, i64)>,
+    },
     /// Columns, for sinks.
     Arrow {
         /// The topic.
@@ -56,7 +75,7 @@ pub enum IngestOutput {
         /// Its partitions.
         partitions: u32,
         /// Makes columns of records.
-        decoder: Box<JsonDecoder>,
+        decoder: Box<Decoder>,
     },
 }
 
@@ -134,6 +153,11 @@ struct Ingest<'a> {
 /// Runs the stage until its input has ended, or it is told to stop.
 pub async fn run(stage: &mut IngestStage, context: &StageContext) -> Result<(), WorkerError> {
     let producer = context.transactional_producer().await?;
+    for output in &mut stage.outputs {
+        if let IngestOutput::Rows { written, encoder, .. } = output {
+            *encoder = Some(Box::new(written.open().await?));
+        }
+    }
     let config = ConsumerConfig {
         commit: CommitPolicy::Manual,
         offset_reset: OffsetReset::Earliest,

@@ -21,6 +21,7 @@ use millstream_client::{
     OffsetReset, Producer, RebalanceListener, RecordView,
 };
 use millstream_engine::stage::{OperatorKind, Rejection, SourceSpec, Stage, StageSpec, TimeBounds};
+use millstream_format::Encoder;
 use millstream_model::watermark::CaughtUp;
 use millstream_model::{KeyGroup, Watermark};
 use millstream_types::{MemoryClaim, TopicPartition};
@@ -28,6 +29,7 @@ use tokio::sync::Mutex;
 
 use crate::changelog::Changelogs;
 use crate::error::WorkerError;
+use crate::formats::{Fetcher, Written};
 use crate::levels;
 use crate::outbox::{DeadLetters, Outbox};
 use crate::positions::{self, COUNTS_PARTITION};
@@ -54,6 +56,8 @@ pub struct ProcessInput {
     pub keyed_by: Option<String>,
     /// How far event time may lie ahead of when its record was written, in milliseconds.
     pub ahead_ms: Option<i64>,
+    /// What fetches the schemas that its records name, where they do.
+    pub fetcher: Option<Arc<Fetcher>>,
 }
 
 /// Where an operator's rows go.
@@ -74,12 +78,14 @@ pub struct ProcessOutput {
 pub enum Form {
     /// Batches of columns, in the partition of their key group.
     Columns,
-    /// An object for each row.
-    Json {
+    /// A record for each row.
+    Records {
         /// The column that is the record's key, and chooses its partition.
         key: Option<String>,
         /// Whether a stage of the pipeline keeps event time by it, and wants to know how far rows have come.
         levels: bool,
+        /// How its values are written.
+        written: Written,
     },
 }
 
@@ -101,6 +107,8 @@ pub struct ProcessStage {
     pub snapshot_after: u64,
     /// Where dead letters go.
     pub dead_letters: Option<DeadLetters>,
+    /// Whether a bad record stops the pipeline.
+    pub stop_on_bad: bool,
     /// Where late rows of an operator go that do not go there: by its name, a topic and its partitions.
     pub late_topics: BTreeMap<String, (Arc<str>, u32)>,
     /// The positions topic, where counts go.
@@ -140,6 +148,8 @@ struct Driver {
     owned: BTreeSet<u32>,
     /// Next offsets that are processed and not committed.
     moved: BTreeMap<TopicPartition, i64>,
+    /// What writes rows as records, by output.
+    encoders: Vec<Option<Encoder>>,
     /// Rows that wait for the commit, by output.
     rows: Vec<Vec<(RecordBatch, UInt32Array)>>,
     letters: Outbox,
@@ -215,6 +225,13 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
         let of_source = |source: &SourceSpec| operator.inputs == [source.name.as_str()];
         matches!(operator.kind, OperatorKind::Dedupe { .. }) && setup.spec.sources.iter().any(of_source)
     });
+    let mut encoders = Vec::new();
+    for output in &setup.outputs {
+        encoders.push(match &output.form {
+            Form::Records { written, .. } => Some(written.open().await?),
+            Form::Columns => None,
+        });
+    }
     let driver = Arc::new(Mutex::new(Driver {
         setup: Arc::clone(setup),
         context: context.clone(),
@@ -223,6 +240,7 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
         coming: BTreeSet::new(),
         owned: BTreeSet::new(),
         moved: BTreeMap::new(),
+        encoders,
         rows: setup.outputs.iter().map(|_| Vec::new()).collect(),
         letters: Outbox::default(),
         counts: counts.unwrap_or_default(),
@@ -262,6 +280,7 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
         let began = Instant::now();
         let records = consumer.poll(POLL_WAIT).await?;
         let waited = began.elapsed();
+        fetch(setup, &records).await?;
         let mut driver = driver.lock().await;
         if let Some(error) = driver.lost.take() {
             return Err(error);
@@ -303,6 +322,17 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
     // The driver is given up with its listener; partitions were committed just now.
     consumer.close().await?;
     driver.lock().await.producer.close(Duration::from_secs(5)).await;
+    Ok(())
+}
+
+/// Fetches the schemas that records name, before they are read.
+async fn fetch(setup: &ProcessStage, records: &ConsumerRecords) -> Result<(), WorkerError> {
+    for part in &records.partitions {
+        let input = setup.input_of(&part.partition.topic).map(|at| &setup.inputs[at]);
+        if let Some(fetcher) = input.and_then(|input| input.fetcher.as_ref()) {
+            fetcher.fetch(part.records().filter_map(|record| record.ok()?.value)).await?;
+        }
+    }
     Ok(())
 }
 
@@ -487,14 +517,14 @@ impl Driver {
     fn drain(&mut self, records: Option<&ConsumerRecords>) -> Result<(), WorkerError> {
         let outputs = self.stage.take_outputs();
         for rejected in outputs.rejected {
-            let reason = match &rejected.why {
-                Rejection::Bad(_) => "malformed_json",
-                Rejection::TooFarAhead { .. } => "too_far_ahead",
-            };
-            let why = (reason.to_owned(), rejected.why.to_string());
-            *self.counts.entry(format!("rejected.{reason}")).or_default() += 1;
             let step = rejected.source.to_string();
             let input = self.source_of(Some(&step))?;
+            let reason = match &rejected.why {
+                Rejection::Bad(_) => format!("malformed_{}", self.setup.spec.sources[input].format.name()),
+                Rejection::TooFarAhead { .. } => "too_far_ahead".to_owned(),
+            };
+            *self.counts.entry(format!("rejected.{reason}")).or_default() += 1;
+            let why = (reason, rejected.why.to_string());
             self.letter(records, (input, rejected.group.0, rejected.offset), &step, why)?;
         }
         for output in outputs.batches {

@@ -84,15 +84,14 @@ pub async fn read_records(
     }
     let mut consumer = consumer(cluster, OutOfRange::Nearest)?;
     consumer.assign(wanted).await?;
-    to_ends(&mut consumer, &ends, |records| {
+    let mut reading = ToEnds::new(&ends);
+    while let Some(records) = reading.next(&mut consumer).await? {
         for part in &records.partitions {
             for record in part.records() {
                 take(part.partition.partition, record?)?;
             }
         }
-        Ok(())
-    })
-    .await?;
+    }
     consumer.close().await?;
     Ok(())
 }
@@ -110,32 +109,36 @@ pub fn consumer(cluster: &Arc<Cluster>, out_of_range: OutOfRange) -> Result<Cons
     Ok(Consumer::new(cluster, config)?)
 }
 
-/// Reads on until all partitions that it has been assigned have come to these ends.
-pub async fn to_ends(
-    consumer: &mut Consumer,
-    ends: &BTreeMap<TopicPartition, i64>,
-    mut take: impl FnMut(&ConsumerRecords) -> Result<(), WorkerError>,
-) -> Result<(), WorkerError> {
-    let wanted: Vec<&TopicPartition> = ends.iter().filter(|(_, end)| **end > 0).map(|(p, _)| p).collect();
-    let mut moved = Instant::now();
-    let mut last = BTreeMap::new();
-    loop {
+/// A reading of partitions to ends that were found before.
+pub struct ToEnds<'a> {
+    ends: &'a BTreeMap<TopicPartition, i64>,
+    /// Since when it has stood where it stands.
+    since: Instant,
+    at: BTreeMap<TopicPartition, i64>,
+}
+
+impl<'a> ToEnds<'a> {
+    /// Of a consumer that has been assigned these partitions, as far as they hold anything.
+    pub fn new(ends: &'a BTreeMap<TopicPartition, i64>) -> ToEnds<'a> {
+        ToEnds { ends, since: Instant::now(), at: BTreeMap::new() }
+    }
+
+    /// The next records; nothing when all partitions have come to their ends.
+    pub async fn next(&mut self, consumer: &mut Consumer) -> Result<Option<ConsumerRecords>, WorkerError> {
         let at = consumer.positions();
-        if wanted.iter().all(|p| at.get(*p).is_some_and(|at| *at >= ends[*p])) {
-            return Ok(());
-        }
-        if at != last {
-            (moved, last) = (Instant::now(), at);
-        } else if moved.elapsed() > STALL_MAX {
-            let behind = wanted.iter().find(|p| last.get(**p).is_none_or(|at| *at < ends[**p]));
+        let is_behind =
+            |(p, end): &(&TopicPartition, &i64)| **end > 0 && at.get(*p).is_none_or(|at| at < *end);
+        let Some((behind, end)) = self.ends.iter().find(is_behind) else { return Ok(None) };
+        if at != self.at {
+            self.since = Instant::now();
+        } else if self.since.elapsed() > STALL_MAX {
             return Err(WorkerError::Transient(format!(
-                "reading {} to its end at {}: nothing came for {} s",
-                behind.map_or_else(String::new, ToString::to_string),
-                behind.map_or(0, |p| ends[*p]),
+                "reading {behind} to its end at {end}: nothing came for {} s",
                 STALL_MAX.as_secs()
             )));
         }
-        take(&consumer.poll(Duration::from_millis(100)).await?)?;
+        self.at = at;
+        Ok(Some(consumer.poll(Duration::from_millis(100)).await?))
     }
 }
 

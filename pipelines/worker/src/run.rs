@@ -20,6 +20,7 @@ use crate::bench::Bench;
 use crate::connectors::{Maker, WallClock};
 use crate::ends::Ends;
 use crate::error::WorkerError;
+use crate::formats;
 use crate::ingest::{self, IngestStage};
 use crate::positions::{self, COUNTS_PARTITION};
 use crate::process::{self, ProcessStage};
@@ -158,9 +159,12 @@ pub async fn run(
     }
     let progress = Progress::new(job.stages.iter().map(|s| s.id.clone()));
     // What follows tables ends with the run.
-    let (tables, _followers) = tables::open_all((pipeline, job), &maker, cluster, &progress).await?;
+    let formats = maker.formats().map_err(formats::refused)?;
+    let (tables, _followers) =
+        tables::open_all((pipeline, job), &maker, &formats, cluster, &progress).await?;
     let table_columns = tables.iter().map(|(id, table)| (id.clone(), Arc::clone(&table.schema))).collect();
-    let parts = Parts { pipeline, job, root, maker: &maker, tables: &tables, table_columns };
+    let parts =
+        Parts { pipeline, job, root, maker: &maker, tables: &tables, table_columns, formats: &formats };
     let mut stages = Vec::new();
     let mut bounded = parts.foreign_ends();
     for stage in &job.stages {

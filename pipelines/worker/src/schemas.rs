@@ -14,6 +14,7 @@ use millstream_spec::flow::Flow;
 
 use crate::assemble::stage_spec;
 use crate::error::WorkerError;
+use crate::formats::Formats;
 use crate::schema::arrow_schema;
 
 /// Finds columns, each stream's once: queries behind queries would else be planned as often as there are ways to them.
@@ -24,6 +25,8 @@ pub struct Columns<'a> {
     pub job: &'a Job,
     /// The columns of tables, by id.
     pub tables: &'a BTreeMap<String, SchemaRef>,
+    /// What records are written in.
+    pub formats: &'a Formats,
     /// What was found.
     found: RefCell<BTreeMap<String, SchemaRef>>,
 }
@@ -33,8 +36,9 @@ impl<'a> Columns<'a> {
     pub fn new(
         (pipeline, job): (&'a Pipeline, &'a Job),
         tables: &'a BTreeMap<String, SchemaRef>,
+        formats: &'a Formats,
     ) -> Columns<'a> {
-        Columns { pipeline, job, tables, found: RefCell::default() }
+        Columns { pipeline, job, tables, formats, found: RefCell::default() }
     }
 
     /// The columns of a source, a transform, or the topic of a topic transform.

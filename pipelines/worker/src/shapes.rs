@@ -23,7 +23,8 @@ pub fn faults(pipeline: &Pipeline, job: &Job) -> Vec<Diagnostic> {
 /// How far rows have come is known of one stage: rows of two in a topic that keeps event time would make each other late.
 fn several_writers(pipeline: &Pipeline, job: &Job, found: &mut Vec<Diagnostic>) {
     for stage in &job.stages {
-        for input in stage.inputs.iter().filter(|i| i.watermark.is_some() && i.encoding == Encoding::Json) {
+        for input in stage.inputs.iter().filter(|i| i.watermark.is_some() && i.encoding == Encoding::Records)
+        {
             let writes = |s: &&Stage| s.outputs.iter().any(|output| output.topic == input.topic);
             if job.stages.iter().filter(writes).count() > 1 {
                 let what = format!("event time in {:?}, which several stages write,", input.stream);
@@ -106,7 +107,7 @@ fn ingest(pipeline: &Pipeline, stage: &Stage, found: &mut Vec<Diagnostic>) {
 }
 
 fn one_key(pipeline: &Pipeline, output: &Output, found: &mut Vec<Diagnostic>) {
-    if let (Encoding::Json, Partitioner::Key(columns)) = (output.encoding, &output.partitioner)
+    if let (Encoding::Records, Partitioner::Key(columns)) = (output.encoding, &output.partitioner)
         && columns.len() > 1
     {
         let topic = pipeline.topics.values().find(|t| t.name.value == output.topic);

@@ -17,11 +17,12 @@ use millstream_connect::dead_letter::{DeadLetter, Origin};
 use millstream_connector::SinkError;
 use millstream_connector::sink::{Change, Offsets, RowFault, Run, Sink, SinkBatch};
 use millstream_engine::batch_ipc;
-use millstream_engine::decode::json::JsonDecoder;
+use millstream_format::Decoder;
 use millstream_types::TopicPartition;
 
 use crate::error::WorkerError;
 use crate::failpoint;
+use crate::formats::Fetcher;
 use crate::group_events::{GroupEvent, GroupEvents};
 use crate::outbox::{DeadLetters, Outbox};
 use crate::progress::thread_cpu_ms;
@@ -39,10 +40,12 @@ const ROWLESS_EVERY: Duration = Duration::from_secs(60);
 pub struct SinkStage {
     /// The sink.
     pub sink: Box<dyn Sink>,
-    /// The topics that it reads, with their partitions; those whose records are JSON with what makes columns of them.
-    pub inputs: Vec<(Arc<str>, u32, Option<JsonDecoder>)>,
+    /// The topics that it reads.
+    pub inputs: Vec<SinkInput>,
     /// Where rows go that can never be written.
     pub dead_letters: Option<DeadLetters>,
+    /// Whether a row that can never be written stops the pipeline.
+    pub stop_on_bad: bool,
     /// Deletes what was committed.
     pub trimmer: Trimmer,
     /// Whether it goes on where records that the target does not have were deleted.
@@ -51,6 +54,18 @@ pub struct SinkStage {
     pub pipeline: String,
     /// Rows that are known to be bad, over begin-agains.
     pub bad: BTreeSet<(TopicPartition, i64, u32)>,
+}
+
+/// A topic that a sink reads.
+pub struct SinkInput {
+    /// Its name.
+    pub topic: Arc<str>,
+    /// Its partitions.
+    pub partitions: u32,
+    /// What makes columns of its records; nothing where they are columns.
+    pub decoder: Option<Decoder>,
+    /// What fetches the schemas that its records name, where they do.
+    pub fetcher: Option<Arc<Fetcher>>,
 }
 
 struct Running<'a> {
@@ -84,7 +99,7 @@ pub async fn run(stage: &mut SinkStage, context: &StageContext) -> Result<(), Wo
     let mut consumer = Consumer::new(&context.cluster, config)?;
     let events = GroupEvents::default();
     consumer.set_listener(Box::new(events.clone()));
-    let topics: Vec<Arc<str>> = stage.inputs.iter().map(|(topic, ..)| Arc::clone(topic)).collect();
+    let topics: Vec<Arc<str>> = stage.inputs.iter().map(|input| Arc::clone(&input.topic)).collect();
     consumer.subscribe(topics).await?;
     let mut running = Running {
         stage,
@@ -186,6 +201,10 @@ impl Running<'_> {
                 if moved.contains(&part.partition) || !self.owned.contains(&part.partition) {
                     continue;
                 }
+                let input = self.stage.inputs.iter().find(|input| input.topic == part.partition.topic);
+                if let Some(fetcher) = input.and_then(|input| input.fetcher.as_ref()) {
+                    fetcher.fetch(part.records().filter_map(|record| record.ok()?.value)).await?;
+                }
                 for record in part.records() {
                     let record = record?;
                     self.stage(&part.partition, record.offset, record.value.unwrap_or_default()).await?;
@@ -285,9 +304,9 @@ impl Running<'_> {
 
     /// Hands a record's rows to the sink.
     async fn stage(&mut self, partition: &TopicPartition, offset: i64, value: &[u8]) -> Result<(), Stop> {
-        let input = self.stage.inputs.iter_mut().find(|(topic, ..)| *topic == partition.topic);
+        let input = self.stage.inputs.iter_mut().find(|input| input.topic == partition.topic);
         let rows = match input {
-            Some((_, _, Some(decoder))) => match decoder.push(value) {
+            Some(SinkInput { decoder: Some(decoder), .. }) => match decoder.push(value) {
                 Ok(()) => decoder.finish(),
                 Err(bad) => {
                     tracing::warn!(%partition, offset, %bad, "a record does not fit the sink's columns");
@@ -381,7 +400,7 @@ impl Running<'_> {
         let mut found = BTreeMap::new();
         let mut first = 0;
         let positions = consumer.positions();
-        for (topic, count, _) in &self.stage.inputs {
+        for SinkInput { topic, partitions, .. } in &self.stage.inputs {
             let ends = self.context.ends.of(topic).unwrap_or_default();
             for (at, end) in ends.into_iter().enumerate() {
                 let partition = TopicPartition::new(Arc::clone(topic), at as i32);
@@ -390,7 +409,7 @@ impl Running<'_> {
                     found.insert(first + at as u32, partition);
                 }
             }
-            first += count;
+            first += partitions;
         }
         found
     }
@@ -446,6 +465,11 @@ impl Running<'_> {
 
     /// Returns when all of them are kept.
     async fn send_letters(&self, letters: &[DeadLetter]) -> Result<(), WorkerError> {
+        if let (true, Some(letter)) = (self.stage.stop_on_bad, letters.first()) {
+            let DeadLetter { origin, reason, error, .. } = letter;
+            let text = format!("{origin}: {reason}: {error}; `errors: data: action: stop` says to stop");
+            return Err(WorkerError::Fatal(text));
+        }
         let Some(to) = &self.stage.dead_letters else { return Ok(()) };
         let mut outbox = Outbox::default();
         for letter in letters {

@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 
 use crate::connectors::Maker;
 use crate::error::WorkerError;
+use crate::formats::Formats;
 use crate::progress::Progress;
 use crate::schema::arrow_schema;
 use lookup::{LookupRows, lookup_rows};
@@ -84,6 +85,7 @@ pub async fn columns(
 pub async fn open_all(
     (pipeline, job): (&Pipeline, &Job),
     maker: &Maker<'_>,
+    formats: &Formats,
     cluster: &Arc<Cluster>,
     progress: &Arc<Progress>,
 ) -> Result<(BTreeMap<String, Opened>, Followers), WorkerError> {
@@ -106,6 +108,8 @@ pub async fn open_all(
                     partitions: job.topics.get(topic).map_or(1, |t| t.partitions),
                     schema: schema.map_err(|d| WorkerError::Setup(d.message))?,
                     key: keys,
+                    format: formats.of(topic),
+                    fetcher: formats.fetcher(topic),
                 };
                 let lookup = Arc::new(millstream_wasm::Table::new([]));
                 if looked_up {

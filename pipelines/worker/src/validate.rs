@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use millstream_engine::encode;
 use millstream_engine::sql::SqlProblem;
 use millstream_engine::stage::Stage;
+use millstream_format::{Decoder, Format};
 use millstream_plan::{Encoding, Job, OperatorInput, Partitioner, StageKind};
 use millstream_spec::ast::{Operator, Target};
 use millstream_spec::span::{Position, Span};
@@ -17,7 +17,9 @@ use millstream_wasm::{Engine, EngineConfig};
 use crate::assemble::{function_config, short_form, stage_spec};
 use crate::bench;
 use crate::connectors::{Maker, WallClock};
+use crate::formats::Formats;
 use crate::load::Opened;
+use crate::schema::arrow_schema;
 use crate::schemas::Columns;
 use crate::shapes;
 use crate::tables;
@@ -40,6 +42,13 @@ async fn check(pipeline: &Pipeline, job: &Job, root: &std::path::Path) -> Vec<Di
     found.extend(connected.filter_map(|s| maker.source(s).err()).map(|d| *d));
     let connected = pipeline.sinks.values().filter(|sink| sink.target == Target::Foreign);
     found.extend(connected.filter_map(|s| maker.sink(s).err()).map(|d| *d));
+    let formats = match maker.formats() {
+        Ok(formats) => formats,
+        Err(faults) => {
+            found.extend(faults);
+            return found;
+        }
+    };
     let mut schemas: BTreeMap<String, SchemaRef> = BTreeMap::new();
     for (id, table) in &pipeline.tables {
         match tables::columns(pipeline, table, &maker).await {
@@ -52,8 +61,24 @@ async fn check(pipeline: &Pipeline, job: &Job, root: &std::path::Path) -> Vec<Di
     let well_shaped = shapes.is_empty();
     found.extend(shapes);
     found.extend(bench::check::check(pipeline, job));
+    read_topics(pipeline, &formats, &mut found);
+    for stage in job.stages.iter().filter(|s| s.kind == StageKind::Ingest) {
+        let columns = Columns::new((pipeline, job), &schemas, &formats);
+        for output in stage.outputs.iter().filter(|output| output.encoding == Encoding::Records) {
+            // JSON goes there as it comes.
+            let format = formats.of(&output.topic);
+            if matches!(format, Format::Json) {
+                continue;
+            }
+            let at = shapes::writer(pipeline, output);
+            match columns.of(output.from.id()) {
+                Ok(schema) => writable(&formats, &output.topic, &schema, at, &mut found),
+                Err(error) => found.push(Diagnostic::new(&code::CONFIG_REFUSED, at, error.to_string())),
+            }
+        }
+    }
     for stage in job.stages.iter().filter(|s| s.kind == StageKind::Process) {
-        let columns = Columns::new((pipeline, job), &schemas);
+        let columns = Columns::new((pipeline, job), &schemas, &formats);
         if well_shaped && stage.tables.iter().all(|id| schemas.contains_key(id)) {
             queries(&columns, stage, &mut found);
         }
@@ -105,7 +130,7 @@ fn queries(columns: &Columns<'_>, stage: &millstream_plan::Stage, found: &mut Ve
     let problems = match built {
         Err(problems) => problems,
         Ok(built) => {
-            published(pipeline, stage, &built, found);
+            published((pipeline, columns.formats), stage, &built, found);
             unplanned(pipeline, stage, &built, found);
             return;
         }
@@ -168,19 +193,45 @@ fn in_short_form(op: &Operator, problem: &SqlProblem, id: Span) -> Diagnostic {
     }
 }
 
-/// The columns of rows that go to topics as JSON.
+/// Whether the formats of topics that others write have the columns that are read of them.
+fn read_topics(pipeline: &Pipeline, formats: &Formats, found: &mut Vec<Diagnostic>) {
+    let sources = pipeline.sources.values();
+    let sources = sources.filter_map(|s| Some((&s.topic.as_ref()?.topic, s.schema.as_ref()?)));
+    let tables = pipeline.tables.values();
+    let tables = tables.filter_map(|t| Some((t.topic.as_ref()?, t.schema.as_ref()?)));
+    for (topic, schema) in sources.chain(tables) {
+        let declared = pipeline.schemas.get(&schema.value).map(arrow_schema);
+        let (Some(topic), Some(columns)) = (pipeline.topics.get(&topic.value), declared) else { continue };
+        let format = formats.of(&topic.name.value);
+        // Records of JSON are tried with the stage that reads them.
+        if matches!(format, Format::Json) {
+            continue;
+        }
+        if let Err(error) = Decoder::new(&format, &columns, &[]) {
+            let message =
+                format!("the records of {:?} cannot be read as {:?}: {error}", topic.id.value, schema.value);
+            found.push(Diagnostic::new(&code::COLUMN_TYPE, schema.span, message));
+        }
+    }
+}
+
+fn writable(formats: &Formats, topic: &str, columns: &SchemaRef, at: Span, found: &mut Vec<Diagnostic>) {
+    if let Err(text) = formats.written(topic, columns).check() {
+        found.push(Diagnostic::new(&code::COLUMN_TYPE, at, text));
+    }
+}
+
+/// The columns of rows that go to topics as records.
 fn published(
-    pipeline: &Pipeline,
+    (pipeline, formats): (&Pipeline, &Formats),
     stage: &millstream_plan::Stage,
     built: &Stage,
     found: &mut Vec<Diagnostic>,
 ) {
-    for output in stage.outputs.iter().filter(|output| output.encoding == Encoding::Json) {
+    for output in stage.outputs.iter().filter(|output| output.encoding == Encoding::Records) {
         let Some(columns) = built.schema(output.from.id()) else { continue };
         let at = shapes::writer(pipeline, output);
-        if let Err(text) = encode::check(&columns) {
-            found.push(Diagnostic::new(&code::COLUMN_TYPE, at, text));
-        }
+        writable(formats, &output.topic, &columns, at, found);
         let Partitioner::Key(key) = &output.partitioner else { continue };
         for name in key {
             let topic = pipeline.topics.values().find(|t| t.name.value == output.topic);

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
-use millstream_engine::decode::json::JsonDecoder;
 use millstream_engine::stage::{OperatorKind, OperatorSpec, SourceSpec, Stage, StageSpec, TimeBounds};
+use millstream_format::Decoder;
 use millstream_model::{KeyGroup, LateRule, LateThen, WatermarkConfig};
 use millstream_types::{Rng, SeededRng};
 
@@ -123,6 +123,7 @@ fn stage(operators: &[&str], outputs: &[&str], partitions: u32, batch_rows: usiz
         sources: vec![SourceSpec {
             name: "invoices".into(),
             schema: schema(),
+            format: millstream_format::Format::Json,
             event_time: Some("issued_at".into()),
             watermark: WatermarkConfig { delay_ms: 120_000, idle_after_ms: Some(30_000), bounded: false },
             partitioned_by: Some(vec!["store_id".into()]),
@@ -159,6 +160,7 @@ fn overlapping(from: &str, count: usize, keys: u64) -> f64 {
         sources: vec![SourceSpec {
             name: "sales".into(),
             schema: Arc::clone(&schema),
+            format: millstream_format::Format::Json,
             event_time: Some("at".into()),
             watermark: WatermarkConfig { delay_ms: 1_000, idle_after_ms: None, bounded: false },
             partitioned_by: Some(vec!["store_id".into()]),
@@ -319,7 +321,7 @@ fn main() {
         }
         println!();
     }
-    let mut decoder = JsonDecoder::new(&schema(), &[0, 1, 2, 3, 4, 5, 6, 7, 8]).expect("a schema");
+    let mut decoder = Decoder::json(&schema(), &[0, 1, 2, 3, 4, 5, 6, 7, 8]).expect("a schema");
     for rows in [20, 1_000, 8_192] {
         let mut batches = Vec::new();
         for chunk in records.chunks(rows) {

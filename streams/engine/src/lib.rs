@@ -1,13 +1,11 @@
-//! Streaming operators on Arrow: the only crate that links DataFusion (its parts, not its facade). Bytes are decoded
-//! once into columns, SQL is planned by DataFusion and run by operators of our own, since DataFusion's emit at the end
+//! Streaming operators on Arrow: the only crate that links DataFusion (its parts, not its facade). Records are
+//! decoded once into columns (`millstream-format`), SQL is planned by DataFusion and run by operators of our own, since DataFusion's emit at the end
 //! of input and a stream has none. A [`stage::Stage`] runs a stage's operators over many partitions at once.
 //!
 //! Pure of I/O: records, tables and the time come in as values; outputs and changelog records go out as values; the
 //! worker reads, writes and commits. Invariants: SM-1 to SM-3, see `millstream-model`, where the decisions are made.
 
 pub mod batch_ipc;
-pub mod decode;
-pub mod encode;
 pub mod error;
 mod op;
 pub mod sql;

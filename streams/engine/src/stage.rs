@@ -31,7 +31,6 @@ use millstream_model::watermark::CaughtUp;
 use millstream_model::{EventTime, KeyGroup, LateThen, Watermark};
 use millstream_types::Millis;
 
-use crate::decode::BadRecord;
 use crate::error::{StageError, columns};
 use crate::op::chunk::Chunk;
 use crate::op::dedupe::Dedupe;
@@ -39,6 +38,7 @@ use crate::op::join::TableJoin;
 use crate::sql::{Query, query};
 use crate::state::Owned;
 pub use build::StageProblem;
+use millstream_format::BadRecord;
 pub use restore::Restore;
 use source::Source;
 pub use spec::{OperatorKind, OperatorSpec, SourceSpec, StageSpec};

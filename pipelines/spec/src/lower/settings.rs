@@ -4,8 +4,8 @@
 
 use super::{Lower, duration, integer, name, names, parsed, secret, size, span_of, text, texts, word};
 use crate::ast::{
-    Broker, Cluster, DataAction, Defaults, EMBEDDED, Errors, Expect, FieldType, Fit, OnExceed, Sasl, Scaling,
-    Scenario, Schema, SchemaField, TestCase, Tls, Topic,
+    Broker, Cluster, DataAction, Defaults, EMBEDDED, Errors, Expect, FieldType, Fit, FormatKind, OnExceed,
+    Sasl, Scaling, Scenario, Schema, SchemaField, SchemaRegistry, TestCase, Tls, Topic, TopicFormat,
 };
 use crate::catalog::Delivery;
 use crate::code;
@@ -25,6 +25,7 @@ const MAX_RATE: Rate = Rate { basis_points: 500, per_ms: 60_000 };
 const BACKOFF_INITIAL_MS: u64 = 200;
 const BACKOFF_MAX_MS: u64 = 30_000;
 const TARGET_LAG_MS: u64 = 30_000;
+const REGISTRY_TIMEOUT_MS: u64 = 10_000;
 
 pub(super) fn delivery(word: &str) -> Option<Delivery> {
     [Delivery::AtLeastOnce, Delivery::ExactlyOnce].into_iter().find(|d| d.word() == word)
@@ -174,7 +175,79 @@ impl Lower<'_> {
             retention_ms: (!forever && !compacted)
                 .then(|| duration(Some(node), "retention").unwrap_or(RETENTION_MS)),
             retention_bytes: size(Some(node), "retention_size"),
+            format: self.format(id, node),
         }
+    }
+
+    fn format(&mut self, id: &Spanned<String>, topic: &Node) -> TopicFormat {
+        let node = topic.get("format");
+        let settings = node.filter(|n| n.scalar().is_none());
+        let named = node.and_then(|n| match n.scalar() {
+            Some(_) => text(topic, "format"),
+            None => text(n, "type"),
+        });
+        let all =
+            [FormatKind::Json, FormatKind::Csv, FormatKind::Avro, FormatKind::Protobuf, FormatKind::Raw];
+        let kind = named.as_ref().and_then(|named| all.into_iter().find(|kind| kind.word() == named.value));
+        let kind = kind.unwrap_or(FormatKind::Json);
+        let registry = settings.and_then(|n| word(n, "registry")).as_deref() == Some("true");
+        for entry in settings.map_or(&[][..], Node::entries) {
+            let key = entry.key.value.as_str();
+            let takes: &[FormatKind] = match key {
+                "schema" => &[FormatKind::Avro, FormatKind::Protobuf],
+                "message" => &[FormatKind::Protobuf],
+                "registry" | "subject" => &[FormatKind::Json, FormatKind::Avro, FormatKind::Protobuf],
+                "delimiter" | "null_text" => &[FormatKind::Csv],
+                _ => continue,
+            };
+            if !takes.contains(&kind) {
+                let message = format!("the format {} takes no `{key}`", kind.word());
+                self.diagnostics.push(Diagnostic::new(&code::FORMAT, entry.key.span, message));
+            } else if key == "subject" && !registry {
+                let message =
+                    "`subject` names what a schema registry keeps, and `registry: true` is not said"
+                        .to_owned();
+                self.diagnostics.push(Diagnostic::new(&code::FORMAT, entry.key.span, message));
+            }
+        }
+        let delimiter = settings.and_then(|n| text(n, "delimiter"));
+        if let Some(delimiter) = &delimiter
+            && (delimiter.value.len() != 1 || matches!(delimiter.value.as_str(), "\"" | "\r" | "\n" | "\0"))
+        {
+            let message = format!(
+                "`delimiter` is {:?}; it is one ASCII character, no quote and no line end",
+                delimiter.value
+            );
+            self.diagnostics.push(Diagnostic::new(&code::FORMAT, delimiter.span, message));
+        }
+        let schema = settings.and_then(|n| text(n, "schema"));
+        if kind == FormatKind::Protobuf && schema.is_none() && !registry {
+            let span = named.as_ref().map_or(id.span, |named| named.span);
+            let message = "records of protobuf say nothing of their fields' names".to_owned();
+            let help = "say which message they are, as `schema: sale.proto`, or `registry: true`";
+            self.diagnostics.push(Diagnostic::new(&code::FORMAT, span, message).help(help));
+        }
+        TopicFormat {
+            kind: Spanned::new(kind, named.map_or(id.span, |named| named.span)),
+            schema,
+            message: settings.and_then(|n| text(n, "message")),
+            registry,
+            subject: settings.and_then(|n| text(n, "subject")),
+            delimiter: delimiter.and_then(|d| d.value.bytes().next()).unwrap_or(b','),
+            null: settings.and_then(|n| word(n, "null_text")).unwrap_or_default(),
+        }
+    }
+
+    pub(super) fn schema_registry(&mut self, node: &Node) -> Option<SchemaRegistry> {
+        let url = text(node, "url")?;
+        let url_origin = node.get("url")?.scalar()?.origin;
+        Some(SchemaRegistry {
+            url,
+            url_origin,
+            username: secret(node, "username"),
+            password: secret(node, "password"),
+            timeout_ms: duration(Some(node), "timeout").unwrap_or(REGISTRY_TIMEOUT_MS),
+        })
     }
 
     pub(super) fn errors(&mut self, node: Option<&Node>) -> Errors {

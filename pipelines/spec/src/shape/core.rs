@@ -50,6 +50,12 @@ pub static PIPELINE: Shape = Shape {
             "The columns of what flows through.",
         ),
         Field::optional(
+            "schema_registry",
+            Kind::Struct(&SCHEMA_REGISTRY),
+            "",
+            "The schema registry of topics whose `format` says `registry: true`.",
+        ),
+        Field::optional(
             "topics",
             Kind::Ids(&Kind::Struct(&TOPIC)),
             "",
@@ -246,6 +252,63 @@ static TOPIC: Shape = Shape {
             "delete",
             "What goes: old records, or those that a later record of their key has replaced.",
         ),
+        Field::optional(
+            "format",
+            Kind::Either(&[Kind::Word(FORMATS), Kind::Struct(&FORMAT)]),
+            "json",
+            "What its values are written in.",
+        ),
+    ],
+};
+
+/// The names of formats.
+pub const FORMATS: &[&str] = &["json", "csv", "avro", "protobuf", "raw"];
+
+static FORMAT: Shape = Shape {
+    what: "the format of a topic",
+    fields: &[
+        Field::required("type", Kind::Word(FORMATS), "The format."),
+        Field::optional(
+            "schema",
+            Kind::Text,
+            "made of the columns",
+            "avro, protobuf: a file with the schema (.avsc, .proto), from the pipeline's folder. With a registry it is what \
+             is registered and written; records are read by the schemas that they name.",
+        ),
+        Field::optional(
+            "message",
+            Kind::Text,
+            "the only one",
+            "protobuf: which message of the file, by its full name.",
+        ),
+        Field::optional(
+            "registry",
+            Kind::Bool,
+            "false",
+            "json, avro, protobuf: whether records begin with the id of their schema in `schema_registry`.",
+        ),
+        Field::optional(
+            "subject",
+            Kind::Text,
+            "the topic's name and -value",
+            "Under which subject of the registry the schema of written records is.",
+        ),
+        Field::optional("delimiter", Kind::Text, ",", "csv: what stands between columns, one character."),
+        Field::optional("null_text", Kind::Text, "nothing", "csv: how a null is written."),
+    ],
+};
+
+static SCHEMA_REGISTRY: Shape = Shape {
+    what: "a schema registry",
+    fields: &[
+        Field::required(
+            "url",
+            Kind::Text,
+            "Where it is, as https://registry.example; Confluent's interface.",
+        ),
+        Field::optional("username", Kind::Secret, "", "The user's name, where it asks for one."),
+        Field::optional("password", Kind::Secret, "", "The password."),
+        Field::optional("timeout", DURATION, "10s", "How long an answer may take."),
     ],
 };
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use millstream_connect::dead_letter::{DeadLetter, Origin};
 use millstream_connector::SourceBatch;
-use millstream_engine::decode::json::JsonDecoder;
+use millstream_format::{Decoder, Encoder};
 use millstream_wasm::{Batch, Function, Record};
 use serde_json::value::RawValue;
 
@@ -31,7 +31,9 @@ pub struct Wanted {
     /// Fields that choose its partition.
     pub keys: Vec<String>,
     /// The columns of sinks, where no function checks records: decoders that store none.
-    pub columns: Vec<JsonDecoder>,
+    pub columns: Vec<Decoder>,
+    /// What a topic's own schema may refuse: decoders that store all, and what writes their rows.
+    pub written: Vec<(Decoder, Encoder)>,
 }
 
 impl Wanted {
@@ -44,7 +46,17 @@ impl Wanted {
                 Ok(_) => ("no_key", format!("it has no plain field {key:?}, which chooses its partition")),
             });
         }
-        self.columns.iter_mut().find_map(|decoder| Some((malformed, decoder.push(record).err()?.to_string())))
+        let unfit = self.columns.iter_mut().find_map(|decoder| decoder.push(record).err());
+        if let Some(bad) = unfit {
+            return Some((malformed, bad.to_string()));
+        }
+        self.written.iter_mut().find_map(|(decoder, encoder)| {
+            if let Err(bad) = decoder.push(record) {
+                return Some((malformed, bad.to_string()));
+            }
+            let why = encoder.rows(&decoder.finish()).write(0, &mut Vec::new()).err()?;
+            Some(("unwritable", why))
+        })
     }
 }
 

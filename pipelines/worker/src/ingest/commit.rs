@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use millstream_client::{Consumer, HeaderView, OffsetAndMetadata, RecordRef};
 use millstream_connect::rate::Verdict;
 use millstream_connector::{Position, ReadLimit, ReadState, RecordEnd, Rejected};
 use millstream_engine::batch_ipc;
 use millstream_engine::state::RECORD_BYTES_MAX;
+use millstream_format::BadRecord;
 use millstream_types::TopicPartition;
 use millstream_types::hash::partition_for_key;
 
@@ -60,7 +62,7 @@ impl Ingest<'_> {
         for item in &items {
             self.emit(&mut outbox, item, others.as_slice())?;
         }
-        self.emit_columns(&mut outbox, now)?;
+        self.emit_columns(&mut outbox, now, others.as_slice())?;
         // The last position of each split; what lies in between was emitted too.
         let mut moved: BTreeMap<usize, Position> = BTreeMap::new();
         for advance in advances {
@@ -204,38 +206,54 @@ impl Ingest<'_> {
         for output in &mut self.stage.outputs {
             match output {
                 IngestOutput::Json { topic, partitions, key } => {
-                    let key = match key {
-                        Some(name) => Some(json_key::field(value, name).ok_or_else(|| {
-                            WorkerError::Fatal(format!(
-                                "a record for topic {topic} has no plain field {name:?}, which chooses its partition"
-                            ))
-                        })?),
-                        None => None,
-                    };
-                    let partition = match key {
-                        Some(key) => partition_for_key(key, *partitions as i32) as u32,
-                        None => self.rounds % *partitions,
-                    };
+                    let (key, partition) = placed(value, (topic, *partitions), key.as_deref(), self.rounds)?;
                     let record = RecordRef { timestamp, key, value: Some(value), headers };
                     outbox.append(topic, partition, &record)?;
                 }
+                IngestOutput::Rows { topic, partitions, key, decoder, waiting, .. } => {
+                    let (key, partition) = placed(value, (topic, *partitions), key.as_deref(), self.rounds)?;
+                    decoder.push(value).map_err(|bad| unfit(topic, &bad))?;
+                    waiting.push((partition, key.map(Bytes::copy_from_slice), timestamp));
+                }
+                // It passed every check, and a sink cannot take it: the schema or a check is wrong.
                 IngestOutput::Arrow { topic, decoder, .. } => {
-                    // It passed every check, and a sink cannot take it: the schema or a check is wrong.
-                    decoder.push(value).map_err(|bad| {
-                        WorkerError::Fatal(format!(
-                            "a record for topic {topic} passed its checks and does not fit the sink's columns: {bad}; \
-                             nothing of this commit is written; correct the columns or the check and run again"
-                        ))
-                    })?;
+                    decoder.push(value).map_err(|bad| unfit(topic, &bad))?;
                 }
             }
         }
         Ok(())
     }
 
-    /// Puts the columns of this commit into the topics of sinks.
-    fn emit_columns(&mut self, outbox: &mut Outbox, now: i64) -> Result<(), WorkerError> {
+    /// Puts the columns of this commit into the topics of sinks, and those of topics with a format of their own into
+    /// records.
+    fn emit_columns(
+        &mut self,
+        outbox: &mut Outbox,
+        now: i64,
+        headers: &[HeaderView<'_>],
+    ) -> Result<(), WorkerError> {
         for output in &mut self.stage.outputs {
+            if let IngestOutput::Rows { topic, decoder, encoder: Some(encoder), waiting, .. } = output {
+                let rows = decoder.finish();
+                let rows = encoder.rows(&rows);
+                let mut value = Vec::new();
+                for (row, (partition, key, timestamp)) in waiting.drain(..).enumerate() {
+                    value.clear();
+                    let written = rows.write(row, &mut value).map_err(|why| {
+                        WorkerError::Fatal(format!(
+                            "a record for topic {topic} passed its checks and has no form in the topic's format: {why}; \
+                             nothing of this commit is written; correct the schema or the check and run again"
+                        ))
+                    })?;
+                    let value = written.map(|()| value.as_slice());
+                    outbox.append(
+                        topic,
+                        partition,
+                        &RecordRef { timestamp, key: key.as_deref(), value, headers },
+                    )?;
+                }
+                continue;
+            }
             let IngestOutput::Arrow { topic, partitions, decoder } = output else { continue };
             if decoder.rows() == 0 {
                 continue;
@@ -304,4 +322,27 @@ impl Ingest<'_> {
         let held = self.lanes.iter().filter(|lane| lane.bounded).filter_map(Lane::first_held);
         held.min().unwrap_or(i64::MAX).min(lanes::level(self.lanes.iter()))
     }
+}
+
+/// A record's key and partition, by the topic's key.
+fn placed<'a>(
+    value: &'a [u8],
+    (topic, partitions): (&str, u32),
+    key: Option<&str>,
+    round: u32,
+) -> Result<(Option<&'a [u8]>, u32), WorkerError> {
+    let Some(name) = key else { return Ok((None, round % partitions)) };
+    let key = json_key::field(value, name).ok_or_else(|| {
+        WorkerError::Fatal(format!(
+            "a record for topic {topic} has no plain field {name:?}, which chooses its partition"
+        ))
+    })?;
+    Ok((Some(key), partition_for_key(key, partitions as i32) as u32))
+}
+
+fn unfit(topic: &str, bad: &BadRecord) -> WorkerError {
+    WorkerError::Fatal(format!(
+        "a record for topic {topic} passed its checks and does not fit its columns: {bad}; nothing of this commit is \
+         written; correct the columns or the check and run again"
+    ))
 }

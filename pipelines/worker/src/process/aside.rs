@@ -1,14 +1,17 @@
 //! What goes on no further: rows that operators put aside and records that are bad, to the dead letters or to the topic that
 //! a query names for its late rows. Never enters: who put them aside, and why.
 
+use arrow::array::RecordBatch;
 use bytes::Bytes;
 use millstream_client::{ConsumerRecords, RecordRef};
 use millstream_connect::dead_letter::{DeadLetter, Origin};
 use millstream_engine::stage::OutputBatch;
+use millstream_format::json::JsonRows;
 use millstream_types::hash::partition_for_key;
 
 use super::Driver;
 use crate::error::WorkerError;
+use crate::outbox::Outbox;
 use crate::polled::find;
 
 impl Driver {
@@ -72,11 +75,12 @@ impl Driver {
         step: &str,
         (reason, error): (String, String),
     ) -> Result<(), WorkerError> {
-        let Some(to) = &self.setup.dead_letters else { return Ok(()) };
-        let (key, payload) = records.and_then(|r| self.find(r, place)).unwrap_or_default();
         let (input, group, offset) = place;
         let topic = self.setup.inputs[input].topic.to_string();
         let origin = Origin::Record { topic, partition: group as i32, offset, row: None };
+        self.stop_on_bad(&reason, &error, &origin)?;
+        let Some(to) = &self.setup.dead_letters else { return Ok(()) };
+        let (key, payload) = records.and_then(|r| self.find(r, place)).unwrap_or_default();
         let letter = DeadLetter {
             reason,
             error,
@@ -89,5 +93,45 @@ impl Driver {
             headers: Vec::new(),
         };
         self.letters.append_dead_letter(to, &letter)
+    }
+
+    /// A row that an output's format has no form for; its payload is the row as JSON.
+    pub(super) fn unwritable(
+        &mut self,
+        outbox: &mut Outbox,
+        output: usize,
+        row: &RecordBatch,
+        why: String,
+    ) -> Result<(), WorkerError> {
+        let to = &self.setup.outputs[output];
+        let reason = "unwritable";
+        *self.counts.entry(format!("rejected.{reason}")).or_default() += 1;
+        let origin = Origin::Source(format!("a row of {} for topic {}", to.from, to.topic));
+        self.stop_on_bad(reason, &why, &origin)?;
+        let Some(letters) = &self.setup.dead_letters else { return Ok(()) };
+        let mut payload = Vec::new();
+        JsonRows::new(row).write(0, &mut payload);
+        let letter = DeadLetter {
+            reason: reason.to_owned(),
+            error: why,
+            step: to.from.clone(),
+            pipeline: self.setup.pipeline.clone(),
+            origin,
+            at_ms: self.context.clock.wall_ms(),
+            key: None,
+            payload: payload.into(),
+            headers: Vec::new(),
+        };
+        outbox.append_dead_letter(letters, &letter)
+    }
+
+    /// Where bad records stop the pipeline, this one does. Late rows have a rule of their own.
+    fn stop_on_bad(&self, reason: &str, error: &str, origin: &Origin) -> Result<(), WorkerError> {
+        match self.setup.stop_on_bad {
+            true => Err(WorkerError::Fatal(format!(
+                "{origin}: {reason}: {error}; `errors: data: action: stop` says to stop"
+            ))),
+            false => Ok(()),
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The rows of a commit into topics, as columns or as JSON, and how far they have come. Never enters: when to commit.
+//! The rows of a commit into topics, as columns or as records, and how far they have come. Never enters: when to commit.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use millstream_engine::state::RECORD_BYTES_MAX;
 
 use super::{Driver, Form, ProcessOutput};
 use crate::error::WorkerError;
-use crate::json_rows;
 use crate::outbox::Outbox;
+use crate::records::{self, Records};
 
 /// Rows that are mixed so that a run has fewer than this many are sorted, unless there are few.
 const RUN_ROWS: usize = 16;
@@ -47,15 +47,20 @@ impl Driver {
         let (ends, stage) = (&self.context.ends, &self.context.stage);
         // Rows that go to several topics count once.
         let mut counted = BTreeSet::new();
-        for ((to, waiting), level) in self.setup.outputs.iter().zip(&mut self.rows).zip(levels) {
+        let outputs = self.setup.outputs.iter().zip(&self.encoders).zip(&mut self.rows).zip(levels);
+        let mut unwritable = Vec::new();
+        for (at, (((to, encoder), waiting), level)) in outputs.enumerate() {
             let waiting = std::mem::take(waiting);
             let Some((first, _)) = waiting.first() else { continue };
-            if let Form::Json { key, levels } = &to.form {
+            if let (Form::Records { key, levels, .. }, Some(encoder)) = (&to.form, encoder) {
                 let others = ends.level_of_others(stage, &self.owned).unwrap_or(i64::MAX);
                 let level = Some(others.min(*level)).filter(|level| *levels && *level < i64::MAX);
                 let mut rows = 0;
+                let how = Records { encoder, key: key.as_deref(), level, now };
                 for (batch, _) in &waiting {
-                    json_rows::put(outbox, (&to.topic, to.partitions), key.as_deref(), level, now, batch)?;
+                    for found in records::put(outbox, (&to.topic, to.partitions), &how, batch)? {
+                        unwritable.push((at, batch.slice(found.row, 1), found.why));
+                    }
                     rows += batch.num_rows() as u64;
                 }
                 if counted.insert(&to.from) {
@@ -90,7 +95,7 @@ impl Driver {
                 })?;
             }
         }
-        Ok(())
+        unwritable.into_iter().try_for_each(|(at, row, why)| self.unwritable(outbox, at, &row, why))
     }
 
     /// How far the rows of each output have come. Of all that write one topic, the one that is furthest behind counts.
@@ -105,7 +110,7 @@ impl Driver {
 
     /// How far the rows that this worker writes have come, for records of others; nothing where nobody wants to know.
     pub(super) fn level_to_say(&self) -> Option<i64> {
-        let wants = |to: &&ProcessOutput| matches!(to.form, Form::Json { levels: true, .. });
+        let wants = |to: &&ProcessOutput| matches!(to.form, Form::Records { levels: true, .. });
         let wanted = self.setup.outputs.iter().filter(wants);
         wanted.map(|to| self.stage.level_of(&to.from)).min()
     }

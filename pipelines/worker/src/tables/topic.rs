@@ -10,12 +10,13 @@ use arrow::compute::take_record_batch;
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use millstream_client::{Cluster, Consumer, ConsumerRecords, OutOfRange};
-use millstream_engine::decode::json::JsonDecoder;
+use millstream_format::{Decoder, Format};
 use millstream_types::TopicPartition;
 
 use super::lookup::key_texts;
 use crate::error::WorkerError;
-use crate::restore;
+use crate::formats::Fetcher;
+use crate::restore::{self, ToEnds};
 
 /// How long a poll waits for changes.
 const POLL_WAIT: Duration = Duration::from_millis(500);
@@ -33,6 +34,10 @@ pub struct TopicTable {
     pub schema: SchemaRef,
     /// The columns that tell rows apart, for records that have no key.
     pub key: Vec<String>,
+    /// What its records are written in.
+    pub format: Format,
+    /// What fetches the schemas that its records name, where they do.
+    pub fetcher: Option<Arc<Fetcher>>,
 }
 
 /// What became of rows, by what tells them apart. An id is here once.
@@ -60,14 +65,14 @@ pub struct Reader {
     table: TopicTable,
     cluster: Arc<Cluster>,
     consumer: Consumer,
-    decoder: JsonDecoder,
+    decoder: Decoder,
 }
 
 impl TopicTable {
     /// A reader at the topic's beginning.
     pub async fn open(&self, cluster: &Arc<Cluster>) -> Result<Reader, WorkerError> {
         let all: Vec<usize> = (0..self.schema.fields().len()).collect();
-        let decoder = JsonDecoder::new(&self.schema, &all);
+        let decoder = Decoder::new(&self.format, &self.schema, &all);
         let decoder = decoder.map_err(|error| WorkerError::Setup(format!("table {}: {error}", self.id)))?;
         // A topic that was made anew, or lost what is not read yet, is read from its beginning, by another reader.
         let mut consumer = restore::consumer(cluster, OutOfRange::Fail)?;
@@ -88,19 +93,32 @@ impl Reader {
     ) -> Result<(), WorkerError> {
         let ends = restore::stable_ends(&self.cluster, &self.table.all_partitions()).await?;
         let Reader { table, consumer, decoder, .. } = self;
-        restore::to_ends(consumer, &ends, |records| take(changes(table, decoder, records)?)).await
+        let mut reading = ToEnds::new(&ends);
+        while let Some(records) = reading.next(consumer).await? {
+            fetch(table, &records).await?;
+            take(changes(table, decoder, &records)?)?;
+        }
+        Ok(())
     }
 
     /// What changed since; nothing where nothing did for a while.
     pub async fn follow(&mut self) -> Result<Changes, WorkerError> {
         let records = self.consumer.poll(POLL_WAIT).await?;
+        fetch(&self.table, &records).await?;
         changes(&self.table, &mut self.decoder, &records)
     }
 }
 
+/// Fetches the schemas that records name.
+async fn fetch(table: &TopicTable, records: &ConsumerRecords) -> Result<(), WorkerError> {
+    let Some(fetcher) = &table.fetcher else { return Ok(()) };
+    let records = records.partitions.iter().flat_map(|part| part.records());
+    fetcher.fetch(records.filter_map(|record| record.ok()?.value)).await
+}
+
 fn changes(
     table: &TopicTable,
-    decoder: &mut JsonDecoder,
+    decoder: &mut Decoder,
     records: &ConsumerRecords,
 ) -> Result<Changes, WorkerError> {
     // Of each record its key, and its row where it has one.

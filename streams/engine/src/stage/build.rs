@@ -13,10 +13,10 @@ use super::source::Source;
 use super::{
     Operator, OperatorCounts, OperatorKind, OperatorSpec, Outputs, Running, SourceSpec, Stage, StageSpec,
 };
-use crate::decode::json::JsonDecoder;
 use crate::op::dedupe::Dedupe;
 use crate::op::row_key;
 use crate::sql::{self, Relation, Relations, SqlOptions, SqlProblem};
+use millstream_format::Decoder;
 
 /// The most streams that a stage reads and a query joins.
 const SOURCES_MAX: usize = 16;
@@ -130,7 +130,7 @@ fn build_source(
 ) -> Result<Source, StageProblem> {
     let spec = &stage.sources[at];
     let read = columns_read(at, stage, operators, nodes);
-    let decoder = JsonDecoder::new(&spec.schema, &read).map_err(|e| plain(None, e.to_string()))?;
+    let decoder = Decoder::new(&spec.format, &spec.schema, &read).map_err(|e| plain(None, e.to_string()))?;
     let mut place = vec![None; spec.schema.fields().len()];
     for (at, column) in read.iter().enumerate() {
         place[*column] = Some(at);

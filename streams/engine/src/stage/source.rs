@@ -10,15 +10,15 @@ use millstream_model::{EventTime, KeyGroup, SourceWatermarks, Watermark};
 use millstream_types::Millis;
 
 use super::{RejectedRecord, Rejection, TimeBounds};
-use crate::decode::json::JsonDecoder;
 use crate::error::{StageError, columns};
 use crate::op::chunk::{Chunk, retain};
+use millstream_format::Decoder;
 
 pub(super) struct Source {
     pub(super) name: Arc<str>,
     /// Whether its rows leave the stage as they are.
     pub(super) wanted: bool,
-    pub(super) decoder: JsonDecoder,
+    pub(super) decoder: Decoder,
     /// The columns that are decoded.
     pub(super) schema: SchemaRef,
     /// The event time's column in the decoded batches.
@@ -57,7 +57,7 @@ impl Source {
         }
     }
 
-    /// Takes a record of JSON; says what is wrong with it.
+    /// Takes a record; says what is wrong with it.
     pub(super) fn push_record(
         &mut self,
         group: KeyGroup,

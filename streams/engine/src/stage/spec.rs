@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::datatypes::SchemaRef;
+use millstream_format::Format;
 use millstream_model::{LateRule, WatermarkConfig};
 
 /// A stage.
@@ -35,6 +36,8 @@ pub struct SourceSpec {
     pub name: String,
     /// The columns of its rows. A column that is not nullable is required.
     pub schema: SchemaRef,
+    /// What its records are written in.
+    pub format: Format,
     /// The column of the event time that the watermark is about.
     pub event_time: Option<String>,
     /// How the watermark of each partition is made.

@@ -22,9 +22,9 @@ use millstream_model::{
 use millstream_types::{Rng, SeededRng};
 
 use super::{OperatorKind, OperatorSpec, Outputs, Restore, SourceSpec, Stage, StageSpec, TimeBounds};
-use crate::decode::json::JsonDecoder;
 use crate::state::ChangelogEntry;
 use crate::state::snapshots::{SnapshotMark, deletable_below};
+use millstream_format::Decoder;
 use reference::{batch_answer, reference};
 
 const DELAY_MS: i64 = 2_000;
@@ -191,6 +191,7 @@ fn spec(
         sources: vec![SourceSpec {
             name: "invoices".into(),
             schema: schema(),
+            format: millstream_format::Format::Json,
             event_time: Some("issued_at".into()),
             watermark: WatermarkConfig { delay_ms: DELAY_MS, idle_after_ms: Some(1), bounded: true },
             partitioned_by: Some(vec!["store_id".into()]),
@@ -606,7 +607,7 @@ fn compare(seed: u64, asked: &Asked, expected: &Expected, mut broker: Broker) ->
     assert_eq!(origins(&mut broker, "revenue.late"), late_of_query(asked, expected), "seed {seed}");
     let mut unique: Vec<String> = broker.unique;
     unique.sort_unstable();
-    let mut decoder = JsonDecoder::new(&schema(), &[0, 1, 2, 3, 4]).expect("a schema");
+    let mut decoder = Decoder::json(&schema(), &[0, 1, 2, 3, 4]).expect("a schema");
     for invoice in &expected.unique {
         decoder.push(&invoice.json()).expect("a good record");
     }

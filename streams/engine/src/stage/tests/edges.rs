@@ -221,7 +221,7 @@ fn a_spec_is_refused_with_all_its_problems() {
 /// Rows of a topic of Arrow batches, and watermarks from control records instead of from the rows.
 #[test]
 fn columns_and_control_records_do_what_json_does() {
-    let mut decoder = JsonDecoder::new(&schema(), &[0, 1, 2, 3, 4]).expect("a schema");
+    let mut decoder = Decoder::json(&schema(), &[0, 1, 2, 3, 4]).expect("a schema");
     for (i, at) in [1_000_000, 1_004_999, 1_005_000].into_iter().enumerate() {
         decoder.push(&invoice(i, 0, at).json()).expect("a good record");
     }

@@ -11,7 +11,7 @@ use millstream_types::{Rng, SeededRng};
 use super::super::{OperatorKind, OperatorSpec, Restore, SourceSpec, Stage, StageSpec, TimeBounds};
 use super::lists::{batch_answer, record, schema};
 use super::{lines, stores};
-use crate::decode::json::JsonDecoder;
+use millstream_format::Decoder;
 
 /// Queries, with how many of their first columns name a row.
 const QUERIES: &[(&str, usize)] = &[
@@ -37,6 +37,7 @@ fn spec(query: &str, partitions: u32, update_ms: i64) -> StageSpec {
     let source = |name: &str| SourceSpec {
         name: name.into(),
         schema: schema(),
+        format: millstream_format::Format::Json,
         event_time: None,
         watermark: WatermarkConfig { delay_ms: 0, idle_after_ms: None, bounded: true },
         partitioned_by: Some(vec!["store_id".into()]),
@@ -149,7 +150,7 @@ fn check(seed: u64) -> usize {
         .iter()
         .enumerate()
         .map(|(source, name)| {
-            let mut decoder = JsonDecoder::new(&schema(), &[0, 1, 2, 3, 4, 5]).expect("a schema");
+            let mut decoder = Decoder::json(&schema(), &[0, 1, 2, 3, 4, 5]).expect("a schema");
             for ((of, _), log) in &logs {
                 let records = log.iter().filter(|_| *of == source);
                 records.for_each(|text| decoder.push(text.as_bytes()).expect("a good record"));

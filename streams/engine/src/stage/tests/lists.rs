@@ -10,7 +10,7 @@ use millstream_types::{Rng, SeededRng};
 
 use super::super::{OperatorKind, OperatorSpec, SourceSpec, Stage, StageSpec, TimeBounds};
 use super::{lines, stores};
-use crate::decode::json::JsonDecoder;
+use millstream_format::Decoder;
 
 /// Queries, each with what asks a batch engine for the same.
 const QUERIES: &[(&str, &str)] = &[
@@ -96,6 +96,7 @@ fn spec(query: &str, streams: &[&str], batch_rows: usize) -> StageSpec {
     let source = |name: &&str| SourceSpec {
         name: (*name).into(),
         schema: schema(),
+        format: millstream_format::Format::Json,
         event_time: Some("at".into()),
         watermark: WatermarkConfig { delay_ms: 0, idle_after_ms: None, bounded: true },
         partitioned_by: Some(vec!["store_id".into()]),
@@ -145,8 +146,8 @@ fn check(seed: u64, (query, batch): (&str, &str), streams: &[&str]) -> usize {
     let mut stage = Stage::build(spec).unwrap_or_else(|problems| panic!("{query}: {problems:?}"));
     stage.load_table("stores", &stores()).expect("the table");
     stage.assign(KeyGroup(0), 0);
-    let mut decoders: Vec<JsonDecoder> =
-        streams.iter().map(|_| JsonDecoder::new(&schema(), &[0, 1, 2, 3, 4, 5]).expect("a schema")).collect();
+    let mut decoders: Vec<Decoder> =
+        streams.iter().map(|_| Decoder::json(&schema(), &[0, 1, 2, 3, 4, 5]).expect("a schema")).collect();
     let mut found = Vec::new();
     let mut take = |stage: &mut Stage| {
         stage.commit(0).expect("a commit");
@@ -171,7 +172,7 @@ fn check(seed: u64, (query, batch): (&str, &str), streams: &[&str]) -> usize {
     take(&mut stage);
     found.sort_unstable();
     let tables: Vec<(&str, RecordBatch)> =
-        streams.iter().copied().zip(decoders.iter_mut().map(JsonDecoder::finish)).collect();
+        streams.iter().copied().zip(decoders.iter_mut().map(Decoder::finish)).collect();
     // The batch engine is built without the functions over lists that this form comes with.
     let mut plain = batch.to_owned();
     for field in ["sku", "qty"] {

@@ -8,7 +8,7 @@ use arrow::datatypes::{Field, Schema};
 use millstream_model::{SessionSpan, Sessions, Window};
 
 use super::{ALLOW_MS, Asked, By, DELAY_MS, Expected, Invoice, Logs, WITHIN_MS, lines, schema, stores};
-use crate::decode::json::JsonDecoder;
+use millstream_format::Decoder;
 
 pub(super) fn reference(logs: &Logs, asked: &Asked) -> Expected {
     let mut expected = Expected::default();
@@ -121,7 +121,7 @@ impl NaiveSessions {
 /// The query's rows over the rows that were on time, by DataFusion as it comes.
 pub(super) fn batch_answer(asked: &Asked, on_time: &[(Invoice, Vec<Window>)]) -> Vec<String> {
     use datafusion::prelude::{SessionConfig, SessionContext};
-    let mut decoder = JsonDecoder::new(&schema(), &[0, 1, 2, 3, 4]).expect("a schema");
+    let mut decoder = Decoder::json(&schema(), &[0, 1, 2, 3, 4]).expect("a schema");
     let (mut starts, mut ends) = (Vec::new(), Vec::new());
     for (invoice, windows) in on_time {
         for window in windows {

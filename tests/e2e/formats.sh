@@ -1,0 +1,157 @@
+#!/usr/bin/env bash
+# Formats of topics against those who wrote them: N sales are written by stock Python clients as Avro, Protobuf and JSON with a schema
+# registry, as plain Avro and Protobuf and as CSV; a pipeline reads each and writes it in another; stock clients read the result, which
+# has to be what was sent. Two versions of a schema in one topic, records that are none, a registry that does not answer for a while, and
+# one that refuses a schema. The registry is a real one (tests/e2e/formats/registry.sh). MILLSTREAM names the program.
+. "$(dirname "$0")/lib.sh"
+. tests/e2e/formats/registry.sh
+left_out() {
+    echo "SKIPPED: formats with a schema registry: $1"
+    [ -z "${SKIPPED:-}" ] || echo "formats with a schema registry: $1" >> "$SKIPPED"
+    [ -z "${REQUIRE_ALL:-}" ]
+    exit
+}
+n="${N:-2000}"
+work="$(mktemp -d)"
+pids=()
+trap 'set +e; kill -CONT "${pids[@]}" 2> /dev/null; kill -9 "${pids[@]}" 2> /dev/null; wait 2> /dev/null; [ -n "${KEEP:-}" ] || rm -rf "$work"' EXIT
+fail() { echo "FAIL: $1"; tail -n 20 "$work"/*.log "$work"/*.err; exit 1; }
+registry_install || left_out "$registry_absent"
+formats_python || left_out "$formats_absent"
+registry_start "$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')" "$work/registry"
+pids+=("$registry_pid")
+start_broker "$work/broker"
+pids+=("$broker_pid")
+cp tests/e2e/formats/sale.avsc tests/e2e/formats/sale.proto "$work"
+client() { # COMMAND TOPIC FORMAT ARGUMENT...
+    "$formats_python" tests/e2e/formats/clients.py "$1" --bootstrap "$broker" --registry "$REGISTRY_URL" --topic "$2" --format "$3" "${@:4}"
+}
+# pipeline NAME READ WRITTEN COLUMNS [FIELDS]: a pipeline from topic NAME-in to NAME-out, in these formats.
+pipeline() {
+    cat > "$work/$1.yaml" <<X
+version: 1
+name: $1
+broker: $broker
+schema_registry: { url: "$REGISTRY_URL", timeout: 1s }
+schemas:
+  sale:
+    fields:
+      order_id: { type: string, required: true }
+      store_id: { type: string, required: true }
+      at:       { type: timestamp_ms, required: true }
+      amount:   { type: decimal, precision: 18, scale: 2, required: true }
+      quantity: { type: int64, required: true }
+      note:     { type: string }
+$5
+topics:
+  sales:  { name: $1-in, partitions: 1, format: $2 }
+  copied: { name: $1-out, partitions: 1, key: order_id, format: $3 }
+  bad:    { name: $1-bad, partitions: 1 }
+sources:
+  sales: { type: topic, topic: sales, schema: sale, until: end }
+transforms:
+  copied: { type: sql, inputs: [sales], sql: "SELECT $4 FROM sales" }
+sinks:
+  out: { type: topic, inputs: [copied], topic: copied }
+errors:
+  data: { action: dead_letter, topic: bad, on_exceed: continue }
+X
+}
+nested='      tags:     { type: list, items: { type: string, required: true }, required: true }
+      customer: { type: struct, required: true, fields: { name: { type: string, required: true }, city: { type: string } } }'
+plain='order_id, store_id, at, amount, quantity, note'
+# What stock clients write as an int is one of 32 bits.
+narrow='order_id, store_id, at, amount, CAST(quantity AS INT) AS quantity, note'
+run() { # NAME
+    "$millstream" validate "$work/$1.yaml" > "$work/$1.log" 2>&1 || fail "validate of $1"
+    timeout 120 "$millstream" run "$work/$1.yaml" >> "$work/$1.log" 2> "$work/$1.err" || fail "the run of $1"
+}
+same() { # NAME: what was sent is what came out
+    sort "$work/$1.sent" > "$work/$1.sent.sorted"
+    sort "$work/$1.found" > "$work/$1.found.sorted"
+    cmp -s "$work/$1.sent.sorted" "$work/$1.found.sorted" || {
+        diff "$work/$1.sent.sorted" "$work/$1.found.sorted" | head -6
+        fail "$1: other rows came out than were sent"
+    }
+}
+schema_of() { # FORMAT: the argument that names a schema, where records do not
+    case "$1" in
+        avro-plain) echo "--schema tests/e2e/formats/sale.avsc" ;;
+        protobuf-plain) echo "--schema tests/e2e/formats/sale.proto" ;;
+    esac
+}
+# NAME | written by clients | read as | written as | read by clients
+while IFS='|' read -r name wrote reads writes read; do
+    fields="$nested" columns="$narrow, tags, customer"
+    [ "$wrote" != csv ] || { fields="" columns="$narrow"; }
+    [ "$read" != json ] || columns="${columns/CAST(quantity AS INT) AS /}"
+    client produce "$name-in" "$wrote" --count "$n" --seed 7 $(schema_of "$wrote") > "$work/$name.sent" || fail "writing $wrote"
+    pipeline "$name" "$reads" "$writes" "$columns" "$fields"
+    run "$name"
+    client consume "$name-out" "$read" --count "$n" $(schema_of "$read") > "$work/$name.found" || fail "reading $read"
+    same "$name"
+    echo "ok  $name: $n rows"
+done <<'X'
+avro-to-protobuf|avro|{ type: avro, registry: true }|{ type: protobuf, schema: sale.proto, message: millstream.test.Sale, registry: true }|protobuf
+protobuf-to-json|protobuf|{ type: protobuf, registry: true }|{ type: json, registry: true }|json
+json-to-avro|json|{ type: json, registry: true }|{ type: avro, schema: sale.avsc, registry: true }|avro
+avro-to-plain|avro-plain|{ type: avro, schema: sale.avsc }|{ type: protobuf, schema: sale.proto, message: millstream.test.Sale }|protobuf-plain
+protobuf-to-plain|protobuf-plain|{ type: protobuf, schema: sale.proto, message: millstream.test.Sale }|{ type: avro, schema: sale.avsc }|avro-plain
+csv-to-csv|csv|csv|csv|csv
+X
+
+# Two versions of a schema, in one topic; records without a frame, of a schema that nobody knows, and cut; written by a schema that is
+# derived from the columns, in a topic that has been given a rule.
+client produce versions-in avro --count "$n" --seed 1 > "$work/versions.sent" || fail "writing version 1"
+client produce versions-in avro --count "$n" --seed 2 --schema-version 2 >> "$work/versions.sent" || fail "writing version 2"
+printf 'nonsense\n' | "$millstream" produce versions-in --bootstrap "$broker" > "$work/produce.log" || fail "producing"
+"$formats_python" - "$broker" <<'X' || fail "producing bad records"
+import sys
+from confluent_kafka import Producer
+producer = Producer({"bootstrap.servers": sys.argv[1]})
+for value in (b"\0\0\xff\xff\xff\x02a", b"\0\0\0", b""):
+    producer.produce("versions-in", value)
+sys.exit(producer.flush(30))
+X
+pipeline versions "{ type: avro, registry: true }" "{ type: avro, registry: true, subject: versions }" "$plain, channel, tags, customer" \
+    "      channel:  { type: string }
+$nested"
+run versions
+client consume versions-out avro --count $((2 * n)) > "$work/versions.found" || fail "reading what a derived schema wrote"
+# Of the first version there is no channel.
+"$formats_python" - "$work/versions.sent" "$work/versions.found" <<'X' || fail "two versions of a schema"
+import json, sys
+sent, found = ({row["order_id"]: row for row in map(json.loads, open(name))} for name in sys.argv[1:])
+for row in sent.values():
+    row.setdefault("channel", None)
+assert sent == found, next((sent[i], found.get(i)) for i in sent if sent[i] != found.get(i))
+X
+"$millstream" consume versions-bad --bootstrap "$broker" --from beginning --count 4 --format json > "$work/bad" || fail "reading dead letters"
+for why in "no frame of a schema registry" "does not know it"; do grep -q "$why" "$work/bad" || fail "no dead letter says: $why"; done
+[ "$(grep -c malformed_avro "$work/bad")" = 4 ] || fail "4 records are bad, and dead letters are $(wc -l < "$work/bad")"
+echo "ok  two versions and 4 bad records"
+
+# A registry that does not answer: the run waits, and goes on when it does.
+client produce away-in avro --count "$n" --seed 3 > "$work/away.sent" || fail "writing"
+pipeline away "{ type: avro, registry: true }" "{ type: avro, schema: sale.avsc, registry: true }" "$narrow, tags, customer" "$nested"
+kill -STOP "$registry_pid"
+timeout 120 "$millstream" run "$work/away.yaml" > "$work/away.log" 2> "$work/away.err" &
+run=$!
+pids+=("$run")
+until grep -qs "asking the schema registry" "$work/away.err"; do
+    kill -0 "$run" 2> /dev/null || fail "the run ended while the registry was away"
+    pause 0.1
+done
+kill -CONT "$registry_pid"
+wait "$run" || fail "the run did not go on when the registry was back"
+client consume away-out avro --count "$n" > "$work/away.found" || fail "reading"
+same away
+echo "ok  a registry that is away"
+
+# A schema that its rule forbids: told, and nothing written.
+curl -fsS -o "$work/rule" -X PUT -H 'Content-Type: application/json' -d '{"compatibility":"BACKWARD"}' "$REGISTRY_URL/config/versions" || fail "setting a rule"
+client produce forbidden-in avro --count 5 --seed 4 > "$work/forbidden.sent" || fail "writing"
+pipeline forbidden "{ type: avro, registry: true }" "{ type: avro, registry: true, subject: versions }" "order_id, amount AS note" "$nested"
+if timeout 120 "$millstream" run "$work/forbidden.yaml" > "$work/forbidden.log" 2> "$work/forbidden.err"; then fail "a forbidden schema was written"; fi
+grep -q "compatibility rule" "$work/forbidden.err" || fail "a forbidden schema: it does not say what to do"
+echo "formats test passed: six ways of $n sales between stock clients, two versions of a schema, bad records, a registry that is away, a schema that is refused"
