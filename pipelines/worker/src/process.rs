@@ -8,6 +8,7 @@ mod aside;
 mod commit;
 mod rows;
 mod tables;
+mod take_over;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -34,14 +35,16 @@ use crate::levels;
 use crate::outbox::{DeadLetters, Outbox};
 use crate::positions::{self, COUNTS_PARTITION};
 use crate::progress::{OperatorFigures, thread_cpu_ms};
-use crate::restore;
 use crate::run::StageContext;
 use crate::tables::TableRows;
 use commit::MaySnapshot;
 use tables::Tables;
+use take_over::Restoring;
 
 /// How long a poll waits for records.
 const POLL_WAIT: Duration = Duration::from_millis(50);
+/// And how long while partitions are being restored, which may be ready any time.
+const RESTORING_WAIT: Duration = Duration::from_millis(5);
 /// A commit comes early when this much was read since the last one.
 const COMMIT_BYTES: usize = 32 << 20;
 /// And when this much was, while the process is short of memory.
@@ -145,6 +148,7 @@ struct Driver {
     producer: Producer,
     /// Partitions that were assigned and are not restored yet. A key group waits until its partitions of all topics are here.
     coming: BTreeSet<TopicPartition>,
+    restoring: Restoring,
     owned: BTreeSet<u32>,
     /// Next offsets that are processed and not committed.
     moved: BTreeMap<TopicPartition, i64>,
@@ -181,7 +185,7 @@ impl RebalanceListener for GiveUp {
     ) -> ListenerFuture<'a> {
         Box::pin(async move {
             let mut driver = self.0.lock().await;
-            if driver.setup.inputs.len() > 1 {
+            if driver.setup.inputs.len() > 1 || !driver.setup.changelogs.is_empty() {
                 // Nothing is read of a key group before all of it is here.
                 consumer.pause(partitions);
             }
@@ -238,6 +242,7 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
         stage,
         producer,
         coming: BTreeSet::new(),
+        restoring: Restoring::new(context.memory.claim("restored")),
         owned: BTreeSet::new(),
         moved: BTreeMap::new(),
         encoders,
@@ -276,17 +281,19 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
     consumer.subscribe(setup.inputs.iter().map(|input| Arc::clone(&input.topic))).await?;
     let mut last_commit = Instant::now();
     let mut last_look = Instant::now();
+    let mut wait = POLL_WAIT;
     loop {
         let began = Instant::now();
-        let records = consumer.poll(POLL_WAIT).await?;
+        let records = consumer.poll(wait).await?;
         let waited = began.elapsed();
         fetch(setup, &records).await?;
         let mut driver = driver.lock().await;
         if let Some(error) = driver.lost.take() {
             return Err(error);
         }
-        driver.take_over(&consumer).await?;
+        driver.take_over(&consumer)?;
         let quiet = records.is_empty();
+        wait = if driver.restoring.is_busy() { RESTORING_WAIT } else { POLL_WAIT };
         tables.change(context, &mut driver.stage)?;
         driver.process(&records)?;
         driver.align(&consumer);
@@ -359,59 +366,11 @@ impl Driver {
         self.bytes_since >= enough
     }
 
-    /// Restores the key groups of which all partitions came.
-    async fn take_over(&mut self, consumer: &ConsumerHandle) -> Result<(), WorkerError> {
-        let setup = Arc::clone(&self.setup);
-        let whole = |group: &u32| setup.partitions(*group).all(|p| self.coming.contains(&p));
-        let found: BTreeSet<u32> = self.coming.iter().map(|p| p.partition as u32).filter(whole).collect();
-        if found.is_empty() {
-            return Ok(());
-        }
-        let groups: Vec<KeyGroup> = found.iter().map(|group| KeyGroup(*group)).collect();
-        let now = self.now();
-        let cluster = &self.context.cluster;
-        restore::restore_groups(cluster, &mut self.stage, &groups, &mut self.changelogs, now).await?;
-        let all: Vec<TopicPartition> = found.iter().flat_map(|group| setup.partitions(*group)).collect();
-        self.coming.retain(|partition| !found.contains(&(partition.partition as u32)));
-        self.owned.extend(found);
-        self.note_state();
-        consumer.resume(&all);
-        Ok(())
-    }
-
     /// The key groups that have been read to their end, of all topics.
     fn finished_groups(&self) -> BTreeSet<u32> {
         let inputs = 0..self.setup.inputs.len();
         let is_finished = |group: &&u32| inputs.clone().all(|at| self.finished.contains(&(at, **group)));
         self.owned.iter().filter(is_finished).copied().collect()
-    }
-
-    /// Commits, and lets go of partitions.
-    async fn give_up(
-        &mut self,
-        consumer: &ConsumerHandle,
-        partitions: &BTreeSet<TopicPartition>,
-    ) -> Result<(), WorkerError> {
-        self.commit(consumer, MaySnapshot::No).await?;
-        let setup = Arc::clone(&self.setup);
-        let mut gone = Vec::new();
-        for partition in partitions {
-            let group = partition.partition as u32;
-            self.finished.retain(|(_, of)| *of != group);
-            if !self.owned.remove(&group) {
-                self.coming.remove(partition);
-                continue;
-            }
-            gone.push(KeyGroup(group));
-            // What is left of it waits for the rest to come back, or to be given up too.
-            let left: Vec<TopicPartition> =
-                setup.partitions(group).filter(|other| !partitions.contains(other)).collect();
-            consumer.pause(&left);
-            self.coming.extend(left);
-        }
-        self.stage.revoke(gone)?;
-        self.note_state();
-        Ok(())
     }
 
     /// Runs what was polled, whole: dead letters find their payload among these records.

@@ -1,7 +1,7 @@
 //! Topics read whole: read committed, up to the end that was there when the reading began, which is the end that a reader
 //! of uncommitted records sees, since markers land partition by partition (KAFKA-10167). Never enters: what is read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -142,31 +142,58 @@ impl<'a> ToEnds<'a> {
     }
 }
 
-/// Takes key groups over from the changelogs: by operator id, topics with their partitions. What an operator kept in
+/// What the changelogs hold of some key groups, in memory.
+pub struct Fetched {
+    /// The key groups.
+    pub groups: BTreeSet<u32>,
+    /// How much it is, in bytes.
+    pub bytes: u64,
+    /// How many bytes were read of each operator's partitions, with what means nothing any more.
+    read: BTreeMap<(String, u32), usize>,
+    /// The values that mean something, those of each partition in order.
+    values: Vec<Bytes>,
+}
+
+/// Cuts key groups into parts that have no partition of a changelog in common.
+pub fn parts(groups: &BTreeSet<u32>, topics: &BTreeMap<String, (Arc<str>, u32)>) -> Vec<BTreeSet<u32>> {
+    let divisor = |a: u32, b: u32| {
+        let (mut a, mut b) = (a, b);
+        while b > 0 {
+            (a, b) = (b, a % b);
+        }
+        a
+    };
+    let all = topics.values().map(|(_, partitions)| *partitions).fold(0, divisor).max(1);
+    let mut parts: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
+    for group in groups {
+        parts.entry(group % all).or_default().insert(*group);
+    }
+    parts.into_values().collect()
+}
+
+/// Reads what the changelogs hold of key groups: by operator id, topics with their partitions. What an operator kept in
 /// another definition of its own means nothing to this one and is passed over, with a warning: the plan told of it.
-pub async fn restore_groups(
+pub async fn fetch(
     cluster: &Arc<Cluster>,
-    stage: &mut Stage,
-    groups: &[KeyGroup],
-    changelogs: &mut Changelogs,
-    now: i64,
-) -> Result<(), WorkerError> {
-    let mut restore = Restore::new(groups.iter().copied());
-    for (operator, (topic, partitions)) in changelogs.topics().clone() {
+    topics: &BTreeMap<String, (Arc<str>, u32)>,
+    groups: BTreeSet<u32>,
+) -> Result<Fetched, WorkerError> {
+    let mut fetched = Fetched::none(groups);
+    for (operator, (topic, partitions)) in topics {
         let mut passed_over = 0u64;
-        let mut wanted: Vec<u32> = groups.iter().map(|g| g.0 % partitions).collect();
-        wanted.sort_unstable();
-        wanted.dedup();
+        let wanted: BTreeSet<u32> = fetched.groups.iter().map(|group| group % partitions).collect();
         let wanted: Vec<TopicPartition> =
-            wanted.into_iter().map(|p| TopicPartition::new(Arc::clone(&topic), p as i32)).collect();
+            wanted.into_iter().map(|p| TopicPartition::new(Arc::clone(topic), p as i32)).collect();
         read_committed(cluster, &wanted, |partition, _, value| {
             let value = Bytes::copy_from_slice(value.unwrap_or_default());
-            changelogs.read(&operator, partition as u32, value.len());
-            if is_of_other_definition(&operator, &value) {
+            *fetched.read.entry((operator.clone(), partition as u32)).or_default() += value.len();
+            if is_of_other_definition(operator, &value) {
                 passed_over += 1;
                 return Ok(());
             }
-            Ok(restore.apply(stage, &value)?)
+            fetched.bytes += value.len() as u64;
+            fetched.values.push(value);
+            Ok(())
         })
         .await?;
         if passed_over > 0 {
@@ -178,8 +205,32 @@ pub async fn restore_groups(
             );
         }
     }
-    restore.finish(stage, now)?;
-    Ok(())
+    Ok(fetched)
+}
+
+impl Fetched {
+    /// Key groups of which there is nothing.
+    pub fn none(groups: BTreeSet<u32>) -> Fetched {
+        Fetched { groups, bytes: 0, read: BTreeMap::new(), values: Vec::new() }
+    }
+
+    /// Gives the key groups to a stage, with what they had.
+    pub fn restore(
+        self,
+        stage: &mut Stage,
+        changelogs: &mut Changelogs,
+        now: i64,
+    ) -> Result<(), WorkerError> {
+        let mut restore = Restore::new(self.groups.into_iter().map(KeyGroup));
+        for ((operator, partition), bytes) in self.read {
+            changelogs.read(&operator, partition, bytes);
+        }
+        for value in self.values {
+            restore.apply(stage, &value)?;
+        }
+        restore.finish(stage, now)?;
+        Ok(())
+    }
 }
 
 /// Whether a changelog's record is state of this operator as it was once defined.

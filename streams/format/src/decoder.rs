@@ -90,7 +90,9 @@ impl Decoder {
             Reader::Csv(csv) => csv.read(root, record),
             Reader::Raw => raw::read(root, record),
             Reader::Avro(avro) => avro.read(root, record),
-            Reader::Protobuf(protobuf) => protobuf.read(root, record).map(|grown| self.bytes += grown),
+            Reader::Protobuf(protobuf) => {
+                protobuf.read(root, record, self.rows).map(|grown| self.bytes += grown)
+            }
         };
         match done {
             Ok(()) => {

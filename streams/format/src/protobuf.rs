@@ -18,6 +18,7 @@ mod derive;
 mod encode;
 mod frames;
 mod kind;
+mod ordered;
 mod plan;
 mod reader;
 mod scalars;

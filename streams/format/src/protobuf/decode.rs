@@ -34,45 +34,35 @@ pub(super) struct Seen {
 }
 
 /// A record that is read.
-struct Reading<'r> {
-    record: &'r [u8],
+pub(super) struct Reading<'r> {
+    pub(super) record: &'r [u8],
     /// One for each slot of the messages that are being read, the outer ones first.
-    seen: &'r mut Vec<Seen>,
-    /// The bytes of text that columns got without their being in the record.
-    grown: usize,
+    pub(super) seen: &'r mut Vec<Seen>,
+    /// The bytes of text that columns got without their being in the record: names of enums, defaults.
+    pub(super) grown: usize,
 }
 
 /// What one value of a column is read by, and the column's name.
-struct Leaf<'a> {
-    take: &'a Take,
-    path: &'a str,
+pub(super) struct Leaf<'a> {
+    pub(super) take: &'a Take,
+    pub(super) path: &'a str,
 }
 
 impl Source {
     #[inline]
-    fn fits(&self, wire: u8) -> bool {
+    pub(super) fn fits(&self, wire: u8) -> bool {
         wire == self.wire || (self.packable && wire == LEN)
     }
 }
 
-/// Reads the message at `start` into a row of `root`; after an error it may hold a part of it. Gives the bytes of text
-/// that columns got without their being in the record: names of enums, defaults.
-pub(super) fn read(
-    plan: &Plan,
-    root: &mut Object,
-    record: &[u8],
-    start: usize,
-    seen: &mut Vec<Seen>,
-) -> Result<usize, BadRecord> {
-    seen.clear();
-    let mut reading = Reading { record, seen, grown: 0 };
-    reading.message(plan, root, &[Span::new(start, record.len())])?;
-    Ok(reading.grown)
-}
-
 impl Reading<'_> {
-    /// Reads a message, put together from its parts, into a row of `object`.
-    fn message(&mut self, plan: &Plan, object: &mut Object, spans: &[Span]) -> Result<(), BadRecord> {
+    /// Reads a message, put together from its parts, into a row of `object`; after an error it may hold a part of it.
+    pub(super) fn message(
+        &mut self,
+        plan: &Plan,
+        object: &mut Object,
+        spans: &[Span],
+    ) -> Result<(), BadRecord> {
         let base = self.seen.len();
         self.seen.resize(base + plan.slots.len(), Seen::default());
         let mut fields = Fields::new(self.record, spans);
@@ -119,7 +109,7 @@ impl Reading<'_> {
 
     /// Fills a column for one row.
     #[inline]
-    fn column(
+    pub(super) fn column(
         &mut self,
         source: &Source,
         declared: &mut Declared,
@@ -171,7 +161,7 @@ impl Reading<'_> {
         source: &Source,
         seen: Seen,
         spans: &[Span],
-        mut with: impl FnMut(&mut Self, Field) -> Result<(), BadRecord>,
+        mut with: impl FnMut(&mut Self, &Field) -> Result<(), BadRecord>,
     ) -> Result<(), BadRecord> {
         if seen.count == 0 {
             return Ok(());
@@ -221,7 +211,7 @@ impl Reading<'_> {
     }
 
     /// Numbers without keys, one behind the other; how many there are.
-    fn packed(
+    pub(super) fn packed(
         &mut self,
         scalar: &Scalar,
         path: &str,
@@ -246,7 +236,7 @@ impl Reading<'_> {
 
     /// A value that is no message, at `at`.
     #[inline]
-    fn scalar(
+    pub(super) fn scalar(
         &mut self,
         scalar: &Scalar,
         column: &mut Column,
@@ -255,17 +245,30 @@ impl Reading<'_> {
         bytes: &[u8],
         at: Span,
     ) -> Result<(), BadRecord> {
-        let value = value(scalar, raw, bytes)
-            .map_err(|valid| BadRecord { why: BadReason::NotUtf8, at: at.start as usize + valid })?;
+        let not_utf8 = |valid: usize| BadRecord { why: BadReason::NotUtf8, at: at.start as usize + valid };
+        let is_text = matches!(column, Column::Text(_) | Column::Bytes(_));
+        let value = match scalar {
+            // What is a number, a time or a date is ASCII; the rest is looked at only if it is refused.
+            Scalar::Text if !is_text => Value::Text(bytes),
+            scalar => value(scalar, raw, bytes).map_err(not_utf8)?,
+        };
         let grown = self.grown;
         if put(column, value, &mut self.grown).is_none() {
+            if matches!(scalar, Scalar::Text) {
+                std::str::from_utf8(bytes).map_err(|error| not_utf8(error.valid_up_to()))?;
+            }
             return Err(BadRecord { why: wrong(path, column), at: at.start as usize });
         }
         if self.grown > grown { self.grow(0, at.start as usize) } else { Ok(()) }
     }
 
     /// A value that is a message, in one part or several, at least one.
-    fn one(&mut self, leaf: &Leaf<'_>, column: &mut Column, spans: &[Span]) -> Result<(), BadRecord> {
+    pub(super) fn one(
+        &mut self,
+        leaf: &Leaf<'_>,
+        column: &mut Column,
+        spans: &[Span],
+    ) -> Result<(), BadRecord> {
         let at = spans.first().copied().unwrap_or_default();
         let found = match leaf.take {
             Take::Struct(plan) => {
@@ -347,7 +350,7 @@ struct Part {
 }
 
 /// A null, if the column takes one.
-fn absent(declared: &mut Declared, end: usize) -> Result<(), BadRecord> {
+pub(super) fn absent(declared: &mut Declared, end: usize) -> Result<(), BadRecord> {
     if declared.required {
         return Err(BadRecord { why: BadReason::Missing(declared.path.to_string()), at: end });
     }

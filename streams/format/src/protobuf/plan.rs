@@ -24,6 +24,9 @@ pub(super) struct Plan {
     far: HashMap<u32, Route>,
     /// The slots of each oneof's members.
     pub(super) oneofs: Vec<Vec<u16>>,
+    /// The slots in the order of their fields' numbers, and those without a field.
+    pub(super) order: Vec<u16>,
+    pub(super) without: Vec<u16>,
 }
 
 /// Where the values of a field number go.
@@ -33,10 +36,12 @@ pub(super) struct Route {
     pub(super) oneof: u16,
     /// The wire type of a value, for a member of a oneof that has no column.
     pub(super) wire: u8,
+    /// The slot's place in the order of numbers.
+    pub(super) rank: u16,
 }
 
 impl Route {
-    const NOWHERE: Route = Route { slot: NONE, oneof: NONE, wire: wire::LEN };
+    const NOWHERE: Route = Route { slot: NONE, oneof: NONE, wire: wire::LEN, rank: 0 };
 }
 
 /// How one column is filled; nothing where the message has no field for it.
@@ -134,7 +139,14 @@ impl Plan {
 fn plan(message: &MessageDescriptor, object: &Object, depth: usize) -> Result<Plan, Misfit> {
     let columns: Vec<&str> = object.declared.iter().map(|declared| declared.name.as_ref()).collect();
     let fields = fields_for(message, &columns);
-    let mut plan = Plan { slots: Vec::new(), near: Vec::new(), far: HashMap::new(), oneofs: Vec::new() };
+    let mut plan = Plan {
+        slots: Vec::new(),
+        near: Vec::new(),
+        far: HashMap::new(),
+        oneofs: Vec::new(),
+        order: Vec::new(),
+        without: Vec::new(),
+    };
     let mut routes: HashMap<u32, Route> = HashMap::new();
     for (place, (field, declared)) in fields.iter().zip(&object.declared).enumerate() {
         let misfit = |text: String| Misfit {
@@ -147,6 +159,7 @@ fn plan(message: &MessageDescriptor, object: &Object, depth: usize) -> Result<Pl
         }
         let Some(field) = field else {
             plan.slots.push(Slot { source: None });
+            plan.without.push(place as u16);
             continue;
         };
         let source = source(field, &declared.column, depth)?.ok_or_else(|| {
@@ -161,6 +174,13 @@ fn plan(message: &MessageDescriptor, object: &Object, depth: usize) -> Result<Pl
         })?;
         routes.insert(field.number(), Route { slot: place as u16, ..Route::NOWHERE });
         plan.slots.push(Slot { source: Some(source) });
+    }
+    let mut numbers: Vec<u32> = routes.keys().copied().collect();
+    numbers.sort_unstable();
+    for (rank, number) in numbers.into_iter().enumerate() {
+        let route = routes.entry(number).or_insert(Route::NOWHERE);
+        route.rank = rank as u16;
+        plan.order.push(route.slot);
     }
     for oneof in message.oneofs() {
         let routed = oneof.fields().filter_map(|f| routes.get(&f.number()));

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use super::ProtobufForm;
-use super::decode::{Seen, read};
+use super::decode::{Reading, Seen};
 use super::frames::Writers;
 use super::plan::Plan;
+use super::wire::Span;
 use crate::object::Object;
 use crate::{BadRecord, FormatError};
 
@@ -14,7 +15,14 @@ use crate::{BadRecord, FormatError};
 pub(crate) struct ProtobufReader {
     plans: Plans,
     seen: Vec<Seen>,
+    /// How many good records in a row were not in the usual order, and for how many none is tried.
+    misses: u32,
+    pause: u32,
 }
+
+/// After so many records in another order the next ones are not tried to be read in one go.
+const MISSES_MAX: u32 = 4;
+const PAUSE: u32 = 255;
 
 enum Plans {
     Declared(Arc<Plan>),
@@ -43,16 +51,38 @@ impl ProtobufReader {
                 return Err(FormatError::Form(text.to_owned()));
             }
         };
-        Ok(ProtobufReader { plans, seen: Vec::new() })
+        Ok(ProtobufReader { plans, seen: Vec::new(), misses: 0, pause: 0 })
     }
 
-    /// Reads a record into the columns of `root`; after an error they may hold a part of it. Gives the bytes of text that
-    /// columns got without their being in the record: names of enums, defaults.
-    pub(crate) fn read(&mut self, root: &mut Object, record: &[u8]) -> Result<usize, BadRecord> {
+    /// Reads a record into the columns of `root`, which hold `rows` rows; after an error they may hold a part of it. Gives
+    /// the bytes of text that columns got without their being in the record: names of enums, defaults.
+    pub(crate) fn read(&mut self, root: &mut Object, record: &[u8], rows: usize) -> Result<usize, BadRecord> {
         let (plan, start) = match &mut self.plans {
             Plans::Declared(plan) => (Arc::clone(plan), 0),
             Plans::Registered(writers) => writers.plan(root, record)?,
         };
-        read(&plan, root, record, start, &mut self.seen)
+        self.seen.clear();
+        let mut reading = Reading { record, seen: &mut self.seen, grown: 0 };
+        let whole = Span::new(start, record.len());
+        let tried = self.pause == 0;
+        if tried {
+            if reading.in_order(&plan, root, whole).is_some() {
+                self.misses = 0;
+                return Ok(reading.grown);
+            }
+            root.truncate(rows);
+            reading.grown = 0;
+            reading.seen.clear();
+        } else {
+            self.pause -= 1;
+        }
+        reading.message(&plan, root, &[whole])?;
+        if tried {
+            self.misses += 1;
+            if self.misses >= MISSES_MAX {
+                (self.misses, self.pause) = (MISSES_MAX - 1, PAUSE);
+            }
+        }
+        Ok(reading.grown)
     }
 }

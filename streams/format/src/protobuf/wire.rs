@@ -32,8 +32,8 @@ impl Span {
     }
 }
 
-/// A field as it stands in a record.
-#[derive(Clone, Copy, Debug)]
+/// A field as it stands in a record. Handed on by reference: copying it right after it was made stalls the processor.
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Field {
     pub(super) number: u32,
     pub(super) wire: u8,
@@ -58,11 +58,12 @@ pub(super) struct Fields<'a> {
     /// The record up to the end of the part that is read.
     part: &'a [u8],
     at: usize,
+    found: Field,
 }
 
 impl<'a> Fields<'a> {
     pub(super) fn new(record: &'a [u8], spans: &'a [Span]) -> Fields<'a> {
-        Fields { record, spans: spans.iter(), part: &[], at: 0 }
+        Fields { record, spans: spans.iter(), part: &[], at: 0, found: Field::default() }
     }
 
     /// The fields from the key at `from` on, which is in one of the parts.
@@ -75,21 +76,42 @@ impl<'a> Fields<'a> {
         fields
     }
 
-    #[inline]
-    pub(super) fn next(&mut self) -> Result<Option<Field>, BadRecord> {
+    #[inline(always)]
+    pub(super) fn next(&mut self) -> Result<Option<&Field>, BadRecord> {
         while self.at == self.part.len() {
             let Some(span) = self.spans.next() else { return Ok(None) };
             (self.part, self.at) = (&self.record[..span.end as usize], span.start as usize);
         }
-        let field = field(self.part, self.at)?;
-        self.at = field.next as usize;
-        Ok(Some(field))
+        read_field(self.part, self.at, &mut self.found)?;
+        self.at = self.found.next as usize;
+        Ok(Some(&self.found))
     }
 }
 
-/// The field at `at`.
-#[inline]
-fn field(part: &[u8], at: usize) -> Result<Field, BadRecord> {
+/// Puts the field at `at` into `found`.
+#[inline(always)]
+pub(super) fn read_field(part: &[u8], at: usize, found: &mut Field) -> Result<(), BadRecord> {
+    // Most fields have a key of one byte and a value of less than 128 bytes, or a varint of one.
+    let Some([key @ 8..0x80, first @ 0..0x80, ..]) = part.get(at..) else {
+        return any_field(part, at, found);
+    };
+    let value = match key & 7 {
+        LEN if usize::from(*first) <= part.len() - at - 2 => at + 2..at + 2 + usize::from(*first),
+        VARINT => at + 1..at + 2,
+        _ => return any_field(part, at, found),
+    };
+    found.number = u32::from(key >> 3);
+    found.wire = key & 7;
+    found.raw = u64::from(*first);
+    found.key = at as u32;
+    found.value = Span::new(value.start, value.end);
+    found.next = value.end as u32;
+    Ok(())
+}
+
+/// The same for all others, and for what is no field.
+#[inline(never)]
+fn any_field(part: &[u8], at: usize, found: &mut Field) -> Result<(), BadRecord> {
     let (number, wire, from) = key(part, at)?;
     let (raw, value, next) = match wire {
         GROUP => {
@@ -99,7 +121,8 @@ fn field(part: &[u8], at: usize) -> Result<Field, BadRecord> {
         GROUP_END => return Err(bad(format!("the end of group {number}, which was not begun"), at)),
         _ => body(part, from, wire, at)?,
     };
-    Ok(Field { number, wire, raw, key: at as u32, value, next: next as u32 })
+    *found = Field { number, wire, raw, key: at as u32, value, next: next as u32 };
+    Ok(())
 }
 
 /// A key's field number and wire type, and where the value starts.

@@ -102,6 +102,7 @@ fn values_that_do_not_fit_are_refused_at_their_place() {
     let format = proto3("message M { string a = 1; N n = 2; message N { repeated string s = 1; } }");
     let columns = [null("a", Utf8), null("n", object(vec![list("s", Utf8)]))];
     assert_eq!(says(&format, &columns, &len(1, b"ab\xff")), "not UTF-8 (at byte 4)");
+    assert_eq!(says(&format, &[null("a", money())], &len(1, b"12\xff")), "not UTF-8 (at byte 4)");
     let nested = all(&[len(1, "a"), len(2, all(&[len(1, "b"), len(1, b"c\xc3")]))]);
     assert_eq!(says(&format, &columns, &nested), "not UTF-8 (at byte 11)");
 }
@@ -252,6 +253,8 @@ fn the_last_value_counts_and_messages_are_merged() {
     assert_eq!(tail(&[v(4, 1), q(1), q(2)]), "null {[1 2] null}");
     assert_eq!(tail(&[q(1), v(4, 1), q(2)]), "null {[2] null}");
     assert_eq!(tail(&[q(1), q(2), v(4, 1)]), "1 null");
+    assert_eq!(tail(&[v(4, 1), q(2)]), "null {[2] null}");
+    assert_eq!(tail(&[v(4, 1), v(6, 1)]), "null null");
     assert_eq!(tail(&[q(1), v(4, 2), v(6, 1)]), "null null");
     // A value of another wire type is no value.
     assert_eq!(tail(&[v(4, 2), len(6, "x")]), "2 null");
