@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_spec::ast::{DataAction, LateThen, Operator as Op, Pipeline, Target, Topic, Transform};
-use millstream_spec::catalog::Catalog;
+use millstream_spec::catalog::{Catalog, Delivery};
 use millstream_spec::flow::{Flow, Time, joins_streams, section_of};
 use millstream_spec::shape::Section;
 use millstream_spec::{Diagnostic, Diagnostics, code, sql};
@@ -230,13 +230,13 @@ impl<'a> Builder<'a> {
         Some((topic, input))
     }
 
-    /// Writes a stream to a declared topic, as JSON.
-    fn publish(&mut self, stream: &str, topic: &Topic) {
+    /// Writes a stream to a declared topic.
+    fn publish(&mut self, stream: &str, topic: &Topic, delivery: Delivery) {
         let Some(stage_id) = self.stage_of.get(stream).cloned() else { return };
         let key: Vec<String> = topic.key.iter().map(|k| k.value.clone()).collect();
         let partitioner = if key.is_empty() { Partitioner::Sticky } else { Partitioner::Key(key) };
         let (from, topic) = (self.input(stream), topic.name.value.clone());
-        let output = Output { from, topic, encoding: Encoding::Records, partitioner };
+        let output = Output { from, topic, encoding: Encoding::Records, partitioner, delivery };
         self.stage(&stage_id, StageKind::Process).outputs.push(output);
     }
 
@@ -256,7 +256,7 @@ impl<'a> Builder<'a> {
         if let Op::Topic(op) = &transform.op {
             let topic = &pipeline.topics[&op.topic.value];
             for input in &transform.inputs {
-                self.publish(&input.value, topic);
+                self.publish(&input.value, topic, Delivery::ExactlyOnce);
             }
             self.reader(id);
             return;
@@ -418,7 +418,9 @@ impl<'a> Builder<'a> {
                 Target::Foreign => {}
                 Target::Topic(topic) => {
                     let topic = &pipeline.topics[&topic.value];
-                    sink.inputs.iter().for_each(|input| self.publish(&input.value, topic));
+                    let said = sink.delivery.as_ref().map(|delivery| delivery.value);
+                    let delivery = said.unwrap_or(pipeline.defaults.delivery);
+                    sink.inputs.iter().for_each(|input| self.publish(&input.value, topic, delivery));
                     continue;
                 }
                 Target::Blackhole => {
@@ -453,6 +455,7 @@ impl<'a> Builder<'a> {
                         topic: topic.clone(),
                         encoding: Encoding::Arrow,
                         partitioner,
+                        delivery: Delivery::ExactlyOnce,
                     });
                 }
                 let watermark = match self.flow.time(stream) {

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use millstream_spec::catalog::Delivery;
 use millstream_spec::scalar::format_duration;
 
 use crate::graph::{Encoding, Foreign, Job, OperatorInput, Partitioner, Stage, StageKind};
@@ -129,10 +130,15 @@ fn explain_stage(out: &mut String, job: &Job, stage: &Stage) {
         };
         let _ = writeln!(
             out,
-            "  writes {} to topic {} ({}, {how})",
+            "  writes {} to topic {} ({}, {how}{})",
             output.from.id(),
             output.topic,
-            encoding(job, &output.topic, output.encoding)
+            encoding(job, &output.topic, output.encoding),
+            match output.delivery {
+                Delivery::AtMostOnce => ", after the commit",
+                Delivery::AtLeastOnce => ", as they come",
+                Delivery::ExactlyOnce => "",
+            }
         );
     }
     for from in &stage.discards {

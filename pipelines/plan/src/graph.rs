@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use millstream_spec::ast::Watermark;
+use millstream_spec::catalog::Delivery;
 use millstream_spec::flow::PathDelivery;
 
 use crate::stable_id::OperatorId;
@@ -191,6 +192,8 @@ pub struct Output {
     pub encoding: Encoding,
     /// How rows find their partition.
     pub partitioner: Partitioner,
+    /// What is promised of each row: by this it goes with the commit, before it or after it.
+    pub delivery: Delivery,
 }
 
 /// How a topic's records are written.

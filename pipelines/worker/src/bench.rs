@@ -25,7 +25,7 @@ use millstream_plan::{
     Encoding, Job, OperatorInput, Output, Partitioner, StageKind, TopicPlan, TopicRole, names,
 };
 use millstream_spec::ast::{Broker, Pipeline, TestCase};
-use millstream_spec::catalog::standard;
+use millstream_spec::catalog::{Delivery, standard};
 use millstream_spec::flow::section_of;
 use millstream_spec::shape::Section;
 use millstream_spec::value::Value;
@@ -198,7 +198,8 @@ fn show_rows_of(pipeline: &Pipeline, job: &mut Job, id: &str) {
     };
     let topic = names::sink_topic(&pipeline.name, id);
     let from = OperatorInput::Operator(id.to_owned());
-    stage.outputs.push(Output { from, topic: topic.clone(), encoding, partitioner });
+    let delivery = Delivery::ExactlyOnce;
+    stage.outputs.push(Output { from, topic: topic.clone(), encoding, partitioner, delivery });
     let configs = BTreeMap::from([("retention.ms".to_owned(), "-1".to_owned())]);
     let plan = TopicPlan {
         name: topic.clone(),

@@ -6,6 +6,7 @@
 mod align;
 mod aside;
 mod commit;
+mod plain;
 mod rows;
 mod tables;
 mod take_over;
@@ -25,6 +26,7 @@ use millstream_engine::stage::{OperatorKind, Rejection, SourceSpec, Stage, Stage
 use millstream_format::Encoder;
 use millstream_model::watermark::CaughtUp;
 use millstream_model::{KeyGroup, Watermark};
+use millstream_spec::catalog::Delivery;
 use millstream_types::{MemoryClaim, TopicPartition};
 use tokio::sync::Mutex;
 
@@ -38,6 +40,7 @@ use crate::progress::{OperatorFigures, thread_cpu_ms};
 use crate::run::StageContext;
 use crate::tables::TableRows;
 use commit::MaySnapshot;
+use plain::Plain;
 use tables::Tables;
 use take_over::Restoring;
 
@@ -74,6 +77,8 @@ pub struct ProcessOutput {
     pub partitions: u32,
     /// How its records are written.
     pub form: Form,
+    /// Whether they are in the commit's transaction, or go before it or after it.
+    pub delivery: Delivery,
 }
 
 /// How rows are written.
@@ -146,6 +151,7 @@ struct Driver {
     context: StageContext,
     stage: Stage,
     producer: Producer,
+    plain: Plain,
     /// Partitions that were assigned and are not restored yet. A key group waits until its partitions of all topics are here.
     coming: BTreeSet<TopicPartition>,
     restoring: Restoring,
@@ -241,6 +247,7 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
         context: context.clone(),
         stage,
         producer,
+        plain: Plain::open(setup, context)?,
         coming: BTreeSet::new(),
         restoring: Restoring::new(context.memory.claim("restored")),
         owned: BTreeSet::new(),
@@ -296,6 +303,7 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
         wait = if driver.restoring.is_busy() { RESTORING_WAIT } else { POLL_WAIT };
         tables.change(context, &mut driver.stage)?;
         driver.process(&records)?;
+        driver.send_early().await?;
         driver.align(&consumer);
         if quiet || last_look.elapsed() > Duration::from_secs(1) {
             last_look = Instant::now();
@@ -328,7 +336,9 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
     }
     // The driver is given up with its listener; partitions were committed just now.
     consumer.close().await?;
-    driver.lock().await.producer.close(Duration::from_secs(5)).await;
+    let mut driver = driver.lock().await;
+    driver.plain.close().await;
+    driver.producer.close(Duration::from_secs(5)).await;
     Ok(())
 }
 

@@ -25,15 +25,8 @@ pub struct Records<'a> {
     pub now: i64,
 }
 
-/// A row that the topic's format has no form for.
-pub struct Unwritable {
-    /// Its place in the batch.
-    pub row: usize,
-    /// Why.
-    pub why: String,
-}
-
-/// Appends the rows of a batch; those that the format has no form for are given back. Rows whose key is null have no key,
+/// Appends the rows of a batch; those that the format has no form for are given back, by
+/// their place in the batch, with the reason. Rows whose key is null have no key,
 /// and are in one partition all the same: a stage that groups by the key finds them together. Without a key column, rows
 /// of a batch are in one partition, which changes from commit to commit.
 pub fn put(
@@ -41,7 +34,7 @@ pub fn put(
     (topic, partitions): (&Arc<str>, u32),
     how: &Records<'_>,
     batch: &RecordBatch,
-) -> Result<Vec<Unwritable>, WorkerError> {
+) -> Result<Vec<(usize, String)>, WorkerError> {
     let keys = how.key.map(|key| {
         let column = batch.schema().index_of(key).map_err(|_| {
             WorkerError::Setup(format!("rows for topic {topic} have no column {key}, which is its key"))
@@ -60,7 +53,7 @@ pub fn put(
         let written = match rows.write(row, &mut value) {
             Ok(written) => written,
             Err(why) => {
-                unwritable.push(Unwritable { row, why });
+                unwritable.push((row, why));
                 continue;
             }
         };

@@ -383,14 +383,22 @@ fn unused(check: &Check<'_>, out: &mut Diagnostics) {
 
 fn delivery(check: &Check<'_>, out: &mut Diagnostics) {
     for path in check.flow.paths(check.pipeline, check.catalog) {
-        if path.wanted == Delivery::ExactlyOnce && path.kept < path.wanted {
+        let broken = match path.wanted {
+            Delivery::ExactlyOnce => path.kept < path.wanted,
+            // What may come twice is not at most once either.
+            Delivery::AtMostOnce => path.kept == Delivery::AtLeastOnce,
+            Delivery::AtLeastOnce => false,
+        };
+        if broken {
             let Some((component, why)) = &path.limited_by else { continue };
             let sink = &check.pipeline.sinks[&path.sink];
             let span = sink.delivery.as_ref().map_or(sink.type_name.span, |d| d.span);
             let why = if why.is_empty() { String::new() } else { format!(": {why}") };
             let message = format!(
-                "the path {} -> {} cannot be exactly once, since {component} keeps at least once{why}",
-                path.source, path.sink
+                "the path {} -> {} cannot be {}, since {component} keeps at least once{why}",
+                path.source,
+                path.sink,
+                path.wanted.word().replace('_', " ")
             );
             let help = format!("write `delivery: at_least_once` on the sink {}", path.sink);
             out.push(Diagnostic::new(&code::DELIVERY, span, message).help(help));

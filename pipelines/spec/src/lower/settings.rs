@@ -28,7 +28,9 @@ const TARGET_LAG_MS: u64 = 30_000;
 const REGISTRY_TIMEOUT_MS: u64 = 10_000;
 
 pub(super) fn delivery(word: &str) -> Option<Delivery> {
-    [Delivery::AtLeastOnce, Delivery::ExactlyOnce].into_iter().find(|d| d.word() == word)
+    [Delivery::AtMostOnce, Delivery::AtLeastOnce, Delivery::ExactlyOnce]
+        .into_iter()
+        .find(|d| d.word() == word)
 }
 
 impl Lower<'_> {

@@ -5,6 +5,7 @@
 use super::{DURATION, DURATION_OR_ZERO, Field, Kind, Section, Shape};
 
 const GUARANTEES: Kind = Kind::Word(&["exactly_once", "at_least_once"]);
+const SINK_GUARANTEES: Kind = Kind::Word(&["exactly_once", "at_least_once", "at_most_once"]);
 const NAMES: Kind = Kind::List(&Kind::Name, 1);
 const PARTITIONS: Kind = Kind::Int(1, 100_000);
 const REPLICATION: Kind = Kind::Either(&[Kind::Int(1, 32), Kind::Word(&["auto"])]);
@@ -375,7 +376,7 @@ pub static SINK: Shape = Shape {
         Field::optional("where", Kind::Sql, "", "Which rows, as an SQL condition."),
         Field::optional(
             "delivery",
-            GUARANTEES,
+            SINK_GUARANTEES,
             "defaults.delivery",
             "The promise of the paths that end here.",
         ),

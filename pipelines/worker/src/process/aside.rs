@@ -14,6 +14,16 @@ use crate::error::WorkerError;
 use crate::outbox::Outbox;
 use crate::polled::find;
 
+/// A row that an output's format has no form for.
+pub(super) struct Unwritable {
+    /// The place of the output.
+    pub(super) output: usize,
+    /// The row alone.
+    pub(super) row: RecordBatch,
+    /// What it has no form for.
+    pub(super) why: String,
+}
+
 impl Driver {
     /// Rows that an operator put aside, to the dead letters.
     pub(super) fn aside(
@@ -96,13 +106,8 @@ impl Driver {
     }
 
     /// A row that an output's format has no form for; its payload is the row as JSON.
-    pub(super) fn unwritable(
-        &mut self,
-        outbox: &mut Outbox,
-        output: usize,
-        row: &RecordBatch,
-        why: String,
-    ) -> Result<(), WorkerError> {
+    pub(super) fn unwritable(&mut self, outbox: &mut Outbox, found: Unwritable) -> Result<(), WorkerError> {
+        let Unwritable { output, row, why } = found;
         let to = &self.setup.outputs[output];
         let reason = "unwritable";
         *self.counts.entry(format!("rejected.{reason}")).or_default() += 1;
@@ -110,7 +115,7 @@ impl Driver {
         self.stop_on_bad(reason, &why, &origin)?;
         let Some(letters) = &self.setup.dead_letters else { return Ok(()) };
         let mut payload = Vec::new();
-        JsonRows::new(row).write(0, &mut payload);
+        JsonRows::new(&row).write(0, &mut payload);
         let letter = DeadLetter {
             reason: reason.to_owned(),
             error: why,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use millstream_client::{ConsumerHandle, OffsetAndMetadata};
 use millstream_engine::state::ChangelogEntry;
+use millstream_spec::catalog::Delivery;
 use millstream_types::TopicPartition;
 
 use super::Driver;
@@ -37,8 +38,10 @@ impl Driver {
         let changes = self.stage.commit(self.now())?;
         // Windows that fired just now; late rows were found in their own poll.
         self.drain(None)?;
+        self.send_early().await?;
         let mut outbox = std::mem::take(&mut self.letters);
-        self.put_rows(&mut outbox, now, &levels)?;
+        let unwritable = self.put_rows(&mut outbox, now, &levels, Delivery::ExactlyOnce)?;
+        unwritable.into_iter().try_for_each(|found| self.unwritable(&mut outbox, found))?;
         // Watermarks belong to the stage: each changelog has them, so that none misses another that is renamed or gone.
         for change in changes {
             let value = change.entry.encode();
@@ -68,17 +71,19 @@ impl Driver {
         if offsets.is_empty() {
             offsets.extend(fence);
         }
-        let name = &self.context.stage;
+        self.plain.arrived().await?;
+        let name = self.context.stage.clone();
         let transaction = Transaction { stage: name.clone(), outbox, offsets, consumer: consumer.clone() };
         transaction.commit(&self.producer).await?;
         if let Some(taken) = snapshot {
             self.changelogs.was_committed(&cluster, taken);
         }
+        self.send_late().await?;
         self.moved.clear();
         self.bytes_since = 0;
         self.read.set(0);
         self.note_state();
-        self.context.progress.update(name, |figures| {
+        self.context.progress.update(&name, |figures| {
             figures.commits += 1;
             figures.counts.clone_from(&self.counts);
             figures.taken = self.counts.get("read").copied().unwrap_or(0);

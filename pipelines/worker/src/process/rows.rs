@@ -8,6 +8,9 @@ use arrow::compute::{concat_batches, take_record_batch};
 use millstream_engine::batch_ipc;
 use millstream_engine::state::RECORD_BYTES_MAX;
 
+use millstream_spec::catalog::Delivery;
+
+use super::aside::Unwritable;
 use super::{Driver, Form, ProcessOutput};
 use crate::error::WorkerError;
 use crate::outbox::Outbox;
@@ -35,14 +38,16 @@ fn in_runs(
 }
 
 impl Driver {
-    /// Rows of this commit into the topics of sinks, each key group's in its partition. Rows that were polled come in runs
-    /// of one key group and are copied once, run by run; those of windows come mixed, and are gathered one by one.
+    /// Rows into the topics of sinks of which this is promised, each key group's in its partition; those that a format has no
+    /// form for are given back. Rows that were polled come in runs of one key group and are copied once, run by run; those of
+    /// windows come mixed, and are gathered one by one.
     pub(super) fn put_rows(
         &mut self,
         outbox: &mut Outbox,
         now: i64,
         levels: &[i64],
-    ) -> Result<(), WorkerError> {
+        delivery: Delivery,
+    ) -> Result<Vec<Unwritable>, WorkerError> {
         let mut encoded = Vec::new();
         let (ends, stage) = (&self.context.ends, &self.context.stage);
         // Rows that go to several topics count once.
@@ -50,6 +55,9 @@ impl Driver {
         let outputs = self.setup.outputs.iter().zip(&self.encoders).zip(&mut self.rows).zip(levels);
         let mut unwritable = Vec::new();
         for (at, (((to, encoder), waiting), level)) in outputs.enumerate() {
+            if to.delivery != delivery {
+                continue;
+            }
             let waiting = std::mem::take(waiting);
             let Some((first, _)) = waiting.first() else { continue };
             if let (Form::Records { key, levels, .. }, Some(encoder)) = (&to.form, encoder) {
@@ -58,8 +66,8 @@ impl Driver {
                 let mut rows = 0;
                 let how = Records { encoder, key: key.as_deref(), level, now };
                 for (batch, _) in &waiting {
-                    for found in records::put(outbox, (&to.topic, to.partitions), &how, batch)? {
-                        unwritable.push((at, batch.slice(found.row, 1), found.why));
+                    for (row, why) in records::put(outbox, (&to.topic, to.partitions), &how, batch)? {
+                        unwritable.push(Unwritable { output: at, row: batch.slice(row, 1), why });
                     }
                     rows += batch.num_rows() as u64;
                 }
@@ -95,7 +103,7 @@ impl Driver {
                 })?;
             }
         }
-        unwritable.into_iter().try_for_each(|(at, row, why)| self.unwritable(outbox, at, &row, why))
+        Ok(unwritable)
     }
 
     /// How far the rows of each output have come. Of all that write one topic, the one that is furthest behind counts.
