@@ -131,6 +131,55 @@ for why in "no frame of a schema registry" "does not know it"; do grep -q "$why"
 [ "$(grep -c malformed_avro "$work/bad")" = 4 ] || fail "4 records are bad, and dead letters are $(wc -l < "$work/bad")"
 echo "ok  two versions and 4 bad records"
 
+# Lines of a file into a topic of Avro: a key by its column, and a row that the schema has no form for put aside.
+cat > "$work/store.avsc" <<'X'
+{"type":"record","name":"Store","fields":[
+  {"name":"store_id","type":{"type":"enum","name":"Known","symbols":["S1","S2"]}},
+  {"name":"order_id","type":"string"},
+  {"name":"amount","type":{"type":"bytes","logicalType":"decimal","precision":18,"scale":2}}]}
+X
+printf '{"order_id":"%s","store_id":"%s","amount":%s}\n' a S1 1.5 b S3 2 c S2 1e1 d S1 x > "$work/orders.jsonl"
+cat > "$work/files.yaml" <<X
+version: 1
+name: files
+broker: $broker
+schema_registry: { url: "$REGISTRY_URL" }
+schemas:
+  order: { fields: { order_id: { type: string, required: true }, store_id: { type: string, required: true }, amount: { type: decimal, precision: 18, scale: 2, required: true } } }
+topics:
+  orders: { name: files-out, partitions: 1, key: amount, format: { type: avro, schema: store.avsc, registry: true } }
+  bad:    { name: files-bad, partitions: 1 }
+sources:
+  lines: { type: file, path: orders.jsonl, schema: order }
+sinks:
+  out: { type: topic, inputs: [lines], topic: orders }
+errors:
+  data: { action: dead_letter, topic: bad, on_exceed: continue }
+X
+run files
+"$formats_python" - "$broker" "$REGISTRY_URL" <<'X' || fail "lines of a file in a topic of Avro"
+import sys
+from confluent_kafka import Consumer
+from confluent_kafka.schema_registry import SchemaRegistryClient
+from confluent_kafka.schema_registry.avro import AvroDeserializer
+from confluent_kafka.serialization import MessageField, SerializationContext
+consumer = Consumer({"bootstrap.servers": sys.argv[1], "group.id": "files", "auto.offset.reset": "earliest", "isolation.level": "read_committed"})
+consumer.subscribe(["files-out", "files-bad"])
+read = AvroDeserializer(SchemaRegistryClient({"url": sys.argv[2]}))
+rows, bad = [], []
+while len(rows) + len(bad) < 4:
+    record = consumer.poll(30)
+    assert record is not None and not record.error(), f"{rows} {bad}"
+    if record.topic() == "files-out":
+        row = read(record.value(), SerializationContext("files-out", MessageField.VALUE))
+        rows.append((record.key(), row["order_id"], row["store_id"], str(row["amount"])))
+    else:
+        bad.append(record.value())
+assert rows == [(b"1.50", "a", "S1", "1.50"), (b"10.00", "c", "S2", "10.00")], rows
+assert len(bad) == 2 and b"S3" in bad[0], bad
+X
+echo "ok  lines of a file"
+
 # A registry that does not answer: the run waits, and goes on when it does.
 client produce away-in avro --count "$n" --seed 3 > "$work/away.sent" || fail "writing"
 pipeline away "{ type: avro, registry: true }" "{ type: avro, schema: sale.avsc, registry: true }" "$narrow, tags, customer" "$nested"
@@ -154,4 +203,4 @@ client produce forbidden-in avro --count 5 --seed 4 > "$work/forbidden.sent" || 
 pipeline forbidden "{ type: avro, registry: true }" "{ type: avro, registry: true, subject: versions }" "order_id, amount AS note" "$nested"
 if timeout 120 "$millstream" run "$work/forbidden.yaml" > "$work/forbidden.log" 2> "$work/forbidden.err"; then fail "a forbidden schema was written"; fi
 grep -q "compatibility rule" "$work/forbidden.err" || fail "a forbidden schema: it does not say what to do"
-echo "formats test passed: six ways of $n sales between stock clients, two versions of a schema, bad records, a registry that is away, a schema that is refused"
+echo "formats test passed: six ways of $n sales between stock clients, two versions of a schema, bad records, lines of a file, a registry that is away, a schema that is refused"

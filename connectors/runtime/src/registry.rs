@@ -2,7 +2,8 @@
 //! refers to, and the id of a schema. Redirects are not followed and the environment's proxies are not used. Never
 //! enters: what schemas mean, when to ask again.
 
-use std::sync::Arc;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use millstream_types::Secret;
@@ -10,12 +11,14 @@ use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use url::Url;
 
-use crate::egress::Guard;
+use crate::egress::{Guard, Target};
 
 /// Schemas that one may refer to, directly and by way of others, at most.
 const REFERENCES_MAX: usize = 256;
 /// The longest answer, in bytes.
 const ANSWER_BYTES_MAX: usize = 8 << 20;
+/// And of a schema with all that it refers to.
+const ALL_BYTES_MAX: usize = 16 << 20;
 /// Confluent's code for an id that is not there; other codes that come with 404 tell of a wrong address.
 const SCHEMA_NOT_FOUND: u32 = 40_403;
 
@@ -41,6 +44,9 @@ pub enum RegistryError {
     /// It will not work like this: the address, the credentials, a schema that is not compatible.
     #[error("{0}")]
     Refused(String),
+    /// What it has of this one schema cannot be used.
+    #[error("{0}")]
+    Unusable(String),
 }
 
 /// A schema as a registry has it.
@@ -60,6 +66,8 @@ pub struct Registry {
     config: RegistryConfig,
     base: Url,
     egress: Arc<Guard>,
+    /// The last client, and what it dials.
+    client: Mutex<Option<(Vec<SocketAddr>, reqwest::Client)>>,
 }
 
 #[derive(Deserialize)]
@@ -67,8 +75,7 @@ struct Schema {
     schema: String,
     #[serde(rename = "schemaType")]
     schema_type: Option<String>,
-    #[serde(default)]
-    references: Vec<Reference>,
+    references: Option<Vec<Reference>>,
 }
 
 #[derive(Clone, Deserialize)]
@@ -106,7 +113,7 @@ impl Registry {
         if !base.path().ends_with('/') {
             base.set_path(&format!("{}/", base.path()));
         }
-        Ok(Registry { config, base, egress })
+        Ok(Registry { config, base, egress, client: Mutex::new(None) })
     }
 
     /// The schema of an id; nothing where the registry does not know it.
@@ -117,7 +124,7 @@ impl Registry {
             Err(refusal) if refusal.fault.error_code == SCHEMA_NOT_FOUND => return Ok(None),
             Err(refusal) => return Err(self.refused(&format!("asking for the schema of id {id}"), &refusal)),
         };
-        let references = self.references(&found.references).await?;
+        let references = self.references(found.references.as_deref().unwrap_or_default()).await?;
         let kind = found.schema_type.unwrap_or_else(|| "AVRO".to_owned());
         Ok(Some(RegisteredSchema { kind, text: found.schema, references }))
     }
@@ -129,6 +136,7 @@ impl Registry {
             wanted.iter().rev().map(|reference| (reference.clone(), None)).collect();
         let mut begun: Vec<String> = Vec::new();
         let mut taken: Vec<(String, String)> = Vec::new();
+        let mut bytes = 0;
         while let Some((reference, text)) = stack.pop() {
             if let Some(text) = text {
                 taken.push((reference.name, text));
@@ -138,8 +146,8 @@ impl Registry {
                 continue;
             }
             if begun.len() >= REFERENCES_MAX {
-                let text = format!("a schema refers to more than {REFERENCES_MAX} others");
-                return Err(RegistryError::Refused(text));
+                let text = format!("it refers to more than {REFERENCES_MAX} others");
+                return Err(RegistryError::Unusable(text));
             }
             begun.push(reference.name.clone());
             let version = reference.version.to_string();
@@ -148,11 +156,21 @@ impl Registry {
                 Ok(answer) => read(&answer)?,
                 Err(refusal) => {
                     let doing = format!("asking for version {version} of {}", reference.subject);
-                    return Err(self.refused(&doing, &refusal));
+                    return Err(match refusal.status {
+                        StatusCode::NOT_FOUND => {
+                            RegistryError::Unusable(self.refused(&doing, &refusal).to_string())
+                        }
+                        _ => self.refused(&doing, &refusal),
+                    });
                 }
             };
+            bytes += found.schema.len();
+            if bytes > ALL_BYTES_MAX {
+                return Err(RegistryError::Unusable(format!("it refers to more than {ALL_BYTES_MAX} bytes")));
+            }
             stack.push((reference, Some(found.schema)));
-            stack.extend(found.references.into_iter().rev().map(|reference| (reference, None)));
+            let more = found.references.unwrap_or_default();
+            stack.extend(more.into_iter().rev().map(|reference| (reference, None)));
         }
         Ok(taken)
     }
@@ -186,19 +204,16 @@ impl Registry {
             }
             Err(error) => return Err(refused(&error)),
         };
-        let client = reqwest::Client::builder()
-            .resolve_to_addrs(&target.host, &target.addresses)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .timeout(self.config.timeout)
-            .build()
-            .map_err(|error| refused(&error))?;
+        let client = self.client(&target).map_err(|error| refused(&error))?;
         let mut request = client
             .request(method, target.url)
             .header("Accept", "application/vnd.schemaregistry.v1+json, application/json");
-        if let Some(username) = &self.config.username {
+        if self.config.username.is_some() || self.config.password.is_some() {
             let plain = |secret: &Secret| String::from_utf8_lossy(secret.expose()).into_owned();
-            request = request.basic_auth(plain(username), self.config.password.as_ref().map(plain));
+            request = request.basic_auth(
+                self.config.username.as_ref().map(plain).unwrap_or_default(),
+                self.config.password.as_ref().map(plain),
+            );
         }
         if let Some(body) = body {
             request = request.header("Content-Type", "application/vnd.schemaregistry.v1+json").body(body);
@@ -220,7 +235,8 @@ impl Registry {
         while let Some(chunk) = answer.chunk().await.map_err(transient)? {
             bytes.extend_from_slice(&chunk);
             if bytes.len() > ANSWER_BYTES_MAX {
-                return Err(refused(&format!("an answer of more than {ANSWER_BYTES_MAX} bytes")));
+                let text = format!("an answer of more than {ANSWER_BYTES_MAX} bytes");
+                return Err(RegistryError::Unusable(refused(&text).to_string()));
             }
         }
         if status.is_success() {
@@ -236,6 +252,24 @@ impl Registry {
             return Err(RegistryError::Transient(self.refused("asking", &refusal).to_string()));
         }
         Ok(Err(refusal))
+    }
+
+    /// A client that dials what the guard has passed; the last one where that is the same.
+    fn client(&self, target: &Target) -> Result<reqwest::Client, reqwest::Error> {
+        let mut last = self.client.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some((addresses, client)) = &*last
+            && *addresses == target.addresses
+        {
+            return Ok(client.clone());
+        }
+        let client = reqwest::Client::builder()
+            .resolve_to_addrs(&target.host, &target.addresses)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .timeout(self.config.timeout)
+            .build()?;
+        *last = Some((target.addresses.clone(), client.clone()));
+        Ok(client)
     }
 
     fn refused(&self, doing: &str, refusal: &Refusal) -> RegistryError {
@@ -261,7 +295,7 @@ impl Registry {
 
 fn read<T: serde::de::DeserializeOwned>(answer: &[u8]) -> Result<T, RegistryError> {
     serde_json::from_slice(answer).map_err(|error| {
-        RegistryError::Refused(format!(
+        RegistryError::Unusable(format!(
             "the schema registry's answer is not what Confluent's interface says: {error}"
         ))
     })

@@ -336,12 +336,8 @@ impl Parts<'_> {
                         _ => {
                             let decoder = Box::new(self.decoder(from, &Format::Json, Stored::All)?);
                             let written = Box::new(self.formats.written(&output.topic, &decoder.schema()));
-                            if let Some(encoder) = written.judge()? {
-                                let decoder = self.decoder(from, &Format::Json, Stored::All)?;
-                                wanted.written.push((decoder, encoder));
-                            } else if function.is_none() {
-                                wanted.columns.push(self.decoder(from, &Format::Json, Stored::None)?);
-                            }
+                            let judged = self.decoder(from, &Format::Json, Stored::All)?;
+                            wanted.written.push((judged, written.judge()?));
                             let waiting = Vec::new();
                             IngestOutput::Rows {
                                 topic,

@@ -18,6 +18,9 @@ use millstream_spec::{Diagnostic, Pipeline, code};
 
 use crate::error::WorkerError;
 
+/// How long a registry that gives no answer is left alone, at first, and when it is too long.
+const WAIT_FIRST: Duration = Duration::from_millis(100);
+const WAIT_LAST: Duration = Duration::from_secs(3);
 /// The longest schema file, in bytes.
 const SCHEMA_BYTES_MAX: u64 = 4 << 20;
 
@@ -25,7 +28,7 @@ impl From<RegistryError> for WorkerError {
     fn from(error: RegistryError) -> WorkerError {
         match error {
             RegistryError::Transient(text) => WorkerError::Transient(text),
-            RegistryError::Refused(text) => WorkerError::Setup(text),
+            RegistryError::Refused(text) | RegistryError::Unusable(text) => WorkerError::Setup(text),
         }
     }
 }
@@ -98,7 +101,10 @@ impl Formats {
 
     /// What asks for the schemas that records of a topic name; nothing where they name none.
     pub fn fetcher(&self, topic: &str) -> Option<Arc<Fetcher>> {
-        self.fetcher.clone().filter(|_| self.of(topic).is_registered())
+        // JSON is read without its schema.
+        let format = self.of(topic);
+        let asks = format.is_registered() && !matches!(format, Format::RegisteredJson);
+        self.fetcher.clone().filter(|_| asks)
     }
 
     /// How rows with these columns are written to a topic.
@@ -109,7 +115,7 @@ impl Formats {
             name: form.map_or(String::new(), |form| form.name.clone()),
             subject: form.map_or(String::new(), |form| form.subject.clone()),
             columns: Arc::clone(columns),
-            fetcher: self.fetcher(topic),
+            fetcher: self.fetcher.clone(),
         }
     }
 }
@@ -142,6 +148,14 @@ fn format_of(said: &TopicFormat, root: &Path, schemas: Option<&Arc<Schemas>>) ->
                 schema.map(Arc::new).map_err(|error| error.to_string())
             };
             let schema = said.schema.as_ref().map(|file| compile(&file.value)).transpose()?;
+            if let (Some(schema), true) = (&schema, registry.is_some())
+                && let Some(import) = schema.imports().find(|name| !name.starts_with("google/protobuf/"))
+            {
+                return Err(format!(
+                    "the schema imports {import}, and only one without imports of its own is registered; put both into one \
+                     file, or leave `schema` out"
+                ));
+            }
             Format::Protobuf(ProtobufForm { schema, registry })
         }
     })
@@ -182,15 +196,12 @@ impl Written {
         Encoder::new(&self.format, &self.name, &self.columns).map_err(|error| error.to_string())
     }
 
-    /// What tells whether a row can be written; nothing where every row of these columns can be.
-    pub fn judge(&self) -> Result<Option<Encoder>, WorkerError> {
-        if !self.format.has_schema() {
-            return Ok(None);
-        }
+    /// What tells whether a row can be written.
+    pub fn judge(&self) -> Result<Encoder, WorkerError> {
         let mut encoder = self.make().map_err(WorkerError::Setup)?;
         // What it writes goes nowhere.
         encoder.set_id(0);
-        Ok(Some(encoder))
+        Ok(encoder)
     }
 
     /// The encoder, its schema registered where records name it.
@@ -233,8 +244,20 @@ impl Fetcher {
     }
 
     async fn ask(&self, id: u32) -> Result<Result<Registered, String>, WorkerError> {
-        let Some(found) = self.registry.schema(id).await? else {
-            return Ok(Err("the schema registry does not know it".to_owned()));
+        let mut wait = WAIT_FIRST;
+        let found = loop {
+            match self.registry.schema(id).await {
+                Ok(Some(found)) => break found,
+                Ok(None) => return Ok(Err("the schema registry does not know it".to_owned())),
+                Err(RegistryError::Unusable(why)) => return Ok(Err(why)),
+                // A short absence is waited for here; a longer one where the stage begins again.
+                Err(RegistryError::Transient(text)) if wait < WAIT_LAST => {
+                    tracing::warn!(wait_ms = wait.as_millis(), "{text}; asking again");
+                    tokio::time::sleep(wait).await;
+                    wait *= 2;
+                }
+                Err(error) => return Err(error.into()),
+            }
         };
         let all = [SchemaType::Avro, SchemaType::Protobuf, SchemaType::Json];
         Ok(match all.into_iter().find(|kind| kind.name() == found.kind) {

@@ -10,7 +10,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use millstream_client::{CommitPolicy, Consumer, ConsumerConfig, OffsetReset, Producer};
 use millstream_connect::rate::RateGuard;
 use millstream_connector::{Position, ReadLimit, ReadState, Source, SourceRecord, Split};
@@ -65,8 +64,8 @@ pub enum IngestOutput {
         written: Box<Written>,
         /// What writes them, once the stage has begun.
         encoder: Option<Box<Encoder>>,
-        /// Of the records in the decoder: partition, key and time.
-        waiting: Vec<(u32, Option<Bytes>, i64)>,
+        /// Of the records in the decoder: the time, and the partition of one without a key.
+        waiting: Vec<(i64, u32)>,
     },
     /// Columns, for sinks.
     Arrow {

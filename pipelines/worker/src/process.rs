@@ -249,7 +249,7 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
         producer,
         plain: Plain::open(setup, context)?,
         coming: BTreeSet::new(),
-        restoring: Restoring::new(context.memory.claim("restored")),
+        restoring: Restoring::new(),
         owned: BTreeSet::new(),
         moved: BTreeMap::new(),
         encoders,
@@ -299,7 +299,8 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
             return Err(error);
         }
         driver.take_over(&consumer)?;
-        let quiet = records.is_empty();
+        // A poll that hardly waited says little.
+        let quiet = records.is_empty() && wait == POLL_WAIT;
         wait = if driver.restoring.is_busy() { RESTORING_WAIT } else { POLL_WAIT };
         tables.change(context, &mut driver.stage)?;
         driver.process(&records)?;
@@ -419,12 +420,7 @@ impl Driver {
                     let ahead = self.setup.inputs[input].ahead_ms.filter(|_| record.timestamp >= 0);
                     let latest = ahead.map(|ahead| record.timestamp.saturating_add(ahead));
                     let bounds = TimeBounds { others_at: level_of(&record), latest };
-                    self.stage.push_record(
-                        input,
-                        (group, record.offset),
-                        record.value.unwrap_or_default(),
-                        bounds,
-                    )?;
+                    self.stage.push_record(input, (group, record.offset), record.value, bounds)?;
                     if self.stage.is_full() {
                         self.stage.turn(now)?;
                         self.drain(Some(records))?;

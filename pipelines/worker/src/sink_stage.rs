@@ -207,7 +207,7 @@ impl Running<'_> {
                 }
                 for record in part.records() {
                     let record = record?;
-                    self.stage(&part.partition, record.offset, record.value.unwrap_or_default()).await?;
+                    self.stage(&part.partition, record.offset, record.value).await?;
                 }
                 self.staged.insert(part.partition.clone(), part.next_offset);
             }
@@ -303,19 +303,25 @@ impl Running<'_> {
     }
 
     /// Hands a record's rows to the sink.
-    async fn stage(&mut self, partition: &TopicPartition, offset: i64, value: &[u8]) -> Result<(), Stop> {
+    async fn stage(
+        &mut self,
+        partition: &TopicPartition,
+        offset: i64,
+        value: Option<&[u8]>,
+    ) -> Result<(), Stop> {
         let input = self.stage.inputs.iter_mut().find(|input| input.topic == partition.topic);
         let rows = match input {
-            Some(SinkInput { decoder: Some(decoder), .. }) => match decoder.push(value) {
+            Some(SinkInput { decoder: Some(decoder), .. }) => match decoder.push_value(value) {
                 Ok(()) => decoder.finish(),
                 Err(bad) => {
                     tracing::warn!(%partition, offset, %bad, "a record does not fit the sink's columns");
-                    let payload = bytes::Bytes::copy_from_slice(value);
-                    let letter = self.letter(partition, (offset, None), bad.to_string(), payload);
+                    let payload = bytes::Bytes::copy_from_slice(value.unwrap_or_default());
+                    let reason = format!("malformed_{}", decoder.format());
+                    let letter = self.letter(&reason, partition, (offset, None), bad.to_string(), payload);
                     return Ok(self.send_letters(&[letter]).await?);
                 }
             },
-            _ => batch_ipc::decode(value)?,
+            _ => batch_ipc::decode(value.unwrap_or_default())?,
         };
         let batch = self.without_bad(partition, offset, rows)?;
         if batch.rows().num_rows() == 0 {
@@ -430,7 +436,8 @@ impl Running<'_> {
         for fault in &faults {
             tracing::warn!(partition = %fault.partition, offset = fault.row.offset, row = fault.row.row, reason = %fault.reason, "a row cannot be written");
             let place = (fault.row.offset, Some(fault.row.row));
-            letters.push(self.letter(&fault.partition, place, fault.reason.clone(), bytes::Bytes::new()));
+            let why = fault.reason.clone();
+            letters.push(self.letter("sink_refused", &fault.partition, place, why, bytes::Bytes::new()));
         }
         self.send_letters(&letters).await?;
         let bad = faults.into_iter().map(|fault| (fault.partition, fault.row.offset, fault.row.row));
@@ -440,13 +447,14 @@ impl Running<'_> {
 
     fn letter(
         &self,
+        reason: &str,
         partition: &TopicPartition,
         (offset, row): (i64, Option<u32>),
         error: String,
         payload: bytes::Bytes,
     ) -> DeadLetter {
         DeadLetter {
-            reason: "sink_refused".to_owned(),
+            reason: reason.to_owned(),
             error,
             step: self.context.stage.clone(),
             pipeline: self.stage.pipeline.clone(),

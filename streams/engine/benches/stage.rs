@@ -241,7 +241,7 @@ fn from_json(
     for fetch in fetches {
         for (group, value) in &fetch {
             stage
-                .push_record(0, (KeyGroup(*group), 0), value, TimeBounds::default())
+                .push_record(0, (KeyGroup(*group), 0), Some(value), TimeBounds::default())
                 .expect("an assigned partition");
             if stage.is_full() {
                 stage.turn(0).expect("a turn");

@@ -308,12 +308,13 @@ impl Stage {
         Ok(())
     }
 
-    /// Takes a record of JSON of a source, by its place in the spec. A bad one is put among the rejected.
+    /// Takes a record's value of a source, by its place in the spec; none where it has none. A bad one is put among the
+    /// rejected.
     pub fn push_record(
         &mut self,
         source: usize,
         (group, offset): (KeyGroup, i64),
-        value: &[u8],
+        value: Option<&[u8]>,
         bounds: TimeBounds,
     ) -> Result<(), StageError> {
         let rejected = self.sources[source].push_record(group, offset, value, bounds)?;

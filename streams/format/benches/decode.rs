@@ -1,5 +1,5 @@
 //! What decoding costs, per record and core: store invoices of about 680 bytes, one in 400 cut short, four columns and
-//! all of them, against arrow-json in the same run; then the same invoices as Protobuf. CPU time of this thread, best of
+//! all of them, against arrow-json in the same run; then the same invoices as Avro and Protobuf. CPU time of this thread, best of
 //! the rounds.
 //!
 //! `cargo bench -p millstream-format --bench decode [-- <records>] [ours]`; `ours` leaves arrow-json out.

@@ -67,6 +67,17 @@ impl Decoder {
         Decoder::new(&Format::Json, schema, read)
     }
 
+    /// The name of the format that it reads.
+    pub fn format(&self) -> &'static str {
+        match self.reader {
+            Reader::Json(_) | Reader::FramedJson(_) => "json",
+            Reader::Csv(_) => "csv",
+            Reader::Raw => "raw",
+            Reader::Avro(_) => "avro",
+            Reader::Protobuf(_) => "protobuf",
+        }
+    }
+
     /// The schema of the batches.
     pub fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
@@ -89,7 +100,7 @@ impl Decoder {
             }),
             Reader::Csv(csv) => csv.read(root, record),
             Reader::Raw => raw::read(root, record),
-            Reader::Avro(avro) => avro.read(root, record),
+            Reader::Avro(avro) => avro.read(root, record).map(|grown| self.bytes += grown),
             Reader::Protobuf(protobuf) => {
                 protobuf.read(root, record, self.rows).map(|grown| self.bytes += grown)
             }
@@ -103,6 +114,28 @@ impl Decoder {
             Err(bad) => {
                 self.root.truncate(self.rows);
                 Err(bad)
+            }
+        }
+    }
+
+    /// As [`Decoder::push`], of a record that may have no value. In raw topics that is a null; other formats have no row
+    /// for it.
+    pub fn push_value(&mut self, value: Option<&[u8]>) -> Result<(), BadRecord> {
+        if let Some(value) = value {
+            return self.push(value);
+        }
+        let missing = |what: &str| BadRecord { why: BadReason::Missing(what.to_owned()), at: 0 };
+        match (&self.reader, self.root.declared.as_mut_slice()) {
+            (Reader::Raw, [declared]) if !declared.required => {
+                declared.column.push_null();
+                self.rows += 1;
+                Ok(())
+            }
+            (Reader::Raw, [declared]) => Err(missing(&declared.path)),
+            _ => {
+                let text =
+                    "a record without a value; where it is to take a row away, read the topic as a table";
+                Err(BadRecord { why: BadReason::Syntax(text.to_owned()), at: 0 })
             }
         }
     }

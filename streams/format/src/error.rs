@@ -48,7 +48,7 @@ impl std::error::Error for BadRecord {}
 pub enum SchemaError {
     /// A column type that no decoder fills.
     #[error(
-        "field {field}: type {found} cannot be decoded; use utf8, boolean, int32, int64, float64, decimal128, a timestamp in milliseconds UTC, a struct or a list"
+        "field {field}: type {found} cannot be decoded; use utf8, boolean, int32, int64, float64, decimal128, date32, binary, a timestamp in milliseconds or microseconds UTC, a struct or a list"
     )]
     Type {
         /// The field's dotted path.

@@ -36,15 +36,6 @@ impl Format {
         }
     }
 
-    /// Whether it has a schema of its own, which may have no form for what the columns can hold.
-    pub fn has_schema(&self) -> bool {
-        match self {
-            Format::Avro(form) => form.schema.is_some(),
-            Format::Protobuf(form) => form.schema.is_some(),
-            Format::Json | Format::RegisteredJson | Format::Csv(_) | Format::Raw => false,
-        }
-    }
-
     /// Whether its records have a schema registry's frame.
     pub fn is_registered(&self) -> bool {
         match self {

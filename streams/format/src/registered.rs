@@ -11,6 +11,9 @@ use crate::{BadReason, BadRecord};
 /// Bytes of a frame before the value.
 pub(crate) const FRAME_BYTES: usize = 5;
 
+/// How many ids are kept: bytes that are no frames name any of four billion.
+const KNOWN_MAX: usize = 10_000;
+
 /// The languages of schemas that a registry knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SchemaType {
@@ -78,6 +81,9 @@ impl Schemas {
     /// Puts what the registry said of an id: its schema, or why there is none.
     pub fn put(&self, id: u32, said: Result<Registered, String>) {
         let mut known = self.known.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if known.len() >= KNOWN_MAX {
+            known.retain(|_, said| said.is_ok());
+        }
         known.insert(id, said.map(Arc::new).map_err(Arc::from));
     }
 }

@@ -239,7 +239,7 @@ impl SourceWatermarks {
         let unfinished = self.partitions.values().any(|p| !p.finished);
         let reached =
             if reached == Watermark::END && unfinished { self.fastest_unfinished() } else { reached };
-        self.least = self.least.max(reached);
+        self.least = reached;
         for entry in self.partitions.values_mut().filter(|p| p.idle && p.has_record) {
             entry.clock.raise(reached);
         }
@@ -272,8 +272,8 @@ impl SourceWatermarks {
         self.partitions.get(&partition).map_or(Watermark::NONE, |p| p.clock.watermark())
     }
 
-    /// The least watermark over the partitions that hold it back, as of the last [`SourceWatermarks::tick`]: what goes
-    /// into an exchange's control records. Never falls (SM-1), not even when a partition is assigned that is behind.
+    /// The least watermark over the partitions that hold it back, as of the last [`SourceWatermarks::tick`]. A partition's
+    /// never falls (SM-1); this does when one is assigned that is behind.
     pub fn least(&self) -> Watermark {
         self.least
     }

@@ -32,7 +32,7 @@ pub struct Wanted {
     pub keys: Vec<String>,
     /// The columns of sinks, where no function checks records: decoders that store none.
     pub columns: Vec<Decoder>,
-    /// What a topic's own schema may refuse: decoders that store all, and what writes their rows.
+    /// What a topic's format may refuse: decoders that store all, and what writes their rows.
     pub written: Vec<(Decoder, Encoder)>,
 }
 

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
 use millstream_client::{Consumer, HeaderView, OffsetAndMetadata, RecordRef};
 use millstream_connect::rate::Verdict;
 use millstream_connector::{Position, ReadLimit, ReadState, RecordEnd, Rejected};
 use millstream_engine::batch_ipc;
 use millstream_engine::state::RECORD_BYTES_MAX;
 use millstream_format::BadRecord;
+use millstream_format::json::JsonRows;
 use millstream_types::TopicPartition;
 use millstream_types::hash::partition_for_key;
 
@@ -210,10 +210,9 @@ impl Ingest<'_> {
                     let record = RecordRef { timestamp, key, value: Some(value), headers };
                     outbox.append(topic, partition, &record)?;
                 }
-                IngestOutput::Rows { topic, partitions, key, decoder, waiting, .. } => {
-                    let (key, partition) = placed(value, (topic, *partitions), key.as_deref(), self.rounds)?;
+                IngestOutput::Rows { topic, partitions, decoder, waiting, .. } => {
                     decoder.push(value).map_err(|bad| unfit(topic, &bad))?;
-                    waiting.push((partition, key.map(Bytes::copy_from_slice), timestamp));
+                    waiting.push((timestamp, self.rounds % *partitions));
                 }
                 // It passed every check, and a sink cannot take it: the schema or a check is wrong.
                 IngestOutput::Arrow { topic, decoder, .. } => {
@@ -233,12 +232,29 @@ impl Ingest<'_> {
         headers: &[HeaderView<'_>],
     ) -> Result<(), WorkerError> {
         for output in &mut self.stage.outputs {
-            if let IngestOutput::Rows { topic, decoder, encoder: Some(encoder), waiting, .. } = output {
-                let rows = decoder.finish();
-                let rows = encoder.rows(&rows);
-                let mut value = Vec::new();
-                for (row, (partition, key, timestamp)) in waiting.drain(..).enumerate() {
+            if let IngestOutput::Rows {
+                topic,
+                partitions,
+                key,
+                decoder,
+                encoder: Some(encoder),
+                waiting,
+                ..
+            } = output
+            {
+                let batch = decoder.finish();
+                let column = key.as_deref().and_then(|key| batch.schema().index_of(key).ok());
+                let keys = column.map(|at| batch.project(&[at])).transpose()?;
+                let keys = keys.as_ref().map(JsonRows::new);
+                let rows = encoder.rows(&batch);
+                let (mut value, mut text) = (Vec::new(), Vec::new());
+                for (row, (timestamp, partition)) in waiting.drain(..).enumerate() {
                     value.clear();
+                    text.clear();
+                    let has_key = keys.as_ref().is_some_and(|keys| keys.write_plain(0, row, &mut text));
+                    let key = has_key.then_some(text.as_slice());
+                    let keyed = key.map(|key| partition_for_key(key, *partitions as i32) as u32);
+                    let partition = keyed.unwrap_or(partition);
                     let written = rows.write(row, &mut value).map_err(|why| {
                         WorkerError::Fatal(format!(
                             "a record for topic {topic} passed its checks and has no form in the topic's format: {why}; \
@@ -246,11 +262,7 @@ impl Ingest<'_> {
                         ))
                     })?;
                     let value = written.map(|()| value.as_slice());
-                    outbox.append(
-                        topic,
-                        partition,
-                        &RecordRef { timestamp, key: key.as_deref(), value, headers },
-                    )?;
+                    outbox.append(topic, partition, &RecordRef { timestamp, key, value, headers })?;
                 }
                 continue;
             }

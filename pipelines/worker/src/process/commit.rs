@@ -39,6 +39,7 @@ impl Driver {
         // Windows that fired just now; late rows were found in their own poll.
         self.drain(None)?;
         self.send_early().await?;
+        let late = self.take_rows(Delivery::AtMostOnce)?;
         let mut outbox = std::mem::take(&mut self.letters);
         let unwritable = self.put_rows(&mut outbox, now, &levels, Delivery::ExactlyOnce)?;
         unwritable.into_iter().try_for_each(|found| self.unwritable(&mut outbox, found))?;
@@ -54,7 +55,7 @@ impl Driver {
             }
         }
         let wants_snapshot = matches!(may_snapshot, MaySnapshot::Yes) && self.changelogs.is_due();
-        if outbox.is_empty() && self.moved.is_empty() && !wants_snapshot {
+        if outbox.is_empty() && late.is_empty() && self.moved.is_empty() && !wants_snapshot {
             return Ok(());
         }
         let cluster = Arc::clone(&self.context.cluster);
@@ -78,7 +79,7 @@ impl Driver {
         if let Some(taken) = snapshot {
             self.changelogs.was_committed(&cluster, taken);
         }
-        self.send_late().await?;
+        self.send_late(late).await?;
         self.moved.clear();
         self.bytes_since = 0;
         self.read.set(0);

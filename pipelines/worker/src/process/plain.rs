@@ -54,38 +54,40 @@ impl Plain {
 impl Driver {
     /// Sends rows that go as they come.
     pub(super) async fn send_early(&mut self) -> Result<(), WorkerError> {
-        let sent = self.send(Delivery::AtLeastOnce).await?;
-        self.plain.early.extend(sent);
+        let mut rows = self.take_rows(Delivery::AtLeastOnce)?;
+        if let Some(producer) = &self.plain.producer {
+            self.plain.early.extend(rows.send(producer).await?);
+        }
         Ok(())
     }
 
-    /// Sends rows that wait for their commit, which has been made. What was sent after the one before is there by now, or
+    /// Sends rows that waited for their commit, which has been made. What was sent after the one before is there by now, or
     /// lost.
-    pub(super) async fn send_late(&mut self) -> Result<(), WorkerError> {
+    pub(super) async fn send_late(&mut self, mut rows: Outbox) -> Result<(), WorkerError> {
         for delivery in std::mem::take(&mut self.plain.late) {
             if let Err(error) = delivery.wait().await {
                 *self.counts.entry("lost_batches".to_owned()).or_default() += 1;
                 tracing::warn!(stage = %self.context.stage, %error, "rows that are promised at most once were lost");
             }
         }
-        self.plain.late = self.send(Delivery::AtMostOnce).await?;
+        if let Some(producer) = &self.plain.producer {
+            self.plain.late = rows.send(producer).await?;
+        }
         Ok(())
     }
 
-    async fn send(&mut self, delivery: Delivery) -> Result<Vec<millstream_client::Delivery>, WorkerError> {
+    /// The rows of which this is promised, as records. Those that a format has no form for become dead letters of the next
+    /// commit.
+    pub(super) fn take_rows(&mut self, delivery: Delivery) -> Result<Outbox, WorkerError> {
+        let mut outbox = Outbox::default();
         if self.plain.producer.is_none() {
-            return Ok(Vec::new());
+            return Ok(outbox);
         }
         let (now, levels) = (self.context.clock.wall_ms(), self.levels());
-        let mut outbox = Outbox::default();
         let unwritable = self.put_rows(&mut outbox, now, &levels, delivery)?;
-        // Dead letters go with the next commit.
         let mut letters = std::mem::take(&mut self.letters);
         unwritable.into_iter().try_for_each(|found| self.unwritable(&mut letters, found))?;
         self.letters = letters;
-        match &self.plain.producer {
-            Some(producer) => outbox.send(producer).await,
-            None => Ok(Vec::new()),
-        }
+        Ok(outbox)
     }
 }

@@ -1,6 +1,5 @@
 //! The rows of a commit into topics, as columns or as records, and how far they have come. Never enters: when to commit.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, UInt32Array};
@@ -50,28 +49,28 @@ impl Driver {
     ) -> Result<Vec<Unwritable>, WorkerError> {
         let mut encoded = Vec::new();
         let (ends, stage) = (&self.context.ends, &self.context.stage);
-        // Rows that go to several topics count once.
-        let mut counted = BTreeSet::new();
         let outputs = self.setup.outputs.iter().zip(&self.encoders).zip(&mut self.rows).zip(levels);
         let mut unwritable = Vec::new();
         for (at, (((to, encoder), waiting), level)) in outputs.enumerate() {
             if to.delivery != delivery {
                 continue;
             }
+            // Rows that go to several topics count once.
+            let counts = !self.setup.outputs[..at].iter().any(|other| other.from == to.from);
             let waiting = std::mem::take(waiting);
             let Some((first, _)) = waiting.first() else { continue };
             if let (Form::Records { key, levels, .. }, Some(encoder)) = (&to.form, encoder) {
                 let others = ends.level_of_others(stage, &self.owned).unwrap_or(i64::MAX);
                 let level = Some(others.min(*level)).filter(|level| *levels && *level < i64::MAX);
-                let mut rows = 0;
+                let mut rows = waiting.iter().map(|(batch, _)| batch.num_rows() as u64).sum::<u64>();
                 let how = Records { encoder, key: key.as_deref(), level, now };
                 for (batch, _) in &waiting {
                     for (row, why) in records::put(outbox, (&to.topic, to.partitions), &how, batch)? {
                         unwritable.push(Unwritable { output: at, row: batch.slice(row, 1), why });
+                        rows -= 1;
                     }
-                    rows += batch.num_rows() as u64;
                 }
-                if counted.insert(&to.from) {
+                if counts {
                     *self.counts.entry(format!("written.{}", to.from)).or_default() += rows;
                 }
                 continue;
@@ -87,7 +86,7 @@ impl Driver {
                     at += run.len();
                 }
             }
-            if counted.insert(&to.from) {
+            if counts {
                 *self.counts.entry(format!("written.{}", to.from)).or_default() += rows as u64;
             }
             for (partition, runs) in parts.into_iter().enumerate().filter(|(_, runs)| !runs.is_empty()) {

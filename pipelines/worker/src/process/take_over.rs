@@ -8,7 +8,7 @@ use std::sync::Arc;
 use millstream_client::ConsumerHandle;
 use millstream_model::KeyGroup;
 use millstream_types::{MemoryClaim, TopicPartition};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use super::Driver;
@@ -24,20 +24,26 @@ pub(super) struct Restoring {
     /// The reading that each key group waits for. One that was given up meanwhile waits for none: what is read of it is old.
     begun: BTreeMap<u32, u64>,
     next: u64,
-    readings: JoinSet<(u64, Result<Fetched, WorkerError>)>,
+    readings: JoinSet<Reading>,
     room: Arc<Semaphore>,
-    memory: MemoryClaim,
+}
+
+/// What was read, with the room and the memory that it takes until it is restored.
+struct Reading {
+    number: u64,
+    fetched: Result<Fetched, WorkerError>,
+    _room: Option<OwnedSemaphorePermit>,
+    _memory: MemoryClaim,
 }
 
 impl Restoring {
     /// Nothing is being read.
-    pub(super) fn new(memory: MemoryClaim) -> Restoring {
+    pub(super) fn new() -> Restoring {
         Restoring {
             begun: BTreeMap::new(),
             next: 0,
             readings: JoinSet::new(),
             room: Arc::new(Semaphore::new(AT_ONCE)),
-            memory,
         }
     }
 
@@ -65,23 +71,26 @@ impl Driver {
             self.restoring.begun.extend(groups.iter().map(|group| (*group, number)));
             let (cluster, room) = (Arc::clone(&self.context.cluster), Arc::clone(&self.restoring.room));
             let topics = self.changelogs.topics().clone();
+            let memory = self.context.memory.claim("restored");
             self.restoring.readings.spawn(async move {
-                // It is never closed.
-                let _room = room.acquire().await;
-                (number, restore::fetch(&cluster, &topics, groups).await)
+                let room = room.acquire_owned().await.ok();
+                let fetched = restore::fetch(&cluster, &topics, groups).await;
+                memory.set(fetched.as_ref().map_or(0, |fetched| fetched.bytes));
+                Reading { number, fetched, _room: room, _memory: memory }
             });
         }
         // One at a time: what is here already goes on in between.
         let Some(read) = self.restoring.readings.try_join_next() else { return Ok(()) };
-        let (number, fetched) =
-            read.map_err(|error| WorkerError::Fatal(format!("reading changelogs: {error}")))?;
-        let mut fetched = fetched?;
-        fetched.groups.retain(|group| self.restoring.begun.get(group) == Some(&number));
-        self.restoring.begun.retain(|_, of| *of != number);
-        self.restoring.memory.set(fetched.bytes);
-        self.begin(consumer, fetched)?;
-        self.restoring.memory.set(0);
-        Ok(())
+        let reading = read.map_err(|error| WorkerError::Fatal(format!("reading changelogs: {error}")))?;
+        let waits = |group: &u32| self.restoring.begun.get(group) == Some(&reading.number);
+        if !self.restoring.begun.keys().any(waits) {
+            // All of it was given up meanwhile; whether it could be read is nobody's concern.
+            return Ok(());
+        }
+        let mut fetched = reading.fetched?;
+        fetched.groups.retain(waits);
+        self.restoring.begun.retain(|_, of| *of != reading.number);
+        self.begin(consumer, fetched)
     }
 
     /// Restores key groups, and reads on behind their positions.

@@ -62,13 +62,13 @@ impl Source {
         &mut self,
         group: KeyGroup,
         offset: i64,
-        value: &[u8],
+        value: Option<&[u8]>,
         bounds: TimeBounds,
     ) -> Result<Option<RejectedRecord>, StageError> {
         if !self.clocks.has(group) {
             return Err(StageError::NotAssigned(group));
         }
-        match self.decoder.push(value) {
+        match self.decoder.push_value(value) {
             Ok(()) => {
                 self.groups.push(group.0);
                 self.offsets.push(offset);

@@ -527,7 +527,12 @@ fn check(seed: u64) -> [usize; 10] {
                     let Some(value) = world.logs[group as usize].get(position) else { break };
                     worker
                         .stage
-                        .push_record(0, (KeyGroup(group), position as i64), value, TimeBounds::default())
+                        .push_record(
+                            0,
+                            (KeyGroup(group), position as i64),
+                            Some(value),
+                            TimeBounds::default(),
+                        )
                         .expect("an assigned partition");
                     worker.position.insert(group, position + 1);
                     if worker.stage.is_full() {

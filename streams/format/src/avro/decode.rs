@@ -10,7 +10,7 @@ use arrow::datatypes::Schema;
 use super::AvroForm;
 use super::leaf::{push_bytes, push_text, push_whole, uuid_text};
 use super::plan::{Plan, Record, Type, plan, registered};
-use super::schema::{AvroSchema, derived};
+use super::schema::{AvroSchema, Nulls, derived};
 use crate::column::Column;
 use crate::object::Object;
 use crate::registered::{FRAME_BYTES, unframed};
@@ -18,8 +18,11 @@ use crate::{BadReason, BadRecord, FormatError, Schemas};
 
 /// How deep values may be nested.
 const DEPTH_MAX: u32 = 64;
-/// How many items of no bytes (nulls) a record may have.
-const EMPTY_ITEMS_MAX: u32 = 65_536;
+/// What an item without bytes (a null) takes in columns, about.
+const EMPTY_ITEM_BYTES: usize = 16;
+/// How often the bytes of a record its columns may grow beyond them, and how much they may in any case.
+const GROWTH_MAX: usize = 16;
+const GROWTH_LEAST: usize = 64 << 10;
 /// How many schemas a reader keeps; a topic whose records name more is read slowly.
 const PLANS_MAX: usize = 1_000;
 
@@ -36,13 +39,26 @@ impl AvroReader {
     pub(crate) fn new(form: &AvroForm, columns: &Schema, root: &Object) -> Result<AvroReader, FormatError> {
         let plain = match (&form.registry, &form.schema) {
             (Some(_), _) => None,
-            (None, Some(text)) => Some(plan(&AvroSchema::parse(text, &[])?, root)?),
-            (None, None) => Some(plan(&AvroSchema::parse(&derived("row", columns)?, &[])?, root)?),
+            (None, Some(text)) => {
+                let plan = plan(&AvroSchema::parse(text, &[])?, root)?;
+                let required = |at: &&usize| root.declared[**at].required;
+                if let Some(at) = plan.root.absent.iter().find(required) {
+                    let name = &root.declared[*at].name;
+                    let text = format!("column {name} is required, and the Avro schema has no such field");
+                    return Err(FormatError::Form(text));
+                }
+                Some(plan)
+            }
+            (None, None) => {
+                let text = derived("row", columns, Nulls::Everywhere)?;
+                Some(plan(&AvroSchema::parse(&text, &[])?, root)?)
+            }
         };
         Ok(AvroReader { plain, registry: form.registry.clone(), plans: HashMap::new() })
     }
 
-    pub(crate) fn read(&mut self, root: &mut Object, record: &[u8]) -> Result<(), BadRecord> {
+    /// Reads a record, and says by how many bytes its columns grew beyond its own.
+    pub(crate) fn read(&mut self, root: &mut Object, record: &[u8]) -> Result<usize, BadRecord> {
         let (plan, from) = match (&self.plain, &self.registry) {
             (Some(plan), _) => (plan, 0),
             (None, Some(registry)) => {
@@ -66,13 +82,13 @@ impl AvroReader {
             }
             (None, None) => unreachable!("a reader has a schema or a registry"),
         };
-        let mut input = Input { bytes: record, at: from, passed: &plan.passed, empty: 0 };
+        let mut input = Input { bytes: record, at: from, passed: &plan.passed, grown: 0 };
         input.record(&plan.root, root, 0)?;
         if input.at < record.len() {
             let text = format!("{} bytes behind the Avro record", record.len() - input.at);
             return Err(syntax(text, input.at));
         }
-        Ok(())
+        Ok(input.grown)
     }
 }
 
@@ -84,8 +100,8 @@ struct Input<'a> {
     bytes: &'a [u8],
     at: usize,
     passed: &'a [Type],
-    /// Items without bytes so far.
-    empty: u32,
+    /// Bytes of columns for which the record has none: items without bytes, names of symbols.
+    grown: usize,
 }
 
 /// Where a value goes.
@@ -106,6 +122,18 @@ impl<'a> Input<'a> {
         let bytes = bytes.ok_or_else(|| self.end())?;
         self.at += len;
         Ok(bytes)
+    }
+
+    /// Notes that columns grow by what the record does not have: by so much at most.
+    fn grow(&mut self, bytes: usize, at: usize) -> Result<(), BadRecord> {
+        self.grown += bytes;
+        let most = (self.bytes.len() * GROWTH_MAX).max(GROWTH_LEAST);
+        if self.grown <= most {
+            return Ok(());
+        }
+        let text =
+            format!("values that would take more than {most} bytes, of a record of {}", self.bytes.len());
+        Err(syntax(text, at))
     }
 
     /// A zig-zag varint.
@@ -219,10 +247,8 @@ impl<'a> Input<'a> {
             for _ in 0..left {
                 let from = self.at;
                 item(self)?;
-                self.empty += u32::from(self.at == from);
-                if self.empty > EMPTY_ITEMS_MAX {
-                    let text = format!("more than {EMPTY_ITEMS_MAX} items without bytes");
-                    return Err(syntax(text, from));
+                if self.at == from {
+                    self.grow(EMPTY_ITEM_BYTES, from)?;
                 }
             }
         }
@@ -288,7 +314,9 @@ impl<'a> Input<'a> {
                 let index = self.long()?;
                 let symbol = usize::try_from(index).ok().and_then(|at| symbols.get(at));
                 let text = || syntax(format!("symbol {index} of an enum of {}", symbols.len()), from);
-                values.push(symbol.ok_or_else(text)?.as_bytes());
+                let symbol = symbol.ok_or_else(text)?.as_bytes();
+                self.grow(symbol.len(), from)?;
+                values.push(symbol);
                 Some(())
             }
             (Type::Record(record), Column::Struct { object, rows, nulls, .. }) => {

@@ -13,7 +13,7 @@ use arrow::datatypes::{
 };
 
 use super::AvroForm;
-use super::schema::{AvroSchema, Decimal, Definition, FieldNode, Node, Whole, derived};
+use super::schema::{AvroSchema, Decimal, Definition, FieldNode, Node, Nulls, Whole, derived};
 use crate::FormatError;
 use crate::decimal::rescaled;
 
@@ -117,10 +117,12 @@ fn target(
             {
                 return Ok(Target { union: Some((Some(null), null)), kind: Kind::Null });
             }
+            // The plainest: text before an enum, bytes before a fixed, a number before a decimal.
             let fits = branches
                 .iter()
                 .enumerate()
-                .find_map(|(at, branch)| Some((at, kind(schema, branch, column, path, depth).ok()?)));
+                .filter_map(|(at, branch)| Some((at, kind(schema, branch, column, path, depth).ok()?)))
+                .min_by_key(|(_, kind)| matches!(kind, Kind::Enum(_) | Kind::Fixed(_) | Kind::Decimal(..)));
             let (at, kind) = fits.ok_or_else(|| misfit(path, column, "any branch of its union"))?;
             Ok(Target { union: Some((null, at)), kind })
         }
@@ -152,8 +154,12 @@ fn kind(
         (Node::Double, _) if small => Kind::Double,
         (Node::Text, _) if text => Kind::Text,
         (Node::Bytes(None), D::Binary) => Kind::Bytes,
-        (Node::Bytes(Some(decimal)), D::Decimal128(_, _) | D::UInt64) => Kind::Decimal(*decimal, None),
-        (Node::Bytes(Some(decimal)), of) if of.is_integer() => Kind::Decimal(*decimal, None),
+        (Node::Bytes(Some(decimal)), D::Decimal128(_, 0..) | D::UInt64) if decimal.scale <= 38 => {
+            Kind::Decimal(*decimal, None)
+        }
+        (Node::Bytes(Some(decimal)), of) if of.is_integer() && decimal.scale <= 38 => {
+            Kind::Decimal(*decimal, None)
+        }
         (Node::Array(item), D::List(field)) => {
             Kind::Array(Box::new(target(schema, item, field, path, depth + 1)?))
         }
@@ -164,7 +170,9 @@ fn kind(
             (Definition::Enum(symbols), _) if text => {
                 Kind::Enum(symbols.iter().enumerate().map(|(at, s)| (s.clone(), at as i64)).collect())
             }
-            (Definition::Fixed { size, decimal: Some(decimal), .. }, D::Decimal128(_, _)) => {
+            (Definition::Fixed { size, decimal: Some(decimal), .. }, D::Decimal128(_, 0..))
+                if decimal.scale <= 38 =>
+            {
                 Kind::Decimal(*decimal, Some(*size))
             }
             (Definition::Fixed { size, .. }, D::Binary) => Kind::Fixed(*size),
@@ -178,7 +186,10 @@ impl AvroWriter {
     pub(crate) fn new(form: &AvroForm, name: &str, columns: &Schema) -> Result<AvroWriter, FormatError> {
         let text = match &form.schema {
             Some(text) => text.to_string(),
-            None => derived(name, columns)?,
+            None => {
+                let nulls = if form.registry.is_some() { Nulls::OfColumns } else { Nulls::Everywhere };
+                derived(name, columns, nulls)?
+            }
         };
         let schema = AvroSchema::parse(&text, &[])?;
         let root = parts(&schema, schema.record()?, columns.fields(), "", 0)?;
@@ -381,7 +392,8 @@ impl Cells<'_> {
             }
             (Values::Bytes(values), _) => sized(values.as_binary::<i32>().value(row), out),
             (Values::Decimal(values, scale), Kind::Decimal(decimal, fixed)) => {
-                let (precision, of) = (decimal.precision.min(38) as u8, decimal.scale.min(38) as i8);
+                // The scale was looked at when the schema was matched.
+                let (precision, of) = (decimal.precision.min(38) as u8, decimal.scale as i8);
                 let value = rescaled(values[row], i64::from(*scale), precision, of).ok_or_else(|| {
                     format!(
                         "column {name}: {}e-{scale} does not fit decimal({}, {}) of the Avro schema",

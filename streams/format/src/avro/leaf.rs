@@ -29,7 +29,10 @@ pub(super) fn push_whole(value: i64, whole: Whole, column: &mut Column) -> Optio
         }
         (_, Column::Int32(values)) => values.push(i32::try_from(value).ok()?),
         (_, Column::Int64(values)) => values.push(value),
-        (Whole::Number, Column::Float(values)) => values.push(value as f64),
+        // Above 2^53 not every number has a double.
+        (Whole::Number, Column::Float(values)) if (value as f64) as i128 == i128::from(value) => {
+            values.push(value as f64);
+        }
         (Whole::Number, Column::Decimal { values, precision, scale }) => {
             values.push(rescaled(i128::from(value), 0, *precision, *scale)?);
         }

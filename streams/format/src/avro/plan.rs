@@ -8,6 +8,9 @@ use crate::column::Column;
 use crate::object::Object;
 use crate::{FormatError, SchemaType, Schemas};
 
+/// How many types a schema may have, those in unions of unions counted each time.
+const TYPES_MAX: usize = 100_000;
+
 /// What is read of one writer's schema.
 pub(super) struct Plan {
     pub(super) root: Record,
@@ -53,6 +56,10 @@ struct Planner<'a> {
     passed: Vec<Type>,
     /// Numbers of named types that are passed over.
     numbers: HashMap<&'a str, usize>,
+    /// Those of them that are not matched yet: a chain of them may be long.
+    waiting: Vec<(usize, &'a [FieldNode])>,
+    /// How many types were matched.
+    types: usize,
 }
 
 impl<'a> Planner<'a> {
@@ -70,6 +77,11 @@ impl<'a> Planner<'a> {
     }
 
     fn node(&mut self, node: &'a Node, column: Option<&Column>) -> Type {
+        self.types += 1;
+        if self.types > TYPES_MAX {
+            // Refused in the end.
+            return Type::Null;
+        }
         match node {
             Node::Null => Type::Null,
             Node::Boolean => Type::Boolean,
@@ -120,8 +132,7 @@ impl<'a> Planner<'a> {
                 let number = self.passed.len();
                 self.numbers.insert(name, number);
                 self.passed.push(Type::Null);
-                let record = self.record(fields, &Object::default());
-                self.passed[number] = Type::Record(record);
+                self.waiting.push((number, fields));
                 Type::Passed(number)
             }
         }
@@ -136,9 +147,18 @@ fn entry_of(object: &Object) -> Option<(usize, usize)> {
 }
 
 pub(super) fn plan(schema: &AvroSchema, root: &Object) -> Result<Plan, FormatError> {
-    let mut planner = Planner { schema, passed: Vec::new(), numbers: HashMap::new() };
+    let mut planner =
+        Planner { schema, passed: Vec::new(), numbers: HashMap::new(), waiting: Vec::new(), types: 0 };
     let root = planner.record(schema.record()?, root);
-    Ok(Plan { root, passed: planner.passed })
+    while let Some((number, fields)) = planner.waiting.pop() {
+        planner.passed[number] = Type::Record(planner.record(fields, &Object::default()));
+    }
+    match planner.types {
+        ..=TYPES_MAX => Ok(Plan { root, passed: planner.passed }),
+        types => {
+            Err(FormatError::Form(format!("the Avro schema has {types} types: the most is {TYPES_MAX}")))
+        }
+    }
 }
 
 /// What is read of a registry's schema, or why nothing is; nothing where it was not fetched.

@@ -72,7 +72,7 @@ fn refused(text: String) -> FormatError {
 impl AvroSchema {
     /// Reads a schema; those that it refers to come first.
     pub(super) fn parse(text: &str, references: &[(String, String)]) -> Result<AvroSchema, FormatError> {
-        let mut parser = Parser { named: HashMap::new() };
+        let mut parser = Parser { named: HashMap::new(), open: Vec::new() };
         let mut names = Vec::new();
         for (name, text) in references {
             let value =
@@ -82,16 +82,7 @@ impl AvroSchema {
         let value = json_of(text).map_err(|e| refused(format!("the Avro schema {e}")))?;
         names.push(parser.node(&value, "")?);
         let root = names.pop().unwrap_or(Node::Null);
-        let mut schema = AvroSchema { root, named: parser.named };
-        let known: std::collections::HashSet<String> = schema.named.keys().cloned().collect();
-        let resolve = |name: &mut String| resolve(&known, name);
-        schema.root.each_name(&resolve)?;
-        for definition in schema.named.values_mut() {
-            if let Definition::Record(fields) = definition {
-                fields.iter_mut().try_for_each(|field| field.node.each_name(&resolve))?;
-            }
-        }
-        Ok(schema)
+        Ok(AvroSchema { root, named: parser.named })
     }
 
     /// What a name of this schema stands for.
@@ -111,20 +102,6 @@ impl AvroSchema {
     }
 }
 
-/// A name without a dot is of the space it stands in, or of none.
-fn resolve(known: &std::collections::HashSet<String>, name: &mut String) -> Result<(), FormatError> {
-    if known.contains(name) {
-        return Ok(());
-    }
-    match name.rsplit_once('.') {
-        Some((_, bare)) if known.contains(bare) => {
-            *name = bare.to_owned();
-            Ok(())
-        }
-        _ => Err(refused(format!("the Avro schema names the type {name:?}, which it does not define"))),
-    }
-}
-
 fn json_of(text: &str) -> Result<Value, String> {
     match serde_json::from_str(text) {
         Ok(value) => Ok(value),
@@ -136,25 +113,16 @@ fn json_of(text: &str) -> Result<Value, String> {
     }
 }
 
-impl Node {
-    fn each_name(&mut self, f: &dyn Fn(&mut String) -> Result<(), FormatError>) -> Result<(), FormatError> {
-        match self {
-            Node::Named(name) => f(name),
-            Node::Array(item) | Node::Map(item) => item.each_name(f),
-            Node::Union(branches) => branches.iter_mut().try_for_each(|node| node.each_name(f)),
-            _ => Ok(()),
-        }
-    }
-}
-
 struct Parser {
     named: HashMap<String, Definition>,
+    /// Records that are being read, which may hold themselves.
+    open: Vec<String>,
 }
 
 impl Parser {
     fn node(&mut self, value: &Value, space: &str) -> Result<Node, FormatError> {
         match value {
-            Value::String(word) => Ok(primitive(word).unwrap_or_else(|| Node::Named(qualified(word, space)))),
+            Value::String(word) => self.word(word, space),
             Value::Array(branches) => {
                 let branches: Result<Vec<Node>, _> = branches.iter().map(|v| self.node(v, space)).collect();
                 Ok(Node::Union(branches?))
@@ -162,6 +130,18 @@ impl Parser {
             Value::Object(map) => self.complex(map, space),
             other => Err(refused(format!("the Avro schema has {other} where a type belongs"))),
         }
+    }
+
+    /// A primitive type, or one that was defined before: of the space that the name stands in, or of none.
+    fn word(&self, word: &str, space: &str) -> Result<Node, FormatError> {
+        if let Some(node) = primitive(word) {
+            return Ok(node);
+        }
+        let is_known = |name: &String| self.named.contains_key(name) || self.open.contains(name);
+        let name = [qualified(word, space), word.to_owned()].into_iter().find(is_known);
+        let refuse =
+            || refused(format!("the Avro schema names the type {word:?}, which it does not define before"));
+        name.map(Node::Named).ok_or_else(refuse)
     }
 
     fn complex(&mut self, map: &serde_json::Map<String, Value>, space: &str) -> Result<Node, FormatError> {
@@ -188,7 +168,10 @@ impl Parser {
                 let definition = match word {
                     "enum" => {
                         let symbols = part("symbols")?.as_array().into_iter().flatten();
-                        Definition::Enum(symbols.filter_map(Value::as_str).map(str::to_owned).collect())
+                        let symbols: Option<Vec<String>> =
+                            symbols.map(|symbol| symbol.as_str().map(str::to_owned)).collect();
+                        let refuse = || refused(format!("the enum {name} has a symbol that is no text"));
+                        Definition::Enum(symbols.ok_or_else(refuse)?)
                     }
                     "fixed" => {
                         let size = part("size")?.as_u64().and_then(|n| usize::try_from(n).ok());
@@ -199,6 +182,7 @@ impl Parser {
                         Definition::Fixed { size, decimal: decimal(), uuid: logical == "uuid" && size == 16 }
                     }
                     _ => {
+                        self.open.push(name.clone());
                         let mut fields = Vec::new();
                         for field in part("fields")?.as_array().into_iter().flatten() {
                             let (Some(of), Some(kind)) =
@@ -210,6 +194,7 @@ impl Parser {
                             };
                             fields.push(FieldNode { name: of.to_owned(), node: self.node(kind, &inner)? });
                         }
+                        self.open.pop();
                         Definition::Record(fields)
                     }
                 };
@@ -231,7 +216,7 @@ impl Parser {
                 }
                 (Some(Node::Bytes(_)), _) => Node::Bytes(decimal()),
                 (Some(node), _) => node,
-                (None, _) => Node::Named(qualified(word, space)),
+                (None, _) => self.word(word, space)?,
             }),
         }
     }
@@ -281,12 +266,22 @@ fn name_near(text: &str) -> String {
     if is_name(&name) { name } else { format!("_{name}") }
 }
 
-/// The schema of rows with these columns.
-pub(super) fn derived(name: &str, columns: &Schema) -> Result<String, FormatError> {
-    Ok(record(&name_near(name), columns.fields())?.to_string())
+/// Which fields of a derived schema may be null.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Nulls {
+    /// Those whose columns may be: for a registry, which readers ask.
+    OfColumns,
+    /// All: where records do not say how they were written, writer and reader need not agree on what is required.
+    Everywhere,
 }
 
-fn record(name: &str, fields: &Fields) -> Result<Value, FormatError> {
+/// The schema of rows with these columns.
+pub(super) fn derived(name: &str, columns: &Schema, nulls: Nulls) -> Result<String, FormatError> {
+    Ok(record(&name_near(name), columns.fields(), nulls)?.to_string())
+}
+
+/// A record by its full name; those inside are in its space, so that no two are called the same.
+fn record(name: &str, fields: &Fields, nulls: Nulls) -> Result<Value, FormatError> {
     let mut list = Vec::new();
     for field in fields {
         if !is_name(field.name()) {
@@ -295,9 +290,9 @@ fn record(name: &str, fields: &Fields) -> Result<Value, FormatError> {
                 field.name()
             )));
         }
-        let kind = node(&format!("{name}_{}", field.name()), field)?;
+        let kind = node(&format!("{name}.{}", field.name()), field, nulls)?;
         let mut entry = json!({ "name": field.name(), "type": kind });
-        if field.is_nullable() {
+        if field.is_nullable() || nulls == Nulls::Everywhere {
             entry["default"] = Value::Null;
         }
         list.push(entry);
@@ -305,7 +300,7 @@ fn record(name: &str, fields: &Fields) -> Result<Value, FormatError> {
     Ok(json!({ "type": "record", "name": name, "fields": list }))
 }
 
-fn node(name: &str, field: &Field) -> Result<Value, FormatError> {
+fn node(name: &str, field: &Field, nulls: Nulls) -> Result<Value, FormatError> {
     let logical = |base: &str, kind: &str| json!({ "type": base, "logicalType": kind });
     let kind = match field.data_type() {
         DataType::Null => return Ok(json!("null")),
@@ -328,8 +323,8 @@ fn node(name: &str, field: &Field) -> Result<Value, FormatError> {
         DataType::Timestamp(TimeUnit::Nanosecond, _) => logical("long", "timestamp-nanos"),
         DataType::Utf8 | DataType::LargeUtf8 => json!("string"),
         DataType::Binary => json!("bytes"),
-        DataType::List(item) => json!({ "type": "array", "items": node(name, item)? }),
-        DataType::Struct(fields) => record(name, fields)?,
+        DataType::List(item) => json!({ "type": "array", "items": node(name, item, nulls)? }),
+        DataType::Struct(fields) => record(name, fields, nulls)?,
         other => {
             return Err(refused(format!(
                 "column {} is of type {other}, which has no form in Avro; cast it, as in CAST({} AS VARCHAR)",
@@ -338,5 +333,6 @@ fn node(name: &str, field: &Field) -> Result<Value, FormatError> {
             )));
         }
     };
-    Ok(if field.is_nullable() { json!(["null", kind]) } else { kind })
+    let nullable = field.is_nullable() || nulls == Nulls::Everywhere;
+    Ok(if nullable { json!(["null", kind]) } else { kind })
 }

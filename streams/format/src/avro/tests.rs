@@ -277,7 +277,8 @@ fn records_are_read_and_written_as_the_peer_does() {
         let form = Format::Avro(AvroForm::default());
         let encoder = Encoder::new(&form, "sale", &columns).expect("an encoder");
         let rows = encoder.rows(&batch);
-        let own = super::schema::derived("sale", &columns).expect("a schema");
+        let own =
+            super::schema::derived("sale", &columns, super::schema::Nulls::Everywhere).expect("a schema");
         let own = Peer::parse_str(&own).expect("a schema of ours");
         let mut again = Decoder::new(&form, &columns, &all(&columns)).expect("a decoder");
         for row in 0..batch.num_rows() {
@@ -345,7 +346,6 @@ fn refusals_say_what_and_where() {
             b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f",
             "a number of more than 64 bits (at byte 0)",
         ),
-        (r#"{"name":"n","type":"int"}"#.to_owned(), b"\x02", "required field id is missing (at byte 1)"),
         (
             r#"{"name":"id","type":["null","string"]}"#.to_owned(),
             b"\x00",
@@ -385,7 +385,7 @@ fn refusals_say_what_and_where() {
         (
             format!(r#"{id},{{"name":"z","type":{{"type":"array","items":"null"}}}}"#),
             b"\x02a\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01",
-            "more than 65536 items without bytes (at byte 12)",
+            "values that would take more than 65536 bytes, of a record of 12 (at byte 12)",
         ),
     ] {
         assert_eq!(says(&fields, record), wanted, "{fields}");
@@ -429,7 +429,7 @@ fn records_name_their_schemas() {
         (framed(9, b""), "its schema, id 9, is of type JSON, and the topic's format is avro (at byte 1)"),
         (
             framed(10, b""),
-            "its schema, id 10: the Avro schema names the type \"Nowhere\", which it does not define (at byte 1)",
+            "its schema, id 10: the Avro schema names the type \"Nowhere\", which it does not define before (at byte 1)",
         ),
         (framed(11, b""), "its schema, id 11: the Avro schema is no record; rows are records (at byte 1)"),
         (framed(12, b""), "its schema, id 12: the registry does not know it (at byte 1)"),
@@ -498,4 +498,75 @@ fn rows_are_written_by_a_given_schema() {
         refused(&[kind, whole]),
         "column total, of type Decimal128(10, 2), is not written to its type of the Avro schema"
     );
+}
+
+/// Without a schema of their own, writer and reader need not agree on what is required.
+#[test]
+fn a_derived_schema_is_the_same_for_all() {
+    let of = |nullable| {
+        let inner = Fields::from(vec![Field::new("sku", DataType::Utf8, nullable)]);
+        let item = Field::new("item", DataType::Struct(inner.clone()), nullable);
+        Schema::new(vec![
+            Field::new("id", DataType::Utf8, nullable),
+            Field::new(
+                "a_b",
+                DataType::Struct(vec![Field::new("c", DataType::Struct(inner), nullable)].into()),
+                nullable,
+            ),
+            Field::new(
+                "a",
+                DataType::Struct(vec![Field::new("b_c", DataType::List(Arc::new(item)), nullable)].into()),
+                nullable,
+            ),
+        ])
+    };
+    let line = r#"{"id":"x","a_b":{"c":{"sku":"k"}},"a":{"b_c":[{"sku":"l"}]}}"#;
+    let format = Format::Avro(AvroForm::default());
+    for (writes, reads) in [(true, false), (false, true)] {
+        let (writes, reads) = (of(writes), of(reads));
+        let mut json = Decoder::json(&writes, &[0, 1, 2]).expect("a decoder");
+        json.push(line.as_bytes()).expect("a record");
+        let mut record = Vec::new();
+        let encoder = Encoder::new(&format, "r", &writes).expect("an encoder");
+        encoder.rows(&json.finish()).write(0, &mut record).expect("a row");
+        let mut decoder = Decoder::new(&format, &reads, &[0, 1, 2]).expect("a decoder");
+        decoder.push(&record).unwrap_or_else(|bad| panic!("{bad}"));
+        assert_eq!(lines(&decoder.finish()), [line]);
+    }
+    let missing = r#"{"type":"record","name":"R","fields":[{"name":"n","type":"int"}]}"#;
+    let refused = Decoder::new(&given(missing), &of(false), &[0]).err().expect("a refusal").to_string();
+    assert_eq!(refused, "column id is required, and the Avro schema has no such field");
+}
+
+/// Schemas that others write, and records that are small and would become large.
+#[test]
+fn hostile_schemas_and_records_are_refused() {
+    let columns = Schema::new(vec![
+        Field::new("id", DataType::Utf8, true),
+        Field::new("tags", DataType::List(Arc::new(Field::new("item", DataType::Utf8, true))), true),
+    ]);
+    let schemas = Arc::new(Schemas::default());
+    // A chain of ten thousand records, none of which is in the one that refers to the last.
+    let chain: Vec<(String, String)> = (0..10_000)
+        .map(|i| {
+            let of = if i == 0 { "int".to_owned() } else { format!("R{}", i - 1) };
+            let text =
+                format!(r#"{{"type":"record","name":"R{i}","fields":[{{"name":"f","type":"{of}"}}]}}"#);
+            (format!("r{i}"), text)
+        })
+        .collect();
+    let text = r#"{"type":"record","name":"R","fields":[{"name":"far","type":"R9999"},{"name":"id","type":"string"}]}"#;
+    schemas.put(1, Ok(Registered { kind: SchemaType::Avro, text: text.to_owned(), references: chain }));
+    let long = "S".repeat(5_000);
+    let text = format!(
+        r#"{{"type":"record","name":"R","fields":[{{"name":"tags","type":{{"type":"array","items":{{"type":"enum","name":"E","symbols":["{long}"]}}}}}}]}}"#
+    );
+    schemas.put(2, Ok(Registered { kind: SchemaType::Avro, text, references: Vec::new() }));
+    let format = Format::Avro(AvroForm { schema: None, registry: Some(schemas) });
+    let mut decoder = Decoder::new(&format, &columns, &[0, 1]).expect("a decoder");
+    let mut says = |record: &[u8]| decoder.push(record).expect_err("a bad record").to_string();
+    assert_eq!(says(b"\0\0\0\0\x01\x02"), "values nested more than 64 deep (at byte 5)");
+    let mut many = b"\0\0\0\0\x02\x80\x08".to_vec();
+    many.extend([0; 513]);
+    assert!(says(&many).starts_with("values that would take more than 65536 bytes"), "{}", says(&many));
 }

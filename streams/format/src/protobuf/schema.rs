@@ -97,6 +97,13 @@ impl ProtobufSchema {
         &self.text
     }
 
+    /// The files that it imports itself, by name.
+    pub fn imports(&self) -> impl Iterator<Item = String> + '_ {
+        let file = self.message.parent_file();
+        let names: Vec<String> = file.dependencies().map(|import| import.name().to_owned()).collect();
+        names.into_iter()
+    }
+
     /// The message's full name.
     pub fn message(&self) -> &str {
         self.message.full_name()

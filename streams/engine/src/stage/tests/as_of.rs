@@ -79,7 +79,7 @@ fn a_row_waits_for_versions_of_its_time_and_old_versions_go() {
         offset += 1;
         let row = Row { id: id.into(), store: "S0".into(), at, v: None };
         stage
-            .push_record(source, (KeyGroup(0), offset), &row.json(), TimeBounds::default())
+            .push_record(source, (KeyGroup(0), offset), Some(&row.json()), TimeBounds::default())
             .expect("an owned group");
         stage.commit(0).expect("a commit");
         let out = stage.take_outputs().batches;
@@ -145,7 +145,7 @@ fn a_later_run_takes_versions_up_where_their_topic_was() {
         for (source, id, at) in [(0, "sale", sale), (1, "version", version)] {
             let row = Row { id: format!("{id}{run}"), store: "S0".into(), at, v: None };
             stage
-                .push_record(source, (KeyGroup(0), run), &row.json(), TimeBounds::default())
+                .push_record(source, (KeyGroup(0), run), Some(&row.json()), TimeBounds::default())
                 .expect("an owned group");
         }
         (0..2).for_each(|source| stage.finish(source, KeyGroup(0), 0).expect("an end"));

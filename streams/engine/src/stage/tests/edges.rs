@@ -21,7 +21,7 @@ fn invoice(id: usize, store: u32, at: i64) -> Invoice {
 
 fn push(stage: &mut Stage, group: u32, invoice: &Invoice) {
     stage
-        .push_record(0, (KeyGroup(group), 0), &invoice.json(), TimeBounds::default())
+        .push_record(0, (KeyGroup(group), 0), Some(&invoice.json()), TimeBounds::default())
         .expect("an assigned partition");
 }
 
@@ -47,7 +47,12 @@ fn a_writer_ahead_makes_no_row_of_another_late() {
             for (row, others_at) in [ahead, behind] {
                 let others_at = bounds.then_some(others_at);
                 stage
-                    .push_record(0, (KeyGroup(0), 0), &row.json(), TimeBounds { others_at, latest: None })
+                    .push_record(
+                        0,
+                        (KeyGroup(0), 0),
+                        Some(&row.json()),
+                        TimeBounds { others_at, latest: None },
+                    )
                     .expect("an assigned partition");
             }
             stage.turn(0).expect("a turn");
@@ -186,11 +191,13 @@ fn misuse_is_an_error_not_a_wrong_result() {
     let mut stage = Stage::build(spec(2, 1, &tumbling(0), None, 64)).expect("a stage");
     let value = invoice(1, 0, 1_000_000).json();
     assert!(matches!(
-        stage.push_record(0, (KeyGroup(0), 0), &value, TimeBounds::default()),
+        stage.push_record(0, (KeyGroup(0), 0), Some(&value), TimeBounds::default()),
         Err(StageError::NotAssigned(KeyGroup(0)))
     ));
     stage.assign(KeyGroup(0), 0);
-    stage.push_record(0, (KeyGroup(0), 0), &value, TimeBounds::default()).expect("an assigned partition");
+    stage
+        .push_record(0, (KeyGroup(0), 0), Some(&value), TimeBounds::default())
+        .expect("an assigned partition");
     assert!(matches!(stage.turn(0), Err(StageError::TableMissing { .. })));
     assert!(matches!(stage.load_table("shops", &stores()), Err(StageError::Unknown { .. })));
     let other = stores().project(&[1]).expect("a column");
@@ -253,7 +260,7 @@ fn a_time_far_ahead_closes_no_window() {
     for (id, at, latest) in rows {
         let bounds = TimeBounds { others_at: None, latest: Some(latest) };
         let place = (KeyGroup(0), id as i64);
-        stage.push_record(0, place, &invoice(id, 0, at).json(), bounds).expect("an assigned partition");
+        stage.push_record(0, place, Some(&invoice(id, 0, at).json()), bounds).expect("an assigned partition");
     }
     stage.commit(0).expect("a commit");
     assert_eq!(stage.watermark(KeyGroup(0)), Watermark::at(1_001_000 - DELAY_MS));
@@ -288,7 +295,7 @@ fn a_query_in_between_hides_nothing() {
     for at in [100_000, 200_000] {
         let invoice = Invoice { id: at.to_string(), store: "S0".into(), at, qty: None, cents: 1 };
         stage
-            .push_record(0, (KeyGroup(0), at), &invoice.json(), TimeBounds::default())
+            .push_record(0, (KeyGroup(0), at), Some(&invoice.json()), TimeBounds::default())
             .expect("an assigned partition");
     }
     stage.commit(0).expect("a commit");

@@ -133,7 +133,7 @@ fn check(seed: u64) -> usize {
                     let text = &logs[&place][*offset];
                     let group = (KeyGroup(place.1), *offset as i64);
                     stage
-                        .push_record(place.0, group, text.as_bytes(), TimeBounds::default())
+                        .push_record(place.0, group, Some(text.as_bytes()), TimeBounds::default())
                         .expect("an owned group");
                     *offset += 1;
                 }

@@ -366,7 +366,7 @@ pub(super) fn check(seed: u64, cases: &[Case]) -> (usize, usize, usize) {
                     let place = (KeyGroup(group), position as i64);
                     worker
                         .stage
-                        .push_record(source, place, &row.json(), TimeBounds::default())
+                        .push_record(source, place, Some(&row.json()), TimeBounds::default())
                         .expect("an owned group");
                     worker.position.insert((source, group), position + 1);
                     if worker.stage.is_full() {
@@ -476,7 +476,7 @@ fn a_silent_topic_moves_only_what_joins_it() {
     for (source, at, now) in [(0, 1_000, 0), (1, 1_000, 0), (1, 30_000, 100), (0, 2_000, 110)] {
         let row = Row { id: "r".into(), store: "S0".into(), at, v: None };
         stage
-            .push_record(source, (KeyGroup(0), at), &row.json(), TimeBounds::default())
+            .push_record(source, (KeyGroup(0), at), Some(&row.json()), TimeBounds::default())
             .expect("an owned group");
         stage.caught_up(source, KeyGroup(0), CaughtUp::Yes);
         stage.commit(now).expect("a commit");
@@ -497,7 +497,9 @@ fn nothing_is_kept_for_a_topic_that_has_ended() {
         stage.assign(KeyGroup(0), 0);
         stage.finish(0, KeyGroup(0), 0).expect("an end");
         let row = Row { id: "r".into(), store: "S0".into(), at: 50_000, v: None };
-        stage.push_record(1, (KeyGroup(0), 0), &row.json(), TimeBounds::default()).expect("an owned group");
+        stage
+            .push_record(1, (KeyGroup(0), 0), Some(&row.json()), TimeBounds::default())
+            .expect("an owned group");
         stage.commit(0).expect("a commit");
         assert_eq!(stage.state_sizes()[0].1.entries, kept, "bounded: {bounded}");
     }
@@ -513,7 +515,7 @@ fn a_row_without_a_match_waits_for_late_ones() {
     let mut push = |source: usize, id: &str, at: i64, v: i64| -> Vec<String> {
         let row = Row { id: id.into(), store: "S0".into(), at, v: Some(v) };
         let place = (KeyGroup(0), at);
-        stage.push_record(source, place, &row.json(), TimeBounds::default()).expect("an owned group");
+        stage.push_record(source, place, Some(&row.json()), TimeBounds::default()).expect("an owned group");
         stage.commit(0).expect("a commit");
         stage.take_outputs().batches.iter().flat_map(|out| lines(&out.batch)).collect()
     };
@@ -541,7 +543,7 @@ fn watermarks_of_another_stage_are_passed_over() {
     for source in [0, 1] {
         let row = Row { id: "r".into(), store: "S0".into(), at: 50_000, v: None };
         let place = (KeyGroup(0), 0);
-        before.push_record(source, place, &row.json(), TimeBounds::default()).expect("an owned group");
+        before.push_record(source, place, Some(&row.json()), TimeBounds::default()).expect("an owned group");
     }
     let records = before.commit(0).expect("a commit");
     for (id, known) in
@@ -569,7 +571,7 @@ fn the_level_waits_for_key_groups_with_an_empty_partition() {
     for (source, group, at) in [(0, 0, 10_000), (0, 1, 90_000), (1, 1, 95_000)] {
         let row = Row { id: "r".into(), store: format!("S{group}"), at, v: None };
         let place = (KeyGroup(group), 0);
-        stage.push_record(source, place, &row.json(), TimeBounds::default()).expect("an owned group");
+        stage.push_record(source, place, Some(&row.json()), TimeBounds::default()).expect("an owned group");
     }
     stage.caught_up(1, KeyGroup(0), CaughtUp::Yes);
     stage.commit(0).expect("a commit");
@@ -599,7 +601,7 @@ fn a_source_that_is_idle_follows_the_other() {
     let mut push = |stage: &mut Stage, source: usize, group: u32, at: i64| {
         offset += 1;
         stage
-            .push_record(source, (KeyGroup(group), offset), &row(at), TimeBounds::default())
+            .push_record(source, (KeyGroup(group), offset), Some(&row(at)), TimeBounds::default())
             .expect("an owned group");
     };
     push(&mut stage, 1, 0, 1_000);

@@ -161,7 +161,9 @@ fn check(seed: u64, (query, batch): (&str, &str), streams: &[&str]) -> usize {
         let record = record(&mut rng, number);
         decoders[source].push(record.as_bytes()).expect("a good record");
         let place = (KeyGroup(0), number as i64);
-        stage.push_record(source, place, record.as_bytes(), TimeBounds::default()).expect("an owned group");
+        stage
+            .push_record(source, place, Some(record.as_bytes()), TimeBounds::default())
+            .expect("an owned group");
         if rng.chance(1, 10) {
             take(&mut stage);
         }
@@ -246,7 +248,7 @@ fn a_late_record_with_many_items_is_put_aside_once() {
         let record =
             format!(r#"{{"id":"r","store_id":"S0","at":{at},"lines":[{items}],"tags":[],"head":null}}"#);
         stage
-            .push_record(0, (KeyGroup(0), offset), record.as_bytes(), TimeBounds::default())
+            .push_record(0, (KeyGroup(0), offset), Some(record.as_bytes()), TimeBounds::default())
             .expect("an owned group");
     }
     stage.turn(0).expect("a turn");
@@ -279,7 +281,7 @@ fn what_windows_give_is_put_together_with_others() {
         let record =
             format!(r#"{{"id":"r","store_id":"S0","at":{offset},"lines":[],"tags":[],"head":null}}"#);
         stage
-            .push_record(0, (KeyGroup(0), offset), record.as_bytes(), TimeBounds::default())
+            .push_record(0, (KeyGroup(0), offset), Some(record.as_bytes()), TimeBounds::default())
             .expect("an owned group");
     }
     stage.finish(0, KeyGroup(0), 0).expect("an end");
