@@ -315,18 +315,21 @@ async fn supervise(
 async fn make_topics(cluster: &Arc<Cluster>, job: &Job) -> Result<(), WorkerError> {
     let admin = Admin::new(cluster);
     // A second worker that begins at the same time makes them too; what it has made is then found.
-    for again in [true, true, false] {
+    for tries in 0..20u64 {
         let wanted = missing_topics(&admin, job).await?;
         if wanted.is_empty() {
             return Ok(());
         }
         match admin.create_topics(&wanted).await {
             Ok(_) => return Ok(()),
-            Err(ClientError::Broker { code: ErrorCode::TopicAlreadyExists, .. }) if again => {}
+            Err(ClientError::Broker { code: ErrorCode::TopicAlreadyExists, .. }) => {
+                tokio::time::sleep(Duration::from_millis(10 * (tries + 1))).await;
+            }
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(())
+    let text = "other workers make topics at the same time, and they do not show".to_owned();
+    Err(WorkerError::Transient(text))
 }
 
 async fn missing_topics(admin: &Admin, job: &Job) -> Result<Vec<NewTopic>, WorkerError> {

@@ -35,13 +35,13 @@ impl Driver {
         }
         let now = self.context.clock.wall_ms();
         let levels = self.levels();
+        self.send_early().await?;
+        let late = self.take_rows(Delivery::AtMostOnce)?;
         let changes = self.stage.commit(self.now())?;
         // Windows that fired just now; late rows were found in their own poll.
         self.drain(None)?;
-        self.send_early().await?;
-        let late = self.take_rows(Delivery::AtMostOnce)?;
         let mut outbox = std::mem::take(&mut self.letters);
-        let unwritable = self.put_rows(&mut outbox, now, &levels, Delivery::ExactlyOnce)?;
+        let unwritable = self.put_rows(&mut outbox, now, &levels, None)?;
         unwritable.into_iter().try_for_each(|found| self.unwritable(&mut outbox, found))?;
         // Watermarks belong to the stage: each changelog has them, so that none misses another that is renamed or gone.
         for change in changes {

@@ -1,6 +1,8 @@
 //! Rows of which not exactly once is promised, outside of the commit's transaction. At least once: they go as they come, and
 //! are there before the positions behind them are committed. At most once: they go when the positions are committed, and
-//! are not sent again. State and positions are exact all the same. Never enters: what rows are.
+//! are not sent again. What comes with a commit (windows, groups, joins) is in its transaction whatever is promised: it would
+//! not be there earlier, and a worker that was replaced without knowing it could put an old sum behind a new one. State and
+//! positions are exact all the same. Never enters: what rows are.
 
 use std::time::Duration;
 
@@ -84,7 +86,7 @@ impl Driver {
             return Ok(outbox);
         }
         let (now, levels) = (self.context.clock.wall_ms(), self.levels());
-        let unwritable = self.put_rows(&mut outbox, now, &levels, delivery)?;
+        let unwritable = self.put_rows(&mut outbox, now, &levels, Some(delivery))?;
         let mut letters = std::mem::take(&mut self.letters);
         unwritable.into_iter().try_for_each(|found| self.unwritable(&mut letters, found))?;
         self.letters = letters;

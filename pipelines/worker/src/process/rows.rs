@@ -37,7 +37,7 @@ fn in_runs(
 }
 
 impl Driver {
-    /// Rows into the topics of sinks of which this is promised, each key group's in its partition; those that a format has no
+    /// Rows into the topics of sinks, of all or of those of which this is promised, each key group's in its partition; those that a format has no
     /// form for are given back. Rows that were polled come in runs of one key group and are copied once, run by run; those of
     /// windows come mixed, and are gathered one by one.
     pub(super) fn put_rows(
@@ -45,14 +45,14 @@ impl Driver {
         outbox: &mut Outbox,
         now: i64,
         levels: &[i64],
-        delivery: Delivery,
+        delivery: Option<Delivery>,
     ) -> Result<Vec<Unwritable>, WorkerError> {
         let mut encoded = Vec::new();
         let (ends, stage) = (&self.context.ends, &self.context.stage);
         let outputs = self.setup.outputs.iter().zip(&self.encoders).zip(&mut self.rows).zip(levels);
         let mut unwritable = Vec::new();
         for (at, (((to, encoder), waiting), level)) in outputs.enumerate() {
-            if to.delivery != delivery {
+            if delivery.is_some_and(|delivery| to.delivery != delivery) {
                 continue;
             }
             // Rows that go to several topics count once.
