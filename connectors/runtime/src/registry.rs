@@ -110,6 +110,13 @@ impl Registry {
         let mut base = Url::parse(&config.url).map_err(|error| {
             RegistryError::Refused(format!("the schema registry's URL cannot be read: {error}"))
         })?;
+        if !matches!(base.scheme(), "http" | "https") {
+            let text = format!(
+                "the schema registry's URL begins with {}:, and it is spoken to by http or https",
+                base.scheme()
+            );
+            return Err(RegistryError::Refused(text));
+        }
         if !base.path().ends_with('/') {
             base.set_path(&format!("{}/", base.path()));
         }

@@ -77,7 +77,7 @@ fn of_kind(kind: &Kind, catalog: &dyn Catalog) -> Value {
     let id_pattern = format!("^[a-z_][a-z0-9_]{{0,{}}}$", ID_CHARS_MAX - 1);
     let or_variable = |value: Value| json!({ "anyOf": [value, { "$ref": "#/definitions/interpolation" }] });
     match kind {
-        Kind::Text | Kind::Secret | Kind::Name | Kind::Sql => json!({ "type": "string" }),
+        Kind::Text | Kind::Verbatim | Kind::Secret | Kind::Name | Kind::Sql => json!({ "type": "string" }),
         Kind::Int(low, high) => or_variable(match *high {
             i64::MAX => json!({ "type": "integer", "minimum": low }),
             _ => json!({ "type": "integer", "minimum": low, "maximum": high }),

@@ -12,6 +12,8 @@ pub(crate) mod walk;
 pub enum Kind {
     /// Text.
     Text,
+    /// Text that counts as it is, blanks and all; it may be empty.
+    Verbatim,
     /// Text that may be a secret, and is kept from sight whether it is one or not.
     Secret,
     /// A name that others refer to or that refers to one: never interpolated.
@@ -145,7 +147,7 @@ impl Kind {
     /// What a person writes there.
     pub fn describe(&self) -> String {
         match self {
-            Kind::Text | Kind::Secret => "text".to_owned(),
+            Kind::Text | Kind::Verbatim | Kind::Secret => "text".to_owned(),
             Kind::Name => "a name".to_owned(),
             Kind::Sql => "SQL text".to_owned(),
             Kind::Int(..) => "an integer".to_owned(),

@@ -2,6 +2,7 @@
 
 use millstream_client::ClientError;
 use millstream_connector::{SinkError, SourceError};
+use millstream_types::ErrorCode;
 
 /// Why a stage stopped.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +43,12 @@ impl From<ClientError> for WorkerError {
             }
             ClientError::Config(_) | ClientError::Unsupported { .. } => WorkerError::Setup(text),
             ClientError::Batch { .. } | ClientError::NoOffset(_) => WorkerError::Fatal(text),
+            // It would be as large the next time.
+            ClientError::Broker {
+                code: ErrorCode::MessageTooLarge | ErrorCode::RecordListTooLarge, ..
+            } => WorkerError::Fatal(format!(
+                "{text}; raise `max.message.bytes` of the topic, or leave such rows out before it"
+            )),
             // The stage begins again, asks where to go on, and tells what is missing.
             _ => WorkerError::Transient(text),
         }

@@ -307,7 +307,10 @@ async fn supervise(
         let wait = backoff.failed(None, &mut rng);
         tracing::warn!(stage = %context.stage, wait_ms = wait, "{text}; the stage begins again from what was committed");
         context.progress.update(&context.stage, |figures| figures.trouble = Some(text));
-        tokio::time::sleep(Duration::from_millis(wait)).await;
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(wait)) => {}
+            () = context.stopped() => return Ok(()),
+        }
     }
 }
 

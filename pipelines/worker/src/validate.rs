@@ -215,6 +215,37 @@ fn read_topics(pipeline: &Pipeline, formats: &Formats, found: &mut Vec<Diagnosti
     }
 }
 
+/// Whether tables that follow a topic whose records do not name their columns have those that are written.
+fn same_order(
+    (pipeline, formats): (&Pipeline, &Formats),
+    topic: &str,
+    columns: &SchemaRef,
+    found: &mut Vec<Diagnostic>,
+) {
+    if !formats.of(topic).is_positional() {
+        return;
+    }
+    for table in pipeline.tables.values() {
+        let followed = table.topic.as_ref().and_then(|of| pipeline.topics.get(&of.value));
+        let schema = table.schema.as_ref();
+        let read = schema.and_then(|schema| pipeline.schemas.get(&schema.value)).map(arrow_schema);
+        let (Some(of), Some(schema), Some(read)) = (followed, schema, read) else { continue };
+        let shown = |columns: &SchemaRef| {
+            let columns = columns.fields().iter().map(|f| format!("{} {}", f.name(), f.data_type()));
+            columns.collect::<Vec<_>>().join(", ")
+        };
+        let (written, read) = (shown(columns), shown(&read));
+        if of.name.value == topic && written != read {
+            let message = format!(
+                "the records of {:?} do not name their columns: they are written as {written}, and read as {read}",
+                of.id.value
+            );
+            let help = "write and read the same columns in the same order, or give the topic a format that names them";
+            found.push(Diagnostic::new(&code::COLUMN_TYPE, schema.span, message).help(help));
+        }
+    }
+}
+
 fn writable(formats: &Formats, topic: &str, columns: &SchemaRef, at: Span, found: &mut Vec<Diagnostic>) {
     if let Err(text) = formats.written(topic, columns).check() {
         found.push(Diagnostic::new(&code::COLUMN_TYPE, at, text));
@@ -232,6 +263,7 @@ fn published(
         let Some(columns) = built.schema(output.from.id()) else { continue };
         let at = shapes::writer(pipeline, output);
         writable(formats, &output.topic, &columns, at, found);
+        same_order((pipeline, formats), &output.topic, &columns, found);
         let Partitioner::Key(key) = &output.partitioner else { continue };
         for name in key {
             let topic = pipeline.topics.values().find(|t| t.name.value == output.topic);

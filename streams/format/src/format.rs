@@ -36,6 +36,15 @@ impl Format {
         }
     }
 
+    /// Whether its records are read by the order of their columns: nothing in them, and no schema, says their names.
+    pub fn is_positional(&self) -> bool {
+        match self {
+            Format::Csv(_) => true,
+            Format::Avro(form) => form.schema.is_none() && form.registry.is_none(),
+            Format::Json | Format::RegisteredJson | Format::Raw | Format::Protobuf(_) => false,
+        }
+    }
+
     /// Whether its records have a schema registry's frame.
     pub fn is_registered(&self) -> bool {
         match self {

@@ -222,6 +222,14 @@ impl Lower<'_> {
             );
             self.diagnostics.push(Diagnostic::new(&code::FORMAT, delimiter.span, message));
         }
+        let apart = delimiter.as_ref().map_or(",", |d| d.value.as_str());
+        if let Some(null) = settings.and_then(|n| text(n, "null_text"))
+            && (null.value.contains(['"', '\r', '\n']) || null.value.contains(apart))
+        {
+            let message =
+                format!("`null_text` is {:?}; it has no delimiter, quote or line end in it", null.value);
+            self.diagnostics.push(Diagnostic::new(&code::FORMAT, null.span, message));
+        }
         let schema = settings.and_then(|n| text(n, "schema"));
         if kind == FormatKind::Protobuf && schema.is_none() && !registry {
             let span = named.as_ref().map_or(id.span, |named| named.span);

@@ -294,8 +294,8 @@ static FORMAT: Shape = Shape {
             "the topic's name and -value",
             "Under which subject of the registry the schema of written records is.",
         ),
-        Field::optional("delimiter", Kind::Text, ",", "csv: what stands between columns, one character."),
-        Field::optional("null_text", Kind::Text, "nothing", "csv: how a null is written."),
+        Field::optional("delimiter", Kind::Verbatim, ",", "csv: what stands between columns, one character."),
+        Field::optional("null_text", Kind::Verbatim, "nothing", "csv: how a null is written."),
     ],
 };
 

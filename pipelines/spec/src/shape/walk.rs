@@ -280,7 +280,13 @@ impl Walk<'_> {
             if matches!(kind, Kind::Secret) { "the value".to_owned() } else { format!("{text:?}") }
         };
         match kind {
-            Kind::Text | Kind::Secret | Kind::Name | Kind::Sql | Kind::Word(_) | Kind::Instant => {
+            Kind::Text
+            | Kind::Verbatim
+            | Kind::Secret
+            | Kind::Name
+            | Kind::Sql
+            | Kind::Word(_)
+            | Kind::Instant => {
                 let plain = scalar::plain(scalar);
                 // Booleans and numbers where text is wanted: YAML and the reader differ on what was meant.
                 if plain != Plain::Text && !scalar.interpolated && !matches!(kind, Kind::Word(_)) {
@@ -303,7 +309,7 @@ impl Walk<'_> {
                 if matches!(kind, Kind::Instant) {
                     self.formed(name, span, scalar::timestamp_ms(text).err(), &shown(text));
                 }
-                if text.trim().is_empty() && !matches!(kind, Kind::Secret) {
+                if text.trim().is_empty() && !matches!(kind, Kind::Secret | Kind::Verbatim) {
                     let message = format!("`{name}` is empty");
                     self.push(Diagnostic::new(&code::OUT_OF_BOUNDS, span, message));
                 }
@@ -409,7 +415,13 @@ pub fn normalised(node: &Node, kind: &Kind) -> Node {
         }),
         (
             Data::Scalar(scalar),
-            Kind::Text | Kind::Name | Kind::Sql | Kind::Word(_) | Kind::Duration(..) | Kind::Size(..),
+            Kind::Text
+            | Kind::Verbatim
+            | Kind::Name
+            | Kind::Sql
+            | Kind::Word(_)
+            | Kind::Duration(..)
+            | Kind::Size(..),
         ) => Data::Scalar(Scalar { style: Style::Double, interpolated: false, ..scalar.clone() }),
         _ => node.data.clone(),
     };

@@ -47,6 +47,11 @@ impl Plain {
 
     /// Waits for what is on its way.
     pub(super) async fn close(&mut self) {
+        for delivery in self.late.drain(..) {
+            if let Err(error) = delivery.wait().await {
+                tracing::warn!(%error, "rows that are promised at most once were lost");
+            }
+        }
         if let Some(producer) = self.producer.take() {
             producer.close(Duration::from_secs(5)).await;
         }

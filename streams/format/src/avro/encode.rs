@@ -202,7 +202,7 @@ impl AvroWriter {
     }
 
     pub(crate) fn rows(&self, batch: &RecordBatch) -> AvroRows<'_> {
-        let names: Vec<&str> = batch.schema_ref().fields().iter().map(|f| f.name().as_str()).collect();
+        let names: Vec<String> = batch.schema_ref().fields().iter().map(|f| f.name().clone()).collect();
         AvroRows { fields: fields(&self.root, batch.columns(), &names) }
     }
 }
@@ -234,10 +234,10 @@ enum Values<'a> {
     Record(Vec<Cells<'a>>),
 }
 
-fn fields<'a>(parts: &'a [Part], columns: &[ArrayRef], names: &[&str]) -> Vec<Cells<'a>> {
+fn fields<'a>(parts: &'a [Part], columns: &[ArrayRef], names: &[String]) -> Vec<Cells<'a>> {
     let cells = |part: &'a Part| match part {
         Part::Absent(branch) => Cells::Absent(*branch),
-        Part::Column(at, target) => cells(target, names[*at], &columns[*at]),
+        Part::Column(at, target) => cells(target, &names[*at], &columns[*at]),
     };
     parts.iter().map(cells).collect()
 }
@@ -295,7 +295,7 @@ fn cells<'a>(target: &'a Target, name: &str, array: &ArrayRef) -> Cells<'a> {
         }
         (Kind::Record(parts), _) => {
             let record = array.as_struct();
-            let names: Vec<&str> = record.fields().iter().map(|f| f.name().as_str()).collect();
+            let names: Vec<String> = record.fields().iter().map(|f| format!("{name}.{}", f.name())).collect();
             Values::Record(fields(parts, record.columns(), &names))
         }
         (Kind::Instant(_), other) => panic!("a column of type {other} as an instant: `kind` refuses it"),
