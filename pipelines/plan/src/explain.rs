@@ -135,8 +135,8 @@ fn explain_stage(out: &mut String, job: &Job, stage: &Stage) {
             output.topic,
             encoding(job, &output.topic, output.encoding),
             match output.delivery {
-                Delivery::AtMostOnce => ", after the commit",
-                Delivery::AtLeastOnce => ", as they come",
+                Delivery::AtMostOnce => ", at most once",
+                Delivery::AtLeastOnce => ", at least once",
                 Delivery::ExactlyOnce => "",
             }
         );

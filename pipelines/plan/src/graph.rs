@@ -192,7 +192,7 @@ pub struct Output {
     pub encoding: Encoding,
     /// How rows find their partition.
     pub partitioner: Partitioner,
-    /// What is promised of each row: by this it goes with the commit, before it or after it.
+    /// What is promised of each row: by this those that come from a poll go with the commit, before it or after it.
     pub delivery: Delivery,
 }
 

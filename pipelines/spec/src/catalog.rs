@@ -9,7 +9,8 @@ pub mod standard;
 
 use crate::shape::{DURATION_MS_MAX, Field, Kind, Section, Shape};
 
-/// A promise about each record, the weaker first.
+/// A promise about each record. At least and exactly once are ordered, the weaker first; at most once is another kind of
+/// promise, which only what keeps exactly once can make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Delivery {
     /// At most once: what is lost is not sent again.

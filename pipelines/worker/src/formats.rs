@@ -9,18 +9,20 @@ use std::time::Duration;
 use arrow::datatypes::SchemaRef;
 use millstream_connect::egress::Guard;
 use millstream_connect::registry::{Registry, RegistryConfig, RegistryError};
+use millstream_connect::retry::{Backoff, BackoffConfig};
+use millstream_connector::Period;
 use millstream_format::avro::AvroForm;
 use millstream_format::csv::CsvForm;
 use millstream_format::protobuf::{ProtobufForm, ProtobufSchema};
 use millstream_format::{Encoder, Format, Registered, SchemaType, Schemas, frame_id};
 use millstream_spec::ast::{FormatKind, Topic, TopicFormat};
 use millstream_spec::{Diagnostic, Pipeline, code};
+use millstream_types::SeededRng;
 
 use crate::error::WorkerError;
 
-/// How long a registry that gives no answer is left alone, at first, and when it is too long.
-const WAIT_FIRST: Duration = Duration::from_millis(100);
-const WAIT_LAST: Duration = Duration::from_secs(3);
+/// How often a registry that gives no answer is asked again, some 5 s in all.
+const TRIES_MAX: u32 = 6;
 /// The longest schema file, in bytes.
 const SCHEMA_BYTES_MAX: u64 = 4 << 20;
 
@@ -244,17 +246,20 @@ impl Fetcher {
     }
 
     async fn ask(&self, id: u32) -> Result<Result<Registered, String>, WorkerError> {
-        let mut wait = WAIT_FIRST;
+        let mut backoff = Backoff::new(BackoffConfig { initial: Period(100), max: Period(2_000) });
+        let mut rng = SeededRng::new(u64::from(id));
+        let mut tries = 0;
         let found = loop {
             match self.registry.schema(id).await {
                 Ok(Some(found)) => break found,
                 Ok(None) => return Ok(Err("the schema registry does not know it".to_owned())),
                 Err(RegistryError::Unusable(why)) => return Ok(Err(why)),
                 // A short absence is waited for here; a longer one where the stage begins again.
-                Err(RegistryError::Transient(text)) if wait < WAIT_LAST => {
-                    tracing::warn!(wait_ms = wait.as_millis(), "{text}; asking again");
-                    tokio::time::sleep(wait).await;
-                    wait *= 2;
+                Err(RegistryError::Transient(text)) if tries < TRIES_MAX => {
+                    tries += 1;
+                    let wait = backoff.failed(None, &mut rng);
+                    tracing::warn!(wait_ms = wait, "{text}; asking again");
+                    tokio::time::sleep(Duration::from_millis(wait)).await;
                 }
                 Err(error) => return Err(error.into()),
             }

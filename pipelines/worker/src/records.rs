@@ -25,10 +25,9 @@ pub struct Records<'a> {
     pub now: i64,
 }
 
-/// Appends the rows of a batch; those that the format has no form for are given back, by
-/// their place in the batch, with the reason. Rows whose key is null have no key,
-/// and are in one partition all the same: a stage that groups by the key finds them together. Without a key column, rows
-/// of a batch are in one partition, which changes from commit to commit.
+/// Appends the rows of a batch; those that the format has no form for are given back, by their place in the batch, with
+/// the reason. Rows whose key is null have no key, and are in one partition all the same: a stage that groups by the key
+/// finds them together. Without a key column, rows of a batch are in one partition, which changes from commit to commit.
 pub fn put(
     outbox: &mut Outbox,
     (topic, partitions): (&Arc<str>, u32),

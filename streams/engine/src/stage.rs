@@ -376,7 +376,7 @@ impl Stage {
         self.sources.iter().map(|source| source.clocks.of(group)).min().unwrap_or(Watermark::NONE)
     }
 
-    /// The least watermark of the partitions that hold it back, for control records and for people.
+    /// The least watermark of the partitions that hold it back, for people. It falls when one comes that is behind.
     pub fn least_watermark(&self) -> Watermark {
         self.sources.iter().map(|source| source.clocks.least()).min().unwrap_or(Watermark::NONE)
     }

@@ -47,6 +47,15 @@ pub(crate) fn unscaled(bytes: &[u8]) -> Option<i128> {
     (sign && (value < 0) == negative).then_some(value)
 }
 
+/// A number in two's complement, the highest byte first, and where its bytes start that are not mere sign.
+pub(crate) fn shortest(value: i128) -> ([u8; 16], usize) {
+    let bytes = value.to_be_bytes();
+    let fill = if value < 0 { 0xff } else { 0 };
+    let is_sign = |two: &&[u8]| two[0] == fill && (two[1] ^ fill) < 0x80;
+    let from = bytes.windows(2).take_while(is_sign).count();
+    (bytes, from)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,6 +74,20 @@ mod tests {
             (&[1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], None),
         ] {
             assert_eq!(unscaled(bytes), want, "{bytes:x?}");
+        }
+        for (value, want) in [
+            (0, &[0][..]),
+            (-1, &[0xff]),
+            (127, &[127]),
+            (128, &[0, 128]),
+            (-128, &[0x80]),
+            (-129, &[0xff, 0x7f]),
+        ] {
+            let (bytes, from) = shortest(value);
+            assert_eq!(&bytes[from..], want, "{value}");
+        }
+        for value in [i128::MIN, i128::MAX] {
+            assert_eq!(shortest(value), (value.to_be_bytes(), 0));
         }
     }
 

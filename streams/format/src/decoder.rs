@@ -19,6 +19,7 @@ pub const RECORD_BYTES_MAX: usize = 256 << 20;
 
 /// Decodes records of one format and schema into batches.
 pub struct Decoder {
+    format: &'static str,
     root: Object,
     read: Vec<usize>,
     schema: SchemaRef,
@@ -59,7 +60,7 @@ impl Decoder {
         };
         let fields: Vec<Field> = read.iter().map(|i| schema.field(*i).clone()).collect();
         let schema = Arc::new(Schema::new(fields));
-        Ok(Decoder { root, read: read.to_vec(), schema, rows: 0, bytes: 0, reader })
+        Ok(Decoder { format: format.name(), root, read: read.to_vec(), schema, rows: 0, bytes: 0, reader })
     }
 
     /// A decoder for records of JSON.
@@ -69,13 +70,7 @@ impl Decoder {
 
     /// The name of the format that it reads.
     pub fn format(&self) -> &'static str {
-        match self.reader {
-            Reader::Json(_) | Reader::FramedJson(_) => "json",
-            Reader::Csv(_) => "csv",
-            Reader::Raw => "raw",
-            Reader::Avro(_) => "avro",
-            Reader::Protobuf(_) => "protobuf",
-        }
+        self.format
     }
 
     /// The schema of the batches.

@@ -18,6 +18,7 @@ mod object;
 pub mod protobuf;
 mod raw;
 mod registered;
+mod varint;
 
 pub use decoder::Decoder;
 pub use encoder::{EncodedRows, Encoder};

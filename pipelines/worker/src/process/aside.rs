@@ -130,7 +130,8 @@ impl Driver {
         outbox.append_dead_letter(letters, &letter)
     }
 
-    /// Where bad records stop the pipeline, this one does. Late rows have a rule of their own.
+    /// Where bad records stop the pipeline, what would be a dead letter does. (Late rows of windows are none there: the file
+    /// has to say another rule for them, MS0405.)
     fn stop_on_bad(&self, reason: &str, error: &str, origin: &Origin) -> Result<(), WorkerError> {
         match self.setup.stop_on_bad {
             true => Err(WorkerError::Fatal(format!(

@@ -6,7 +6,6 @@ use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
 use millstream_engine::batch_ipc;
 use millstream_engine::state::RECORD_BYTES_MAX;
-
 use millstream_spec::catalog::Delivery;
 
 use super::aside::Unwritable;
@@ -37,9 +36,9 @@ fn in_runs(
 }
 
 impl Driver {
-    /// Rows into the topics of sinks, of all or of those of which this is promised, each key group's in its partition; those that a format has no
-    /// form for are given back. Rows that were polled come in runs of one key group and are copied once, run by run; those of
-    /// windows come mixed, and are gathered one by one.
+    /// Rows into the topics of sinks, of all or of those of which this is promised, each key group's in its partition; those
+    /// that a format has no form for are given back. Rows that were polled come in runs of one key group and are copied once,
+    /// run by run; those of windows come mixed, and are gathered one by one.
     pub(super) fn put_rows(
         &mut self,
         outbox: &mut Outbox,

@@ -14,6 +14,7 @@ use super::schema::{AvroSchema, Nulls, derived};
 use crate::column::Column;
 use crate::object::Object;
 use crate::registered::{FRAME_BYTES, unframed};
+use crate::varint::unzigzag;
 use crate::{BadReason, BadRecord, FormatError, Schemas};
 
 /// How deep values may be nested.
@@ -149,7 +150,7 @@ impl<'a> Input<'a> {
             }
             value |= u64::from(byte & 0x7f) << shift;
             if byte & 0x80 == 0 {
-                return Ok((value >> 1) as i64 ^ -((value & 1) as i64));
+                return Ok(unzigzag(value));
             }
         }
         Err(syntax("a number of more than 64 bits".to_owned(), from))

@@ -15,7 +15,8 @@ use arrow::datatypes::{
 use super::AvroForm;
 use super::schema::{AvroSchema, Decimal, Definition, FieldNode, Node, Nulls, Whole, derived};
 use crate::FormatError;
-use crate::decimal::rescaled;
+use crate::decimal::{rescaled, shortest};
+use crate::varint::{push_varint, zigzag};
 
 /// Writes rows of some columns.
 pub(crate) struct AvroWriter {
@@ -304,28 +305,12 @@ fn cells<'a>(target: &'a Target, name: &str, array: &ArrayRef) -> Cells<'a> {
 }
 
 fn long(value: i64, out: &mut Vec<u8>) {
-    let mut left = ((value << 1) ^ (value >> 63)) as u64;
-    while left >= 0x80 {
-        out.push(left as u8 | 0x80);
-        left >>= 7;
-    }
-    out.push(left as u8);
+    push_varint(zigzag(value), out);
 }
 
 fn sized(bytes: &[u8], out: &mut Vec<u8>) {
     long(bytes.len() as i64, out);
     out.extend_from_slice(bytes);
-}
-
-/// A number in two's complement, big-endian, in as few bytes as hold it.
-fn shortest(value: i128) -> ([u8; 16], usize) {
-    let bytes = value.to_be_bytes();
-    let fill = if value < 0 { 0xff } else { 0 };
-    let mut from = 0;
-    while from < 15 && bytes[from] == fill && (bytes[from + 1] & 0x80 != 0) == (value < 0) {
-        from += 1;
-    }
-    (bytes, from)
 }
 
 impl AvroRows<'_> {

@@ -8,6 +8,7 @@ use arrow::datatypes::{DataType, TimeUnit};
 use super::cells::Cell;
 use super::kind::{Scalar, Shape};
 use super::wire::{LEN, VARINT, delimited, push_key, push_varint, zigzag};
+use crate::decimal::shortest;
 use crate::json;
 use crate::json::scalar::date_in_range;
 
@@ -138,13 +139,9 @@ pub(super) fn push_known(shape: &Shape, cell: Cell<'_>, out: &mut Vec<u8>) -> Op
             Some(())
         }),
         (Shape::DecimalBytes, Cell::Decimal(value, precision, scale)) => {
-            let all = value.to_be_bytes();
-            // As short as the sign allows.
-            let fill = if value < 0 { 0xff } else { 0 };
-            let same_sign = |next: &u8| (next ^ fill) < 0x80;
-            let spare = all.windows(2).take_while(|two| two[0] == fill && same_sign(&two[1])).count();
+            let (bytes, from) = shortest(value);
             push_key(1, LEN, out);
-            push_bytes(&all[spare..], out);
+            push_bytes(&bytes[from..], out);
             number(2, i64::from(precision), out);
             number(3, i64::from(scale), out);
             Some(())

@@ -2,6 +2,7 @@
 //! varints and lengths are written. Never enters: what fields mean.
 
 use super::DEPTH_MAX;
+pub(super) use crate::varint::{push_varint, unzigzag, zigzag};
 use crate::{BadReason, BadRecord};
 
 pub(super) const VARINT: u8 = 0;
@@ -228,23 +229,6 @@ pub(super) fn fixed<'a, const N: usize>(part: &'a [u8], at: &mut usize) -> Resul
     };
     *at += N;
     Ok(bytes)
-}
-
-/// The number that a zig-zag varint stands for.
-pub(super) fn unzigzag(raw: u64) -> i64 {
-    (raw >> 1) as i64 ^ -((raw & 1) as i64)
-}
-
-pub(super) fn zigzag(value: i64) -> u64 {
-    ((value << 1) ^ (value >> 63)) as u64
-}
-
-pub(super) fn push_varint(mut value: u64, out: &mut Vec<u8>) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
 }
 
 pub(super) fn push_key(number: u32, wire: u8, out: &mut Vec<u8>) {
