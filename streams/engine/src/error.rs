@@ -58,6 +58,11 @@ pub enum StageError {
     /// An expression failed on the data, a division by zero for example.
     #[error("computing over a batch: {0}")]
     Compute(#[from] DataFusionError),
+    /// State that has no room in memory could not be put to a local disk, or be read from there.
+    #[error(
+        "state on local disk: {0}; the changelog has it too, and a stage that starts again reads it from there"
+    )]
+    Scratch(#[source] std::io::Error),
     /// Columns could not be put together.
     #[error("putting a batch together: {0}")]
     Arrow(#[from] ArrowError),

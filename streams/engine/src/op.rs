@@ -12,6 +12,7 @@ pub(crate) mod pane;
 pub(crate) mod row_index;
 pub(crate) mod row_key;
 pub(crate) mod rows;
+pub(crate) mod run;
 pub(crate) mod session;
 pub(crate) mod slices;
 pub(crate) mod table_rows;

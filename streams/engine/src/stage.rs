@@ -37,6 +37,7 @@ use crate::op::dedupe::Dedupe;
 use crate::op::join::TableJoin;
 use crate::sql::{Query, query};
 use crate::state::Owned;
+use crate::state::scratch::Spill;
 pub use build::StageProblem;
 use millstream_format::BadRecord;
 pub use restore::Restore;
@@ -148,6 +149,8 @@ pub struct OperatorCounts {
 pub struct StateSize {
     /// Bytes in memory, about.
     pub bytes: usize,
+    /// Bytes in the scratch.
+    pub disk_bytes: u64,
     /// Keys remembered (dedupe) or windows open (SQL).
     pub entries: usize,
 }
@@ -487,12 +490,32 @@ impl Stage {
         self.operators.iter().map(|o| (o.name.as_ref(), o.counts)).collect()
     }
 
+    /// Moves committed state to a scratch, until so many bytes of memory are free or nothing is left that can go; large parts
+    /// first. Gives how many bytes would still have had to go. After an error of the scratch nothing is lost, and the stage goes
+    /// on in memory. Call it right after a commit.
+    pub fn spill(&mut self, spill: &Spill, bytes: usize) -> Result<usize, StageError> {
+        let mut left = bytes;
+        // What is small is not worth a block, unless nothing else is left.
+        for part_bytes_min in [64, 8, 1].map(|times| spill.part_bytes_min * times) {
+            let spill = Spill { part_bytes_min, ..spill.clone() };
+            for operator in &mut self.operators {
+                if let Running::Sql { query, .. } = &mut operator.running {
+                    query.aggregates_mut().try_for_each(|aggregate| aggregate.spill(&spill, &mut left))?;
+                }
+            }
+        }
+        Ok(left)
+    }
+
     /// Each operator's state, by name.
     pub fn state_sizes(&self) -> Vec<(&str, StateSize)> {
         let size = |o: &Operator| match &o.running {
-            Running::Dedupe(dedupe) => StateSize { bytes: dedupe.size(), entries: dedupe.rows() },
+            Running::Dedupe(dedupe) => {
+                StateSize { bytes: dedupe.size(), disk_bytes: 0, entries: dedupe.rows() }
+            }
             Running::Sql { query, .. } => query.aggregates().fold(StateSize::default(), |sum, a| StateSize {
                 bytes: sum.bytes + a.size(),
+                disk_bytes: sum.disk_bytes + a.disk_size(),
                 entries: sum.entries + a.entries(),
             }),
         };

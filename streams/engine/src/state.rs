@@ -9,9 +9,9 @@
 //! - `Reset`: what came before of this operator for these key groups is void; its full state follows in the same
 //!   transaction, after which what lies before it may be deleted ([`snapshots`]).
 //!
-//! This serves the `changelog` mode. A crate of its own for state (snapshots in an object store, spilling) has no use
-//! before those exist.
+//! This serves the `changelog` mode. What memory has no room for is in a [`scratch`] besides.
 
+pub mod scratch;
 pub mod snapshots;
 
 use bytes::Bytes;

@@ -18,11 +18,13 @@ use super::as_of::Versions;
 use super::chunk::Chunk;
 use super::interval::Side;
 use super::pane::Fired;
+use super::row_key::check_type;
 use super::rows::WindowRows;
 use super::session::SessionAggregate;
 use super::windowed::WindowAggregate;
 use crate::error::StageError;
 use crate::state::Owned;
+use crate::state::scratch::Spill;
 
 /// Columns of a state row before the keys: key group and pane.
 pub(crate) const KEY_COLUMNS: usize = 2;
@@ -68,9 +70,17 @@ pub(crate) struct AggregatePlan {
     pub(crate) output: Vec<OutputColumn>,
     pub(crate) schema: SchemaRef,
     pub(crate) key_groups: u32,
+    /// The columns of state rows that a group's place in a run goes by.
+    pub(crate) placed_by: Vec<usize>,
 }
 
 impl AggregatePlan {
+    /// Places groups by these columns of state rows, as far as their types can be written as bytes: by the others less evenly.
+    pub(crate) fn place_by(&mut self, columns: Vec<usize>) {
+        let fields = self.state_schema.fields();
+        self.placed_by = columns.into_iter().filter(|at| check_type(&fields[*at]).is_ok()).collect();
+    }
+
     /// Where the accumulators' state begins in state rows.
     pub(crate) fn state_from(&self) -> usize {
         KEY_COLUMNS + self.group_schema.fields().len() - 1
@@ -318,6 +328,26 @@ impl Aggregation {
             Aggregation::Rows(rows) => rows.size(),
             Aggregation::Near(side) => side.size(),
             Aggregation::Versions(versions) => versions.size(),
+        }
+    }
+
+    /// What is kept for other streams, row by row, stays in memory.
+    pub(crate) fn spill(&mut self, spill: &Spill, bytes: &mut usize) -> Result<(), StageError> {
+        match self {
+            Aggregation::Windows(windows) => windows.spill(spill, bytes),
+            Aggregation::Sessions(sessions) => sessions.spill(spill, bytes),
+            Aggregation::Rows(rows) => rows.spill(spill, bytes),
+            Aggregation::Near(_) | Aggregation::Versions(_) => Ok(()),
+        }
+    }
+
+    /// Bytes in a scratch.
+    pub(crate) fn disk_size(&self) -> u64 {
+        match self {
+            Aggregation::Windows(windows) => windows.disk_size(),
+            Aggregation::Sessions(sessions) => sessions.disk_size(),
+            Aggregation::Rows(rows) => rows.disk_size(),
+            Aggregation::Near(_) | Aggregation::Versions(_) => 0,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
-use arrow::compute::{FilterBuilder, prep_null_mask_filter, take, take_record_batch};
+use arrow::compute::{FilterBuilder, concat_batches, prep_null_mask_filter, take, take_record_batch};
 use arrow::datatypes::{Int64Type, UInt32Type};
 
 use crate::error::StageError;
@@ -69,6 +69,14 @@ impl Chunk {
             return;
         }
         self.watermarks = pairs.map(|(group, at)| to[*group as usize].max(*at)).collect();
+    }
+
+    /// Rows that an operator made itself, in several chunks, as one at most.
+    pub(crate) fn joined(chunks: Vec<Chunk>) -> Result<Vec<Chunk>, StageError> {
+        let [first, _, ..] = chunks.as_slice() else { return Ok(chunks) };
+        let batch = concat_batches(&first.batch.schema(), chunks.iter().map(|chunk| &chunk.batch))?;
+        let groups = chunks.iter().flat_map(|chunk| chunk.groups.values()).copied();
+        Ok(vec![Chunk::made(batch, groups.collect())])
     }
 
     /// Rows that an operator made itself, out of no single row of the input.

@@ -1,13 +1,14 @@
 //! A pane's groups, of every key group together, in three layers: a live table that rows are added to, state rows
 //! that left the live table and are not committed yet, and state rows that are. A state row is a group's key and its
 //! accumulators' state; state rows of the same group are merged. The layers make a commit cost what changed since the
-//! last one, and let a key group leave without the others being touched.
+//! last one, and let a key group leave without the others being touched. Committed rows may go to a scratch: then they are
+//! merged portion by portion.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array};
-use arrow::compute::filter_record_batch;
+use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::UInt32Type;
 use datafusion_expr::{EmitTo, GroupsAccumulator};
 use datafusion_physical_plan::aggregates::group_values::{GroupValues, new_group_values};
@@ -15,8 +16,10 @@ use datafusion_physical_plan::aggregates::order::GroupOrdering;
 
 use super::aggregate::{AggregatePlan, Values};
 use super::chunk::constant_i64;
+use super::run::{Place, Portions, Run, RunWriter, places};
 use crate::error::StageError;
 use crate::state::Owned;
+use crate::state::scratch::Spill;
 
 /// Groups and their accumulators.
 struct Table {
@@ -85,7 +88,7 @@ pub(crate) struct Pane {
     key: i64,
     live: Table,
     pending: Vec<RecordBatch>,
-    committed: Vec<RecordBatch>,
+    committed: Vec<Run>,
     /// A bit for each key group that has rows here.
     members: Vec<u64>,
 }
@@ -101,6 +104,11 @@ pub(crate) struct Fired {
 pub(crate) struct Sum(Table);
 
 impl Sum {
+    /// Of nothing yet.
+    pub(crate) fn new(plan: &AggregatePlan) -> Result<Sum, StageError> {
+        Ok(Sum(Table::new(plan)?))
+    }
+
     /// Adds state rows.
     pub(crate) fn merge(&mut self, plan: &AggregatePlan, rows: &RecordBatch) -> Result<(), StageError> {
         self.0.merge(plan, rows)
@@ -111,15 +119,68 @@ impl Sum {
         self.0.groups.is_empty()
     }
 
-    /// The sum as state rows, of no pane.
-    pub(crate) fn into_state(mut self, plan: &AggregatePlan) -> Result<RecordBatch, StageError> {
-        self.0.state(plan, 0)
-    }
-
     /// The results.
     pub(crate) fn into_results(mut self) -> Result<Fired, StageError> {
         Ok(fired(self.0.results()?))
     }
+}
+
+/// Gives the sums of what runs hold of the key groups that are wanted, each of some of the groups: of all, where nothing is in a
+/// scratch.
+fn each_sum(
+    plan: &AggregatePlan,
+    runs: &[Run],
+    wanted: impl Fn(u32) -> bool,
+    mut give: impl FnMut(Sum) -> Result<(), StageError>,
+) -> Result<(), StageError> {
+    let wanted = |_: usize, group: u32| wanted(group);
+    let portions = Portions::new(runs, &plan.placed_by, wanted)?;
+    for range in portions.ranges() {
+        let mut sum = Sum::new(plan)?;
+        portions.each(&range, wanted, |_, rows| sum.merge(plan, rows))?;
+        if !sum.is_empty() {
+            give(sum)?;
+        }
+    }
+    Ok(())
+}
+
+/// The results of the groups of some runs, of key groups that are wanted, in portions.
+pub(crate) fn results_of(
+    plan: &AggregatePlan,
+    runs: &[Run],
+    wanted: impl Fn(u32) -> bool,
+) -> Result<Vec<Fired>, StageError> {
+    let mut results = Vec::new();
+    each_sum(plan, runs, wanted, |sum| {
+        results.push(sum.into_results()?);
+        Ok(())
+    })?;
+    Ok(results)
+}
+
+/// One run of several, of key groups that are wanted, with a state row for each group: in the scratch, if one of them is. Its
+/// rows say that they are of this pane.
+pub(crate) fn merged(
+    plan: &AggregatePlan,
+    runs: &[Run],
+    pane: i64,
+    wanted: impl Fn(u32) -> bool,
+) -> Result<Run, StageError> {
+    let mut writer = runs.iter().find_map(Run::spilled).map(RunWriter::new);
+    let mut whole = RecordBatch::new_empty(plan.state_schema.clone());
+    each_sum(plan, runs, wanted, |mut sum| {
+        let rows = sum.0.state(plan, pane)?;
+        match &mut writer {
+            Some(writer) => writer.add(&rows, &plan.placed_by)?,
+            None => whole = rows,
+        }
+        Ok(())
+    })?;
+    Ok(match writer {
+        Some(writer) => writer.finish(),
+        None => Run::Memory(whole),
+    })
 }
 
 /// Group columns, of which the key group is the first, and values.
@@ -153,6 +214,16 @@ impl Groups {
     /// The groups as columns.
     pub(crate) fn into_columns(mut self) -> Result<Vec<ArrayRef>, StageError> {
         Ok(self.known.emit(EmitTo::All)?)
+    }
+
+    /// The places of groups, by their columns, rising.
+    pub(crate) fn places(plan: &AggregatePlan, columns: &[ArrayRef]) -> Vec<Place> {
+        // State rows have the pane behind the key group.
+        let keys: Vec<ArrayRef> = plan.placed_by.iter().map(|at| columns[at - 1].clone()).collect();
+        let mut places = places(columns[0].as_primitive::<UInt32Type>(), &keys);
+        places.sort_unstable();
+        places.dedup();
+        places
     }
 
     /// Of state rows, those whose group is in the set.
@@ -239,7 +310,7 @@ impl Pane {
     /// Takes up state rows that are committed.
     pub(crate) fn restore(&mut self, rows: RecordBatch) {
         self.add_members(rows.column(0).as_primitive::<UInt32Type>());
-        self.committed.push(rows);
+        self.committed.push(Run::Memory(rows));
     }
 
     /// Takes up state rows of another pane.
@@ -253,72 +324,49 @@ impl Pane {
         }
     }
 
-    /// Takes out the state rows of these key groups, in rising order.
+    /// Lets go of these key groups, in rising order, and gives the runs in which their rows are, among others.
     pub(crate) fn take(
         &mut self,
         plan: &AggregatePlan,
         gone: &[u32],
-    ) -> Result<Vec<(Layer, RecordBatch)>, StageError> {
+    ) -> Result<Vec<(Layer, Run)>, StageError> {
         self.settle(plan)?;
-        let mut taken = Vec::new();
-        for (layer, rows) in [(Layer::Committed, &self.committed), (Layer::Pending, &self.pending)] {
-            for rows in rows {
-                let rows = part(rows, |group| gone.binary_search(&group).is_ok())?;
-                if rows.num_rows() > 0 {
-                    taken.push((layer, rows));
-                }
-            }
-        }
+        let committed = self.committed.iter().map(|run| (Layer::Committed, run.clone()));
+        let pending = self.pending.iter().map(|rows| (Layer::Pending, Run::Memory(rows.clone())));
+        let taken = committed.chain(pending).collect();
         self.forget(plan, gone)?;
         Ok(taken)
     }
 
     /// The results of these key groups, which leave the pane.
-    pub(crate) fn fire(&mut self, plan: &AggregatePlan, due: &[u32]) -> Result<Fired, StageError> {
+    pub(crate) fn fire(&mut self, plan: &AggregatePlan, due: &[u32]) -> Result<Vec<Fired>, StageError> {
         let all = self.members().eq(due.iter().copied());
-        let results = if all && self.pending.is_empty() && self.committed.is_empty() {
+        if all && self.pending.is_empty() && self.committed.is_empty() {
             self.members.fill(0);
-            self.live.results()?
-        } else {
-            let mut sum = Pane::sum(plan)?;
-            self.add_to(plan, due, &mut sum)?;
-            let results = sum.0.results()?;
-            self.forget(plan, due)?;
-            results
-        };
-        Ok(fired(results))
-    }
-
-    /// A sum of nothing.
-    pub(crate) fn sum(plan: &AggregatePlan) -> Result<Sum, StageError> {
-        Ok(Sum(Table::new(plan)?))
-    }
-
-    /// Adds what is here of these key groups, in rising order, to a sum. It stays here too.
-    pub(crate) fn add_to(
-        &mut self,
-        plan: &AggregatePlan,
-        due: &[u32],
-        sum: &mut Sum,
-    ) -> Result<(), StageError> {
-        self.settle(plan)?;
-        for rows in self.committed.iter().chain(&self.pending) {
-            sum.0.merge(plan, &part(rows, |group| due.binary_search(&group).is_ok())?)?;
+            return Ok(vec![fired(self.live.results()?)]);
         }
-        Ok(())
+        let results = results_of(plan, &self.runs(plan)?, |group| due.binary_search(&group).is_ok())?;
+        self.forget(plan, due)?;
+        Ok(results)
     }
 
-    /// Adds what is here of some groups, and of key groups that are wanted, to a sum. It stays here too.
+    /// Everything that is here, as runs.
+    pub(crate) fn runs(&mut self, plan: &AggregatePlan) -> Result<Vec<Run>, StageError> {
+        self.settle(plan)?;
+        let pending = self.pending.iter().map(|rows| Run::Memory(rows.clone()));
+        Ok(self.committed.iter().cloned().chain(pending).collect())
+    }
+
+    /// Adds what is here of some groups, whose places these are, and of key groups that are wanted, to a sum. It stays here too.
     pub(crate) fn add_groups(
         &mut self,
         plan: &AggregatePlan,
-        groups: &mut Groups,
+        (groups, places): (&mut Groups, &[Place]),
         wanted: impl Fn(u32) -> bool,
         sum: &mut Sum,
     ) -> Result<(), StageError> {
-        self.settle(plan)?;
-        for rows in self.committed.iter().chain(&self.pending) {
-            sum.0.merge(plan, &groups.part(plan, &part(rows, &wanted)?)?)?;
+        for run in self.runs(plan)? {
+            run.each_at(places, |rows| sum.0.merge(plan, &groups.part(plan, &part(rows, &wanted)?)?))?;
         }
         Ok(())
     }
@@ -335,14 +383,17 @@ impl Pane {
             return Ok(());
         }
         self.settle(plan)?;
-        for layer in [&mut self.pending, &mut self.committed] {
-            let kept: Result<Vec<RecordBatch>, StageError> =
-                layer.iter().map(|rows| part(rows, |group| gone.binary_search(&group).is_err())).collect();
-            *layer = kept?.into_iter().filter(|rows| rows.num_rows() > 0).collect();
+        let kept: Result<Vec<RecordBatch>, StageError> = (self.pending.iter())
+            .map(|rows| part(rows, |group| gone.binary_search(&group).is_err()))
+            .collect();
+        self.pending = kept?.into_iter().filter(|rows| rows.num_rows() > 0).collect();
+        let mut is_gone = vec![0; self.members.len()];
+        gone.iter().for_each(|group| is_gone[*group as usize / 64] |= 1 << (group % 64));
+        let committed = std::mem::take(&mut self.committed);
+        for run in committed {
+            self.committed.extend(run.without(&is_gone)?);
         }
-        for group in gone {
-            self.members[*group as usize / 64] &= !(1 << (group % 64));
-        }
+        self.members.iter_mut().zip(is_gone).for_each(|(here, gone)| *here &= !gone);
         Ok(())
     }
 
@@ -354,43 +405,82 @@ impl Pane {
     pub(crate) fn delta(&mut self, plan: &AggregatePlan) -> Result<Vec<RecordBatch>, StageError> {
         self.settle(plan)?;
         let fresh = std::mem::take(&mut self.pending);
-        self.committed.extend(fresh.iter().cloned());
+        self.committed.extend(fresh.iter().cloned().map(Run::Memory));
         if self.committed.len() > COMMITTED_BATCHES_MAX {
             self.compact(plan)?;
         }
         Ok(fresh)
     }
 
-    /// Merges committed batches that are not much larger than those behind them, so that each row is merged a number
+    /// Merges committed runs that are not much larger than those behind them, so that each row is merged a number
     /// of times that is logarithmic in the number of commits.
     fn compact(&mut self, plan: &AggregatePlan) -> Result<(), StageError> {
         let mut from = self.committed.len() - 1;
-        let mut rows = self.committed[from].num_rows();
-        while from > 0 && (self.committed[from - 1].num_rows() <= 2 * rows || from >= COMMITTED_BATCHES_MAX) {
+        let mut rows = self.committed[from].rows();
+        while from > 0 && (self.committed[from - 1].rows() <= 2 * rows || from >= COMMITTED_BATCHES_MAX) {
             from -= 1;
-            rows += self.committed[from].num_rows();
+            rows += self.committed[from].rows();
         }
-        let mut merged = Table::new(plan)?;
-        for rows in self.committed.drain(from..) {
-            merged.merge(plan, &rows)?;
-        }
-        self.committed.push(merged.state(plan, self.key)?);
+        let merged = merged(plan, &self.committed[from..], self.key, |_| true)?;
+        self.committed.truncate(from);
+        self.committed.push(merged);
         Ok(())
     }
 
     /// What is committed of these key groups, as state rows, one for each of its groups.
     pub(crate) fn all(&self, plan: &AggregatePlan, wanted: &Owned) -> Result<RecordBatch, StageError> {
-        let mut merged = Table::new(plan)?;
-        for rows in &self.committed {
-            merged.merge(plan, &part(rows, |group| wanted.has(group))?)?;
-        }
-        merged.state(plan, self.key)
+        let mut parts = Vec::new();
+        each_sum(
+            plan,
+            &self.committed,
+            |group| wanted.has(group),
+            |mut sum| {
+                parts.push(sum.0.state(plan, self.key)?);
+                Ok(())
+            },
+        )?;
+        Ok(concat_batches(&plan.state_schema, &parts)?)
+    }
+
+    /// Moves committed rows to a scratch, until so many bytes of memory are free.
+    pub(crate) fn spill(
+        &mut self,
+        plan: &AggregatePlan,
+        spill: &Spill,
+        bytes: &mut usize,
+    ) -> Result<(), StageError> {
+        spill_runs(&mut self.committed, &plan.placed_by, spill, bytes)
     }
 
     pub(crate) fn size(&self) -> usize {
-        let settled = self.pending.iter().chain(&self.committed).map(|b| b.get_array_memory_size());
-        self.live.size() + settled.sum::<usize>()
+        let pending = self.pending.iter().map(|rows| rows.get_array_memory_size());
+        self.live.size() + pending.sum::<usize>() + self.committed.iter().map(Run::size).sum::<usize>()
     }
+
+    /// Bytes in a scratch.
+    pub(crate) fn disk_size(&self) -> u64 {
+        self.committed.iter().map(Run::disk_size).sum()
+    }
+}
+
+/// Moves runs to a scratch, until so many bytes of memory are free. Those that the scratch does not take stay as they are.
+pub(crate) fn spill_runs(
+    runs: &mut [Run],
+    placed_by: &[usize],
+    spill: &Spill,
+    bytes: &mut usize,
+) -> Result<(), StageError> {
+    for run in runs {
+        let size = run.size();
+        let Run::Memory(rows) = run else { continue };
+        if *bytes > 0 && size >= spill.part_bytes_min {
+            let mut writer = RunWriter::new(spill);
+            writer.add(rows, placed_by)?;
+            *run = writer.finish();
+            *bytes = bytes.saturating_sub(size.saturating_sub(run.size()));
+        }
+    }
+    Ok(())
 }
 
 /// The key groups of a set, rising.

@@ -12,10 +12,12 @@ use millstream_model::{EventTime, LateRule, Watermark, Window, Windows};
 
 use super::aggregate::KEY_COLUMNS;
 use super::chunk::Chunk;
-use super::pane::{members_of, part};
+use super::pane::{members_of, part, spill_runs};
+use super::run::Run;
 use super::windowed::{PaneKey, windows_over};
 use crate::error::StageError;
 use crate::state::Owned;
+use crate::state::scratch::Spill;
 
 /// Batches of so many rows are not copied into larger ones.
 const LARGE_ROWS: usize = 1_024;
@@ -44,7 +46,7 @@ pub(crate) struct RowsPlan {
 
 struct Pane {
     /// In a committed transaction, and not yet in one.
-    committed: Vec<RecordBatch>,
+    committed: Vec<Run>,
     pending: Vec<RecordBatch>,
     /// A bit for each key group that has rows here.
     members: Vec<u64>,
@@ -58,8 +60,23 @@ enum Layer {
 }
 
 impl Pane {
-    fn batches(&self) -> impl Iterator<Item = &RecordBatch> {
-        self.committed.iter().chain(&self.pending)
+    fn is_empty(&self) -> bool {
+        self.committed.is_empty() && self.pending.is_empty()
+    }
+
+    /// Gives the rows of the key groups that are wanted, some at a time.
+    fn each(
+        &self,
+        wanted: impl Fn(u32) -> bool,
+        mut give: impl FnMut(&RecordBatch) -> Result<(), StageError>,
+    ) -> Result<(), StageError> {
+        self.committed.iter().try_for_each(|run| run.each(&wanted, &mut give))?;
+        self.pending.iter().try_for_each(|rows| give(&part(rows, &wanted)?))
+    }
+
+    fn size(&self) -> usize {
+        let pending = self.pending.iter().map(RecordBatch::get_array_memory_size);
+        self.committed.iter().map(Run::size).sum::<usize>() + pending.sum::<usize>()
     }
 
     fn put(&mut self, rows: RecordBatch, layer: Layer) {
@@ -67,9 +84,23 @@ impl Pane {
             self.members[*group as usize / 64] |= 1 << (group % 64);
         }
         match layer {
-            Layer::Committed => self.committed.push(rows),
+            Layer::Committed => self.committed.push(Run::Memory(rows)),
             Layer::Pending => self.pending.push(rows),
         }
+    }
+
+    /// Makes one of the committed rows that are in memory, and leaves what is in a scratch as it is.
+    fn merge(&mut self, plan: &RowsPlan) -> Result<(), StageError> {
+        let (mut kept, mut rows) = (Vec::new(), Vec::new());
+        for run in self.committed.drain(..) {
+            match run {
+                Run::Memory(part) => rows.push(part),
+                Run::Disk(_) => kept.push(run),
+            }
+        }
+        kept.push(Run::Memory(concat_batches(&plan.state_schema, &rows)?));
+        self.committed = kept;
+        Ok(())
     }
 
     /// Lets go of the rows of these key groups.
@@ -82,12 +113,13 @@ impl Pane {
             (self.committed, self.pending) = (Vec::new(), Vec::new());
             return Ok(());
         }
-        for batch in self.committed.iter_mut().chain(&mut self.pending) {
+        for run in std::mem::take(&mut self.committed) {
+            self.committed.extend(run.without(&is_gone)?);
+        }
+        for batch in &mut self.pending {
             *batch = part(batch, wanted)?;
         }
-        for batches in [&mut self.committed, &mut self.pending] {
-            batches.retain(|batch| batch.num_rows() > 0);
-        }
+        self.pending.retain(|batch| batch.num_rows() > 0);
         Ok(())
     }
 }
@@ -174,16 +206,15 @@ impl WindowRows {
                     let at = &mut fired_at[*group as usize];
                     *at = late.fires_at(window.end).max(*at);
                 }
-                let all = members_of(&pane.members).count() == due.len();
-                for batch in pane.batches() {
-                    let rows = if all { batch.clone() } else { part(batch, is_due)? };
+                pane.each(is_due, |rows| {
                     match rows.num_rows() {
                         0 => {}
                         // What is large goes on as it is.
-                        LARGE_ROWS.. => fired.push(self.output(&rows, window)?),
-                        _ => small.push(rows),
+                        LARGE_ROWS.. => fired.push(self.output(rows, window)?),
+                        _ => small.push(rows.clone()),
                     }
-                }
+                    Ok(())
+                })?;
             }
             if !small.is_empty() {
                 let rows = concat_batches(&self.plan.state_schema, &small)?;
@@ -230,7 +261,7 @@ impl WindowRows {
                 pane.drop_groups(&gone)?;
             }
         }
-        self.panes.retain(|_, pane| pane.batches().next().is_some());
+        self.panes.retain(|_, pane| !pane.is_empty());
         Ok(())
     }
 
@@ -239,9 +270,9 @@ impl WindowRows {
         let mut rows = Vec::new();
         for pane in self.panes.values_mut() {
             rows.extend(pane.pending.iter().cloned());
-            pane.committed.append(&mut pane.pending);
+            pane.committed.extend(pane.pending.drain(..).map(Run::Memory));
             if pane.committed.len() > COMMITTED_BATCHES_MAX {
-                pane.committed = vec![concat_batches(&self.plan.state_schema, &pane.committed)?];
+                pane.merge(&self.plan)?;
             }
         }
         Ok(concat_batches(&self.plan.state_schema, &rows)?)
@@ -249,9 +280,17 @@ impl WindowRows {
 
     /// Everything of these key groups, as state rows.
     pub(crate) fn all(&mut self, wanted: &Owned) -> Result<RecordBatch, StageError> {
-        let batches = self.panes.values().flat_map(Pane::batches);
-        let rows: Result<Vec<_>, _> = batches.map(|batch| part(batch, |group| wanted.has(group))).collect();
-        Ok(concat_batches(&self.plan.state_schema, &rows?)?)
+        let mut all = Vec::new();
+        for pane in self.panes.values() {
+            pane.each(
+                |group| wanted.has(group),
+                |rows| {
+                    all.push(rows.clone());
+                    Ok(())
+                },
+            )?;
+        }
+        Ok(concat_batches(&self.plan.state_schema, &all)?)
     }
 
     /// Takes up state rows of the key groups that are owned here.
@@ -272,12 +311,23 @@ impl WindowRows {
                 pane.drop_groups(&gone)?;
             }
         }
-        self.panes.retain(|_, pane| pane.batches().next().is_some());
+        self.panes.retain(|_, pane| !pane.is_empty());
         Ok(())
     }
 
+    /// Moves what is committed to a scratch, until so many bytes of memory are free: first what is asked for last.
+    pub(crate) fn spill(&mut self, spill: &Spill, bytes: &mut usize) -> Result<(), StageError> {
+        let mut panes = self.panes.values_mut().rev();
+        panes.try_for_each(|pane| spill_runs(&mut pane.committed, &[], spill, bytes))
+    }
+
+    /// Bytes in a scratch.
+    pub(crate) fn disk_size(&self) -> u64 {
+        self.panes.values().flat_map(|pane| &pane.committed).map(Run::disk_size).sum()
+    }
+
     pub(crate) fn size(&self) -> usize {
-        self.panes.values().flat_map(Pane::batches).map(RecordBatch::get_array_memory_size).sum()
+        self.panes.values().map(Pane::size).sum()
     }
 
     /// Open windows, or slices of them.

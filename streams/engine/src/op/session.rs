@@ -25,10 +25,12 @@ use twox_hash::XxHash3_128;
 
 use super::aggregate::{AggregatePlan, KEY_COLUMNS, Values};
 use super::chunk::Chunk;
-use super::pane::{Pane, part};
+use super::pane::{Layer, Pane, Sum, part};
 use super::row_key::RowKeys;
+use super::run::Portions;
 use crate::error::StageError;
 use crate::state::Owned;
+use crate::state::scratch::Spill;
 
 /// The operator's own aggregates, in this order: the least and greatest time, and the parent fragment.
 pub(crate) const HIDDEN: [&str; 3] = ["min", "max", "max"];
@@ -194,6 +196,17 @@ impl PlacedRows {
     }
 }
 
+/// Sessions that are over, some of them, with their rows' sum.
+struct Firing<'a> {
+    watermarks: &'a [i64],
+    fired_at: &'a mut [i64],
+    /// Each with its key group; its rows are summed under its number here.
+    over: Vec<(u32, Session)>,
+    /// Fragments that had become part of them.
+    joined: Vec<(u32, (Key, EventTime))>,
+    sum: Sum,
+}
+
 /// The columns of state rows that are the operator's own.
 struct StateRows<'a> {
     groups: &'a [u32],
@@ -217,8 +230,10 @@ fn hashes(columns: &[ArrayRef], rows: usize) -> Vec<Key> {
 }
 
 impl SessionAggregate {
-    pub(crate) fn new(plan: AggregatePlan, sessions: Sessions, keys: Vec<usize>) -> SessionAggregate {
+    pub(crate) fn new(mut plan: AggregatePlan, sessions: Sessions, keys: Vec<usize>) -> SessionAggregate {
         let (groups, panes) = (BTreeMap::new(), BTreeMap::new());
+        // The fragments of a session are in one place.
+        plan.place_by(keys.iter().map(|key| KEY_COLUMNS + key).collect());
         SessionAggregate { plan, sessions, keys, groups, panes, restored: Vec::new() }
     }
 
@@ -283,67 +298,100 @@ impl SessionAggregate {
         let reached = |at: EventTime, group: u32| {
             self.plan.late.fired(at, Watermark::from_raw(watermarks[group as usize]))
         };
-        let mut taken = Vec::new();
+        // What the panes that are reached hold: of each run its pane, its layer, and the key groups that are due.
+        let (mut taken, mut runs) = (Vec::new(), Vec::new());
         for (bucket, pane) in &mut self.panes {
             let due: Vec<u32> = pane.members().filter(|group| reached(*bucket, *group)).collect();
-            if !due.is_empty() {
-                taken.extend(
-                    pane.take(&self.plan, &due)?.into_iter().map(|(layer, rows)| (*bucket, layer, rows)),
-                );
+            if due.is_empty() {
+                continue;
+            }
+            let due_here: Arc<[u32]> = due.as_slice().into();
+            for (layer, run) in pane.take(&self.plan, &due)? {
+                taken.push((*bucket, layer, Arc::clone(&due_here)));
+                runs.push(run);
             }
         }
         if taken.is_empty() {
             return Ok(Vec::new());
         }
-        let mut over: Vec<(u32, Session)> = Vec::new();
-        let mut joined: Vec<(u32, (Key, EventTime))> = Vec::new();
-        let mut sum = Pane::sum(&self.plan)?;
-        for (bucket, layer, rows) in taken {
-            let state = self.state_rows(&rows);
-            let mut due: (Vec<u32>, Vec<EventTime>) = Default::default();
-            let mut stay: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
-            for (row, number) in state.groups.iter().enumerate() {
-                let group = self.groups.get_mut(number).expect("a group with rows");
-                let root = group.root(state.keys[row], state.fragments.value(row));
-                let session = group.find_mut(state.keys[row], root);
-                let closes = self.sessions.closes_at(session.span);
-                if reached(closes, *number) {
-                    let place = session.over.unwrap_or(over.len() as u32);
-                    if session.over.is_none() {
-                        session.over = Some(place);
-                        over.push((*number, *session));
-                    }
-                    if root != state.fragments.value(row) {
-                        joined.push((*number, (state.keys[row], state.fragments.value(row))));
-                    }
-                    due.0.push(row as u32);
-                    due.1.push(EventTime::from(place));
-                    let at = &mut fired_at[*number as usize];
-                    *at = self.plan.late.fires_at(closes).max(*at);
-                } else {
-                    stay.entry(self.sessions.bucket(session.span)).or_default().push(row as u32);
-                }
-            }
-            for (to, places) in stay {
-                debug_assert!(bucket <= to, "sessions only grow");
-                let rows = if places.len() == rows.num_rows() {
-                    rows.clone()
-                } else {
-                    take_record_batch(&rows, &UInt32Array::from(places))?
-                };
-                Pane::at(&mut self.panes, &self.plan, to)?.put(rows, layer);
-            }
-            if !due.0.is_empty() {
-                let due_rows = take_record_batch(&rows, &UInt32Array::from(due.0))?;
-                let mut columns = due_rows.columns().to_vec();
-                // Summed by session, not by fragment.
-                columns[self.plan.state_from() - 1] = Arc::new(Int64Array::from(due.1));
-                sum.merge(&self.plan, &RecordBatch::try_new(due_rows.schema(), columns)?)?;
-            }
+        let wanted = |run: usize, group: u32| taken[run].2.binary_search(&group).is_ok();
+        let portions = Portions::new(&runs, &self.plan.placed_by, wanted)?;
+        let mut results = Vec::new();
+        for range in portions.ranges() {
+            let mut firing = Firing {
+                watermarks,
+                fired_at,
+                over: Vec::new(),
+                joined: Vec::new(),
+                sum: Sum::new(&self.plan)?,
+            };
+            portions.each(&range, wanted, |run, rows| {
+                let (bucket, layer, _) = &taken[run];
+                self.fire_rows(rows, (*bucket, *layer), &mut firing)
+            })?;
+            results.extend(self.fired(firing)?);
         }
         self.panes.retain(|_, pane| !pane.is_empty());
+        self.groups.retain(|_, group| !group.sessions.is_empty());
+        Ok(results)
+    }
+
+    /// Adds rows of a pane that was reached to their sessions, where those are over; the others go on to the pane of their
+    /// session's end.
+    fn fire_rows(
+        &mut self,
+        rows: &RecordBatch,
+        (bucket, layer): (i64, Layer),
+        firing: &mut Firing<'_>,
+    ) -> Result<(), StageError> {
+        let state = self.state_rows(rows);
+        let mut due: (Vec<u32>, Vec<EventTime>) = Default::default();
+        let mut stay: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
+        for (row, number) in state.groups.iter().enumerate() {
+            let group = self.groups.get_mut(number).expect("a group with rows");
+            let root = group.root(state.keys[row], state.fragments.value(row));
+            let session = group.find_mut(state.keys[row], root);
+            let closes = self.sessions.closes_at(session.span);
+            if !self.plan.late.fired(closes, Watermark::from_raw(firing.watermarks[*number as usize])) {
+                stay.entry(self.sessions.bucket(session.span)).or_default().push(row as u32);
+                continue;
+            }
+            let place = session.over.unwrap_or(firing.over.len() as u32);
+            if session.over.is_none() {
+                session.over = Some(place);
+                firing.over.push((*number, *session));
+            }
+            if root != state.fragments.value(row) {
+                firing.joined.push((*number, (state.keys[row], state.fragments.value(row))));
+            }
+            due.0.push(row as u32);
+            due.1.push(EventTime::from(place));
+            let at = &mut firing.fired_at[*number as usize];
+            *at = self.plan.late.fires_at(closes).max(*at);
+        }
+        for (to, places) in stay {
+            debug_assert!(bucket <= to, "sessions only grow");
+            let rows = match places.len() == rows.num_rows() {
+                true => rows.clone(),
+                false => take_record_batch(rows, &UInt32Array::from(places))?,
+            };
+            Pane::at(&mut self.panes, &self.plan, to)?.put(rows, layer);
+        }
+        if !due.0.is_empty() {
+            let due_rows = take_record_batch(rows, &UInt32Array::from(due.0))?;
+            let mut columns = due_rows.columns().to_vec();
+            // Summed by session, not by fragment.
+            columns[self.plan.state_from() - 1] = Arc::new(Int64Array::from(due.1));
+            firing.sum.merge(&self.plan, &RecordBatch::try_new(due_rows.schema(), columns)?)?;
+        }
+        Ok(())
+    }
+
+    /// The results of sessions that are over, which are let go of.
+    fn fired(&mut self, firing: Firing<'_>) -> Result<Option<Chunk>, StageError> {
+        let Firing { over, joined, sum, .. } = firing;
         if over.is_empty() {
-            return Ok(Vec::new());
+            return Ok(None);
         }
         let windows: Vec<Window> = over.iter().map(|(_, s)| self.sessions.window(s.span)).collect();
         for (number, session) in over {
@@ -353,14 +401,13 @@ impl SessionAggregate {
         for (number, fragment) in joined {
             self.groups.get_mut(&number).expect("a group with sessions").parents.remove(&fragment);
         }
-        self.groups.retain(|_, group| !group.sessions.is_empty());
         let results = sum.into_results()?;
         let places = results.keys.last().expect("the session is a key").as_primitive::<Int64Type>().clone();
         let of = |bound: fn(&Window) -> EventTime| {
             places.values().iter().map(|place| bound(&windows[*place as usize])).collect()
         };
         let (starts, ends) = (of(|window| window.start), of(|window| window.end));
-        Ok(vec![self.plan.output(results, starts, ends)?])
+        Ok(Some(self.plan.output(results, starts, ends)?))
     }
 
     /// What changed since the last call, as state rows.
@@ -463,6 +510,16 @@ impl SessionAggregate {
             *rows = part(rows, |member| member != group)?;
         }
         Ok(())
+    }
+
+    /// Moves what is committed to a scratch, until so many bytes of memory are free; which sessions are open stays in memory.
+    pub(crate) fn spill(&mut self, spill: &Spill, bytes: &mut usize) -> Result<(), StageError> {
+        self.panes.values_mut().rev().try_for_each(|pane| pane.spill(&self.plan, spill, bytes))
+    }
+
+    /// Bytes in a scratch.
+    pub(crate) fn disk_size(&self) -> u64 {
+        self.panes.values().map(Pane::disk_size).sum()
     }
 
     pub(crate) fn size(&self) -> usize {

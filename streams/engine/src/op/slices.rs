@@ -6,18 +6,21 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use arrow::array::RecordBatch;
 use millstream_model::{EventTime, Window, Windows};
 
 use super::aggregate::AggregatePlan;
-use super::pane::{Pane, Sum, part};
+use super::pane::{Pane, merged, spill_runs};
+use super::run::Run;
 use super::windowed::PaneKey;
 use crate::error::StageError;
+use crate::state::scratch::Spill;
 
 /// Windows of fewer slices are summed directly.
 const SLICES_MIN: i64 = 5;
-/// How many batches a node keeps before it makes one of them.
+/// How many runs a node keeps before it makes one of them.
 const BATCHES_MAX: usize = 8;
+/// What the rows of sums have for a pane.
+const NO_PANE: i64 = 0;
 
 /// Level, and index among the nodes of the level.
 type Place = (u32, i64);
@@ -26,7 +29,7 @@ type Place = (u32, i64);
 struct Node {
     /// The key groups whose sums are here, rising.
     groups: Vec<u32>,
-    rows: Vec<RecordBatch>,
+    runs: Vec<Run>,
 }
 
 /// What sums are made of.
@@ -66,13 +69,14 @@ fn span((level, index): Place, windows: Windows) -> Range<EventTime> {
 }
 
 impl SliceSums {
-    /// Adds the slices of a window that fires for these key groups, which are in rising order.
+    /// Adds the runs whose sum is that of the slices of a window that fires for these key groups, which are in rising order. What
+    /// else is in them is of other key groups.
     pub(crate) fn add_window(
         &mut self,
         mut from: Slices<'_>,
         window: Window,
         due: &[u32],
-        sum: &mut Sum,
+        sum: &mut Vec<Run>,
     ) -> Result<(), StageError> {
         let range = slices(from.windows, window);
         if range.end - range.start < SLICES_MIN {
@@ -92,16 +96,16 @@ impl SliceSums {
         from: &mut Slices<'_>,
         place: Place,
         due: &[u32],
-        sum: &mut Sum,
+        sum: &mut Vec<Run>,
     ) -> Result<(), StageError> {
         let (plan, windows) = (from.plan, from.windows);
         let raw = |at: EventTime| PaneKey::Slice(at).to_raw(windows);
         let times = span(place, windows);
         if place.0 == 0 {
-            return match from.panes.get_mut(&raw(times.start)) {
-                Some(pane) => pane.add_to(plan, due, sum),
-                None => Ok(()),
-            };
+            if let Some(pane) = from.panes.get_mut(&raw(times.start)) {
+                sum.extend(pane.runs(plan)?);
+            }
+            return Ok(());
         }
         if from.panes.range(raw(times.start)..raw(times.end)).next().is_none() {
             return Ok(());
@@ -112,31 +116,22 @@ impl SliceSums {
             due.iter().copied().filter(|group| !known.is_some_and(|node| has(node, group))).collect();
         if !missing.is_empty() {
             let (level, index) = place;
-            let mut made = Pane::sum(plan)?;
+            let mut parts = Vec::new();
             for child in [2 * index, 2 * index + 1] {
-                self.add(from, (level - 1, child), &missing, &mut made)?;
+                self.add(from, (level - 1, child), &missing, &mut parts)?;
             }
-            let rows = made.into_state(plan)?;
+            let made = merged(plan, &parts, NO_PANE, |group| missing.binary_search(&group).is_ok())?;
             let node = self.nodes.entry(place).or_default();
             node.groups.extend(missing);
             node.groups.sort_unstable();
-            if rows.num_rows() > 0 {
-                node.rows.push(rows);
+            if made.rows() > 0 {
+                node.runs.push(made);
             }
-            if node.rows.len() > BATCHES_MAX {
-                let mut whole = Pane::sum(plan)?;
-                node.rows.drain(..).try_for_each(|rows| whole.merge(plan, &rows))?;
-                node.rows.push(whole.into_state(plan)?);
+            if node.runs.len() > BATCHES_MAX {
+                node.runs = vec![merged(plan, &node.runs, NO_PANE, |_| true)?];
             }
         }
-        let node = &self.nodes[&place];
-        let all = node.groups == due;
-        for rows in &node.rows {
-            match all {
-                true => sum.merge(plan, rows)?,
-                false => sum.merge(plan, &part(rows, |group| due.binary_search(&group).is_ok())?)?,
-            }
-        }
+        sum.extend(self.nodes[&place].runs.iter().cloned());
         Ok(())
     }
 
@@ -153,9 +148,24 @@ impl SliceSums {
         self.nodes.retain(|_, node| node.groups.binary_search(&group).is_err());
     }
 
+    /// Moves sums to a scratch, until so many bytes of memory are free.
+    pub(crate) fn spill(
+        &mut self,
+        plan: &AggregatePlan,
+        spill: &Spill,
+        bytes: &mut usize,
+    ) -> Result<(), StageError> {
+        let mut nodes = self.nodes.values_mut();
+        nodes.try_for_each(|node| spill_runs(&mut node.runs, &plan.placed_by, spill, bytes))
+    }
+
     pub(crate) fn size(&self) -> usize {
-        let of = |node: &Node| node.rows.iter().map(RecordBatch::get_array_memory_size).sum::<usize>();
-        self.nodes.values().map(of).sum()
+        self.nodes.values().flat_map(|node| &node.runs).map(Run::size).sum()
+    }
+
+    /// Bytes in a scratch.
+    pub(crate) fn disk_size(&self) -> u64 {
+        self.nodes.values().flat_map(|node| &node.runs).map(Run::disk_size).sum()
     }
 }
 

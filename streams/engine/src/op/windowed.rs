@@ -14,12 +14,14 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::{Int64Type, UInt32Type};
 use millstream_model::{EventTime, LateRule, Watermark, Window, Windows};
 
-use super::aggregate::AggregatePlan;
+use super::aggregate::{AggregatePlan, KEY_COLUMNS};
 use super::chunk::Chunk;
-use super::pane::{Fired, Groups, Pane, members_of};
+use super::pane::{Fired, Groups, Pane, Sum, members_of, results_of};
+use super::run::Place;
 use super::slices::{SliceSums, Slices};
 use crate::error::StageError;
 use crate::state::Owned;
+use crate::state::scratch::Spill;
 
 /// What a pane holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,8 +117,10 @@ pub(crate) struct WindowAggregate {
 
 impl WindowAggregate {
     /// `notes_changes`: for [`WindowAggregate::changed`].
-    pub(crate) fn new(plan: AggregatePlan, windows: Windows, notes_changes: bool) -> WindowAggregate {
+    pub(crate) fn new(mut plan: AggregatePlan, windows: Windows, notes_changes: bool) -> WindowAggregate {
         let changed = notes_changes.then(BTreeMap::new);
+        let keys: Vec<usize> = (KEY_COLUMNS..plan.state_from()).collect();
+        plan.place_by(keys);
         WindowAggregate { plan, windows, panes: BTreeMap::new(), sums: SliceSums::default(), changed }
     }
 
@@ -142,14 +146,14 @@ impl WindowAggregate {
     }
 
     /// The sum of a window for these key groups: of its slices, and of its own pane.
-    fn sum(&mut self, window: Window, due: &[u32]) -> Result<Fired, StageError> {
-        let mut sum = Pane::sum(&self.plan)?;
+    fn sum(&mut self, window: Window, due: &[u32]) -> Result<Vec<Fired>, StageError> {
+        let mut runs = Vec::new();
         let from = Slices { plan: &self.plan, windows: self.windows, panes: &mut self.panes };
-        self.sums.add_window(from, window, due, &mut sum)?;
+        self.sums.add_window(from, window, due, &mut runs)?;
         if let Some(own) = self.panes.get_mut(&PaneKey::Whole(window.end).to_raw(self.windows)) {
-            own.add_to(&self.plan, due, &mut sum)?;
+            runs.extend(own.runs(&self.plan)?);
         }
-        sum.into_results()
+        results_of(&self.plan, &runs, |group| due.binary_search(&group).is_ok())
     }
 
     /// The results of every window that is over for its key group at these watermarks (one for each key group) and was
@@ -182,15 +186,14 @@ impl WindowAggregate {
                 false if due.is_empty() => continue,
                 false => self.sum(window, &due)?,
             };
-            for group in results.groups.values() {
-                let at = &mut fired_at[*group as usize];
-                *at = self.plan.late.fires_at(end).max(*at);
+            for results in results.into_iter().filter(|results| !results.groups.is_empty()) {
+                for group in results.groups.values() {
+                    let at = &mut fired_at[*group as usize];
+                    *at = self.plan.late.fires_at(end).max(*at);
+                }
+                let rows = results.groups.len();
+                fired.push(self.plan.output(results, vec![start; rows], vec![end; rows])?);
             }
-            if results.groups.is_empty() {
-                continue;
-            }
-            let rows = results.groups.len();
-            fired.push(self.plan.output(results, vec![start; rows], vec![end; rows])?);
         }
         self.forget_over(watermarks, |_| true)?;
         Ok(fired)
@@ -224,25 +227,29 @@ impl WindowAggregate {
     pub(crate) fn changed(&mut self, watermarks: &[i64]) -> Result<Vec<Chunk>, StageError> {
         let Some(changed) = &mut self.changed else { return Ok(Vec::new()) };
         let (late, windows) = (&self.plan.late, self.windows);
-        let mut by_window: BTreeMap<Window, Groups> = BTreeMap::new();
+        let mut by_window: BTreeMap<Window, (Groups, Vec<Place>)> = BTreeMap::new();
         for (raw, groups) in std::mem::take(changed) {
             let over: Vec<Window> = match PaneKey::from_raw(raw, windows) {
                 PaneKey::Slice(start) => windows.of_slice(start, EventTime::MIN).collect(),
                 PaneKey::Whole(end) => vec![windows.ending_at(end)],
             };
             let columns = groups.into_columns()?;
+            let at = Groups::places(&self.plan, &columns);
             for window in over {
-                match by_window.entry(window) {
-                    Entry::Occupied(groups) => groups.into_mut().add(&columns)?,
-                    Entry::Vacant(place) => place.insert(Groups::new(&self.plan)?).add(&columns)?,
-                }
+                let (groups, places) = match by_window.entry(window) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(place) => place.insert((Groups::new(&self.plan)?, Vec::new())),
+                };
+                groups.add(&columns)?;
+                places.extend(&at);
             }
         }
         let mut results = Vec::new();
-        for (window, mut groups) in by_window {
+        for (window, (mut groups, mut places)) in by_window {
+            places.sort_unstable();
             let is_open =
                 |group: u32| !late.fired(window.end, Watermark::from_raw(watermarks[group as usize]));
-            let mut sum = Pane::sum(&self.plan)?;
+            let mut sum = Sum::new(&self.plan)?;
             let slice = windows.slice_ms();
             let keys: Vec<PaneKey> = match windows.is_tumbling() {
                 true => vec![PaneKey::Slice(windows.slice_of(window.start))],
@@ -254,7 +261,7 @@ impl WindowAggregate {
             };
             for key in keys {
                 if let Some(pane) = self.panes.get_mut(&key.to_raw(windows)) {
-                    pane.add_groups(&self.plan, &mut groups, is_open, &mut sum)?;
+                    pane.add_groups(&self.plan, (&mut groups, &places), is_open, &mut sum)?;
                 }
             }
             if sum.is_empty() {
@@ -324,6 +331,17 @@ impl WindowAggregate {
         self.sums.forget(group);
         self.panes.retain(|_, pane| !pane.is_empty());
         Ok(())
+    }
+
+    /// Moves what is committed to a scratch, until so many bytes of memory are free: first what is asked for last.
+    pub(crate) fn spill(&mut self, spill: &Spill, bytes: &mut usize) -> Result<(), StageError> {
+        self.panes.values_mut().rev().try_for_each(|pane| pane.spill(&self.plan, spill, bytes))?;
+        self.sums.spill(&self.plan, spill, bytes)
+    }
+
+    /// Bytes in a scratch.
+    pub(crate) fn disk_size(&self) -> u64 {
+        self.panes.values().map(Pane::disk_size).sum::<u64>() + self.sums.disk_size()
     }
 
     pub(crate) fn size(&self) -> usize {

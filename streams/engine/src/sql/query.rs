@@ -53,14 +53,16 @@ pub(crate) enum Origin {
 impl Closed {
     /// What the branches' rows become; those that are taken are gone from `fired`.
     fn run(&self, fired: &mut [Vec<Chunk>]) -> Result<Vec<Chunk>, StageError> {
+        // Functions OVER want all rows of a window together.
+        let whole = self.after.iter().any(|step| matches!(step, Step::Over(_)));
         let given = match &self.from {
             // What rows that are near each other gave is where their first branch is.
             Origin::Near(_) | Origin::AsOf(_) => std::mem::take(&mut fired[0]),
+            // What was partly in a scratch comes in portions.
+            Origin::Branch(at) if whole => Chunk::joined(std::mem::take(&mut fired[*at]))?,
             Origin::Branch(at) => std::mem::take(&mut fired[*at]),
             Origin::Join { left, right, join } => {
                 let (left, right) = (left.run(fired)?, right.run(fired)?);
-                // Functions OVER want all rows of a window together.
-                let whole = self.after.iter().any(|step| matches!(step, Step::Over(_)));
                 join.run(&left, &right, whole)?
             }
         };

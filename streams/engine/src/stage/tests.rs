@@ -8,6 +8,7 @@ mod groups;
 mod joins;
 mod lists;
 mod reference;
+mod spilling;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -425,6 +426,7 @@ impl World {
         }
         let outputs = worker.stage.take_outputs();
         self.take(outputs);
+        spilling::spill(&mut worker.stage, rng);
     }
 
     fn changelog(&mut self, operator: &str, partition: u32) -> &mut Changelog {
@@ -657,4 +659,8 @@ fn any_split_interleaving_crash_and_move_gives_the_batch_answer() {
         }
     }
     assert!(rows.iter().all(|n| *n > 10), "the worlds are too tame to show anything: {rows:?}");
+    assert!(
+        spilling::BLOCKS.load(std::sync::atomic::Ordering::Relaxed) > 1_000,
+        "hardly anything was spilled"
+    );
 }

@@ -157,6 +157,7 @@ impl Translator<'_> {
             output,
             schema: Arc::clone(aggregate.schema.inner()),
             key_groups: self.options.key_groups,
+            placed_by: Vec::new(),
         };
         chain.branch().aggregate = Some(match grouped {
             Grouped::Windows(windows) => {

@@ -33,7 +33,7 @@ const QUERIES: &[(&str, usize)] = &[
 
 const STREAMS: [&str; 2] = ["sales", "returns"];
 
-fn spec(query: &str, partitions: u32, update_ms: i64) -> StageSpec {
+pub(super) fn spec(query: &str, partitions: u32, update_ms: i64) -> StageSpec {
     let source = |name: &str| SourceSpec {
         name: name.into(),
         schema: schema(),
@@ -103,19 +103,23 @@ fn check(seed: u64) -> usize {
             (stage, broker.offsets.clone())
         };
         let (mut stage, mut at) = start(&broker);
-        let commit =
-            |stage: &mut Stage, at: &BTreeMap<(usize, u32), usize>, broker: &mut Broker, now: i64| {
-                let records = stage.commit(now).expect("a commit");
-                broker.changelog.extend(records.into_iter().map(|record| record.entry.encode()));
-                broker.offsets.clone_from(at);
-                for out in stage.take_outputs().batches {
-                    for line in lines(&out.batch) {
-                        let key = line.split('|').take(keys).collect::<Vec<_>>().join("|");
-                        broker.kept.insert(key, line);
-                        broker.rows += 1;
-                    }
+        let commit = |stage: &mut Stage,
+                      at: &BTreeMap<(usize, u32), usize>,
+                      broker: &mut Broker,
+                      now: i64,
+                      rng: &mut SeededRng| {
+            let records = stage.commit(now).expect("a commit");
+            broker.changelog.extend(records.into_iter().map(|record| record.entry.encode()));
+            broker.offsets.clone_from(at);
+            for out in stage.take_outputs().batches {
+                for line in lines(&out.batch) {
+                    let key = line.split('|').take(keys).collect::<Vec<_>>().join("|");
+                    broker.kept.insert(key, line);
+                    broker.rows += 1;
                 }
-            };
+            }
+            super::spilling::spill(stage, rng);
+        };
         loop {
             now += rng.below(20) as i64;
             let left: Vec<(usize, u32)> = logs
@@ -137,14 +141,14 @@ fn check(seed: u64) -> usize {
                         .expect("an owned group");
                     *offset += 1;
                 }
-                9 | 10 => commit(&mut stage, &at, &mut broker, now),
+                9 | 10 => commit(&mut stage, &at, &mut broker, now, &mut rng),
                 _ => (stage, at) = start(&broker),
             }
         }
         for source in 0..STREAMS.len() {
             (0..partitions).for_each(|group| stage.finish(source, KeyGroup(group), now).expect("an end"));
         }
-        commit(&mut stage, &at, &mut broker, now);
+        commit(&mut stage, &at, &mut broker, now, &mut rng);
     }
     let tables: Vec<(&str, RecordBatch)> = STREAMS
         .iter()

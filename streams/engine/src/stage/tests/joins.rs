@@ -239,6 +239,7 @@ impl World {
             let records = records.into_iter().map(|record| (record.partition, record.entry.encode()));
             self.broker.changelog.extend(records);
         }
+        super::spilling::spill(&mut worker.stage, rng);
         self.broker.offsets.extend(worker.position.iter().map(|(place, at)| (*place, *at)));
         for out in worker.stage.take_outputs().batches {
             match out.output.as_ref() {
