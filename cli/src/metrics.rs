@@ -115,6 +115,11 @@ const OPERATOR_FIGURES: &[OperatorFigure] = &[
     ("millstream_operator_late_rows_total", "Rows that were late for it, in this run.", |f| f.late),
     ("millstream_operator_state_bytes", "Bytes of its state in memory, about.", |f| f.state_bytes),
     (
+        "millstream_operator_state_disk_bytes",
+        "Bytes of its state on the local disk, for want of room in memory.",
+        |f| f.state_disk_bytes,
+    ),
+    (
         "millstream_operator_state_entries",
         "What its state has: keys, windows or slices of them, sessions, versions.",
         |f| f.state_entries,

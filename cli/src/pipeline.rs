@@ -144,6 +144,7 @@ pub fn run(options: &Run) -> Result<(), Failure> {
         let worker = Options {
             instance: options.instance.clone(),
             cache: Some(data.join("functions")),
+            scratch: Some(data.join("state")),
             stop: stopped,
             bench: None,
             memory,

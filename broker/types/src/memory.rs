@@ -43,6 +43,11 @@ impl MemoryBudget {
         self.0.total.load(Ordering::Relaxed) > self.0.limit_bytes
     }
 
+    /// How many more bytes are claimed than there are; 0 where there are enough.
+    pub fn short_by(&self) -> u64 {
+        self.0.total.load(Ordering::Relaxed).saturating_sub(self.0.limit_bytes).max(0).cast_unsigned()
+    }
+
     /// The bytes that there are; `u64::MAX` where they are not limited.
     pub fn limit_bytes(&self) -> u64 {
         match self.0.limit_bytes {
@@ -115,6 +120,16 @@ impl MemoryClaim {
     pub fn is_short(&self) -> bool {
         self.budget.is_short()
     }
+
+    /// The budget that it is of.
+    pub fn budget(&self) -> &MemoryBudget {
+        &self.budget
+    }
+
+    /// The bytes that are claimed here.
+    pub fn held(&self) -> u64 {
+        self.held.load(Ordering::Relaxed).max(0).cast_unsigned()
+    }
 }
 
 impl Drop for MemoryClaim {
@@ -142,6 +157,7 @@ mod tests {
         assert!(!budget.is_short());
         more.set(1);
         assert!(budget.is_short() && read.is_short());
+        assert_eq!((budget.short_by(), read.held()), (1, 60));
         assert_eq!(budget.claimed(), [("fetched", 41), ("read", 60)]);
         read.set(30);
         read.shrink(25);

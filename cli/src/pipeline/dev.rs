@@ -246,6 +246,7 @@ impl Development<'_> {
         let worker = Options {
             instance: "0".to_owned(),
             cache: Some(self.data.join("functions")),
+            scratch: Some(self.data.join("state")),
             stop: halted,
             bench: None,
             memory: self.memory.clone(),

@@ -151,8 +151,8 @@ impl Changelogs {
         let (operator, partition) = &place;
         let mut groups = self.growth[&place].lacks(&stage.groups_of(*partition));
         // As many key groups as make up a part, by what the operator keeps for each on average.
-        let kept: usize = stage.state_sizes().iter().map(|(_, size)| size.bytes).sum();
-        let each = kept as u64 / stage.key_groups_assigned().max(1) as u64;
+        let kept: u64 = stage.state_sizes().iter().map(|(_, size)| size.bytes as u64 + size.disk_bytes).sum();
+        let each = kept / stage.key_groups_assigned().max(1) as u64;
         let most = usize::try_from(PART_BYTES / each.max(1)).unwrap_or(usize::MAX).max(1);
         let last = groups.len() <= most;
         groups.truncate(most);

@@ -2,6 +2,7 @@
 
 use millstream_client::ClientError;
 use millstream_connector::{SinkError, SourceError};
+use millstream_engine::error::StageError;
 use millstream_types::ErrorCode;
 
 /// Why a stage stopped.
@@ -77,9 +78,13 @@ impl From<SinkError> for WorkerError {
     }
 }
 
-impl From<millstream_engine::error::StageError> for WorkerError {
-    fn from(error: millstream_engine::error::StageError) -> WorkerError {
-        WorkerError::Fatal(error.to_string())
+impl From<StageError> for WorkerError {
+    fn from(error: StageError) -> WorkerError {
+        match error {
+            // Begun again, it reads its state from the changelog.
+            StageError::Scratch(_) => WorkerError::Transient(error.to_string()),
+            error => WorkerError::Fatal(error.to_string()),
+        }
     }
 }
 

@@ -40,6 +40,7 @@ mod restore;
 mod run;
 mod schema;
 mod schemas;
+mod scratch;
 mod shapes;
 mod sink_stage;
 mod tables;

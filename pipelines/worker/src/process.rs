@@ -8,6 +8,7 @@ mod aside;
 mod commit;
 mod plain;
 mod rows;
+mod spilling;
 mod tables;
 mod take_over;
 
@@ -41,6 +42,7 @@ use crate::run::StageContext;
 use crate::tables::TableRows;
 use commit::MaySnapshot;
 use plain::Plain;
+use spilling::Spilling;
 use tables::Tables;
 use take_over::Restoring;
 
@@ -172,6 +174,7 @@ struct Driver {
     /// What was read since the last commit, and what operators keep.
     read: MemoryClaim,
     state: MemoryClaim,
+    spilling: Spilling,
     /// Inputs, and their key groups, that have been read to their end.
     finished: BTreeSet<(usize, u32)>,
     /// Inputs that wait for others.
@@ -261,6 +264,7 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
         bytes_since: 0,
         read: context.memory.claim("read"),
         state: context.memory.claim("state"),
+        spilling: Spilling::new(context),
         finished: BTreeSet::new(),
         ahead: BTreeSet::new(),
         changelogs: Changelogs::new(
@@ -508,9 +512,15 @@ impl Driver {
         Ok(())
     }
 
-    /// Says what operators keep.
-    fn note_state(&self) {
-        self.state.set(self.stage.state_sizes().iter().map(|(_, size)| size.bytes as u64).sum());
+    /// Says what operators keep in memory; when that is more than there is room for, some of it goes to the scratch first. Behind a
+    /// commit.
+    fn note_state(&mut self) -> Result<(), WorkerError> {
+        let kept = |stage: &Stage| stage.state_sizes().iter().map(|(_, size)| size.bytes as u64).sum();
+        self.state.set(kept(&self.stage));
+        if self.spilling.relieve(&mut self.stage, &self.state)? {
+            self.state.set(kept(&self.stage));
+        }
+        Ok(())
     }
 
     fn show(&self, lag: Option<u64>) {
@@ -534,6 +544,7 @@ impl Driver {
                 rows_out: counts.rows_out,
                 late: counts.late,
                 state_bytes: state.bytes as u64,
+                state_disk_bytes: state.disk_bytes,
                 state_entries: state.entries as u64,
             };
             (name.to_owned(), figures)

@@ -46,6 +46,8 @@ pub struct OperatorFigures {
     pub late: u64,
     /// Bytes of its state in memory, about.
     pub state_bytes: u64,
+    /// Bytes of its state on the local disk.
+    pub state_disk_bytes: u64,
     /// What its state has of keys, windows, sessions or versions.
     pub state_entries: u64,
 }

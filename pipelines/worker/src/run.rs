@@ -43,6 +43,8 @@ pub struct Options {
     pub instance: String,
     /// Where compiled functions are kept.
     pub cache: Option<std::path::PathBuf>,
+    /// Where state goes that memory has no room for; it stays in memory where nothing is said.
+    pub scratch: Option<std::path::PathBuf>,
     /// Becomes true when the run is to end.
     pub stop: watch::Receiver<bool>,
     /// What stands in for sources, tables and targets, in a test.
@@ -85,6 +87,8 @@ pub struct StageContext {
     pub progress: Arc<Progress>,
     /// What this process may hold.
     pub memory: MemoryBudget,
+    /// Where state goes that memory has no room for.
+    pub scratch: Option<std::path::PathBuf>,
     /// How long a fetch waits at the broker for records.
     fetch_wait: Duration,
     stop: watch::Receiver<bool>,
@@ -204,6 +208,7 @@ pub async fn run(
             ends: Arc::clone(&ends),
             progress: Arc::clone(&progress),
             memory: options.memory.clone(),
+            scratch: options.scratch.clone(),
             fetch_wait,
             stop: halted.clone(),
         };

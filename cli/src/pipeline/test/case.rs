@@ -57,6 +57,7 @@ pub async fn run_pipeline(
     let options = Options {
         instance: "0".to_owned(),
         cache: Some(functions.to_owned()),
+        scratch: None,
         stop: stopped,
         bench: Some(prepared.bench.clone()),
         memory: MemoryBudget::unlimited(),

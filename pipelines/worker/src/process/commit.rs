@@ -83,7 +83,7 @@ impl Driver {
         self.moved.clear();
         self.bytes_since = 0;
         self.read.set(0);
-        self.note_state();
+        self.note_state()?;
         self.context.progress.update(&name, |figures| {
             figures.commits += 1;
             figures.counts.clone_from(&self.counts);

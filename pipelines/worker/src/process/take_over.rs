@@ -105,7 +105,7 @@ impl Driver {
         let all: Vec<TopicPartition> = groups.iter().flat_map(|group| setup.partitions(*group)).collect();
         self.coming.retain(|partition| !groups.contains(&(partition.partition as u32)));
         self.owned.extend(groups);
-        self.note_state();
+        self.note_state()?;
         consumer.resume(&all);
         Ok(())
     }
@@ -135,7 +135,7 @@ impl Driver {
             self.coming.extend(left);
         }
         self.stage.revoke(gone)?;
-        self.note_state();
+        self.note_state()?;
         Ok(())
     }
 }

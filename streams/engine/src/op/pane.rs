@@ -421,7 +421,11 @@ impl Pane {
             from -= 1;
             rows += self.committed[from].rows();
         }
-        let merged = merged(plan, &self.committed[from..], self.key, |_| true)?;
+        let merged = match merged(plan, &self.committed[from..], self.key, |_| true) {
+            // A scratch without room: another time.
+            Err(StageError::Scratch(_)) => return Ok(()),
+            merged => merged?,
+        };
         self.committed.truncate(from);
         self.committed.push(merged);
         Ok(())
