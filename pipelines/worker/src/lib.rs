@@ -40,7 +40,7 @@ mod restore;
 mod run;
 mod schema;
 mod schemas;
-mod scratch;
+pub mod scratch;
 mod shapes;
 mod sink_stage;
 mod tables;

@@ -52,6 +52,11 @@ pub enum StageError {
         /// The names there are.
         known: String,
     },
+    /// Rows were to be joined with tables that had not been asked for their keys.
+    #[error(
+        "rows were to be run whose tables have not been asked; this is a fault of whoever runs the stage"
+    )]
+    NotAsked,
     /// Rows of a partition that was not assigned, or was revoked.
     #[error("rows of partition {0}, which is not assigned to this stage")]
     NotAssigned(millstream_model::KeyGroup),

@@ -12,6 +12,7 @@
 mod build;
 mod commit;
 pub mod describe;
+pub mod lookups;
 mod restore;
 mod source;
 mod spec;
@@ -39,6 +40,7 @@ use crate::sql::{Query, query};
 use crate::state::Owned;
 use crate::state::scratch::Spill;
 pub use build::StageProblem;
+use lookups::Lookups;
 use millstream_format::BadRecord;
 pub use restore::Restore;
 use source::Source;
@@ -196,6 +198,7 @@ pub struct Stage {
     changelog_partitions: u32,
     operators: Vec<Operator>,
     declared_tables: BTreeSet<String>,
+    lookups: Lookups,
     out: Outputs,
 }
 
@@ -420,11 +423,22 @@ impl Stage {
         self.sources.iter().all(|source| source.clocks.all_finished())
     }
 
-    /// Runs the rows that wait through the operators. `now` is from one monotonic clock.
+    /// Runs the rows that wait through the operators. `now` is from one monotonic clock. Where tables are asked, everything that
+    /// [`Stage::wanted`] says is known.
     pub fn turn(&mut self, now: Millis) -> Result<(), StageError> {
-        let mut read = Vec::with_capacity(self.sources.len());
-        for source in &mut self.sources {
-            read.push(source.gather(now, &mut self.out.rejected)?);
+        let mut read = self.lookups.take().unwrap_or_default();
+        if read.is_empty() || !self.lookups.is_empty() {
+            let mut more = Vec::with_capacity(self.sources.len());
+            for source in &mut self.sources {
+                more.push(source.gather(now, &mut self.out.rejected)?);
+            }
+            let is_known = self.lookups.is_empty() || more.iter().all(Option::is_none);
+            if !is_known || !self.lookups.gathered.is_empty() {
+                return Err(StageError::NotAsked);
+            }
+            if read.is_empty() {
+                read = more;
+            }
         }
         source::tick(&mut self.sources, now);
         for (at, read) in read.into_iter().enumerate() {

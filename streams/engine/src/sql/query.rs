@@ -83,7 +83,7 @@ impl Closed {
         Ok(results)
     }
 
-    fn steps<'a>(&'a self, steps: &mut Vec<&'a Step>) {
+    pub(crate) fn steps<'a>(&'a self, steps: &mut Vec<&'a Step>) {
         match &self.from {
             Origin::Branch(_) | Origin::Near(_) => {}
             Origin::AsOf(join) => steps.extend(join.lookups.iter().flat_map(|lookup| &lookup.then)),

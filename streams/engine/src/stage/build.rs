@@ -116,6 +116,7 @@ impl Stage {
             changelog_partitions: spec.changelog_partitions,
             operators,
             declared_tables: spec.tables.into_keys().collect(),
+            lookups: super::lookups::Lookups::default(),
             out: Outputs::default(),
         })
     }

@@ -7,6 +7,7 @@ mod edges;
 mod groups;
 mod joins;
 mod lists;
+mod lookups;
 mod reference;
 mod spilling;
 
