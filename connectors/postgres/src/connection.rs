@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::{Client, NoTls};
 
-use crate::config::PostgresSinkConfig;
+use crate::config::{Access, PostgresSinkConfig};
 use crate::error::sink_error;
 use crate::offsets;
 use crate::tls::Tls;
@@ -31,21 +31,50 @@ impl Drop for Connection {
     }
 }
 
+/// Connects to read only, with times in UTC.
+pub(crate) async fn connect_to_read(access: &Access<'_>, context: &Context) -> Result<Connection, SinkError> {
+    let prepare = "SET default_transaction_read_only = on; SET TimeZone = 'UTC'; SET DateStyle = ISO";
+    let connecting = async {
+        let connection = opened(access, context).await?;
+        let prepared = connection.client.batch_execute(prepare).await;
+        prepared.map_err(|error| sink_error("preparing the connection", &error))?;
+        Ok(connection)
+    };
+    within(access, connecting).await
+}
+
+/// Connects, with the limits of time set.
+async fn opened(access: &Access<'_>, context: &Context) -> Result<Connection, SinkError> {
+    let connection = dial(access, context).await?;
+    let timeout = format!(
+        "SET statement_timeout = {}; SET client_min_messages = warning; SET lock_timeout = {0}; \
+         SET idle_in_transaction_session_timeout = {0}",
+        access.statement_timeout.0
+    );
+    let limited = connection.client.batch_execute(&timeout).await;
+    limited.map_err(|error| sink_error("preparing the connection", &error))?;
+    Ok(connection)
+}
+
+async fn within(
+    access: &Access<'_>,
+    connecting: impl Future<Output = Result<Connection, SinkError>>,
+) -> Result<Connection, SinkError> {
+    let limit = Duration::from_millis(access.connect_timeout.0);
+    tokio::time::timeout(limit, connecting).await.map_err(|_| {
+        SinkError::transient(format!(
+            "connecting to the database: no answer within {}",
+            access.connect_timeout
+        ))
+    })?
+}
+
 /// Connects, and makes the offsets' table where it is not there.
 pub async fn connect(config: &PostgresSinkConfig, context: &Context) -> Result<Connection, SinkError> {
-    let limit = Duration::from_millis(config.connect_timeout.0);
+    let access = config.access();
     let connecting = async {
-        let connection = dial(config, context).await?;
-        let timeout = format!(
-            "SET statement_timeout = {}; SET client_min_messages = warning; SET lock_timeout = {0}; \
-             SET idle_in_transaction_session_timeout = {0}",
-            config.statement_timeout.0
-        );
-        let prepared = async {
-            connection.client.batch_execute(&timeout).await?;
-            connection.client.batch_execute(offsets::CREATE).await
-        };
-        match prepared.await {
+        let connection = opened(&access, context).await?;
+        match connection.client.batch_execute(offsets::CREATE).await {
             Ok(()) => Ok(connection),
             // Two that make it at once: one of them gets this, and finds it made the next time.
             Err(error) if error.code().is_some_and(|code| code.code() == "23505") => Err(
@@ -54,17 +83,12 @@ pub async fn connect(config: &PostgresSinkConfig, context: &Context) -> Result<C
             Err(error) => Err(sink_error("making the table _millstream_offsets", &error)),
         }
     };
-    tokio::time::timeout(limit, connecting).await.map_err(|_| {
-        SinkError::transient(format!(
-            "connecting to the database: no answer within {}",
-            config.connect_timeout
-        ))
-    })?
+    within(&access, connecting).await
 }
 
-async fn dial(config: &PostgresSinkConfig, context: &Context) -> Result<Connection, SinkError> {
+async fn dial(access: &Access<'_>, context: &Context) -> Result<Connection, SinkError> {
     // The driver's complaint may quote the DSN: it is not repeated.
-    let dsn: tokio_postgres::Config = config.dsn.expose().parse().map_err(|_| {
+    let dsn: tokio_postgres::Config = access.dsn.expose().parse().map_err(|_| {
         SinkError::Setup("reading `dsn`: write postgres://user:password@host:5432/database".to_owned())
     })?;
     if dsn.get_hosts().is_empty() {
@@ -73,7 +97,7 @@ async fn dial(config: &PostgresSinkConfig, context: &Context) -> Result<Connecti
     let mut last = None;
     for (i, host) in dsn.get_hosts().iter().enumerate() {
         let port = dsn.get_ports().get(i).or(dsn.get_ports().first()).copied().unwrap_or(5432);
-        match dial_host(&dsn, host, port, config, context).await {
+        match dial_host(&dsn, host, port, access, context).await {
             Ok(connection) => return Ok(connection),
             // A refusal by the guard is not to be got round by the next host.
             Err(error @ SinkError::Setup(_)) => return Err(error),
@@ -87,7 +111,7 @@ async fn dial_host(
     dsn: &tokio_postgres::Config,
     host: &Host,
     port: u16,
-    config: &PostgresSinkConfig,
+    access: &Access<'_>,
     context: &Context,
 ) -> Result<Connection, SinkError> {
     let doing = || format!("connecting to the database at {}", shown(host, port));
@@ -113,7 +137,7 @@ async fn dial_host(
                     driver: tokio::spawn(drive(driver)),
                 });
             }
-            let tls = Tls::new(name, config.ca_file.as_deref()).map_err(SinkError::Setup)?;
+            let tls = Tls::new(name, access.ca_file).map_err(SinkError::Setup)?;
             let (client, driver) = dsn.connect_raw(stream, tls).await.map_err(refused)?;
             Ok(Connection { client, stages: BTreeSet::new(), driver: tokio::spawn(drive(driver)) })
         }

@@ -15,7 +15,45 @@ fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
 
 /// The user's table, quoted, with its schema.
 pub fn table(config: &PostgresSinkConfig) -> String {
-    config.table.split('.').map(quoted).collect::<Vec<_>>().join(".")
+    quoted_table(&config.table)
+}
+
+fn quoted_table(table: &str) -> String {
+    table.split('.').map(quoted).collect::<Vec<_>>().join(".")
+}
+
+/// Gives the rows of keys as JSON objects with these columns; the keys are parameter 1, a JSON array of objects.
+pub fn find(table: &str, key: &[String], columns: &Schema) -> String {
+    // As what the column is declared to be. A decimal keeps its digits, however many are declared.
+    let column = |field: &arrow_schema::Field| {
+        let name = quoted(field.name());
+        match field.data_type() {
+            DataType::Decimal128(..) => format!("t.{name}::numeric AS {name}"),
+            DataType::Binary | DataType::LargeBinary => {
+                format!("translate(encode(t.{name}, 'base64'), E'\\n', '') AS {name}")
+            }
+            DataType::Timestamp(..) => format!("t.{name}::timestamptz AS {name}"),
+            DataType::List(_) | DataType::Struct(_) => format!("to_json(t.{name}) AS {name}"),
+            other => format!("t.{name}::{} AS {name}", type_of(other)),
+        }
+    };
+    let selected: Vec<String> = columns.fields().iter().map(|field| column(field)).collect();
+    let typed = |name: &String| {
+        let kind = columns.field_with_name(name).map_or("text".to_owned(), |field| match field.data_type() {
+            DataType::Decimal128(..) => "numeric".to_owned(),
+            other => type_of(other),
+        });
+        format!("{} {kind}", quoted(name))
+    };
+    let typed: Vec<String> = key.iter().map(typed).collect();
+    let same: Vec<String> = key.iter().map(|name| format!("t.{0} = k.{0}", quoted(name))).collect();
+    format!(
+        "SELECT row_to_json(r)::text FROM (SELECT {} FROM {} AS t JOIN json_to_recordset($1::text::json) AS k({}) ON {}) AS r",
+        selected.join(", "),
+        quoted_table(table),
+        typed.join(", "),
+        same.join(" AND ")
+    )
 }
 
 /// The column of the temporary table that keeps the rows' order.

@@ -98,8 +98,15 @@ fn explain_stage(out: &mut String, job: &Job, stage: &Stage) {
             Some(topic) => format!("{id} (follows topic {topic})"),
             None => id.clone(),
         };
-        let tables: Vec<String> = stage.tables.iter().map(follows).collect();
-        let _ = writeln!(out, "  reads tables {}, whole, on each worker", tables.join(", "));
+        let (asked, read): (Vec<&String>, Vec<&String>) =
+            stage.tables.iter().partition(|id| job.asked.contains(*id));
+        if !read.is_empty() {
+            let tables: Vec<String> = read.into_iter().map(follows).collect();
+            let _ = writeln!(out, "  reads tables {}, whole, on each worker", tables.join(", "));
+        }
+        for id in asked {
+            let _ = writeln!(out, "  asks table {id} for the rows of the keys that come, as it is then");
+        }
     }
     if stage.kind == StageKind::Process {
         let by = if stage.key().is_empty() {

@@ -2,7 +2,7 @@
 //!
 //! Never enters: how it is made (`build.rs`) or shown (`explain.rs`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_spec::ast::Watermark;
 use millstream_spec::catalog::Delivery;
@@ -23,6 +23,8 @@ pub struct Job {
     pub stages: Vec<Stage>,
     /// Every topic that the job reads or writes, by name.
     pub topics: BTreeMap<String, TopicPlan>,
+    /// The tables that are not read, but asked for the rows of the keys that come.
+    pub asked: BTreeSet<String>,
     /// The tables that follow a topic, by id, each with that topic's name.
     pub followed: BTreeMap<String, String>,
     /// The dead-letter topic's name; nothing where bad records are dropped or stop the pipeline.

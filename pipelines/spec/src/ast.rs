@@ -436,6 +436,13 @@ pub struct Table {
     pub config: Config,
 }
 
+impl Table {
+    /// Whether it is not read, but asked for the rows of the keys that come.
+    pub fn is_asked(&self) -> bool {
+        self.type_name.value == "postgres"
+    }
+}
+
 /// What it does.
 #[derive(Clone, Debug)]
 pub struct Transform {

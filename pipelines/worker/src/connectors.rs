@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use millstream_connect::egress::{EgressPolicy, Guard};
 use millstream_connector::{
-    Changes, Context, CrashPoints, Delivery, Discovery, Egress, Position, Sink, Source, SourceCapabilities,
-    SourceError, SplitId, SplitReader, StateEntry, Table, async_trait,
+    Changes, Context, CrashPoints, Delivery, Discovery, Egress, Lookup, Position, Sink, Source,
+    SourceCapabilities, SourceError, SplitId, SplitReader, StateEntry, Table, async_trait,
 };
+use millstream_engine::stage::lookups::LookupSpec;
 use millstream_file::{FileSource, FileSourceConfig, FileTable, FileTableConfig};
 use millstream_http::{HttpSource, HttpSourceConfig};
 use millstream_object_store::{ObjectStoreSink, ObjectStoreSinkConfig};
-use millstream_postgres::{PostgresSink, PostgresSinkConfig};
+use millstream_postgres::{PostgresLookup, PostgresSink, PostgresSinkConfig, PostgresTableConfig};
 use millstream_spec::ast::{self, Pipeline};
 use millstream_spec::node::Origin;
 use millstream_spec::{Diagnostic, code};
@@ -113,10 +115,11 @@ impl<'a> Maker<'a> {
         {
             policy.literal(&host);
         }
-        for sink in pipeline.sinks.values() {
+        let tables = pipeline.tables.values().map(|table| &table.config);
+        for config in pipeline.sinks.values().map(|sink| &sink.config).chain(tables) {
             for key in ["url", "dsn"] {
-                let literal = sink.config.origin(key) == Some(Origin::Literal);
-                let text = sink.config.text(key).filter(|_| literal);
+                let literal = config.origin(key) == Some(Origin::Literal);
+                let text = config.text(key).filter(|_| literal);
                 if let Some(host) = text.and_then(|text| host_of(&text.value)) {
                     policy.literal(&host);
                 }
@@ -237,6 +240,28 @@ impl<'a> Maker<'a> {
                 format!("tables of type {other} do not run in this version yet"),
             )),
         }
+    }
+
+    /// Where a table that is not read, but asked for the rows of keys, is asked; its rows have these columns.
+    pub fn lookup(
+        &self,
+        table: &ast::Table,
+        columns: &SchemaRef,
+    ) -> Result<Box<dyn Lookup>, Box<Diagnostic>> {
+        let config: PostgresTableConfig = table.config.decode()?;
+        let made = PostgresLookup::new(config, columns, self.context(&table.id.value));
+        Ok(Box::new(made.map_err(|error| refused(&table.type_name, error.to_string()))?))
+    }
+
+    /// How the rows of a table that is asked are kept; nothing of a table that is read. On the bench all are read.
+    pub fn asks(&self, table: &ast::Table) -> Result<Option<LookupSpec>, Box<Diagnostic>> {
+        if self.gives(&table.id.value) || self.is_on_bench() || !table.is_asked() {
+            return Ok(None);
+        }
+        let config: PostgresTableConfig = table.config.decode()?;
+        let keys_max = usize::try_from(config.keep_max).unwrap_or(usize::MAX);
+        let keep_ms = i64::try_from(config.keep.0).unwrap_or(i64::MAX);
+        Ok(Some(LookupSpec { key: config.key, keep_ms, keys_max }))
     }
 
     /// A sink.

@@ -307,7 +307,7 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
         let quiet = records.is_empty() && wait == POLL_WAIT;
         wait = if driver.restoring.is_busy() { RESTORING_WAIT } else { POLL_WAIT };
         tables.change(context, &mut driver.stage)?;
-        driver.process(&records)?;
+        driver.process(&records).await?;
         driver.send_early().await?;
         driver.align(&consumer);
         if quiet || last_look.elapsed() > Duration::from_secs(1) {
@@ -389,8 +389,7 @@ impl Driver {
     }
 
     /// Runs what was polled, whole: dead letters find their payload among these records.
-    fn process(&mut self, records: &ConsumerRecords) -> Result<(), WorkerError> {
-        let now = self.now();
+    async fn process(&mut self, records: &ConsumerRecords) -> Result<(), WorkerError> {
         let mut taken = 0u64;
         for part in &records.partitions {
             let group = KeyGroup(part.partition.partition as u32);
@@ -426,7 +425,7 @@ impl Driver {
                     let bounds = TimeBounds { others_at: level_of(&record), latest };
                     self.stage.push_record(input, (group, record.offset), record.value, bounds)?;
                     if self.stage.is_full() {
-                        self.stage.turn(now)?;
+                        self.run_rows().await?;
                         self.drain(Some(records))?;
                     }
                 }
@@ -435,7 +434,7 @@ impl Driver {
             let yes = part.next_offset >= part.last_stable_offset;
             self.stage.caught_up(input, group, if yes { CaughtUp::Yes } else { CaughtUp::No });
         }
-        self.stage.turn(now)?;
+        self.run_rows().await?;
         self.drain(Some(records))?;
         self.read.set(self.bytes_since as u64);
         if taken > 0 {

@@ -1,6 +1,8 @@
 //! Tables, in the two forms in which they are used: as columns for joins, and as rows by key for functions' lookups. A file is read
-//! whole, and again when it has changed; a topic is followed. Never enters: joins, functions.
+//! whole, and again when it has changed; a topic is followed; a database is asked for the rows of keys. Never enters: joins,
+//! functions.
 
+pub(crate) mod asked;
 pub(crate) mod lookup;
 pub mod topic;
 
@@ -24,6 +26,7 @@ use crate::error::WorkerError;
 use crate::formats::Formats;
 use crate::progress::Progress;
 use crate::schema::arrow_schema;
+use asked::AskedTable;
 use lookup::{LookupRows, lookup_rows};
 use topic::TopicTable;
 
@@ -47,6 +50,8 @@ pub enum TableRows {
     Whole(watch::Receiver<Arc<RecordBatch>>),
     /// A topic that the stage follows itself.
     Topic(TopicTable),
+    /// None, but those of the keys that it is asked for.
+    Asked(AskedTable),
 }
 
 /// What keeps tables as they are outside; ends with this.
@@ -66,10 +71,11 @@ pub async fn columns(
     maker: &Maker<'_>,
 ) -> Result<SchemaRef, Box<Diagnostic>> {
     let declared = table.schema.as_ref().and_then(|s| pipeline.schemas.get(&s.value));
-    if table.topic.is_some()
-        && let Some(schema) = declared
-    {
-        return Ok(arrow_schema(schema));
+    let asked = maker.asks(table)?.is_some();
+    if asked || table.topic.is_some() {
+        if let Some(schema) = declared {
+            return Ok(arrow_schema(schema));
+        }
     }
     match (maker.table(table)?.load().await, declared) {
         (Ok(snapshot), _) => Ok(snapshot.schema),
@@ -99,6 +105,15 @@ pub async fn open_all(
         let keys: Vec<String> = table.key.iter().map(|k| k.value.clone()).collect();
         let looked_up = looked_up.contains(id.as_str());
         let topic = job.followed.get(id).filter(|_| !maker.gives(id));
+        let setup = |diagnostic: Box<Diagnostic>| WorkerError::Setup(diagnostic.message);
+        if let Some(spec) = maker.asks(table).map_err(setup)? {
+            let schema = columns(pipeline, table, maker).await.map_err(setup)?;
+            let lookup = maker.lookup(table, &schema).map_err(setup)?;
+            let asked = AskedTable::new(id, &schema, spec, lookup)?;
+            let opened = Opened { schema, rows: TableRows::Asked(asked), lookup: Arc::default() };
+            tables.insert(id.clone(), opened);
+            continue;
+        }
         let opened = match topic {
             Some(topic) => {
                 let schema = columns(pipeline, table, maker).await;

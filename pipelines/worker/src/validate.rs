@@ -52,7 +52,12 @@ async fn check(pipeline: &Pipeline, job: &Job, root: &std::path::Path) -> Vec<Di
     let mut schemas: BTreeMap<String, SchemaRef> = BTreeMap::new();
     for (id, table) in &pipeline.tables {
         match tables::columns(pipeline, table, &maker).await {
-            Ok(schema) => drop(schemas.insert(id.clone(), schema)),
+            Ok(schema) => {
+                if table.is_asked() {
+                    found.extend(maker.lookup(table, &schema).err().map(|diagnostic| *diagnostic));
+                }
+                schemas.insert(id.clone(), schema);
+            }
             Err(diagnostic) => found.push(*diagnostic),
         }
     }
@@ -80,7 +85,7 @@ async fn check(pipeline: &Pipeline, job: &Job, root: &std::path::Path) -> Vec<Di
     for stage in job.stages.iter().filter(|s| s.kind == StageKind::Process) {
         let columns = Columns::new((pipeline, job), &schemas, &formats);
         if well_shaped && stage.tables.iter().all(|id| schemas.contains_key(id)) {
-            queries(&columns, stage, &mut found);
+            queries(&columns, stage, &maker, &mut found);
         }
     }
     found
@@ -110,7 +115,12 @@ fn functions(pipeline: &Pipeline, root: &std::path::Path, found: &mut Vec<Diagno
     }
 }
 
-fn queries(columns: &Columns<'_>, stage: &millstream_plan::Stage, found: &mut Vec<Diagnostic>) {
+fn queries(
+    columns: &Columns<'_>,
+    stage: &millstream_plan::Stage,
+    maker: &Maker<'_>,
+    found: &mut Vec<Diagnostic>,
+) {
     let pipeline = columns.pipeline;
     let id_span = |id: &str| {
         let of_source = || pipeline.sources.get(id).map(|s| s.id.span);
@@ -129,7 +139,14 @@ fn queries(columns: &Columns<'_>, stage: &millstream_plan::Stage, found: &mut Ve
     };
     let problems = match built {
         Err(problems) => problems,
-        Ok(built) => {
+        Ok(mut built) => {
+            for id in &stage.tables {
+                let Ok(Some(spec)) = maker.asks(&pipeline.tables[id]) else { continue };
+                if let Err((operator, why)) = built.ask(id, spec) {
+                    let at = pipeline.transforms.get(&operator).map_or(here, |transform| transform.id.span);
+                    found.push(Diagnostic::new(&code::SQL_REFUSED, at, why));
+                }
+            }
             published((pipeline, columns.formats), stage, &built, found);
             unplanned(pipeline, stage, &built, found);
             return;

@@ -33,7 +33,7 @@ pub use source::{
     Changes, Discovery, Header, ReadLimit, ReadState, RecordEnd, RecordFault, Rejected, Source, SourceBatch,
     SourceCapabilities, SourceRecord, Split, SplitReader,
 };
-pub use table::{Table, TableSnapshot};
+pub use table::{Lookup, Table, TableSnapshot};
 
 #[doc(hidden)]
 pub use serde;

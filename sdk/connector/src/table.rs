@@ -17,6 +17,14 @@ pub struct TableSnapshot {
     pub version: String,
 }
 
+/// A foreign table that is asked for the rows of keys, as they come.
+#[async_trait]
+pub trait Lookup: Send {
+    /// The rows of some keys, each as a JSON object with the table's columns. `keys` is a JSON array of objects with the columns
+    /// of the key, each key once and none with a null.
+    async fn find(&mut self, keys: &str) -> Result<Vec<String>, SourceError>;
+}
+
 /// A foreign system that is read whole.
 #[async_trait]
 pub trait Table: Send {

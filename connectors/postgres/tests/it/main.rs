@@ -2,4 +2,5 @@
 
 mod cluster;
 mod failures;
+mod lookup;
 mod suite;

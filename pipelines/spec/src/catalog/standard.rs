@@ -318,6 +318,36 @@ static TOPIC_SOURCE: &[Field] = &[
     ),
 ];
 
+static POSTGRES_TABLE: &[Field] = &[
+    Field::required("dsn", Kind::Secret, "postgres://user:password@host/database."),
+    Field::required("table", Kind::Text, "The table or view."),
+    Field::required(
+        "key",
+        Kind::List(&Kind::Name, 1),
+        "The columns that it is asked by; an index over them makes that cheap.",
+    ),
+    Field::optional(
+        "keep",
+        Kind::Duration(1, 2_592_000_000),
+        "5m",
+        "For how long what was found of a key counts, also that there was nothing.",
+    ),
+    Field::optional("keep_max", Kind::Int(1, 100_000_000), "100000", "How many keys are kept at most."),
+    Field::optional("connect_timeout", Kind::Duration(100, 600_000), "10s", "How long connecting may take."),
+    Field::optional(
+        "statement_timeout",
+        Kind::Duration(100, 3_600_000),
+        "30s",
+        "How long one question may take before it is given up and asked again.",
+    ),
+    Field::optional(
+        "ca_file",
+        Kind::Text,
+        "",
+        "A file of certificates, in PEM, that are trusted besides the system's.",
+    ),
+];
+
 static TOPIC_TABLE: &[Field] = &[
     Field::required("topic", Kind::Name, "The topic that it follows, by its id in `topics`."),
     Field::required("key", Kind::List(&Kind::Name, 1), "The columns that tell rows apart: the topic's key."),
@@ -347,6 +377,12 @@ pub static CONNECTORS: &[ComponentSchema] = &[
         "topic",
         "Of each key the row of its latest record in a topic, read whole at start and followed.",
         TOPIC_TABLE,
+    ),
+    exactly_once(
+        Section::Tables,
+        "postgres",
+        "A table in PostgreSQL, asked for the rows of the keys that come.",
+        POSTGRES_TABLE,
     ),
     ComponentSchema {
         writers: 16,

@@ -210,13 +210,14 @@ fn references(check: &Check<'_>, out: &mut Diagnostics) {
     }
     pipeline.tables.values().for_each(|t| schema(&t.schema, out));
     for table in pipeline.tables.values() {
-        let Some(read) = &table.topic else { continue };
-        topic(read, out);
-        if table.schema.is_none() {
-            let message = format!("the topic that the table {:?} follows has no columns", table.id.value);
+        if table.schema.is_none() && (table.topic.is_some() || table.is_asked()) {
+            let what = if table.is_asked() { "is asked for rows and" } else { "follows a topic and" };
+            let message = format!("the table {:?} {what} has no columns", table.id.value);
             let help = "name its schema: `schema: …`";
             out.push(Diagnostic::new(&code::MISSING_KEY, table.type_name.span, message).help(help));
         }
+        let Some(read) = &table.topic else { continue };
+        topic(read, out);
         if let Some(followed) = pipeline.topics.get(&read.value) {
             followed_topic(table, followed, out);
         }
@@ -232,6 +233,16 @@ fn references(check: &Check<'_>, out: &mut Diagnostics) {
                     let near = nearest(&table.value, pipeline.tables.keys().map(String::as_str));
                     let message = format!("there is no table {:?}", table.value);
                     out.push(Diagnostic::new(&code::UNKNOWN_LOOKUP, table.span, message).suggest(near));
+                }
+                let is_asked =
+                    |t: &&Spanned<String>| pipeline.tables.get(&t.value).is_some_and(Table::is_asked);
+                for table in wasm.lookup.iter().filter(is_asked) {
+                    let message = format!(
+                        "{:?} is asked for the rows of keys, and functions look up tables that are read",
+                        table.value
+                    );
+                    let help = "join it by sql before the function, or follow it as a topic";
+                    out.push(Diagnostic::new(&code::WRONG_KIND_OF_INPUT, table.span, message).help(help));
                 }
             }
             Operator::Topic(op) => {

@@ -1,5 +1,5 @@
-//! The tables that a process stage joins: loaded before its first row, and changed while it runs. Never enters: where rows come
-//! from, joins.
+//! The tables that a process stage joins: loaded before its first row, and changed while it runs, or asked for the rows of the keys
+//! that come. Never enters: where rows come from, joins.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use arrow::array::RecordBatch;
 use millstream_engine::stage::Stage;
 use tokio::sync::{mpsc, watch};
 
-use super::ProcessStage;
+use super::{Driver, ProcessStage};
 use crate::error::WorkerError;
 use crate::run::StageContext;
 use crate::tables::TableRows;
@@ -58,6 +58,11 @@ impl Tables {
                     tokio::spawn(follow(reader, send));
                     Source::Topic(receive)
                 }
+                TableRows::Asked(table) => {
+                    let refused = |(at, why): (String, String)| WorkerError::Setup(format!("{at}: {why}"));
+                    stage.ask(name, table.spec().clone()).map_err(refused)?;
+                    continue;
+                }
             };
             sources.push((name.clone(), source));
         }
@@ -86,6 +91,27 @@ impl Tables {
                 }
             }
         }
+        Ok(())
+    }
+}
+
+impl Driver {
+    /// Runs the rows that wait, once everything is known that they ask tables for.
+    pub(super) async fn run_rows(&mut self) -> Result<(), WorkerError> {
+        let now = self.now();
+        while let Some(wanted) = self.stage.wanted(now)? {
+            let Some(TableRows::Asked(table)) = self.setup.tables.get(&wanted.table) else {
+                let text = format!("table {} is asked and cannot be", wanted.table);
+                return Err(WorkerError::Fatal(text));
+            };
+            let rows = table.find(&wanted.keys).await?;
+            self.stage.answer(&wanted, &rows, now)?;
+            self.context.progress.table(&self.context.stage, &wanted.table, |figures| {
+                figures.rows = self.stage.table_rows(&wanted.table) as u64;
+                figures.changes += wanted.keys.num_rows() as u64;
+            });
+        }
+        self.stage.turn(now)?;
         Ok(())
     }
 }
