@@ -35,8 +35,8 @@ pub struct Spill {
 }
 
 impl Spill {
-    /// The usual sizes: blocks of 256 KiB, portions of 16 MiB, parts from 256 KiB on.
+    /// The usual sizes: blocks of 256 KiB, portions of 16 MiB, parts from 32 KiB on.
     pub fn to(scratch: Arc<dyn Scratch>) -> Spill {
-        Spill { scratch, block_bytes: 256 << 10, portion_bytes: 16 << 20, part_bytes_min: 256 << 10 }
+        Spill { scratch, block_bytes: 256 << 10, portion_bytes: 16 << 20, part_bytes_min: 32 << 10 }
     }
 }
