@@ -126,7 +126,7 @@ async fn run_once(
     root: &Path,
     options: &RunCase,
 ) -> Result<(), String> {
-    let prepared = millstream_worker::bench::prepare(pipeline, case, &options.folder);
+    let prepared = millstream_worker::bench::prepare(pipeline, root, case, &options.folder);
     let prepared = prepared.map_err(|error| error.to_string())?;
     let broker = case::broker(&options.folder).await?;
     let ran = case::run_pipeline(&prepared, root, &options.functions, &broker).await;

@@ -677,14 +677,36 @@ pub struct Scaling {
 pub struct TestCase {
     /// What it shows.
     pub name: Spanned<String>,
-    /// Rows by source and table.
-    pub inputs: Vec<(Spanned<String>, Vec<Spanned<Value>>)>,
+    /// What comes in, by source, table and topic.
+    pub inputs: Vec<(Spanned<String>, Given)>,
     /// Where event time stands after the inputs, in milliseconds; the end of time without.
     pub advance_watermark_ms: Option<i64>,
     /// What goes wrong.
     pub scenario: Option<Scenario>,
     /// Rows by transform, sink or topic.
     pub expect: Vec<(Spanned<String>, Expect)>,
+}
+
+/// What a test gives to a source, a table or a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Given {
+    /// Rows, written in the file.
+    Rows(Vec<Spanned<Value>>),
+    /// What a topic held.
+    Recording(Recording),
+}
+
+/// A file of records that a topic held ([`crate::recording`]), and which of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recording {
+    /// The file, from the pipeline's folder.
+    pub path: Spanned<String>,
+    /// The first timestamp that is taken, in milliseconds since 1970.
+    pub from_ms: Option<i64>,
+    /// The first that is not taken any more.
+    pub to_ms: Option<i64>,
+    /// How many records are taken at most.
+    pub limit: Option<u64>,
 }
 
 /// What goes wrong in a test.

@@ -152,6 +152,8 @@ codes! {
     TEST_NAME = "MS0705", Spec, Error, "two tests of one name", "A test is run by its name.";
     TEST_INPUT = "MS0706", Worker, Error, "a test row that its source or table cannot bring", "A file source reads lines: write each line as a row. A table's row has plain values, no lists or mappings.";
     TEST_UNSEEN = "MS0707", Worker, Error, "an expectation of a topic that nothing writes", "Name a transform, a sink, or a topic that the pipeline writes.";
+    TEST_RECORDED = "MS0708", Spec, Error, "a recording of something that is no topic", "A recording is replayed into a topic: it stands for a source of `type: topic`, for a `topic` transform, or for the topic of one. Other sources and tables get rows.";
+    TEST_RECORDING = "MS0709", Worker, Error, "a recording that cannot be replayed", "The file is not there or too large, a line is not a record as `millstream record` writes it, or a record's partition is beyond those of the topic.";
 
     UNKNOWN_SCHEME = "MS0801", Spec, Error, "a DSN or URL whose scheme is not known", "The scheme chooses the connector, as `sqlite:` or `postgres:`.";
 

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ast::{Operator, Pipeline, Schema, Transform, Watermark};
+use crate::ast::{Operator, Pipeline, Schema, Source, Transform, Watermark};
 use crate::catalog::{Catalog, Delivery};
 use crate::shape::Section;
 use crate::span::Spanned;
@@ -66,6 +66,22 @@ pub fn section_of(pipeline: &Pipeline, id: &str) -> Option<Section> {
         Section::Transforms => pipeline.transforms.contains_key(id),
         Section::Sinks => pipeline.sinks.contains_key(id),
     })
+}
+
+/// The topic, by its id, that a test's recording for `id` stands for: that of a source, of a `topic` transform, or the one
+/// of this id where one of them has it. Nothing where no stream is read from it.
+pub fn recorded_topic<'a>(pipeline: &'a Pipeline, id: &str) -> Option<&'a str> {
+    let of_source = |source: &'a Source| source.topic.as_ref().map(|t| t.topic.value.as_str());
+    let of_transform = |transform: &'a Transform| match &transform.op {
+        Operator::Topic(op) => Some(op.topic.value.as_str()),
+        _ => None,
+    };
+    if section_of(pipeline, id).is_some() {
+        let source = pipeline.sources.get(id).and_then(of_source);
+        return source.or_else(|| pipeline.transforms.get(id).and_then(of_transform));
+    }
+    let sources = pipeline.sources.values().filter_map(of_source);
+    sources.chain(pipeline.transforms.values().filter_map(of_transform)).find(|topic| *topic == id)
 }
 
 /// Whether a query joins streams, or one with itself, and so keeps rows of each for the others.

@@ -35,6 +35,7 @@ pub mod load;
 mod lower;
 pub mod node;
 mod overrides;
+pub mod recording;
 pub mod reference;
 pub mod render;
 pub mod scalar;

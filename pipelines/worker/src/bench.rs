@@ -12,6 +12,7 @@ pub mod check;
 pub mod found;
 pub mod judge;
 pub mod observe;
+pub mod recorded;
 mod rows_source;
 mod stand_in;
 
@@ -20,13 +21,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use millstream_client::{Cluster, Producer, ProducerConfig, RecordRef};
+use millstream_client::{Cluster, HeaderView, Producer, ProducerConfig, RecordRef};
 use millstream_plan::{
     Encoding, Job, OperatorInput, Output, Partitioner, StageKind, TopicPlan, TopicRole, names,
 };
-use millstream_spec::ast::{Broker, Pipeline, TestCase};
+use millstream_spec::ast::{Broker, Given, Pipeline, TestCase};
 use millstream_spec::catalog::{Delivery, standard};
 use millstream_spec::flow::section_of;
+use millstream_spec::recording::Record;
 use millstream_spec::shape::Section;
 use millstream_spec::value::Value;
 use millstream_types::TopicPartition;
@@ -44,6 +46,8 @@ pub struct Bench {
     folder: PathBuf,
     /// Records by source; a source that is not here has none.
     sources: BTreeMap<String, Arc<[Bytes]>>,
+    /// Records by topic, by its name on the broker, of a recording in the order of its replay.
+    recorded: BTreeMap<String, Arc<[Record]>>,
     /// The tables that have a file in the folder.
     tables: BTreeSet<String>,
     /// Where event time stands when the input has ended; at the end of time without.
@@ -66,8 +70,13 @@ impl Bench {
         self.event_time_at_end
     }
 
-    /// Writes the rows of sources that are topics to those topics, by their keys, where nothing is in them yet: all in one
-    /// transaction, so that a run after a crash finds all or none.
+    /// The topics, by their names on the broker, that hold a recording.
+    pub(crate) fn recorded_topics(&self) -> impl Iterator<Item = &str> {
+        self.recorded.keys().map(String::as_str)
+    }
+
+    /// Writes the rows of sources that are topics to those topics, by their keys, and recordings as they were, where nothing
+    /// is in them yet: all in one transaction, so that a run after a crash finds all or none.
     pub(crate) async fn fill_topics(
         &self,
         pipeline: &Pipeline,
@@ -75,15 +84,34 @@ impl Bench {
         cluster: &Arc<Cluster>,
     ) -> Result<(), WorkerError> {
         let mut outbox = Outbox::default();
+        for (name, records) in &self.recorded {
+            let partitions = job.topics.get(name).map_or(1, |t| t.partitions);
+            let name: Arc<str> = name.as_str().into();
+            if !is_empty(cluster, &name, partitions).await? {
+                continue;
+            }
+            for record in records.iter() {
+                let headers: Vec<HeaderView<'_>> = record
+                    .headers
+                    .iter()
+                    .map(|(key, value)| HeaderView { key: &key.0, value: value.as_ref().map(|v| &v.0[..]) })
+                    .collect();
+                let sent = RecordRef {
+                    timestamp: record.timestamp,
+                    key: record.key.as_ref().map(|key| &key.0[..]),
+                    value: record.value.as_ref().map(|value| &value.0[..]),
+                    headers: &headers,
+                };
+                outbox.append(&name, record.partition as u32, &sent)?;
+            }
+        }
         for (id, source) in &pipeline.sources {
             let Some(topic) = source.topic.as_ref().and_then(|t| pipeline.topics.get(&t.topic.value)) else {
                 continue;
             };
             let name: Arc<str> = topic.name.value.as_str().into();
             let partitions = job.topics.get(name.as_ref()).map_or(1, |t| t.partitions);
-            let all = (0..partitions as i32).map(|p| TopicPartition::new(Arc::clone(&name), p));
-            let ends = restore::ends(cluster, &all.collect::<Vec<_>>()).await?;
-            if ends.values().any(|end| *end > 0) {
+            if !is_empty(cluster, &name, partitions).await? {
                 continue;
             }
             for row in self.sources.get(id).iter().flat_map(|rows| rows.iter()) {
@@ -125,9 +153,20 @@ impl Bench {
     }
 }
 
-/// Prepares a case in `folder`, which is there and holds nothing but what an earlier run of the same case left. The same
-/// case gives the same preparation, so that a run after a crash goes on where the first one stopped.
-pub fn prepare(pipeline: &Pipeline, case: &TestCase, folder: &Path) -> Result<Prepared, WorkerError> {
+async fn is_empty(cluster: &Arc<Cluster>, topic: &Arc<str>, partitions: u32) -> Result<bool, WorkerError> {
+    let all = (0..partitions as i32).map(|p| TopicPartition::new(Arc::clone(topic), p));
+    let ends = restore::ends(cluster, &all.collect::<Vec<_>>()).await?;
+    Ok(ends.values().all(|end| *end == 0))
+}
+
+/// Prepares a case of the pipeline in `root` in `folder`, which is there and holds nothing but what an earlier run of the same
+/// case left. The same case gives the same preparation, so that a run after a crash goes on where the first one stopped.
+pub fn prepare(
+    pipeline: &Pipeline,
+    root: &Path,
+    case: &TestCase,
+    folder: &Path,
+) -> Result<Prepared, WorkerError> {
     let mut pipeline = pipeline.clone();
     pipeline.broker = Broker::Embedded;
     let planned = millstream_plan::plan(&pipeline, &standard::catalog());
@@ -150,10 +189,19 @@ pub fn prepare(pipeline: &Pipeline, case: &TestCase, folder: &Path) -> Result<Pr
     let mut bench = Bench {
         folder: folder.to_owned(),
         sources: BTreeMap::new(),
+        recorded: BTreeMap::new(),
         tables: BTreeSet::new(),
         event_time_at_end: case.advance_watermark_ms,
     };
-    for (id, rows) in &case.inputs {
+    for (id, given) in &case.inputs {
+        let rows = match given {
+            Given::Rows(rows) => rows,
+            Given::Recording(said) => {
+                let (topic, records) = recorded::load(&pipeline, &job, root, id, said)?;
+                bench.recorded.insert(topic, records.into());
+                continue;
+            }
+        };
         match pipeline.tables.get(&id.value) {
             Some(table) => {
                 let schema = table.schema.as_ref().and_then(|s| pipeline.schemas.get(&s.value));

@@ -153,9 +153,9 @@ impl<'a> Maker<'a> {
 
     /// The formats of the topics.
     pub fn formats(&self) -> Result<Formats, Vec<Diagnostic>> {
-        match self.is_on_bench() {
-            true => Ok(Formats::on_bench()),
-            false => Formats::new(self.pipeline, self.root, &self.egress),
+        match &self.bench {
+            Some(bench) => Formats::on_bench(self.pipeline, self.root, bench.recorded_topics()),
+            None => Formats::new(self.pipeline, self.root, &self.egress),
         }
     }
 

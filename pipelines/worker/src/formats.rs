@@ -1,7 +1,7 @@
 //! What the records of a pipeline's topics are written in: schema files read, decoders and encoders made, the registry
 //! asked for what records name and told what is written. Never enters: the formats themselves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,7 +58,6 @@ impl Formats {
     /// The formats of the pipeline in the folder `root`; what is at fault is told at its place in the file.
     pub fn new(pipeline: &Pipeline, root: &Path, egress: &Arc<Guard>) -> Result<Formats, Vec<Diagnostic>> {
         let mut faults = Vec::new();
-        let mut formats = BTreeMap::new();
         let mut fetcher = None;
         if let Some(at) = &pipeline.schema_registry {
             let config = RegistryConfig {
@@ -75,25 +74,22 @@ impl Formats {
             }
         }
         let schemas = fetcher.as_ref().map(|fetcher: &Arc<Fetcher>| Arc::clone(&fetcher.schemas));
-        for topic in pipeline.topics.values() {
-            match format_of(&topic.format, root, schemas.as_ref()) {
-                Ok(Format::Json) => {}
-                Ok(format) => {
-                    let (name, subject) = (topic.id.value.clone(), subject_of(topic));
-                    formats.insert(topic.name.value.clone(), TopicForm { format, name, subject });
-                }
-                Err(text) => {
-                    let at = topic.format.schema.as_ref().map_or(topic.format.kind.span, |file| file.span);
-                    faults.push(Diagnostic::new(&code::CONFIG_REFUSED, at, text));
-                }
-            }
-        }
+        let formats = forms(pipeline.topics.values(), root, schemas.as_ref(), &mut faults);
         if faults.is_empty() { Ok(Formats { formats, fetcher }) } else { Err(faults) }
     }
 
-    /// JSON for all: in a test rows are given and compared as JSON, whatever a topic is written in.
-    pub fn on_bench() -> Formats {
-        Formats { formats: BTreeMap::new(), fetcher: None }
+    /// JSON for all: in a test rows are given and compared as JSON, whatever a topic is written in. But those of `recorded`,
+    /// by their names on the broker, hold what they held; no registry is asked.
+    pub fn on_bench<'a>(
+        pipeline: &Pipeline,
+        root: &Path,
+        recorded: impl Iterator<Item = &'a str>,
+    ) -> Result<Formats, Vec<Diagnostic>> {
+        let recorded: BTreeSet<&str> = recorded.collect();
+        let topics = pipeline.topics.values().filter(|topic| recorded.contains(topic.name.value.as_str()));
+        let mut faults = Vec::new();
+        let formats = forms(topics, root, None, &mut faults);
+        if faults.is_empty() { Ok(Formats { formats, fetcher: None }) } else { Err(faults) }
     }
 
     /// The format of a topic, by its name on the broker.
@@ -120,6 +116,30 @@ impl Formats {
             fetcher: self.fetcher.clone(),
         }
     }
+}
+
+/// The forms of the topics that are not JSON, by their names on the broker.
+fn forms<'a>(
+    topics: impl Iterator<Item = &'a Topic>,
+    root: &Path,
+    schemas: Option<&Arc<Schemas>>,
+    faults: &mut Vec<Diagnostic>,
+) -> BTreeMap<String, TopicForm> {
+    let mut formats = BTreeMap::new();
+    for topic in topics {
+        match format_of(&topic.format, root, schemas) {
+            Ok(Format::Json) => {}
+            Ok(format) => {
+                let (name, subject) = (topic.id.value.clone(), subject_of(topic));
+                formats.insert(topic.name.value.clone(), TopicForm { format, name, subject });
+            }
+            Err(text) => {
+                let at = topic.format.schema.as_ref().map_or(topic.format.kind.span, |file| file.span);
+                faults.push(Diagnostic::new(&code::CONFIG_REFUSED, at, text));
+            }
+        }
+    }
+    formats
 }
 
 /// Confluent's default: by the topic's name.

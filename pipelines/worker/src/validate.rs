@@ -27,7 +27,8 @@ use crate::tables;
 /// Checks the parts, and adds what is found to the file's diagnostics.
 pub async fn parts(opened: &mut Opened) {
     let Some((pipeline, job)) = &opened.parts else { return };
-    let found = check(pipeline, job, &opened.root).await;
+    let mut found = check(pipeline, job, &opened.root).await;
+    found.extend(bench::recorded::check((pipeline, job), &opened.root, &mut opened.sources));
     opened.diagnostics.extend(found);
     opened.diagnostics.sort();
 }

@@ -90,7 +90,8 @@ impl Bench<'_> {
         folder: &Path,
     ) -> Result<Vec<Fault>, String> {
         std::fs::create_dir(folder).map_err(|error| format!("making {}: {error}", folder.display()))?;
-        let prepared = bench::prepare(pipeline, case, folder).map_err(|error| error.to_string())?;
+        let prepared =
+            bench::prepare(pipeline, self.root, case, folder).map_err(|error| error.to_string())?;
         let mut runs = true;
         if let Some(scenario) = &case.scenario {
             let point = check::fail_point(pipeline, job, scenario);

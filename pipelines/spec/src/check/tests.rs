@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use super::Check;
 use super::names::DEAD_LETTERS;
-use crate::ast::DataAction;
+use crate::ast::{DataAction, Given, Pipeline};
 use crate::code;
 use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::flow::section_of;
+use crate::flow::{recorded_topic, section_of};
 use crate::shape::Section;
 use crate::shape::core::FAIL_POINTS;
 use crate::span::{Span, Spanned};
@@ -31,7 +31,20 @@ pub(super) fn check(check: &Check<'_>, out: &mut Diagnostics) {
             let message = format!("another test is named {:?}", test.name.value);
             out.push(Diagnostic::new(&code::TEST_NAME, test.name.span, message).related(first, "the other"));
         }
-        for (id, rows) in &test.inputs {
+        let mut topics: BTreeMap<&str, Span> = BTreeMap::new();
+        for (id, given) in &test.inputs {
+            let topic = recorded_topic(pipeline, &id.value);
+            if let Some(first) = topic.and_then(|topic| topics.insert(topic, id.span)) {
+                let message = format!("two inputs of this test give records to the topic of {:?}", id.value);
+                out.push(Diagnostic::new(&code::TEST_RECORDED, id.span, message).related(first, "the other"));
+            }
+            let rows = match given {
+                Given::Rows(rows) => rows,
+                Given::Recording(_) => {
+                    recorded(pipeline, id, out);
+                    continue;
+                }
+            };
             let section = section_of(pipeline, &id.value);
             if !matches!(section, Some(Section::Sources | Section::Tables)) {
                 let known = pipeline.sources.keys().chain(pipeline.tables.keys());
@@ -80,6 +93,22 @@ pub(super) fn check(check: &Check<'_>, out: &mut Diagnostics) {
             }
         }
     }
+}
+
+/// A recording stands for a topic that is read as a stream.
+fn recorded(pipeline: &Pipeline, id: &Spanned<String>, out: &mut Diagnostics) {
+    if recorded_topic(pipeline, &id.value).is_some() {
+        return;
+    }
+    let known = pipeline.topics.contains_key(&id.value) || section_of(pipeline, &id.value).is_some();
+    if known {
+        let message = format!("{:?} is no topic that is read as a stream", id.value);
+        let help = "a recording stands for a source of `type: topic`, for a `topic` transform, or for the topic of one; give others their rows";
+        out.push(Diagnostic::new(&code::TEST_RECORDED, id.span, message).help(help));
+        return;
+    }
+    let known = pipeline.sources.keys().chain(pipeline.transforms.keys()).chain(pipeline.topics.keys());
+    reference(id, "source or topic", near(&id.value, known, out), out);
 }
 
 fn near<'a>(id: &str, known: impl Iterator<Item = &'a String>, out: &Diagnostics) -> Option<&'a str> {

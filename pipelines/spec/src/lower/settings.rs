@@ -4,8 +4,9 @@
 
 use super::{Lower, duration, integer, name, names, parsed, secret, size, span_of, text, texts, word};
 use crate::ast::{
-    Broker, Cluster, DataAction, Defaults, EMBEDDED, Errors, Expect, FieldType, Fit, FormatKind, OnExceed,
-    Sasl, Scaling, Scenario, Schema, SchemaField, SchemaRegistry, TestCase, Tls, Topic, TopicFormat,
+    Broker, Cluster, DataAction, Defaults, EMBEDDED, Errors, Expect, FieldType, Fit, FormatKind, Given,
+    OnExceed, Recording, Sasl, Scaling, Scenario, Schema, SchemaField, SchemaRegistry, TestCase, Tls, Topic,
+    TopicFormat,
 };
 use crate::catalog::Delivery;
 use crate::code;
@@ -305,10 +306,19 @@ impl Lower<'_> {
     pub(super) fn test(&mut self, node: &Node) -> TestCase {
         let rows =
             |node: &Node| node.items().iter().map(|n| Spanned::new(Value::of(n), n.span)).collect::<Vec<_>>();
+        let given = |node: &Node| match text(node, "recording") {
+            Some(path) => Given::Recording(Recording {
+                path,
+                from_ms: parsed(Some(node), "from", scalar::timestamp_ms),
+                to_ms: parsed(Some(node), "to", scalar::timestamp_ms),
+                limit: integer(Some(node), "limit").and_then(|n| u64::try_from(n).ok()),
+            }),
+            None => Given::Rows(rows(node)),
+        };
         let entries = |key: &str| node.get(key).map_or(&[][..], Node::entries);
         TestCase {
             name: text(node, "name").unwrap_or_else(|| Spanned::new(String::new(), node.span)),
-            inputs: entries("inputs").iter().map(|e| (e.key.clone(), rows(&e.value))).collect(),
+            inputs: entries("inputs").iter().map(|e| (e.key.clone(), given(&e.value))).collect(),
             advance_watermark_ms: parsed(Some(node), "advance_watermark", scalar::timestamp_ms),
             scenario: node.get("scenario").and_then(|scenario| {
                 let fail_at = text(scenario, "fail_at")?;

@@ -586,7 +586,11 @@ static TEST: Shape = Shape {
     what: "a test",
     fields: &[
         Field::required("name", Kind::Text, "What it shows."),
-        Field::required("inputs", Kind::Map(&Kind::List(&Kind::Any, 0)), "Rows by source and table."),
+        Field::required(
+            "inputs",
+            Kind::Map(&Kind::Either(&[Kind::List(&Kind::Any, 0), Kind::Struct(&RECORDING)])),
+            "Rows by source and table; or a recording by source or topic.",
+        ),
         Field::optional(
             "advance_watermark",
             Kind::Instant,
@@ -595,6 +599,20 @@ static TEST: Shape = Shape {
         ),
         Field::optional("scenario", Kind::Struct(&SCENARIO), "", "What goes wrong on the way."),
         Field::required("expect", Kind::Map(&Kind::Struct(&EXPECT)), "Rows by transform, sink or topic."),
+    ],
+};
+
+static RECORDING: Shape = Shape {
+    what: "a recording",
+    fields: &[
+        Field::required(
+            "recording",
+            Kind::Name,
+            "The file that `millstream record` wrote, from the pipeline's folder.",
+        ),
+        Field::optional("from", Kind::Instant, "the first", "Records of this time or later."),
+        Field::optional("to", Kind::Instant, "the last", "Records before this time."),
+        Field::optional("limit", Kind::Int(0, i64::MAX), "all", "How many records at most."),
     ],
 };
 

@@ -7,6 +7,7 @@ mod example;
 mod fuzz;
 mod pages;
 mod places;
+mod recordings;
 mod values;
 
 use std::path::{Path, PathBuf};

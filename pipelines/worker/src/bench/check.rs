@@ -2,7 +2,7 @@
 //! nothing writes, points that no stage has. Never enters: running a case.
 
 use millstream_plan::{Job, StageKind, names};
-use millstream_spec::ast::{Operator, Pipeline, Scenario, Target, TestCase};
+use millstream_spec::ast::{Given, Operator, Pipeline, Scenario, Target, TestCase};
 use millstream_spec::flow::section_of;
 use millstream_spec::shape::Section;
 use millstream_spec::value::Value;
@@ -35,7 +35,8 @@ pub fn check(pipeline: &Pipeline, job: &Job) -> Vec<Diagnostic> {
 }
 
 fn inputs(pipeline: &Pipeline, case: &TestCase, found: &mut Vec<Diagnostic>) {
-    for (id, rows) in &case.inputs {
+    for (id, given) in &case.inputs {
+        let Given::Rows(rows) = given else { continue };
         let lines = pipeline.sources.get(&id.value).is_some_and(|s| s.type_name.value == "file");
         for row in rows {
             match &row.value {
