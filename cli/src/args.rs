@@ -82,6 +82,12 @@ pub enum Command {
     /// Prints until it is stopped (SIGINT or SIGTERM, which end it with 0), has printed --count records, or, with
     /// --until-end, has read what was there when it started.
     Consume(crate::cmd::consume::Consume),
+    /// Write what a topic holds, as a file that a pipeline's tests replay
+    ///
+    /// Prints each record as a line of JSON: partition, offset, timestamp, key, value and headers, bytes that are no text in
+    /// base64. Reads what is committed and is there when it starts, and ends. A test names the file:
+    /// `inputs: { sales: { recording: fixtures/sales.jsonl } }`.
+    Record(crate::cmd::record::Record),
     /// Print a shell's completion of this command
     Completion(crate::cmd::completion::Completion),
 }

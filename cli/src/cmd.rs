@@ -8,6 +8,7 @@ pub mod group;
 pub mod place;
 pub mod produce;
 pub mod reach;
+pub mod record;
 pub mod topic;
 
 use crate::exit::{Exit, Failure};

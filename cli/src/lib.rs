@@ -38,6 +38,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         args::Command::Group(verb) => cmd::group::command(verb),
         args::Command::Produce(options) => cmd::produce::command(options),
         args::Command::Consume(options) => cmd::consume::command(options),
+        args::Command::Record(options) => cmd::record::command(options),
         args::Command::Completion(options) => cmd::completion::command(&options),
     };
     match outcome {

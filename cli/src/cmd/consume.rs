@@ -24,7 +24,7 @@ use line::{Column, Line, Shape};
 
 /// How long a poll waits. A consumer that reads until the end looks between polls whether it is there: the end of a
 /// partition may be a transaction's marker, which no poll returns.
-const POLL: Duration = Duration::from_millis(100);
+pub(super) const POLL: Duration = Duration::from_millis(100);
 
 /// Options of `consume`.
 #[derive(Debug, clap::Args)]
@@ -81,18 +81,7 @@ async fn consume(options: &Consume) -> Result<(), Stopped> {
     let failure = |error| options.reach.failure(error);
     let (cluster, admin) = options.reach.admin().await?;
     let count = options.reach.topic(&cluster, &options.topic).await?.partition_count();
-    if let Some(beyond) = options.partition.iter().find(|at| **at >= count) {
-        return Err(Stopped::usage(format!(
-            "reading {}: there is no partition {beyond}, it has {count} (0 to {})",
-            options.topic,
-            count - 1
-        )));
-    }
-    let mut partitions: Vec<TopicPartition> =
-        (0..count).map(|at| TopicPartition::new(options.topic.as_str(), at)).collect();
-    if !options.partition.is_empty() {
-        partitions.retain(|at| options.partition.contains(&at.partition));
-    }
+    let partitions = chosen(&options.topic, count, &options.partition)?;
     let isolation = match options.isolation.as_str() {
         "read_committed" => Isolation::ReadCommitted,
         _ => Isolation::ReadUncommitted,
@@ -111,7 +100,19 @@ async fn consume(options: &Consume) -> Result<(), Stopped> {
     left.map_err(|error| failure(error).into())
 }
 
-async fn offsets(
+/// The partitions of a topic of so many, or those of them that were asked for.
+pub(super) fn chosen(topic: &str, count: i32, asked: &[i32]) -> Result<Vec<TopicPartition>, Stopped> {
+    if let Some(beyond) = asked.iter().find(|at| **at >= count) {
+        return Err(Stopped::usage(format!(
+            "reading {topic}: there is no partition {beyond}, it has {count} (0 to {})",
+            count - 1
+        )));
+    }
+    let all = (0..count).filter(|at| asked.is_empty() || asked.contains(at));
+    Ok(all.map(|at| TopicPartition::new(topic, at)).collect())
+}
+
+pub(super) async fn offsets(
     admin: &Admin,
     isolation: Isolation,
     timestamp: i64,
@@ -145,6 +146,17 @@ async fn start(
         Place::Time(time) => offsets(admin, isolation, time, partitions).await?,
         _ => BTreeMap::new(),
     };
+    place_at(&mut consumer, from, &at_time, partitions).await?;
+    Ok(consumer)
+}
+
+/// Assigns partitions, each at its place; `at_time` are the offsets of a place that is a time.
+pub(super) async fn place_at(
+    consumer: &mut Consumer,
+    from: Place,
+    at_time: &BTreeMap<TopicPartition, i64>,
+    partitions: &[TopicPartition],
+) -> Result<(), ClientError> {
     consumer.assign(partitions.iter().cloned()).await?;
     for partition in partitions {
         match (from, at_time.get(partition)) {
@@ -155,7 +167,7 @@ async fn start(
             _ => consumer.seek_to_end(partition)?,
         }
     }
-    Ok(consumer)
+    Ok(())
 }
 
 /// Prints until one of the reasons to end is there.
@@ -231,7 +243,7 @@ impl Progress {
 }
 
 /// Whether every partition that this consumer has is read up to its end, and it has some.
-fn has_reached(consumer: &Consumer, ends: &BTreeMap<TopicPartition, i64>) -> bool {
+pub(super) fn has_reached(consumer: &Consumer, ends: &BTreeMap<TopicPartition, i64>) -> bool {
     let assigned = consumer.assignment();
     let positions = consumer.positions();
     let is_there = |at: &TopicPartition| {

@@ -324,7 +324,12 @@ fn encoding(error: &parquet::errors::ParquetError) -> SinkError {
 #[async_trait]
 impl Sink for ObjectStoreSink {
     fn capabilities(&self) -> SinkCapabilities {
-        SinkCapabilities { delivery: Delivery::ExactlyOnce, deletes: false, crash_points: CRASH_POINTS }
+        SinkCapabilities {
+            delivery: Delivery::ExactlyOnce,
+            deletes: false,
+            keeps_offsets: true,
+            crash_points: CRASH_POINTS,
+        }
     }
 
     async fn open(&mut self, partitions: &[TopicPartition]) -> Result<NextOffsets, SinkError> {

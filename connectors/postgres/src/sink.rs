@@ -56,6 +56,7 @@ impl PostgresSink {
 impl Sink for PostgresSink {
     fn capabilities(&self) -> SinkCapabilities {
         SinkCapabilities {
+            keeps_offsets: true,
             delivery: Delivery::ExactlyOnce,
             deletes: !self.config.key.is_empty(),
             crash_points: CRASH_POINTS,

@@ -83,6 +83,7 @@ fn connect(config: &SqliteSinkConfig) -> rusqlite::Result<Connection> {
 impl Sink for SqliteSink {
     fn capabilities(&self) -> SinkCapabilities {
         SinkCapabilities {
+            keeps_offsets: true,
             delivery: Delivery::ExactlyOnce,
             deletes: !self.config.key.is_empty(),
             crash_points: CRASH_POINTS,

@@ -159,11 +159,6 @@ impl SourceMap {
         id
     }
 
-    /// The id that the next text gets.
-    pub fn next_id(&self) -> SourceId {
-        SourceId(self.sources.len() as u32)
-    }
-
     /// The text of an id that this map gave out.
     pub fn get(&self, id: SourceId) -> Option<&Source> {
         self.sources.get(id.0 as usize)

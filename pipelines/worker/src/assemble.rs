@@ -1,7 +1,7 @@
 //! From a plan to stages that run: settings are read, functions loaded, schemas found, the engine's specs filled. Never
 //! enters: running them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -503,7 +503,7 @@ impl Parts<'_> {
             dead_letters: self.dead_letters(),
             stop_on_bad: self.pipeline.errors.action == DataAction::Stop,
             pipeline: self.pipeline.name.value.clone(),
-            bad: BTreeSet::new(),
+            bad: BTreeMap::new(),
         })
     }
 }

@@ -5,6 +5,7 @@
 //! ```text
 //! source -> the case's rows, in their order      object_store         -> FOLDER/sinks/<id>, Parquet as it writes it
 //! table  -> FOLDER/tables/<id>.csv, or its own   sqlite and postgres  -> FOLDER/sinks/<id>.db, a SQLite database
+//! topic  -> the case's recording, where it has one   http                 -> FOLDER/sinks/<id>.jsonl, the bodies
 //! ```
 //! Never enters: starting brokers and processes (the caller's), how what came out is compared (`bench/judge.rs`).
 
@@ -13,6 +14,7 @@ pub mod found;
 pub mod judge;
 pub mod observe;
 pub mod recorded;
+mod requests;
 mod rows_source;
 mod stand_in;
 
@@ -145,6 +147,11 @@ impl Bench {
     /// The folder of a sink that writes files.
     pub(crate) fn sink_folder(&self, sink: &str) -> PathBuf {
         self.folder.join("sinks").join(sink)
+    }
+
+    /// The file of a sink that sends requests.
+    pub(crate) fn sink_requests(&self, sink: &str) -> PathBuf {
+        self.folder.join("sinks").join(format!("{sink}.jsonl"))
     }
 
     /// The database file of a sink that writes rows.

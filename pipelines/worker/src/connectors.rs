@@ -12,7 +12,7 @@ use millstream_connector::{
 };
 use millstream_engine::stage::lookups::LookupSpec;
 use millstream_file::{FileSource, FileSourceConfig, FileTable, FileTableConfig};
-use millstream_http::{HttpSource, HttpSourceConfig};
+use millstream_http::{HttpSink, HttpSinkConfig, HttpSource, HttpSourceConfig};
 use millstream_object_store::{ObjectStoreSink, ObjectStoreSinkConfig};
 use millstream_postgres::{PostgresLookup, PostgresSink, PostgresSinkConfig, PostgresTableConfig};
 use millstream_spec::ast::{self, Pipeline};
@@ -291,6 +291,10 @@ impl<'a> Maker<'a> {
             "postgres" => {
                 let config: PostgresSinkConfig = sink.config.decode()?;
                 Ok(Box::new(PostgresSink::new(config, context).map_err(bad)?))
+            }
+            "http" => {
+                let config: HttpSinkConfig = sink.config.decode()?;
+                Ok(Box::new(HttpSink::new(config, context).map_err(bad)?))
             }
             other => {
                 Err(refused(&sink.type_name, format!("sinks of type {other} do not run in this version yet")))

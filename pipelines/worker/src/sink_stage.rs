@@ -1,7 +1,8 @@
 //! A sink stage: reads its topics as a member of its group, read committed, and hands rows to the sink, which keeps the
 //! next offsets beside them and moves both in one step of its target's own. The target decides where to go on; the
-//! group's offsets follow it for people and for retention. No broker transaction is open meanwhile. Never enters: the
-//! foreign system.
+//! group's offsets follow it for people and for retention. Where a target keeps none, the group's offsets decide, and are
+//! committed right behind the sink's own commit: what was done between the two is done again after a crash. No broker
+//! transaction is open meanwhile. Never enters: the foreign system.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use millstream_connect::dead_letter::{DeadLetter, Origin};
 use millstream_connector::SinkError;
 use millstream_connector::sink::{Change, Offsets, RowFault, Run, Sink, SinkBatch};
 use millstream_engine::batch_ipc;
-use millstream_format::Decoder;
+use millstream_format::{Decoder, Encoder, Format};
 use millstream_types::TopicPartition;
 
 use crate::error::WorkerError;
@@ -53,7 +54,15 @@ pub struct SinkStage {
     /// The pipeline's name.
     pub pipeline: String,
     /// Rows that are known to be bad, over begin-agains.
-    pub bad: BTreeSet<(TopicPartition, i64, u32)>,
+    pub bad: BTreeMap<(TopicPartition, i64, u32), Bad>,
+}
+
+/// A row that can never be written.
+pub struct Bad {
+    /// Why.
+    reason: String,
+    /// Whether it is in the dead letters.
+    is_told: bool,
 }
 
 /// A topic that a sink reads.
@@ -113,7 +122,7 @@ pub async fn run(stage: &mut SinkStage, context: &StageContext) -> Result<(), Wo
     };
     let result = running.work(&mut consumer, &events).await;
     if let Err(Stop::Rows(faults)) = result {
-        running.put_aside(faults).await?;
+        running.put_aside(faults)?;
         let text = "rows that cannot be written were put aside; beginning again without them".to_owned();
         return Err(WorkerError::Transient(text));
     }
@@ -124,6 +133,19 @@ pub async fn run(stage: &mut SinkStage, context: &StageContext) -> Result<(), Wo
     running.stage.trimmer.trim_now(&context.cluster, running.committed.keys()).await;
     consumer.close().await?;
     Ok(())
+}
+
+/// Why a row is in the dead letters that the target refused.
+const REFUSED: &str = "sink_refused";
+
+/// The bad rows of a record.
+fn bad_of(partition: &TopicPartition, offset: i64) -> std::ops::RangeInclusive<(TopicPartition, i64, u32)> {
+    (partition.clone(), offset, 0)..=(partition.clone(), offset, u32::MAX)
+}
+
+fn stopped_by(letter: &DeadLetter) -> WorkerError {
+    let DeadLetter { origin, reason, error, .. } = letter;
+    WorkerError::Fatal(format!("{origin}: {reason}: {error}; `errors: data: action: stop` says to stop"))
 }
 
 enum Stop {
@@ -146,6 +168,10 @@ fn stop(error: SinkError) -> Stop {
 }
 
 impl Running<'_> {
+    fn keeps_offsets(&self) -> bool {
+        self.stage.sink.capabilities().keeps_offsets
+    }
+
     async fn work(&mut self, consumer: &mut Consumer, events: &GroupEvents) -> Result<(), Stop> {
         let mut followed = Instant::now();
         loop {
@@ -191,7 +217,7 @@ impl Running<'_> {
                     if matches!(error, ClientError::OffsetOutOfRange { .. }) {
                         // What was read before the gap is good.
                         let all = self.owned.clone();
-                        self.commit(&all).await?;
+                        self.commit(consumer, &all).await?;
                     }
                     return Err(error.into());
                 }
@@ -230,7 +256,7 @@ impl Running<'_> {
                 }
             }
             let began = Instant::now();
-            self.commit(&due).await?;
+            self.commit(consumer, &due).await?;
             let committing = began.elapsed();
             self.context.progress.update(&self.context.stage, |figures| {
                 figures.waited += waited;
@@ -252,7 +278,11 @@ impl Running<'_> {
     /// Asks the target where to go on.
     async fn open(&mut self, consumer: &Consumer, partitions: &BTreeSet<TopicPartition>) -> Result<(), Stop> {
         let list: Vec<TopicPartition> = partitions.iter().cloned().collect();
-        let known = self.stage.sink.open(&list).await.map_err(stop)?;
+        let mut known = self.stage.sink.open(&list).await.map_err(stop)?;
+        if !self.keeps_offsets() {
+            let committed = consumer.committed(&list).await?;
+            known = list.iter().map(|p| (p.clone(), committed.get(p).map(|at| at.offset))).collect();
+        }
         // Others delete what all groups have committed. Where the target has less than its group says, it was replaced or
         // set back: the group says so before it is asked what there is.
         let ends = restore::ends(&self.context.cluster, &list).await?;
@@ -323,6 +353,12 @@ impl Running<'_> {
             },
             _ => batch_ipc::decode(value.unwrap_or_default())?,
         };
+        let letters = self.new_letters(partition, offset, &rows)?;
+        if !letters.is_empty() {
+            self.send_letters(&letters).await?;
+            let told = self.stage.bad.range_mut(bad_of(partition, offset));
+            told.for_each(|(_, bad)| bad.is_told = true);
+        }
         let batch = self.without_bad(partition, offset, rows)?;
         if batch.rows().num_rows() == 0 {
             return Ok(());
@@ -342,9 +378,8 @@ impl Running<'_> {
         offset: i64,
         rows: RecordBatch,
     ) -> Result<SinkBatch, Stop> {
-        let from = (partition.clone(), offset, 0);
-        let to = (partition.clone(), offset, u32::MAX);
-        let bad: Vec<u32> = self.stage.bad.range(from..=to).map(|(_, _, row)| *row).collect();
+        let bad: Vec<u32> =
+            self.stage.bad.range(bad_of(partition, offset)).map(|((_, _, row), _)| *row).collect();
         let count = rows.num_rows() as u32;
         if bad.is_empty() {
             let runs = if count == 0 { Vec::new() } else { vec![Run { offset, first_row: 0, rows: count }] };
@@ -362,7 +397,11 @@ impl Running<'_> {
         Ok(SinkBatch::new(rows, Change::Upsert, runs))
     }
 
-    async fn commit(&mut self, partitions: &BTreeSet<TopicPartition>) -> Result<(), Stop> {
+    async fn commit(
+        &mut self,
+        consumer: &Consumer,
+        partitions: &BTreeSet<TopicPartition>,
+    ) -> Result<(), Stop> {
         let mut next = Offsets::new();
         for partition in partitions {
             if let Some(offset) = self.staged.get(partition)
@@ -376,7 +415,12 @@ impl Running<'_> {
         }
         self.stage.sink.commit(&next).await.map_err(stop)?;
         self.dirty.retain(|partition| !next.contains_key(partition));
+        let follows: BTreeMap<TopicPartition, OffsetAndMetadata> =
+            next.iter().map(|(p, at)| (p.clone(), OffsetAndMetadata::new(*at))).collect();
         self.committed.extend(next);
+        if !self.keeps_offsets() {
+            consumer.commit_offsets(&follows).await?;
+        }
         let rows = self.rows;
         self.context.progress.update(&self.context.stage, |figures| {
             figures.commits += 1;
@@ -430,19 +474,52 @@ impl Running<'_> {
         });
     }
 
-    /// Rows that can never be written go to the dead letters. At least once: a crash right after may write them again.
-    async fn put_aside(&mut self, faults: Vec<RowFault>) -> Result<(), WorkerError> {
-        let mut letters = Vec::new();
-        for fault in &faults {
-            tracing::warn!(partition = %fault.partition, offset = fault.row.offset, row = fault.row.row, reason = %fault.reason, "a row cannot be written");
-            let place = (fault.row.offset, Some(fault.row.row));
-            let why = fault.reason.clone();
-            letters.push(self.letter("sink_refused", &fault.partition, place, why, bytes::Bytes::new()));
+    /// Rows that can never be written go to the dead letters, when the stage has begun again and comes by them.
+    fn put_aside(&mut self, faults: Vec<RowFault>) -> Result<(), WorkerError> {
+        for RowFault { partition, row, reason } in faults {
+            tracing::warn!(%partition, offset = row.offset, row = row.row, %reason, "a row cannot be written");
+            if self.stage.stop_on_bad {
+                let place = (row.offset, Some(row.row));
+                return Err(stopped_by(&self.letter(
+                    REFUSED,
+                    &partition,
+                    place,
+                    reason,
+                    bytes::Bytes::new(),
+                )));
+            }
+            self.stage.bad.insert((partition, row.offset, row.row), Bad { reason, is_told: false });
         }
-        self.send_letters(&letters).await?;
-        let bad = faults.into_iter().map(|fault| (fault.partition, fault.row.offset, fault.row.row));
-        self.stage.bad.extend(bad);
         Ok(())
+    }
+
+    /// The dead letters of a record's bad rows, as JSON, that were not sent yet. They are kept before anything behind them is
+    /// committed; a crash between may send them again.
+    fn new_letters(
+        &self,
+        partition: &TopicPartition,
+        offset: i64,
+        rows: &RecordBatch,
+    ) -> Result<Vec<DeadLetter>, WorkerError> {
+        let bad = self.stage.bad.range(bad_of(partition, offset)).filter(|(_, bad)| !bad.is_told);
+        let mut bad = bad.peekable();
+        if bad.peek().is_none() {
+            return Ok(Vec::new());
+        }
+        // Columns without a form in JSON leave the payload empty; the place and the reason are told all the same.
+        let encoder = Encoder::new(&Format::Json, "", rows.schema_ref()).ok();
+        let payload = |row: u32| {
+            let mut payload = Vec::new();
+            let encoded = encoder.as_ref().filter(|_| (row as usize) < rows.num_rows());
+            match encoded.map(|encoder| encoder.rows(rows).write(row as usize, &mut payload)) {
+                Some(Ok(_)) => payload.into(),
+                _ => bytes::Bytes::new(),
+            }
+        };
+        let letter = |row: u32, bad: &Bad| {
+            self.letter(REFUSED, partition, (offset, Some(row)), bad.reason.clone(), payload(row))
+        };
+        Ok(bad.map(|((_, _, row), bad)| letter(*row, bad)).collect())
     }
 
     fn letter(
@@ -474,9 +551,7 @@ impl Running<'_> {
     /// Returns when all of them are kept.
     async fn send_letters(&self, letters: &[DeadLetter]) -> Result<(), WorkerError> {
         if let (true, Some(letter)) = (self.stage.stop_on_bad, letters.first()) {
-            let DeadLetter { origin, reason, error, .. } = letter;
-            let text = format!("{origin}: {reason}: {error}; `errors: data: action: stop` says to stop");
-            return Err(WorkerError::Fatal(text));
+            return Err(stopped_by(letter));
         }
         let Some(to) = &self.stage.dead_letters else { return Ok(()) };
         let mut outbox = Outbox::default();

@@ -27,6 +27,9 @@ pub struct SinkCapabilities {
     pub delivery: Delivery,
     /// Whether it takes [`Change::Delete`].
     pub deletes: bool,
+    /// Whether the target keeps the next offsets. Where it does not, the consumer group's are all there is: they are committed
+    /// right after each commit, `open` answers `None`, and what lies between is repeated after a crash.
+    pub keeps_offsets: bool,
     /// The places between the steps of `stage` and `commit` at which a test may let it die, in order.
     pub crash_points: &'static [&'static str],
 }

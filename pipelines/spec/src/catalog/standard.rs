@@ -6,7 +6,7 @@
 
 use super::{ByScheme, ComponentSchema, Delivery, ListCatalog, Scheme};
 use crate::shape::core::WATERMARK;
-use crate::shape::{DURATION, Field, Kind, Section, Shape};
+use crate::shape::{Field, Kind, Section, Shape};
 
 static PARQUET: Shape = Shape {
     what: "a file format",
@@ -266,10 +266,28 @@ static SQL_DATABASE: &[Field] = &[
 ];
 
 static HTTP_SINK: &[Field] = &[
-    Field::required("url", Kind::Text, "Where each row is posted."),
+    Field::required("url", Kind::Text, "Where each row is sent, as a JSON object."),
     Field::optional("method", Kind::Word(&["POST", "PUT"]), "POST", "The method."),
     Field::optional("headers", Kind::Map(&Kind::Secret), "", "Headers of every request."),
-    Field::optional("timeout", DURATION, "10s", "How long an answer may take."),
+    Field::optional("timeout", Kind::Duration(10, 3_600_000), "10s", "How long an answer may take."),
+    Field::optional(
+        "idempotency_header",
+        Kind::Text,
+        "Idempotency-Key",
+        "The header that names a request, the same each time that it is sent.",
+    ),
+    Field::optional(
+        "id_fields",
+        Kind::List(&Kind::Name, 0),
+        "[]",
+        "The columns whose values are that name; without, it is where the row lies in its topic.",
+    ),
+    Field::optional(
+        "retry_on",
+        Kind::List(&Kind::Int(400, 499), 0),
+        "[408, 425, 429]",
+        "Statuses at which a request is sent again, beside those from 500 on.",
+    ),
 ];
 
 const fn exactly_once(
@@ -395,7 +413,12 @@ pub static CONNECTORS: &[ComponentSchema] = &[
     exactly_once(Section::Sinks, "postgres", "A table in PostgreSQL.", POSTGRES),
     ComponentSchema {
         delivery: (Delivery::AtLeastOnce, "an HTTP server may have taken a request whose answer was lost"),
-        ..exactly_once(Section::Sinks, "http", "Rows posted to a URL, with an idempotency key.", HTTP_SINK)
+        ..exactly_once(
+            Section::Sinks,
+            "http",
+            "Each row a request, sent until it is answered, with an idempotency key.",
+            HTTP_SINK,
+        )
     },
 ];
 

@@ -15,7 +15,7 @@ use millstream_spec::shape::Section;
 use millstream_types::TopicPartition;
 
 use super::found::{Found, Row, row_of_json, rows_of};
-use super::{Prepared, own_output};
+use super::{Prepared, own_output, requests};
 use crate::error::WorkerError;
 use crate::restore::read_records;
 
@@ -118,6 +118,9 @@ impl Prepared {
             let folder = self.bench.sink_folder(id);
             let batches = millstream_object_store::read_folder(&folder).map_err(|e| failed(e.to_string()))?;
             batches.iter().flat_map(rows_of).collect()
+        } else if sink.connector == "http" {
+            let bodies = requests::bodies(&self.bench.sink_requests(id)).map_err(failed)?;
+            bodies.iter().map(|body| row_of_json(body.as_bytes())).collect()
         } else {
             let config = self.bench.rows_config(sink).map_err(|d| failed(d.message))?;
             let path = self.bench.sink_database(id);

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use millstream_plan::{Job, OperatorInput};
+use millstream_plan::Job;
 use millstream_spec::ast::{FormatKind, Given, Pipeline, Recording, Topic};
 use millstream_spec::flow::recorded_topic;
 use millstream_spec::recording::{self, Record};
@@ -12,8 +12,8 @@ use millstream_spec::{Diagnostic, SourceId, SourceMap, Spanned, code};
 
 use crate::error::WorkerError;
 
-/// The faults of all recordings of a file's tests. A file that several tests name is read once; one with faults joins the
-/// texts that places point into.
+/// The faults of all recordings of a file's tests. A file that several tests name is read once, and joins the texts that
+/// places point into.
 pub fn check(parts: (&Pipeline, &Job), root: &Path, sources: &mut SourceMap) -> Vec<Diagnostic> {
     let (pipeline, job) = parts;
     let mut found = Vec::new();
@@ -22,7 +22,7 @@ pub fn check(parts: (&Pipeline, &Job), root: &Path, sources: &mut SourceMap) -> 
         let Given::Recording(said) = given else { continue };
         let path = said.path.value.as_str();
         let Some(topic) = topic_of(pipeline, &id.value) else { continue };
-        found.extend(unreadable(pipeline, job, id, topic));
+        found.extend(unreadable(job, id, topic));
         if !known.contains_key(path) {
             let text = match read(root, path) {
                 Ok(text) => text,
@@ -31,10 +31,7 @@ pub fn check(parts: (&Pipeline, &Job), root: &Path, sources: &mut SourceMap) -> 
                     continue;
                 }
             };
-            let (records, faults) = recording::parse(sources.next_id(), &text);
-            if !faults.is_empty() || beyond(&records, job, topic).is_some() {
-                sources.add(path, text);
-            }
+            let (records, faults) = recording::parse(sources.add(path, text.as_str()), &text);
             found.extend(faults);
             known.insert(path, records);
         }
@@ -95,25 +92,18 @@ fn beyond(records: &[Spanned<Record>], job: &Job, topic: &Topic) -> Option<Diagn
 }
 
 /// Why records of a topic cannot be read in a test, though the pipeline reads them.
-fn unreadable(pipeline: &Pipeline, job: &Job, id: &Spanned<String>, topic: &Topic) -> Option<Diagnostic> {
+fn unreadable(job: &Job, id: &Spanned<String>, topic: &Topic) -> Option<Diagnostic> {
     let format = &topic.format;
     let kind = format.kind.value;
-    let written = || {
-        let outputs = job.stages.iter().flat_map(|stage| &stage.outputs);
-        outputs.filter(|output| output.topic == topic.name.value).any(|output| match &output.from {
-            OperatorInput::Source(id) | OperatorInput::Operator(id) => {
-                pipeline.sources.contains_key(id) || pipeline.transforms.contains_key(id)
-            }
-            _ => false,
-        })
-    };
+    let mut outputs = job.stages.iter().flat_map(|stage| &stage.outputs);
+    let written = outputs.any(|output| output.topic == topic.name.value);
     let why = match kind {
         FormatKind::Json => return None,
         FormatKind::Avro | FormatKind::Protobuf if format.registry => {
             "name schemas in a registry, and a test asks none"
         }
         // In a test what a pipeline writes is JSON, so that it can be compared.
-        _ if written() => "are what the pipeline writes itself, which in a test is JSON",
+        _ if written => "are what the pipeline writes itself, which in a test is JSON",
         _ => return None,
     };
     let message =

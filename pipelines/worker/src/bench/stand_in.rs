@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use millstream_connector::{ByteSize, Context, Period, Sink, SinkError, Source, SourceError, Table};
 use millstream_file::{FileTable, FileTableConfig};
+use millstream_http::HttpSinkConfig;
 use millstream_object_store::{ObjectStoreSink, ObjectStoreSinkConfig};
 use millstream_postgres::PostgresSinkConfig;
 use millstream_postgres::config::Mode as PostgresMode;
@@ -16,6 +17,7 @@ use millstream_sqlite::config::{Decimals, Mode, Synchronous};
 use millstream_sqlite::{SqliteSink, SqliteSinkConfig};
 
 use super::Bench;
+use super::requests::RequestsSink;
 use super::rows_source::RowsSource;
 use crate::schema::arrow_schema;
 
@@ -79,6 +81,10 @@ impl Bench {
             "sqlite" | "postgres" => {
                 let config = self.rows_config(sink).map_err(refused)?;
                 Ok(Box::new(SqliteSink::new(config, context).map_err(NoStandIn::Setup)?))
+            }
+            "http" => {
+                let _: HttpSinkConfig = sink.config.decode().map_err(refused)?;
+                Ok(Box::new(RequestsSink::new(self.sink_requests(&sink.id), context)))
             }
             _ => Err(NoStandIn::Unknown),
         }
