@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use millstream_spec::catalog::Delivery;
+use millstream_spec::flow::PathDelivery;
 use millstream_spec::scalar::format_duration;
 
 use crate::graph::{Encoding, Foreign, Job, OperatorInput, Partitioner, Stage, StageKind};
@@ -66,8 +67,16 @@ fn explain_stage(out: &mut String, job: &Job, stage: &Stage) {
         StageKind::Sink => "writes",
     };
     let _ = writeln!(out, "\nstage {} ({kind})", stage.id);
-    let commit =
-        if stage.broker_transaction { "one broker transaction" } else { "the target's own transaction" };
+    // A target that keeps no offsets: what it took is known by the group's alone.
+    let repeats = |sink: &String| {
+        let limits = |path: &PathDelivery| path.limited_by.as_ref().is_some_and(|(by, _)| by == sink);
+        job.paths.iter().any(|path| path.sink == *sink && limits(path))
+    };
+    let commit = match (stage.broker_transaction, &stage.sink) {
+        (true, _) => "one broker transaction",
+        (false, Some(sink)) if repeats(sink) => "the group's offsets, behind what the target took",
+        (false, _) => "the target's own transaction",
+    };
     let _ = writeln!(out, "  group {}, each commit {commit}", stage.group_id);
     for source in &stage.sources {
         let _ = writeln!(out, "  reads source {source}");

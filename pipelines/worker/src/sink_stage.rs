@@ -32,6 +32,8 @@ use crate::run::StageContext;
 use crate::trim::{self, Trimmer};
 
 const POLL_WAIT: Duration = Duration::from_millis(100);
+/// What a target that keeps no offsets gets in one commit, about: a crash has it sent again.
+const POLL_BYTES_WITHOUT_OFFSETS: usize = 64 << 10;
 /// How often the group's offsets follow the target's.
 const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 /// How often offsets are committed behind which there were no rows.
@@ -94,6 +96,7 @@ struct Running<'a> {
 
 /// Runs the stage until its input has ended, or it is told to stop.
 pub async fn run(stage: &mut SinkStage, context: &StageContext) -> Result<(), WorkerError> {
+    let keeps_offsets = stage.sink.capabilities().keeps_offsets;
     let config = ConsumerConfig {
         commit: CommitPolicy::Manual,
         // Where to go on is asked for at each assignment. A position that is gone meanwhile is a gap, found when the stage
@@ -102,7 +105,7 @@ pub async fn run(stage: &mut SinkStage, context: &StageContext) -> Result<(), Wo
         out_of_range: OutOfRange::Fail,
         isolation: Isolation::ReadCommitted,
         prefetch_bytes: 12 << 20,
-        poll_bytes_max: 4 << 20,
+        poll_bytes_max: if keeps_offsets { 4 << 20 } else { POLL_BYTES_WITHOUT_OFFSETS },
         ..context.member()
     };
     let mut consumer = Consumer::new(&context.cluster, config)?;
