@@ -417,10 +417,21 @@ fn the_tests_of_pipelines_over_topics_hold() {
         ("activity", "views: 2, searches: 1", "views: 2, searches: 2", "0 passed, 1 failed\n"),
         ("priced-sales", "discount: 40.00", "discount: 40.00", "1 passed, 0 failed\n"),
         ("priced-sales", "discount: 40.00", "discount: 40.01", "0 passed, 1 failed\n"),
+        ("price-requests", "total: 13.50", "total: 13.50", "3 passed, 0 failed\n"),
+        ("price-requests", "total: 13.50", "total: 13.51", "2 passed, 1 failed\n"),
+        ("order-notices", "Dear Ben", "Dear Ben", "3 passed, 0 failed\n"),
+        ("order-notices", "Dear Ben", "Dear Bea", "2 passed, 1 failed\n"),
+        ("order-notices", "order_id: o8", "order_id: o9", "2 passed, 1 failed\n"),
     ] {
         let text = std::fs::read_to_string(examples.join(name).join("pipeline.yaml")).expect("it is there");
         assert_eq!(text.matches(right).count(), 1, "{right}");
         std::fs::write(folder.path().join("p.yaml"), text.replace(right, other)).expect("it is written");
+        let fixtures = std::fs::read_dir(examples.join(name).join("fixtures")).into_iter().flatten();
+        for fixture in fixtures.map(|fixture| fixture.expect("it is there")) {
+            std::fs::create_dir_all(folder.path().join("fixtures")).expect("it is made");
+            let copy = folder.path().join("fixtures").join(fixture.file_name());
+            std::fs::copy(fixture.path(), copy).expect("it is copied");
+        }
         let (_, out, err) = run_in(folder.path(), &[]);
         assert!(out.ends_with(last), "{name}: {out}{err}");
     }
