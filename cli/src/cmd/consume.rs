@@ -146,17 +146,6 @@ async fn start(
         Place::Time(time) => offsets(admin, isolation, time, partitions).await?,
         _ => BTreeMap::new(),
     };
-    place_at(&mut consumer, from, &at_time, partitions).await?;
-    Ok(consumer)
-}
-
-/// Assigns partitions, each at its place; `at_time` are the offsets of a place that is a time.
-pub(super) async fn place_at(
-    consumer: &mut Consumer,
-    from: Place,
-    at_time: &BTreeMap<TopicPartition, i64>,
-    partitions: &[TopicPartition],
-) -> Result<(), ClientError> {
     consumer.assign(partitions.iter().cloned()).await?;
     for partition in partitions {
         match (from, at_time.get(partition)) {
@@ -167,7 +156,7 @@ pub(super) async fn place_at(
             _ => consumer.seek_to_end(partition)?,
         }
     }
-    Ok(())
+    Ok(consumer)
 }
 
 /// Prints until one of the reasons to end is there.

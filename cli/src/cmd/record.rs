@@ -9,13 +9,16 @@ use millstream_client::{ClientError, CommitPolicy, Consumer, ConsumerConfig, Iso
 use millstream_spec::recording::{Bytes, Record as Recorded};
 use millstream_types::TopicPartition;
 
-use super::consume::{POLL, chosen, has_reached, offsets, place_at};
+use super::consume::{POLL, chosen, has_reached, offsets};
 use super::place::{self, Place};
 use super::reach::Reach;
 use crate::exit::Failure;
 use crate::render::Stopped;
 
 const ISOLATION: Isolation = Isolation::ReadCommitted;
+/// The times by which Kafka's ListOffsets means the ends of a log.
+const LATEST: i64 = -1;
+const EARLIEST: i64 = -2;
 
 /// Options of `record`.
 #[derive(Debug, clap::Args)]
@@ -58,21 +61,27 @@ async fn record(options: &Record) -> Result<(), Stopped> {
     let (cluster, admin) = options.reach.admin().await?;
     let count = options.reach.topic(&cluster, &options.topic).await?.partition_count();
     let partitions = chosen(&options.topic, count, &options.partitions)?;
-    let mut ends = offsets(&admin, ISOLATION, -1, &partitions).await.map_err(failure)?;
+    let at = |time: i64| offsets(&admin, ISOLATION, time, &partitions);
+    let (mut starts, mut ends) = (at(EARLIEST).await.map_err(failure)?, at(LATEST).await.map_err(failure)?);
+    match options.from {
+        Place::Offset(from) => starts.values_mut().for_each(|start| *start = from.max(*start)),
+        // Where no record is of that time or later, none is taken.
+        Place::Time(time) => starts.extend(found(at(time).await.map_err(failure)?)),
+        Place::Beginning | Place::End => {}
+    }
     match options.to {
         Place::Offset(to) => ends.values_mut().for_each(|end| *end = to.min(*end)),
         Place::Time(time) => {
-            // Where no record is of that time or later, all that is there is before it.
-            for (at, first) in offsets(&admin, ISOLATION, time, &partitions).await.map_err(failure)? {
-                ends.entry(at).and_modify(|end| *end = if first >= 0 { first.min(*end) } else { *end });
+            for (partition, to) in found(at(time).await.map_err(failure)?) {
+                ends.entry(partition).and_modify(|end| *end = to.min(*end));
             }
         }
         Place::Beginning | Place::End => {}
     }
-    let at_time = match options.from {
-        Place::Time(time) => offsets(&admin, ISOLATION, time, &partitions).await.map_err(failure)?,
-        _ => BTreeMap::new(),
-    };
+    starts.retain(|partition, start| ends.get(partition).is_some_and(|end| *start < *end));
+    if starts.is_empty() {
+        return Ok(());
+    }
     let config = ConsumerConfig {
         isolation: ISOLATION,
         commit: CommitPolicy::Manual,
@@ -80,11 +89,19 @@ async fn record(options: &Record) -> Result<(), Stopped> {
         ..ConsumerConfig::default()
     };
     let mut consumer = Consumer::new(&cluster, config).map_err(failure)?;
-    place_at(&mut consumer, options.from, &at_time, &partitions).await.map_err(failure)?;
+    consumer.assign(starts.keys().cloned()).await.map_err(failure)?;
+    for (partition, start) in &starts {
+        consumer.seek(partition, *start).map_err(failure)?;
+    }
     let result = write_all(options, &mut consumer, &ends).await;
     let closed = consumer.close().await;
     result?;
     closed.map_err(failure)
+}
+
+/// What a search by time found; behind all offsets where no record is of that time or later.
+fn found(offsets: BTreeMap<TopicPartition, i64>) -> impl Iterator<Item = (TopicPartition, i64)> {
+    offsets.into_iter().map(|(at, offset)| (at, if offset < 0 { i64::MAX } else { offset }))
 }
 
 async fn write_all(

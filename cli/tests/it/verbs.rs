@@ -373,3 +373,41 @@ fn completions_name_the_verbs() {
         assert!(!text.contains("run-case"), "{shell}: a command that is for this program alone");
     }
 }
+
+#[test]
+fn a_topic_is_recorded() {
+    let broker = Broker::start();
+    broker.ok("topic create t --partitions 2");
+    assert_eq!(broker.ok("record t"), "", "nothing is there");
+    broker.ok_with(
+        "produce t --key-separator | --header from=test --null NIL",
+        b"a|one\na|NIL\na|${env:HOME}\n",
+    );
+    let all = broker.ok("record t");
+    let lines: Vec<serde_json::Value> =
+        all.lines().map(|line| serde_json::from_str(line).expect("each line is JSON")).collect();
+    let values: Vec<_> = lines.iter().map(|line| (line["offset"].clone(), line["value"].clone())).collect();
+    assert_eq!(
+        values,
+        [(0.into(), "one".into()), (1.into(), serde_json::Value::Null), (2.into(), "${env:HOME}".into())]
+    );
+    for line in &lines {
+        assert_eq!((&line["topic"], &line["key"]), (&"t".into(), &"a".into()));
+        assert_eq!(line["headers"], serde_json::json!([["from", "test"]]));
+        assert!(line["timestamp"].as_i64().is_some_and(|time| time > 1_700_000_000_000));
+    }
+    let own = lines[0]["partition"].as_i64().expect("a number");
+    let first = all.lines().next().expect("a line");
+    let taken = |options: &str| broker.ok(&format!("record t {options}")).lines().count();
+    assert_eq!(broker.ok("record t --max-records 1").trim_end(), first);
+    assert_eq!(taken(&format!("--partitions {own}")), 3);
+    assert_eq!(taken(&format!("--partitions {}", 1 - own)), 0);
+    assert_eq!(
+        (taken("--from 1"), taken("--to 1"), taken("--from 1 --to 2"), taken("--to 99")),
+        (2, 1, 1, 3)
+    );
+    assert_eq!((taken("--from 1h-ago"), taken("--to 1h-ago"), taken("--max-records 0")), (3, 0, 0));
+    says(&broker.fails("record t --partitions 0,2", 2), &["there is no partition 2, it has 2 (0 to 1)"]);
+    says(&broker.fails("record t --from end", 2), &["nothing lies between"]);
+    says(&broker.fails("record x", 1), &["UNKNOWN_TOPIC_OR_PARTITION", "topic list"]);
+}
