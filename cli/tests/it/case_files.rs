@@ -473,3 +473,82 @@ fn the_examples_tests_hold_and_fail_when_they_are_made_wrong() {
         assert!(out.contains(said), "{said}\n{out}");
     }
 }
+
+/// A recording has the records of its topic as they were: in the topic's format, in its partition, in the topic's order.
+#[test]
+fn recordings_are_replayed_as_they_were() {
+    let pipeline = |input: &str, expect: &str| {
+        format!(
+            r#"version: 1
+name: recorded
+schema_registry: {{ url: "http://203.0.113.1/" }}
+schemas:
+  sale: {{ fields: {{ id: {{ type: string, required: true }}, n: {{ type: int64, required: true }}, at: {{ type: timestamp_ms, required: true }} }} }}
+topics:
+  sales: {{ partitions: 2, key: id, format: csv }}
+  framed: {{ partitions: 2, key: id, format: {{ type: avro, registry: true }} }}
+  shown: {{ partitions: 1 }}
+sources:
+  sales: {{ type: topic, topic: sales, schema: sale, watermark: {{ column: at, delay: 0s }} }}
+  framed: {{ type: topic, topic: framed, schema: sale }}
+transforms:
+  sums:
+    type: sql
+    inputs: [sales]
+    sql: SELECT id, window_start, SUM(n) AS n FROM TUMBLE(sales, at, INTERVAL '1 minute') GROUP BY id, window_start
+  large: {{ type: filter, inputs: [framed], where: "n > 0" }}
+sinks:
+  shown: {{ type: topic, inputs: [sums], topic: shown }}
+  more: {{ type: blackhole, inputs: [large] }}
+tests:
+  - name: it
+    inputs: {{ {input} }}
+    expect: {{ {expect} }}
+"#
+        )
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    // Time turns back within partition 1: the row of 10:00 is late behind that of 10:05, as it was then. Its key is of
+    // partition 0 by its hash or not: it stays where it was.
+    let line = |partition: u32, offset: u32, timestamp: u32, id: &str, value: &str| {
+        format!(
+            "{{\"partition\":{partition},\"offset\":{offset},\"timestamp\":{timestamp},\"key\":\"{id}\",\"value\":\"{value}\"}}\n"
+        )
+    };
+    let text = line(1, 1, 10, "a", "a,2,2026-01-01T10:00:00Z")
+        + &line(1, 0, 20, "a", "a,1,2026-01-01T10:05:00Z")
+        + &line(0, 3, 5, "b", "b,4,2026-01-01T10:00:00Z")
+        + &line(0, 4, 30, "b", "b,8,2026-01-01T10:00:30Z");
+    std::fs::write(folder.path().join("sales.jsonl"), &text).expect("it is written");
+    std::fs::write(folder.path().join("far.jsonl"), line(2, 0, 0, "a", "x")).expect("it is written");
+    let ran = |input: &str, expect: &str| {
+        std::fs::write(folder.path().join("p.yaml"), pipeline(input, expect)).expect("it is written");
+        run_in(folder.path(), &[])
+    };
+    let sums = "{ id: a, n: 1, window_start: \"2026-01-01T10:05:00Z\" }";
+    let both =
+        format!("sums: {{ rows: [{sums}, {{ id: b, n: 12, window_start: \"2026-01-01T10:00:00Z\" }}] }}");
+    for (input, expect) in [
+        ("sales: { recording: sales.jsonl }", format!("{both}, dead_letters: {{ count: 1 }}")),
+        (
+            "sales: { recording: sales.jsonl, to: \"1970-01-01T00:00:00.006Z\" }",
+            "sums: { rows: [{ id: b, n: 4, window_start: \"2026-01-01T10:00:00Z\" }] }".to_owned(),
+        ),
+        ("sales: { recording: sales.jsonl, limit: 2 }", "sums: { count: 2 }".to_owned()),
+    ] {
+        let (code, out, err) = ran(input, &expect);
+        assert_eq!((code, err.as_str()), (0, ""), "{input}: {out}");
+    }
+    for (input, said) in [
+        ("sales: { recording: none.jsonl }", "p.yaml:24:35: error[MS0709]: reading the recording none.jsonl"),
+        (
+            "sales: { recording: far.jsonl }",
+            "far.jsonl:1:1: error[MS0709]: the record is of partition 2, and the topic \"sales\" has 2",
+        ),
+        ("framed: { recording: sales.jsonl }", "its Avro records name schemas in a registry"),
+    ] {
+        let (code, _, err) = ran(input, "sums: { count: 0 }");
+        assert_eq!(code, 2, "{input}: {err}");
+        assert!(err.contains(said), "{input}: {err}");
+    }
+}
