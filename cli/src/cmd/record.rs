@@ -118,7 +118,7 @@ async fn write_all(
             let at = &part.partition;
             let end = ends.get(at).copied().unwrap_or(i64::MAX);
             for record in part.records() {
-                let record = record.map_err(|error| failure(error.into()))?;
+                let record = record.map_err(failure)?;
                 if left == 0 || record.offset >= end {
                     break;
                 }
