@@ -529,7 +529,12 @@ tests:
     let both =
         format!("sums: {{ rows: [{sums}, {{ id: b, n: 12, window_start: \"2026-01-01T10:00:00Z\" }}] }}");
     for (input, expect) in [
-        ("sales: { recording: sales.jsonl }", format!("{both}, dead_letters: {{ count: 1 }}")),
+        (
+            "sales: { recording: sales.jsonl }",
+            format!(
+                "{both}, dead_letters: {{ count: 1, rows: [{{ reason: late, origin: sales-1@1 }}], match: subset }}"
+            ),
+        ),
         (
             "sales: { recording: sales.jsonl, to: \"1970-01-01T00:00:00.006Z\" }",
             "sums: { rows: [{ id: b, n: 4, window_start: \"2026-01-01T10:00:00Z\" }] }".to_owned(),
