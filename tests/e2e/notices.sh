@@ -101,6 +101,11 @@ while [ "$killed" -lt "$kills" ]; do
     worker_pid="${pids[-1]}"
 done
 wait "$worker_pid" || fail "the worker"
+# Where it goes on is kept by its group: another one finds nothing left to send.
+sent=$(wc -l < "$work/requests")
+worker
+wait "${pids[-1]}" || fail "the worker that begins when all is sent"
+[ "$(wc -l < "$work/requests")" = "$sent" ] || fail "a worker that began when all was sent has sent some again"
 for topic in refused unreachable; do
     "$millstream" consume "$topic" --bootstrap "$broker" --from beginning --until-end --isolation read_committed --format json \
         > "$work/$topic" 2>> "$work/consume.err" || fail "reading $topic"
