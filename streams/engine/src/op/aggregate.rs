@@ -20,7 +20,7 @@ use super::interval::Side;
 use super::pane::Fired;
 use super::rows::WindowRows;
 use super::session::SessionAggregate;
-use super::windowed::WindowAggregate;
+use super::windowed::{Updates, WindowAggregate};
 use crate::error::StageError;
 use crate::state::Owned;
 
@@ -246,9 +246,10 @@ impl Aggregation {
         before: &[i64],
         watermarks: &[i64],
         fired_at: &mut [i64],
+        updates: Updates,
     ) -> Result<Vec<Chunk>, StageError> {
         match self {
-            Aggregation::Windows(windows) => windows.fire(before, watermarks, fired_at),
+            Aggregation::Windows(windows) => windows.fire(before, watermarks, fired_at, updates),
             Aggregation::Sessions(sessions) => sessions.fire(watermarks, fired_at),
             Aggregation::Rows(rows) => rows.fire(before, watermarks, fired_at),
             Aggregation::Near(_) | Aggregation::Versions(_) => Err(unfit("fires")),

@@ -106,11 +106,6 @@ impl Sum {
         self.0.merge(plan, rows)
     }
 
-    /// Whether nothing was added.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.groups.is_empty()
-    }
-
     /// The sum as state rows, of no pane.
     pub(crate) fn into_state(mut self, plan: &AggregatePlan) -> Result<RecordBatch, StageError> {
         self.0.state(plan, 0)
@@ -156,7 +151,11 @@ impl Groups {
     }
 
     /// Of state rows, those whose group is in the set.
-    fn part(&mut self, plan: &AggregatePlan, rows: &RecordBatch) -> Result<RecordBatch, StageError> {
+    pub(crate) fn part(
+        &mut self,
+        plan: &AggregatePlan,
+        rows: &RecordBatch,
+    ) -> Result<RecordBatch, StageError> {
         self.known.intern(&plan.group_columns(rows), &mut self.indices)?;
         let keep: BooleanArray = self.indices.iter().map(|index| Some(*index < self.count)).collect();
         Ok(filter_record_batch(rows, &keep)?)
@@ -348,6 +347,12 @@ impl Pane {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.members.iter().all(|word| *word == 0)
+    }
+
+    /// What the next delta has, as state rows.
+    pub(crate) fn fresh(&mut self, plan: &AggregatePlan) -> Result<&[RecordBatch], StageError> {
+        self.settle(plan)?;
+        Ok(&self.pending)
     }
 
     /// What changed since the last call, as state rows; from now on they count as committed.

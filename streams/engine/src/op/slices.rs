@@ -1,7 +1,8 @@
 //! Sums of neighbouring slices, kept so that a window of n slices is the sum of about 2 log2 n parts and not of n. A node
-//! is the sum of 2^level slices; it is made when a window that holds it whole fires, of the key groups for which that
-//! window fires. Its slices are final for those groups then: a row that came later went into panes of its windows
-//! (ADR 0047). Nodes are made again from slices where they are missing, so they are never part of a changelog.
+//! is the sum of 2^level slices; it is made when a window that holds it whole sends rows, of the key groups for which it
+//! does. Where windows send once, its slices are final for those groups then: a row that came later went into panes of its
+//! windows (ADR 0047). Where rows are sent again, a slice that changes takes the key group out of the nodes over it
+//! ([`SliceSums::touch`]). Nodes are made again from slices where they are missing, so they are never part of a changelog.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -15,7 +16,7 @@ use super::windowed::PaneKey;
 use crate::error::StageError;
 
 /// Windows of fewer slices are summed directly.
-const SLICES_MIN: i64 = 5;
+pub(super) const SLICES_MIN: i64 = 5;
 /// How many batches a node keeps before it makes one of them.
 const BATCHES_MAX: usize = 8;
 
@@ -66,7 +67,33 @@ fn span((level, index): Place, windows: Windows) -> Range<EventTime> {
 }
 
 impl SliceSums {
-    /// Adds the slices of a window that fires for these key groups, which are in rising order.
+    /// Takes key groups, in rising order, out of the sums over a slice that has changed for them.
+    pub(crate) fn touch(
+        &mut self,
+        windows: Windows,
+        slice: EventTime,
+        groups: &[u32],
+    ) -> Result<(), StageError> {
+        let (index, most) =
+            (slice.div_euclid(windows.slice_ms()), windows.size_ms().div_euclid(windows.slice_ms()));
+        let mut level = 1;
+        while 1 << level <= most {
+            if let Some(node) = self.nodes.get_mut(&(level, index >> level)) {
+                let stays = |group: &u32| groups.binary_search(group).is_err();
+                if !node.groups.iter().all(stays) {
+                    node.groups.retain(stays);
+                    for rows in &mut node.rows {
+                        *rows = part(rows, |group| stays(&group))?;
+                    }
+                    node.rows.retain(|rows| rows.num_rows() > 0);
+                }
+            }
+            level += 1;
+        }
+        Ok(())
+    }
+
+    /// Adds the slices of a window for these key groups, which are in rising order.
     pub(crate) fn add_window(
         &mut self,
         mut from: Slices<'_>,
@@ -140,7 +167,7 @@ impl SliceSums {
         Ok(())
     }
 
-    /// Drops the nodes that no window needs whole any more: `is_over` says whether a window has fired for a key group.
+    /// Drops the nodes that no window needs whole any more: `is_over` says whether a window has closed for a key group.
     pub(crate) fn forget_over(&mut self, windows: Windows, is_over: impl Fn(Window, u32) -> bool) {
         self.nodes.retain(|place, node| {
             let last = windows.last_of(span(*place, windows).start);

@@ -3,21 +3,26 @@
 //! before.
 //!
 //! A pane holds a slice of time, or the rows of one window alone. A window's result is the sum of its slices and of its
-//! own pane: what came after some windows over its slice had fired, and so could not go into the slice. That a slice is
-//! never added to after a window over it has fired is what makes results independent of when a commit comes (SM-3).
+//! own pane: what came after some windows over its slice had closed, and so could not go into the slice. That a slice is
+//! never added to after a window over it has closed is what makes results independent of when a commit comes (SM-3).
+//!
+//! Where results are sent again, a window fires at its end and stays until the allowance is over. Which groups of which pane
+//! have changed is noted with each commit, and their rows are sent again: of windows that have fired and not closed
+//! (`late: then: update`), of those that have not fired (`emit: on_update`, `early`), or of both. A window that closes sends
+//! what has changed before it goes, whatever the interval (ADR 0058).
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-use arrow::array::{AsArray, RecordBatch, UInt32Array};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Int64Type, UInt32Type};
 use millstream_model::{EventTime, LateRule, Watermark, Window, Windows};
 
 use super::aggregate::AggregatePlan;
 use super::chunk::Chunk;
-use super::pane::{Fired, Groups, Pane, members_of};
-use super::slices::{SliceSums, Slices};
+use super::pane::{Groups, Pane, Sum, members_of};
+use super::slices::{SLICES_MIN, SliceSums, Slices};
 use crate::error::StageError;
 use crate::state::Owned;
 
@@ -57,7 +62,7 @@ impl PaneKey {
     }
 }
 
-/// The windows over some of these panes, which rise, that are over for some of these key groups at these watermarks and were
+/// The windows over some of these panes, which rise, that have fired for some of these key groups at these watermarks and were
 /// not at those before, by rising end.
 pub(crate) fn windows_over(
     panes: impl Iterator<Item = i64>,
@@ -69,20 +74,20 @@ pub(crate) fn windows_over(
     let least = members.iter().map(|group| before[*group as usize]).min();
     let most = members.iter().map(|group| watermarks[*group as usize]).max();
     let (Some(least), Some(most)) = (least, most) else { return BTreeSet::new() };
-    let is_over = |window: &Window| late.fired(window.end, Watermark::from_raw(most));
+    let has_fired = |window: &Window| late.fired(window.end, Watermark::from_raw(most));
     let mut over = BTreeSet::new();
     // The windows over a slice end where those over the slice before do, or later: each is looked at once.
-    let mut after = least.saturating_sub(late.allow_ms);
+    let mut after = least.saturating_sub(late.waits_ms());
     for raw in panes {
         match PaneKey::from_raw(raw, windows) {
             PaneKey::Slice(start) => {
-                for window in windows.of_slice(start, after).take_while(is_over) {
+                for window in windows.of_slice(start, after).take_while(has_fired) {
                     after = after.max(window.end);
                     over.insert(window);
                 }
             }
             PaneKey::Whole(end) => {
-                over.extend(Some(windows.ending_at(end)).filter(is_over));
+                over.extend(Some(windows.ending_at(end)).filter(has_fired));
             }
         }
     }
@@ -96,28 +101,104 @@ fn note(
     pane: i64,
     rows: &RecordBatch,
 ) -> Result<(), StageError> {
+    note_columns(changed, plan, pane, &plan.group_columns(rows))
+}
+
+fn note_columns(
+    changed: &mut BTreeMap<i64, Groups>,
+    plan: &AggregatePlan,
+    pane: i64,
+    columns: &[ArrayRef],
+) -> Result<(), StageError> {
     let groups = match changed.entry(pane) {
         Entry::Occupied(groups) => groups.into_mut(),
         Entry::Vacant(place) => place.insert(Groups::new(plan)?),
     };
-    groups.add(&plan.group_columns(rows))
+    groups.add(columns)
+}
+
+/// Whether rows that have changed are sent with this commit, or wait for a later one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Updates {
+    Due,
+    Wait,
+}
+
+/// Which windows send the rows of a commit again, by how far a key group had come before it and has come now.
+struct Again<'a> {
+    late: &'a LateRule,
+    early: bool,
+    updates: Updates,
+    before: &'a [i64],
+    watermarks: &'a [i64],
+}
+
+impl Again<'_> {
+    /// Whether a window that ends at `end` sends what has changed of a key group. One that fires with this commit sends all.
+    fn sends(&self, end: EventTime, group: u32) -> bool {
+        let before = Watermark::from_raw(self.before[group as usize]);
+        let now = Watermark::from_raw(self.watermarks[group as usize]);
+        let due = self.updates == Updates::Due;
+        match self.late.fired(end, before) {
+            true => !self.late.closed(end, before) && (due || self.late.closed(end, now)),
+            false => self.early && due && !self.late.fired(end, now),
+        }
+    }
+
+    /// The windows over a pane of which some may send for these key groups.
+    fn windows(&self, pane: PaneKey, windows: Windows, members: &[u32]) -> Vec<Window> {
+        // At the end of bounded input nothing closes that is sent again.
+        let marks = |of: &[i64]| -> Vec<i64> {
+            members
+                .iter()
+                .map(|group| of[*group as usize])
+                .filter(|at| *at != Watermark::END.to_raw())
+                .collect()
+        };
+        let (before, now) = (marks(self.before), marks(self.watermarks));
+        let any_ended = before.len() < members.len();
+        let after = match before.iter().min() {
+            Some(least) if !any_ended => least.saturating_sub(self.late.allow_ms),
+            _ => EventTime::MIN,
+        };
+        let may = |window: &Window| match self.updates {
+            Updates::Due if self.early || any_ended => true,
+            Updates::Due => before
+                .iter()
+                .max()
+                .is_some_and(|most| self.late.fired(window.end, Watermark::from_raw(*most))),
+            Updates::Wait => {
+                now.iter().max().is_some_and(|most| self.late.closed(window.end, Watermark::from_raw(*most)))
+            }
+        };
+        match pane {
+            PaneKey::Slice(start) => windows.of_slice(start, after).take_while(may).collect(),
+            PaneKey::Whole(end) => Some(windows.ending_at(end)).filter(may).into_iter().collect(),
+        }
+    }
 }
 
 /// A running aggregation over windows.
 pub(crate) struct WindowAggregate {
     pub(crate) plan: AggregatePlan,
     pub(crate) windows: Windows,
+    /// Whether windows that have not fired send their rows too.
+    early: bool,
     panes: BTreeMap<i64, Pane>,
     sums: SliceSums,
-    /// Of queries that send open windows: the groups that have changed since, by pane.
+    /// Of queries that send rows again: the groups that have changed since they were sent, by pane.
     changed: Option<BTreeMap<i64, Groups>>,
+    /// Where windows stay after the end of bounded input: the key groups whose windows have all fired for it. Their watermark
+    /// is kept as it was before the end.
+    ended: BTreeSet<u32>,
 }
 
 impl WindowAggregate {
-    /// `notes_changes`: for [`WindowAggregate::changed`].
-    pub(crate) fn new(plan: AggregatePlan, windows: Windows, notes_changes: bool) -> WindowAggregate {
-        let changed = notes_changes.then(BTreeMap::new);
-        WindowAggregate { plan, windows, panes: BTreeMap::new(), sums: SliceSums::default(), changed }
+    /// `early`: whether windows that have not fired send their rows too.
+    pub(crate) fn new(plan: AggregatePlan, windows: Windows, early: bool) -> WindowAggregate {
+        let changed = (early || plan.late.updates).then(BTreeMap::new);
+        let (panes, sums, ended) = (BTreeMap::new(), SliceSums::default(), BTreeSet::new());
+        WindowAggregate { plan, windows, early, panes, sums, changed, ended }
     }
 
     /// Adds rows to their panes.
@@ -142,27 +223,34 @@ impl WindowAggregate {
     }
 
     /// The sum of a window for these key groups: of its slices, and of its own pane.
-    fn sum(&mut self, window: Window, due: &[u32]) -> Result<Fired, StageError> {
+    fn sum(&mut self, window: Window, due: &[u32]) -> Result<Sum, StageError> {
         let mut sum = Pane::sum(&self.plan)?;
         let from = Slices { plan: &self.plan, windows: self.windows, panes: &mut self.panes };
         self.sums.add_window(from, window, due, &mut sum)?;
-        if let Some(own) = self.panes.get_mut(&PaneKey::Whole(window.end).to_raw(self.windows)) {
+        // Tumbling windows have slices only, whose numbers those of whole windows would be.
+        let own = (!self.windows.is_tumbling()).then(|| PaneKey::Whole(window.end).to_raw(self.windows));
+        if let Some(own) = own.and_then(|own| self.panes.get_mut(&own)) {
             own.add_to(&self.plan, due, &mut sum)?;
         }
-        sum.into_results()
+        Ok(sum)
     }
 
-    /// The results of every window that is over for its key group at these watermarks (one for each key group) and was
-    /// not at those before, by rising window. `fired_at` is raised to the watermark at which the last of them is over.
+    /// The results of every window that fires for its key group at these watermarks (one for each key group) and had not at
+    /// those before, by rising window; and of those that send rows again, what has changed. `fired_at` is raised to the watermark
+    /// at which the last of them is over, where windows do not go on after the end of bounded input.
     pub(crate) fn fire(
         &mut self,
         before: &[i64],
         watermarks: &[i64],
         fired_at: &mut [i64],
+        updates: Updates,
     ) -> Result<Vec<Chunk>, StageError> {
+        self.note_fresh()?;
+        let before = &self.with_ended(before);
         let mut fired = Vec::new();
         let members = self.members();
         let keys = self.panes.keys().copied();
+        let goes_on = self.plan.late.updates;
         for window in windows_over(keys, (self.windows, &self.plan.late), &members, before, watermarks) {
             let Window { start, end } = window;
             let is_due = |group: &u32| {
@@ -170,21 +258,28 @@ impl WindowAggregate {
                 self.plan.late.fires_between(end, at(before), at(watermarks))
             };
             let mut due: Vec<u32> = members.iter().copied().filter(is_due).collect();
-            let results = match self.windows.is_tumbling() {
-                true => {
-                    let pane = self.panes.get_mut(&start).expect("a tumbling window is found by its pane");
-                    due.retain(|group| pane.has_member(*group));
-                    if due.is_empty() {
-                        continue;
-                    }
-                    pane.fire(&self.plan, &due)?
+            if self.windows.is_tumbling() {
+                let pane = self.panes.get_mut(&start).expect("a tumbling window is found by its pane");
+                due.retain(|group| pane.has_member(*group));
+                if let Some(changed) = &mut self.changed
+                    && pane.members().eq(due.iter().copied())
+                {
+                    // All that has changed is sent now.
+                    changed.remove(&start);
                 }
-                false if due.is_empty() => continue,
-                false => self.sum(window, &due)?,
+            }
+            if due.is_empty() {
+                continue;
+            }
+            let results = match self.windows.is_tumbling() && !goes_on {
+                true => self.panes.get_mut(&start).expect("as above").fire(&self.plan, &due)?,
+                false => self.sum(window, &due)?.into_results()?,
             };
-            for group in results.groups.values() {
-                let at = &mut fired_at[*group as usize];
-                *at = self.plan.late.fires_at(end).max(*at);
+            if !goes_on {
+                for group in results.groups.values() {
+                    let at = &mut fired_at[*group as usize];
+                    *at = self.plan.late.fires_at(end).max(*at);
+                }
             }
             if results.groups.is_empty() {
                 continue;
@@ -192,8 +287,38 @@ impl WindowAggregate {
             let rows = results.groups.len();
             fired.push(self.plan.output(results, vec![start; rows], vec![end; rows])?);
         }
+        fired.extend(self.again((before, watermarks), &members, updates)?);
         self.forget_over(watermarks, |_| true)?;
+        if goes_on {
+            let end = Watermark::END.to_raw();
+            self.ended.extend(members.into_iter().filter(|group| watermarks[*group as usize] == end));
+        }
         Ok(fired)
+    }
+
+    /// The watermarks as of the last commit, with the end of time where windows have fired for it.
+    fn with_ended(&self, before: &[i64]) -> Vec<i64> {
+        let mut before = before.to_vec();
+        self.ended.iter().for_each(|group| before[*group as usize] = Watermark::END.to_raw());
+        before
+    }
+
+    /// Notes the groups that rows have come for since the last commit.
+    fn note_fresh(&mut self) -> Result<(), StageError> {
+        let Some(changed) = &mut self.changed else { return Ok(()) };
+        for (key, pane) in &mut self.panes {
+            let rows = pane.fresh(&self.plan)?;
+            rows.iter().try_for_each(|rows| note(changed, &self.plan, *key, rows))?;
+            if let (PaneKey::Slice(start), false) =
+                (PaneKey::from_raw(*key, self.windows), self.windows.is_tumbling())
+            {
+                let groups =
+                    rows.iter().flat_map(|rows| rows.column(0).as_primitive::<UInt32Type>().values());
+                let groups: BTreeSet<u32> = groups.copied().collect();
+                self.sums.touch(self.windows, start, &groups.into_iter().collect::<Vec<_>>())?;
+            }
+        }
+        Ok(())
     }
 
     /// Lets go of what no window needs any more at these watermarks, of some key groups.
@@ -201,7 +326,8 @@ impl WindowAggregate {
         for (raw, pane) in &mut self.panes {
             let last = PaneKey::from_raw(*raw, self.windows).last_window(self.windows);
             let over = |group: &u32| {
-                of(*group) && self.plan.late.fired(last.end, Watermark::from_raw(watermarks[*group as usize]))
+                of(*group)
+                    && self.plan.late.closed(last.end, Watermark::from_raw(watermarks[*group as usize]))
             };
             let gone: Vec<u32> = pane.members().filter(over).collect();
             if !gone.is_empty() {
@@ -214,68 +340,90 @@ impl WindowAggregate {
         }
         let late = &self.plan.late;
         self.sums.forget_over(self.windows, |window, group| {
-            late.fired(window.end, Watermark::from_raw(watermarks[group as usize]))
+            late.closed(window.end, Watermark::from_raw(watermarks[group as usize]))
         });
         Ok(())
     }
 
-    /// The results so far of the windows that have changed since the last call and have not fired at these watermarks: of
-    /// their groups that have changed. Call it when what changed has been taken as state rows.
-    pub(crate) fn changed(&mut self, watermarks: &[i64]) -> Result<Vec<Chunk>, StageError> {
+    /// The rows of groups that have changed, of the windows that send again.
+    fn again(
+        &mut self,
+        (before, watermarks): (&[i64], &[i64]),
+        members: &[u32],
+        updates: Updates,
+    ) -> Result<Vec<Chunk>, StageError> {
         let Some(changed) = &mut self.changed else { return Ok(Vec::new()) };
-        let (late, windows) = (&self.plan.late, self.windows);
-        let mut by_window: BTreeMap<Window, Groups> = BTreeMap::new();
+        let (late, early) = (self.plan.late.clone(), self.early);
+        let again = Again { late: &late, early, updates, before, watermarks };
+        // By window: the groups, and their key groups.
+        let mut by_window: BTreeMap<Window, (Groups, BTreeSet<u32>)> = BTreeMap::new();
         for (raw, groups) in std::mem::take(changed) {
-            let over: Vec<Window> = match PaneKey::from_raw(raw, windows) {
-                PaneKey::Slice(start) => windows.of_slice(start, EventTime::MIN).collect(),
-                PaneKey::Whole(end) => vec![windows.ending_at(end)],
-            };
+            let over = again.windows(PaneKey::from_raw(raw, self.windows), self.windows, members);
+            if over.is_empty() && updates == Updates::Wait {
+                changed.insert(raw, groups);
+                continue;
+            }
             let columns = groups.into_columns()?;
+            if updates == Updates::Wait {
+                // Windows that close send it now, those behind them later.
+                note_columns(changed, &self.plan, raw, &columns)?;
+            }
+            let key_groups = columns[0].as_primitive::<UInt32Type>().values();
             for window in over {
-                match by_window.entry(window) {
-                    Entry::Occupied(groups) => groups.into_mut().add(&columns)?,
-                    Entry::Vacant(place) => place.insert(Groups::new(&self.plan)?).add(&columns)?,
-                }
+                let (groups, of) = match by_window.entry(window) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(place) => place.insert((Groups::new(&self.plan)?, BTreeSet::new())),
+                };
+                groups.add(&columns)?;
+                of.extend(key_groups.iter().filter(|group| again.sends(window.end, **group)));
             }
         }
         let mut results = Vec::new();
-        for (window, mut groups) in by_window {
-            let is_open =
-                |group: u32| !late.fired(window.end, Watermark::from_raw(watermarks[group as usize]));
-            let mut sum = Pane::sum(&self.plan)?;
-            let slice = windows.slice_ms();
-            let keys: Vec<PaneKey> = match windows.is_tumbling() {
-                true => vec![PaneKey::Slice(windows.slice_of(window.start))],
-                false => (window.start..window.end)
-                    .step_by(slice as usize)
-                    .map(PaneKey::Slice)
-                    .chain([PaneKey::Whole(window.end)])
-                    .collect(),
-            };
-            for key in keys {
-                if let Some(pane) = self.panes.get_mut(&key.to_raw(windows)) {
-                    pane.add_groups(&self.plan, &mut groups, is_open, &mut sum)?;
-                }
-            }
-            if sum.is_empty() {
-                continue;
-            }
-            let fired = sum.into_results()?;
+        for (window, (mut groups, of)) in by_window {
+            let of: Vec<u32> = of.into_iter().collect();
+            let fired = self.sum_groups(window, &mut groups, &of)?.into_results()?;
             let rows = fired.groups.len();
-            results.push(self.plan.output(fired, vec![window.start; rows], vec![window.end; rows])?);
+            if rows > 0 {
+                results.push(self.plan.output(fired, vec![window.start; rows], vec![window.end; rows])?);
+            }
         }
         Ok(results)
+    }
+
+    /// The sum of a window for some groups of these key groups.
+    fn sum_groups(&mut self, window: Window, groups: &mut Groups, of: &[u32]) -> Result<Sum, StageError> {
+        let (windows, slice) = (self.windows, self.windows.slice_ms());
+        let mut sum = Pane::sum(&self.plan)?;
+        if of.is_empty() {
+            return Ok(sum);
+        }
+        if !windows.is_tumbling() && (window.end - window.start) / slice >= SLICES_MIN {
+            let rows = self.sum(window, of)?.into_state(&self.plan)?;
+            sum.merge(&self.plan, &groups.part(&self.plan, &rows)?)?;
+            return Ok(sum);
+        }
+        let keys: Vec<PaneKey> = match windows.is_tumbling() {
+            true => vec![PaneKey::Slice(windows.slice_of(window.start))],
+            false => (window.start..window.end)
+                .step_by(slice as usize)
+                .map(PaneKey::Slice)
+                .chain([PaneKey::Whole(window.end)])
+                .collect(),
+        };
+        for key in keys {
+            if let Some(pane) = self.panes.get_mut(&key.to_raw(windows)) {
+                let is_wanted = |group: u32| of.binary_search(&group).is_ok();
+                pane.add_groups(&self.plan, groups, is_wanted, &mut sum)?;
+            }
+        }
+        Ok(sum)
     }
 
     /// What changed since the last call, as state rows.
     pub(crate) fn delta(&mut self) -> Result<RecordBatch, StageError> {
         let mut rows = Vec::new();
-        for (key, pane) in &mut self.panes {
-            let delta = pane.delta(&self.plan)?;
-            if let Some(changed) = &mut self.changed {
-                delta.iter().try_for_each(|rows| note(changed, &self.plan, *key, rows))?;
-            }
-            rows.extend(delta);
+        for pane in self.panes.values_mut() {
+            rows.extend(pane.delta(&self.plan)?);
         }
         Ok(concat_batches(&self.plan.state_schema, &rows)?)
     }
@@ -299,8 +447,9 @@ impl WindowAggregate {
         }
         for (pane, rows) in places {
             let rows = arrow::compute::take_record_batch(batch, &UInt32Array::from(rows))?;
-            if let Some(changed) = &mut self.changed {
-                // What was sent of it by an earlier owner, nobody knows.
+            if let (Some(changed), true) = (&mut self.changed, self.early) {
+                // What was sent of it by an earlier owner, nobody knows. What changes in windows that have fired goes with the
+                // commit in which it does, unless an interval is kept.
                 note(changed, &self.plan, pane, &rows)?;
             }
             Pane::at(&mut self.panes, &self.plan, pane)?.restore(rows);
@@ -308,7 +457,7 @@ impl WindowAggregate {
         Ok(())
     }
 
-    /// After a restore: drops windows that had fired for the restored key groups at these watermarks, whose state rows
+    /// After a restore: drops windows that had closed for the restored key groups at these watermarks, whose state rows
     /// are still in the changelog.
     pub(crate) fn finish_restore(&mut self, watermarks: &[i64], restored: &Owned) -> Result<(), StageError> {
         self.forget_over(watermarks, |group| restored.has(group))
@@ -322,6 +471,7 @@ impl WindowAggregate {
             }
         }
         self.sums.forget(group);
+        self.ended.remove(&group);
         self.panes.retain(|_, pane| !pane.is_empty());
         Ok(())
     }
