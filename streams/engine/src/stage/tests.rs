@@ -628,12 +628,15 @@ fn check(seed: u64) -> [usize; 12] {
         log.iter().map(record).collect()
     });
     let changelog_partitions = 1 + rng.below(logs.len() as u64) as u32;
+    // Due with most commits, or with few.
+    let longest = if rng.chance(1, 2) { 100 } else { 2_000 };
+    let update_ms = asked.early.then(|| 1 + rng.below(longest) as i64);
     let mut world = World {
         logs: bytes.collect(),
         ends: logs.iter().map(Vec::len).collect(),
         broker: Broker { changelog_partitions, ..Broker::default() },
         query: asked.sql(),
-        update_ms: asked.early.then(|| 1 + rng.below(100) as i64),
+        update_ms,
         again: asked.again,
         chained: rng.chance(1, 3),
         now: 0,
