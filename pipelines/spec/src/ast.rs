@@ -509,15 +509,6 @@ impl Emit {
             Emit::OnUpdate(every) | Emit::Early(every) => Some(every),
         }
     }
-
-    /// As the file says it.
-    pub fn word(self) -> &'static str {
-        match self {
-            Emit::OnClose => "on_close",
-            Emit::OnUpdate(_) => "on_update",
-            Emit::Early(_) => "early",
-        }
-    }
 }
 
 /// Late rows.

@@ -14,13 +14,14 @@ use datafusion_physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion_physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr};
 use millstream_model::{EventTime, LateRule};
 
+use super::again::Updates;
 use super::as_of::Versions;
 use super::chunk::Chunk;
 use super::interval::Side;
 use super::pane::Fired;
 use super::rows::WindowRows;
 use super::session::SessionAggregate;
-use super::windowed::{Updates, WindowAggregate};
+use super::windowed::WindowAggregate;
 use crate::error::StageError;
 use crate::state::Owned;
 

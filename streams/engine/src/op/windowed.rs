@@ -14,11 +14,12 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt32Array};
+use arrow::array::{AsArray, RecordBatch, UInt32Array};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Int64Type, UInt32Type};
 use millstream_model::{EventTime, LateRule, Watermark, Window, Windows};
 
+use super::again::{Again, Changed, Updates};
 use super::aggregate::AggregatePlan;
 use super::chunk::Chunk;
 use super::pane::{Groups, Pane, Sum, members_of};
@@ -94,90 +95,6 @@ pub(crate) fn windows_over(
     over
 }
 
-/// Notes that groups of a pane have changed, by their state rows.
-fn note(
-    changed: &mut BTreeMap<i64, Groups>,
-    plan: &AggregatePlan,
-    pane: i64,
-    rows: &RecordBatch,
-) -> Result<(), StageError> {
-    note_columns(changed, plan, pane, &plan.group_columns(rows))
-}
-
-fn note_columns(
-    changed: &mut BTreeMap<i64, Groups>,
-    plan: &AggregatePlan,
-    pane: i64,
-    columns: &[ArrayRef],
-) -> Result<(), StageError> {
-    let groups = match changed.entry(pane) {
-        Entry::Occupied(groups) => groups.into_mut(),
-        Entry::Vacant(place) => place.insert(Groups::new(plan)?),
-    };
-    groups.add(columns)
-}
-
-/// Whether rows that have changed are sent with this commit, or wait for a later one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Updates {
-    Due,
-    Wait,
-}
-
-/// Which windows send the rows of a commit again, by how far a key group had come before it and has come now.
-struct Again<'a> {
-    late: &'a LateRule,
-    early: bool,
-    updates: Updates,
-    before: &'a [i64],
-    watermarks: &'a [i64],
-}
-
-impl Again<'_> {
-    /// Whether a window that ends at `end` sends what has changed of a key group. One that fires with this commit sends all.
-    fn sends(&self, end: EventTime, group: u32) -> bool {
-        let before = Watermark::from_raw(self.before[group as usize]);
-        let now = Watermark::from_raw(self.watermarks[group as usize]);
-        let due = self.updates == Updates::Due;
-        match self.late.fired(end, before) {
-            true => !self.late.closed(end, before) && (due || self.late.closed(end, now)),
-            false => self.early && due && !self.late.fired(end, now),
-        }
-    }
-
-    /// The windows over a pane of which some may send for these key groups.
-    fn windows(&self, pane: PaneKey, windows: Windows, members: &[u32]) -> Vec<Window> {
-        // At the end of bounded input nothing closes that is sent again.
-        let marks = |of: &[i64]| -> Vec<i64> {
-            members
-                .iter()
-                .map(|group| of[*group as usize])
-                .filter(|at| *at != Watermark::END.to_raw())
-                .collect()
-        };
-        let (before, now) = (marks(self.before), marks(self.watermarks));
-        let any_ended = before.len() < members.len();
-        let after = match before.iter().min() {
-            Some(least) if !any_ended => least.saturating_sub(self.late.allow_ms),
-            _ => EventTime::MIN,
-        };
-        let may = |window: &Window| match self.updates {
-            Updates::Due if self.early || any_ended => true,
-            Updates::Due => before
-                .iter()
-                .max()
-                .is_some_and(|most| self.late.fired(window.end, Watermark::from_raw(*most))),
-            Updates::Wait => {
-                now.iter().max().is_some_and(|most| self.late.closed(window.end, Watermark::from_raw(*most)))
-            }
-        };
-        match pane {
-            PaneKey::Slice(start) => windows.of_slice(start, after).take_while(may).collect(),
-            PaneKey::Whole(end) => Some(windows.ending_at(end)).filter(may).into_iter().collect(),
-        }
-    }
-}
-
 /// A running aggregation over windows.
 pub(crate) struct WindowAggregate {
     pub(crate) plan: AggregatePlan,
@@ -187,18 +104,19 @@ pub(crate) struct WindowAggregate {
     panes: BTreeMap<i64, Pane>,
     sums: SliceSums,
     /// Of queries that send rows again: the groups that have changed since they were sent, by pane.
-    changed: Option<BTreeMap<i64, Groups>>,
-    /// Where windows stay after the end of bounded input: the key groups whose windows have all fired for it. Their watermark
-    /// is kept as it was before the end.
-    ended: BTreeSet<u32>,
+    changed: Option<Changed>,
+    /// The watermarks by which windows fired last: beyond those of the last commit where input has ended, since what is kept is
+    /// how far it had come before its end.
+    reached: Vec<i64>,
 }
 
 impl WindowAggregate {
     /// `early`: whether windows that have not fired send their rows too.
     pub(crate) fn new(plan: AggregatePlan, windows: Windows, early: bool) -> WindowAggregate {
-        let changed = (early || plan.late.updates).then(BTreeMap::new);
-        let (panes, sums, ended) = (BTreeMap::new(), SliceSums::default(), BTreeSet::new());
-        WindowAggregate { plan, windows, early, panes, sums, changed, ended }
+        let changed = (early || plan.late.updates).then(Changed::default);
+        let reached = vec![Watermark::NONE.to_raw(); plan.key_groups as usize];
+        let (panes, sums) = (BTreeMap::new(), SliceSums::default());
+        WindowAggregate { plan, windows, early, panes, sums, changed, reached }
     }
 
     /// Adds rows to their panes.
@@ -245,10 +163,11 @@ impl WindowAggregate {
         fired_at: &mut [i64],
         updates: Updates,
     ) -> Result<Vec<Chunk>, StageError> {
-        self.note_fresh()?;
-        let before = &self.with_ended(before);
-        let mut fired = Vec::new();
+        let before: &[i64] =
+            &before.iter().zip(&self.reached).map(|(at, reached)| *at.max(reached)).collect::<Vec<_>>();
         let members = self.members();
+        self.note_fresh(before, &members)?;
+        let mut fired = Vec::new();
         let keys = self.panes.keys().copied();
         let goes_on = self.plan.late.updates;
         for window in windows_over(keys, (self.windows, &self.plan.late), &members, before, watermarks) {
@@ -265,7 +184,7 @@ impl WindowAggregate {
                     && pane.members().eq(due.iter().copied())
                 {
                     // All that has changed is sent now.
-                    changed.remove(&start);
+                    changed.0.remove(&start);
                 }
             }
             if due.is_empty() {
@@ -289,33 +208,35 @@ impl WindowAggregate {
         }
         fired.extend(self.again((before, watermarks), &members, updates)?);
         self.forget_over(watermarks, |_| true)?;
-        if goes_on {
-            let end = Watermark::END.to_raw();
-            self.ended.extend(members.into_iter().filter(|group| watermarks[*group as usize] == end));
-        }
+        self.reached.copy_from_slice(watermarks);
         Ok(fired)
     }
 
-    /// The watermarks as of the last commit, with the end of time where windows have fired for it.
-    fn with_ended(&self, before: &[i64]) -> Vec<i64> {
-        let mut before = before.to_vec();
-        self.ended.iter().for_each(|group| before[*group as usize] = Watermark::END.to_raw());
-        before
-    }
-
-    /// Notes the groups that rows have come for since the last commit.
-    fn note_fresh(&mut self) -> Result<(), StageError> {
-        let Some(changed) = &mut self.changed else { return Ok(()) };
+    /// Notes the groups that rows have come for since the last commit, where some window may have sent them before.
+    fn note_fresh(&mut self, before: &[i64], members: &[u32]) -> Result<(), StageError> {
+        let (Some(changed), Some(most)) =
+            (&mut self.changed, members.iter().map(|group| before[*group as usize]).max())
+        else {
+            return Ok(());
+        };
+        let windows = self.windows;
         for (key, pane) in &mut self.panes {
+            let slice = match PaneKey::from_raw(*key, windows) {
+                PaneKey::Slice(start) => Some(start),
+                PaneKey::Whole(_) => None,
+            };
+            let first = slice.map(|start| windows.first_of(start).end);
+            let has_fired = |end| self.plan.late.fired(end, Watermark::from_raw(most));
+            if !self.early && first.is_some_and(|end| !has_fired(end)) {
+                continue;
+            }
             let rows = pane.fresh(&self.plan)?;
-            rows.iter().try_for_each(|rows| note(changed, &self.plan, *key, rows))?;
-            if let (PaneKey::Slice(start), false) =
-                (PaneKey::from_raw(*key, self.windows), self.windows.is_tumbling())
-            {
+            rows.iter().try_for_each(|rows| changed.note(&self.plan, *key, rows))?;
+            if let Some(start) = slice.filter(|_| !windows.is_tumbling()) {
                 let groups =
                     rows.iter().flat_map(|rows| rows.column(0).as_primitive::<UInt32Type>().values());
                 let groups: BTreeSet<u32> = groups.copied().collect();
-                self.sums.touch(self.windows, start, &groups.into_iter().collect::<Vec<_>>())?;
+                self.sums.touch(windows, start, &groups.into_iter().collect::<Vec<_>>())?;
             }
         }
         Ok(())
@@ -336,7 +257,7 @@ impl WindowAggregate {
         }
         self.panes.retain(|_, pane| !pane.is_empty());
         if let Some(changed) = &mut self.changed {
-            changed.retain(|key, _| self.panes.contains_key(key));
+            changed.0.retain(|key, _| self.panes.contains_key(key));
         }
         let late = &self.plan.late;
         self.sums.forget_over(self.windows, |window, group| {
@@ -357,16 +278,16 @@ impl WindowAggregate {
         let again = Again { late: &late, early, updates, before, watermarks };
         // By window: the groups, and their key groups.
         let mut by_window: BTreeMap<Window, (Groups, BTreeSet<u32>)> = BTreeMap::new();
-        for (raw, groups) in std::mem::take(changed) {
+        for (raw, groups) in std::mem::take(&mut changed.0) {
             let over = again.windows(PaneKey::from_raw(raw, self.windows), self.windows, members);
             if over.is_empty() && updates == Updates::Wait {
-                changed.insert(raw, groups);
+                changed.0.insert(raw, groups);
                 continue;
             }
             let columns = groups.into_columns()?;
             if updates == Updates::Wait {
                 // Windows that close send it now, those behind them later.
-                note_columns(changed, &self.plan, raw, &columns)?;
+                changed.note_columns(&self.plan, raw, &columns)?;
             }
             let key_groups = columns[0].as_primitive::<UInt32Type>().values();
             for window in over {
@@ -450,7 +371,7 @@ impl WindowAggregate {
             if let (Some(changed), true) = (&mut self.changed, self.early) {
                 // What was sent of it by an earlier owner, nobody knows. What changes in windows that have fired goes with the
                 // commit in which it does, unless an interval is kept.
-                note(changed, &self.plan, pane, &rows)?;
+                changed.note(&self.plan, pane, &rows)?;
             }
             Pane::at(&mut self.panes, &self.plan, pane)?.restore(rows);
         }
@@ -471,14 +392,14 @@ impl WindowAggregate {
             }
         }
         self.sums.forget(group);
-        self.ended.remove(&group);
+        self.reached[group as usize] = Watermark::NONE.to_raw();
         self.panes.retain(|_, pane| !pane.is_empty());
         Ok(())
     }
 
     pub(crate) fn size(&self) -> usize {
-        let changed = self.changed.iter().flat_map(|changed| changed.values()).map(Groups::size);
-        self.panes.values().map(Pane::size).sum::<usize>() + self.sums.size() + changed.sum::<usize>()
+        let changed = self.changed.as_ref().map_or(0, Changed::size);
+        self.panes.values().map(Pane::size).sum::<usize>() + self.sums.size() + changed
     }
 
     /// Open windows, or slices of them.

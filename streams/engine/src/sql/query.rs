@@ -10,6 +10,7 @@ use millstream_types::Millis;
 
 use crate::error::StageError;
 use crate::op::Step;
+use crate::op::again::Updates;
 use crate::op::aggregate::Aggregation;
 use crate::op::as_of::{AsOfJoin, Versions};
 use crate::op::chunk::Chunk;
@@ -17,7 +18,6 @@ use crate::op::interval::{IntervalJoin, Side, in_time};
 use crate::op::join::TableJoin;
 use crate::op::table_rows::TableRows;
 use crate::op::window_join::WindowJoin;
-use crate::op::windowed::Updates;
 use crate::state::Owned;
 
 /// One stream of a query, and what is done to its rows as they come.

@@ -119,6 +119,21 @@ fn slices_that_change_change_every_window_over_them_that_is_not_closed() {
     assert_eq!(step(&[68_000]), (vec![(60, 66, 3)], 0));
 }
 
+/// A slice is part of a window that closes, and of others that wait for the interval.
+#[test]
+fn what_a_window_that_closes_sends_is_not_forgotten_for_the_others() {
+    let (mut stage, mut log, mut id) = (restored(stage_of(1, 1, Some(1_000)), 1, &[]), Vec::new(), 0);
+    let mut step = |times: &[i64], now: i64| {
+        push(&mut stage, 0, times, &mut id);
+        commit(&mut stage, &mut log, now).0
+    };
+    let early = |n: i64| [(62, 68, n), (64, 70, n), (66, 72, n)];
+    assert_eq!(step(&[60_500, 66_000], 0), [[(56, 62, 1), (58, 64, 1), (60, 66, 1)], early(1)].concat());
+    assert_eq!(step(&[61_000], 500), []);
+    assert_eq!(step(&[67_000], 600), [(56, 62, 2)], "it closes");
+    assert_eq!(step(&[], 1_000), [&[(58, 64, 2), (60, 66, 2)][..], &early(2)].concat());
+}
+
 #[test]
 fn what_a_restore_brings_is_not_sent_again_and_what_is_due_is_not_missing() {
     let mut log = Vec::new();
@@ -157,6 +172,33 @@ fn a_run_that_ends_sends_all_once_and_a_later_one_goes_on() {
         (vec![(0, 5, 2), (5, 10, 1)], 0),
         "no row is late by the end"
     );
+}
+
+/// One of two topics that are put together has ended, and the other goes on: by its watermark.
+#[test]
+fn a_topic_that_has_ended_lets_windows_fire_once() {
+    let text = "SELECT store_id, window_start, window_end, count(*) AS n FROM
+        TUMBLE((SELECT store_id, issued_at FROM invoices UNION ALL SELECT store_id, issued_at FROM more), issued_at, INTERVAL '5 seconds')
+        GROUP BY store_id, window_start, window_end";
+    let mut spec = spec(1, 1, text, None, 64);
+    spec.operators.remove(0);
+    spec.operators[0].inputs = vec!["invoices".into(), "more".into()];
+    spec.outputs = BTreeSet::from(["revenue".to_owned()]);
+    let mut more = spec.sources[0].clone();
+    more.name = "more".into();
+    spec.sources[0].watermark.bounded = false;
+    spec.sources.push(more);
+    if let OperatorKind::Sql { late, .. } = &mut spec.operators[0].kind {
+        late.updates = true;
+    }
+    let stage = Stage::build(spec).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let (mut stage, mut log, mut id) = (restored(stage, 1, &[]), Vec::new(), 0);
+    stage.finish(1, KeyGroup(0), 0).expect("an end");
+    push(&mut stage, 0, &[1_000, 7_000], &mut id);
+    assert_eq!(commit(&mut stage, &mut log, 0).0, [(0, 5, 1)]);
+    assert_eq!(commit(&mut stage, &mut log, 0).0, [], "nothing has changed");
+    push(&mut stage, 0, &[2_000], &mut id);
+    assert_eq!(commit(&mut stage, &mut log, 0).0, [(0, 5, 2)]);
 }
 
 #[test]
