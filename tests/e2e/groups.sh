@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Groups that are kept up to date: sales by product, without windows, by two workers of which one is killed with SIGKILL again and again,
-# with changelogs that are written anew all the time. A reader who keeps the last row of each product has the recount's sums in the
-# end; then more sales come, and a later run goes on from there. N sales, SEED, KILLS; MILLSTREAM names the program.
+# with changelogs that are written anew all the time; and by windows that are sent at their end and again for rows that come up to two
+# minutes late. A reader who keeps the last row of each product, or of each product and window, has the recount's sums in the
+# end; then more sales come, and a later run goes on from there, in the window that the first one ended in too. N sales, SEED, KILLS; MILLSTREAM names the program.
 # BROKER=host:port is another cluster (Apache Kafka), fresh for each call.
 . "$(dirname "$0")/lib.sh"
 n="${N:-200000}" seed="${SEED:-1}" kills="${KILLS:-3}"
@@ -19,35 +20,54 @@ schemas:
       sku:   { type: string, required: true }
       qty:   { type: int64, required: true }
       price: { type: decimal, precision: 12, scale: 2, required: true }
+      at:    { type: timestamp_ms, required: true }
 topics:
   sales: { partitions: 4, key: sku }
   sums:  { partitions: 2, key: sku, cleanup: compact }
+  hours: { partitions: 2, key: sku, retention: forever }
 sources:
-  sales: { type: topic, topic: sales, schema: sale, until: end }
+  sales: { type: topic, topic: sales, schema: sale, until: end, watermark: { column: at, delay: 1s } }
 transforms:
   summed:
     type: sql
     inputs: [sales]
     sql: SELECT sku, COUNT(*) AS n, SUM(qty * price) AS revenue, MAX(price) AS most FROM sales GROUP BY sku
     emit: { on_update: 100ms }
+  windowed:
+    type: sql
+    inputs: [sales]
+    sql: |
+      SELECT sku, window_start, window_end, COUNT(*) AS n, SUM(qty * price) AS revenue, MAX(price) AS most
+      FROM HOP(sales, at, INTERVAL '10 minutes', INTERVAL '1 hour') GROUP BY sku, window_start, window_end
+    late: { allow: 2m, then: update, beyond: dead_letter }
 sinks:
-  sums: { type: topic, inputs: [summed], topic: sums }
+  sums:  { type: topic, inputs: [summed], topic: sums }
+  hours: { type: topic, inputs: [windowed], topic: hours }
 X
 python3 - "$n" "$seed" "$work" << 'X'
-import collections, decimal, json, random, sys
+import collections, datetime, decimal, random, sys
 n, seed, work = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 rng = random.Random(seed)
 sums = collections.defaultdict(lambda: [0, 0, 0])
+now, MINUTE = 1_700_000_000_000, 60_000
+def iso(at):
+    return datetime.datetime.fromtimestamp(at / 1000, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M")
 for part in ["first", "second"]:
     with open(f"{work}/{part}", "w") as out:
         for _ in range(n if part == "first" else n // 10):
             sku, qty, cents = f"p{min(rng.randrange(3000), rng.randrange(3000))}", rng.randrange(1, 9), rng.randrange(1, 99_999)
-            out.write(f'{sku}\t{{"sku":"{sku}","qty":{qty},"price":{cents // 100}.{cents % 100:02}}}\n')
-            of = sums[sku]
-            of[0], of[1], of[2] = of[0] + 1, of[1] + qty * cents, max(of[2], cents)
+            # Some five hours of sales, each up to two minutes late.
+            now += rng.randrange(36_000_000 // n)
+            at = now - rng.randrange(2 * MINUTE)
+            out.write(f'{sku}\t{{"sku":"{sku}","qty":{qty},"price":{cents // 100}.{cents % 100:02},"at":{at}}}\n')
+            first = at // (10 * MINUTE) * 10 * MINUTE
+            windows = [f"{sku} {iso(first - back * 10 * MINUTE)}" for back in range(6)]
+            for key in [sku, *windows]:
+                of = sums[key]
+                of[0], of[1], of[2] = of[0] + 1, of[1] + qty * cents, max(of[2], cents)
     with open(f"{work}/wanted-{part}", "w") as out:
-        for sku, (count, revenue, most) in sorted(sums.items()):
-            out.write(f"{sku} {count} {decimal.Decimal(revenue) / 100:.2f} {decimal.Decimal(most) / 100:.2f}\n")
+        for key, (count, revenue, most) in sorted(sums.items()):
+            out.write(f"{key} {count} {decimal.Decimal(revenue) / 100:.2f} {decimal.Decimal(most) / 100:.2f}\n")
 X
 broker="${BROKER:-}"
 if [ -z "$broker" ]; then
@@ -71,18 +91,24 @@ for part in first second; do
     kill_again "$a" "$kills" worker a
     wait "$pid" || fail "the worker that was killed and came back failed"
     wait "$b" || fail "the other worker failed"
-    "$millstream" consume sums --bootstrap "$broker" --from beginning --until-end --isolation read_committed > "$work/rows" 2> "$work/consume.err" || fail "reading the result"
+    : > "$work/rows"
+    for topic in sums hours; do
+        "$millstream" consume "$topic" --bootstrap "$broker" --from beginning --until-end --isolation read_committed >> "$work/rows" 2> "$work/consume.err" || fail "reading the result"
+    done
     python3 - "$work/rows" << 'X' | sort > "$work/found"
 import decimal, json, sys
 last = {}
 for line in open(sys.argv[1]):
     row = json.loads(line, parse_float=decimal.Decimal)
-    last[row["sku"]] = row
-for sku, row in last.items():
-    print(sku, row["n"], f'{row["revenue"]:.2f}', f'{row["most"]:.2f}')
+    window = [row["window_start"][:16]] if "window_start" in row else []
+    last[" ".join([row["sku"], *window])] = row
+for key, row in last.items():
+    print(key, row["n"], f'{row["revenue"]:.2f}', f'{row["most"]:.2f}')
 X
     sort "$work/wanted-$part" > "$work/sorted"
     diff "$work/sorted" "$work/found" > "$work/diff.log" || fail "the sums are not those of the recount: $(head -n 4 "$work/diff.log")"
 done
 [ "$killed" -gt 0 ] || fail "nothing was killed; take a larger N"
+hours="$(grep -c window_start "$work/rows")" windows="$(grep -c : "$work/found")"
+[ "$hours" -gt "$windows" ] || fail "no row of a window was sent again"
 echo "$n sales and a tenth more, workers killed $killed times: $(wc -l < "$work/found") sums as recounted, $(wc -l < "$work/rows") rows sent"

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use millstream_spec::ast::{Operator, Transform};
+use millstream_spec::ast::{Late, Operator, Transform};
 use millstream_spec::flow::Flow;
 use millstream_spec::sql;
 
@@ -61,12 +61,14 @@ pub(crate) fn definition(flow: &Flow<'_>, transform: &Transform) -> String {
             let names = sql::names(&query.sql.text);
             let columns = columns(flow, transform, |name| names.contains(name));
             // Which windows have fired follows from the watermark and the allowance: with another one, windows would fire
-            // twice or never.
-            let allow = match query.late.as_ref().map_or(0, |late| late.value.allow_ms) {
+            // twice or never. So they would where they fire at their end now and did not before.
+            let late = query.late.as_ref().map_or_else(Late::default_rule, |late| late.value.clone());
+            let allow = match late.allow_ms {
                 0 => String::new(),
                 allow => format!(" allow={allow}"),
             };
-            format!("sql {}{columns}{allow}", sql::normal_form(&query.sql.text))
+            let updates = if late.updates { " update" } else { "" };
+            format!("sql {}{columns}{allow}{updates}", sql::normal_form(&query.sql.text))
         }
         // No state: the kind is enough.
         _ => transform.type_name.value.clone(),

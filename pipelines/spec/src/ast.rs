@@ -500,10 +500,22 @@ impl Sql {
 /// When a window's row is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Emit {
-    /// Once, when the watermark has passed the window's end and the allowance.
+    /// When the watermark has passed the window's end, and the allowance where it is not sent again.
     OnClose,
-    /// Before that too, at most this often in milliseconds.
+    /// Before that too, at most this often in milliseconds; groups without windows as well.
     OnUpdate(u64),
+    /// The same of windows alone.
+    Early(u64),
+}
+
+impl Emit {
+    /// How often rows that are not final are sent at most, in milliseconds; nothing where they are not.
+    pub fn every_ms(self) -> Option<u64> {
+        match self {
+            Emit::OnClose => None,
+            Emit::OnUpdate(every) | Emit::Early(every) => Some(every),
+        }
+    }
 }
 
 /// Late rows.
@@ -511,14 +523,16 @@ pub enum Emit {
 pub struct Late {
     /// How long after its end a window stays open, in milliseconds.
     pub allow_ms: u64,
-    /// What happens to rows that come later.
+    /// `then: update`: a window's row is sent at its end, and again for rows that come within the allowance.
+    pub updates: bool,
+    /// What happens to rows that come later still.
     pub then: LateThen,
 }
 
 impl Late {
     /// What holds where the file says nothing: no allowance, to the dead letters, since a silent loss is the worst.
     pub fn default_rule() -> Late {
-        Late { allow_ms: 0, then: LateThen::DeadLetter }
+        Late { allow_ms: 0, updates: false, then: LateThen::DeadLetter }
     }
 }
 
@@ -531,8 +545,6 @@ pub enum LateThen {
     DeadLetter,
     /// To a topic, by its id.
     Topic(Option<Spanned<String>>),
-    /// The window's row is sent again.
-    Update,
 }
 
 /// A function.

@@ -93,6 +93,7 @@ impl Capabilities {
                 Feature::EmitOnUpdate,
                 Feature::SinkWhere,
                 Feature::LateTopic,
+                Feature::LateUpdate,
             ]),
         }
     }

@@ -132,9 +132,9 @@ codes! {
     NO_WATERMARK = "MS0401", Spec, Error, "event time without a watermark", "Windows and `within` are closed by a watermark. Put `watermark: { column: …, delay: … }` on the `topic` transform upstream.";
     WATERMARK_COLUMN = "MS0402", Spec, Error, "a window over another time than the watermark's", "The watermark promises order in one column; a window over another would never close, or close too soon.";
     LATE_WITHOUT_WINDOW = "MS0403", Spec, Error, "a rule about windows without a window", "`emit` and `late` say when windows fire; this query has none of TUMBLE, HOP, CUMULATE, SESSION.";
-    LATE_TOPIC = "MS0404", Spec, Error, "a late rule and its topic do not fit", "`then: topic` needs `topic: <id>`, and the other rules take none.";
+    LATE_TOPIC = "MS0404", Spec, Error, "a late rule and its topic do not fit", "`then: topic` (or `beyond: topic`) needs `topic: <id>`, and the other rules take none.";
     NO_DEAD_LETTER = "MS0405", Spec, Error, "late rows to dead letters that are not kept", "`errors: { data: { action: drop } }` (or stop) keeps no dead letters. Say `action: dead_letter`, or another rule for late rows. Without a `topic`, dead letters go to `<pipeline>-dead_letters`.";
-    NEEDS_UPSERT = "MS0406", Spec, Error, "updates into a sink that only appends", "`on_update` and `then: update` send a window's row more than once: the sink needs `mode: upsert` and a `key`.";
+    NEEDS_UPSERT = "MS0406", Spec, Error, "updates into a sink that only appends", "`on_update`, `early` and `then: update` send a window's row more than once: the sink needs `mode: upsert` and a `key`.";
     WINDOW_INPUT = "MS0407", Spec, Error, "a window over something that is not a stream of this query", "The first argument of TUMBLE, HOP, CUMULATE and SESSION is one of the `inputs`, a stream.";
 
     DELIVERY = "MS0501", Spec, Error, "exactly once cannot be kept on this path", "A component of the path does not support it. Say `delivery: at_least_once` on the sink (or in `defaults`), or use another component.";

@@ -97,10 +97,7 @@ pub fn operators(pipeline: &Pipeline, stage: &Stage) -> Result<Vec<OperatorSpec>
             Some(Operator::Sql(sql)) => OperatorKind::Sql {
                 sql: sql.sql.text.clone(),
                 late: late_rule(sql),
-                update_ms: match sql.emit.as_ref().map(|emit| emit.value) {
-                    Some(ast::Emit::OnUpdate(every)) => Some(every as i64),
-                    _ => None,
-                },
+                update_ms: sql.emit.as_ref().and_then(|emit| emit.value.every_ms()).map(|every| every as i64),
             },
             Some(op) => match short_form(op, &operator.inputs) {
                 // Nothing in it waits for a window.
@@ -167,7 +164,7 @@ fn late_rule(sql: &ast::Sql) -> LateRule {
         ast::LateThen::Topic(Some(topic)) => LateThen::Topic(topic.value),
         _ => LateThen::DeadLetter,
     };
-    LateRule { allow_ms: late.allow_ms as i64, then }
+    LateRule { allow_ms: late.allow_ms as i64, updates: late.updates, then }
 }
 
 /// The same columns, of which one is never null.

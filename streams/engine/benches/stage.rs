@@ -113,7 +113,7 @@ fn stage(operators: &[&str], outputs: &[&str], partitions: u32, batch_rows: usiz
                 } else {
                     REVENUE.replace("(unique", "(invoices")
                 },
-                late: LateRule { allow_ms: 600_000, then: LateThen::DeadLetter },
+                late: LateRule { allow_ms: 600_000, updates: false, then: LateThen::DeadLetter },
                 update_ms: None,
             },
         },

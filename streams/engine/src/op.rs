@@ -1,6 +1,7 @@
 //! Operators: what is done to rows once they are columns. Each works on chunks that hold rows of many partitions, and
 //! keeps its state tagged by key group, so that a group can move to another worker. Never enters: topics, clocks.
 
+pub(crate) mod again;
 pub(crate) mod aggregate;
 pub(crate) mod as_of;
 pub(crate) mod chunk;

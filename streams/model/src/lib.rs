@@ -1,7 +1,8 @@
 //! What the Streams layer decides: event time, watermarks, windows, lateness, key groups, the algebra of changes, and
 //! the contract that user functions keep. Pure: no clock, no I/O, no Arrow; the engine applies these decisions to
-//! columns, the worker to whole partitions. Invariants kept here: SM-1 (a watermark never falls), SM-2 (a window emits
-//! its final result once for each key) and, by never looking at how input was cut into batches, SM-3 (a replay from
+//! columns, the worker to whole partitions. Invariants kept here: SM-1 (a watermark never falls), SM-2 (the last
+//! row that a window sends for a key is its result over every row that was in time, and it sends none once it has closed; where
+//! nothing is sent again, that row is the only one) and, by never looking at how input was cut into batches, SM-3 (a replay from
 //! any commit gives the same output).
 
 pub mod changelog;

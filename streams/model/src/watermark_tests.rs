@@ -165,7 +165,7 @@ proptest! {
     #[test]
     fn a_skewed_replay_makes_no_row_late(times in proptest::collection::vec(0i64..100_000, 1..200), size in 1i64..5_000) {
         let windows = crate::Windows::tumble(size).unwrap();
-        let rule = crate::LateRule { allow_ms: 0, then: crate::LateThen::Drop };
+        let rule = crate::LateRule { allow_ms: 0, updates: false, then: crate::LateThen::Drop };
         let mut sorted = times;
         sorted.sort_unstable();
         let mut s = SourceWatermarks::new(WatermarkConfig { delay_ms: 0, idle_after_ms: Some(1), bounded: true });

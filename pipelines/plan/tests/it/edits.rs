@@ -32,6 +32,7 @@ fn edits_keep_what_they_can() {
         ("COUNT(*) AS invoices", "COUNT(*) AS n", anew),
         ("INTERVAL '5 minutes'", "INTERVAL '10 minutes'", anew),
         ("allow: 10m", "allow: 20m", anew),
+        ("then: dead_letter }", "then: update }", anew),
         (
             "total:          { type: decimal, precision: 18, scale: 2",
             "total:          { type: decimal, precision: 20, scale: 2",

@@ -149,7 +149,15 @@ fn rules(check: &Check<'_>, transform: &Transform, query: &Sql, out: &mut Diagno
         for (key, span) in [("emit", emit.map(|e| e.span)), ("late", late.map(|l| l.span))] {
             if let Some(span) = span {
                 let message = format!("`{key}` is about windows, and this query has none");
-                out.push(Diagnostic::new(&code::LATE_WITHOUT_WINDOW, span, message));
+                let found = Diagnostic::new(&code::LATE_WITHOUT_WINDOW, span, message);
+                let early =
+                    key == "emit" && matches!(query.emit.as_ref().map(|e| e.value), Some(Emit::Early(_)));
+                out.push(match early {
+                    true => {
+                        found.help("groups without windows are kept up to date by `emit: { on_update: … }`")
+                    }
+                    false => found,
+                });
             }
         }
         if !joins && !query.keeps_groups() {
@@ -162,24 +170,34 @@ fn rules(check: &Check<'_>, transform: &Transform, query: &Sql, out: &mut Diagno
         // No row is late for what is never over.
         _ if query.keeps_groups() => {}
         LateThen::Topic(None) => {
-            let message = "`then: topic` needs `topic`, where late rows go";
+            let message = "late rows go to a topic, and `topic` does not say which";
             out.push(Diagnostic::new(&code::LATE_TOPIC, span, message));
         }
         LateThen::Topic(Some(_)) => check.needs(Feature::LateTopic, span, out),
         LateThen::DeadLetter if pipeline.errors.action != DataAction::DeadLetter => {
             let message =
                 "late rows go to the dead letters, and the pipeline keeps none: its bad records are not kept";
-            let help = "say `errors: { data: { action: dead_letter } }`, or `late: { then: drop }`";
+            let drop = if late.updates { "`beyond: drop`" } else { "`late: { then: drop }`" };
+            let help = format!("say `errors: {{ data: {{ action: dead_letter }} }}`, or {drop}");
             out.push(Diagnostic::new(&code::NO_DEAD_LETTER, span, message).help(help));
         }
-        LateThen::Update => check.needs(Feature::LateUpdate, span, out),
         _ => {}
     }
-    let updates = matches!(query.emit.as_ref().map(|e| e.value), Some(Emit::OnUpdate(_)));
-    if let Some(emit) = query.emit.as_ref().filter(|_| updates) {
+    // No row comes late for groups that are never over.
+    let again = late.updates && !query.keeps_groups();
+    if again {
+        check.needs(Feature::LateUpdate, span, out);
+    }
+    let early = query.emit.as_ref().filter(|emit| emit.value.every_ms().is_some());
+    if let Some(emit) = early {
         check.needs(Feature::EmitOnUpdate, emit.span, out);
     }
-    if updates || late.then == LateThen::Update {
+    if early.is_some() || again {
+        let once = match (early, again) {
+            (Some(_), false) => "`emit: on_close`",
+            (None, _) => "another `then` than update",
+            (Some(_), true) => "`emit: on_close` and another `then` than update",
+        };
         for sink in pipeline.sinks.values() {
             if !check.flow.upstream_of_inputs(&sink.inputs).contains(transform.id.value.as_str()) {
                 continue;
@@ -189,7 +207,7 @@ fn rules(check: &Check<'_>, transform: &Transform, query: &Sql, out: &mut Diagno
                     "{:?} sends a window's row more than once, and a condition cannot take back what it let through before",
                     transform.id.value
                 );
-                let help = "filter where the result is read; or send rows once, with `emit: on_close`";
+                let help = format!("filter where the result is read; or send rows once, with {once}");
                 out.push(Diagnostic::new(&code::NEEDS_UPSERT, condition.span, message).help(help));
             }
             // A topic's readers see each, the last one as the newest of its key.
@@ -198,7 +216,9 @@ fn rules(check: &Check<'_>, transform: &Transform, query: &Sql, out: &mut Diagno
                     "{:?} sends a window's row more than once, and the sink {:?} would add it each time",
                     transform.id.value, sink.id.value
                 );
-                let help = "a sink with `mode: upsert` and a `key` takes it; or send rows once, with `emit: on_close`";
+                let help = format!(
+                    "a sink with `mode: upsert` and a `key` takes it; or send rows once, with {once}"
+                );
                 let at = sink.inputs.first().map_or(sink.id.span, |i| i.span);
                 out.push(Diagnostic::new(&code::NEEDS_UPSERT, at, message).help(help));
             }
@@ -209,7 +229,7 @@ fn rules(check: &Check<'_>, transform: &Transform, query: &Sql, out: &mut Diagno
                 "{:?} sends a window's row more than once, and {:?} would take each for another",
                 transform.id.value, reader.id.value
             );
-            let help = "send rows once, with `emit: on_close`; or read the table that a sink keeps of them";
+            let help = format!("send rows once, with {once}; or read the table that a sink keeps of them");
             out.push(Diagnostic::new(&code::NEEDS_UPSERT, input.span, message).help(help));
         }
     }

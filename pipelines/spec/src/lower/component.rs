@@ -151,27 +151,67 @@ impl Lower<'_> {
         let emit = node.get("emit").and_then(|emit| {
             let value = match emit.scalar() {
                 Some(scalar) => (scalar.clear() == Some("on_close")).then_some(Emit::OnClose),
-                None => duration(Some(emit), "on_update").map(Emit::OnUpdate),
+                None => self.not_final(emit),
             };
             Some(Spanned::new(value?, emit.span))
         });
-        let late = node.get("late").and_then(|late| {
-            let topic = name(late, "topic");
-            let then = match word(late, "then")?.as_str() {
-                "drop" => LateThen::Drop,
-                "dead_letter" => LateThen::DeadLetter,
-                "topic" => LateThen::Topic(topic.clone()),
-                "update" => LateThen::Update,
-                _ => return None,
-            };
-            let allow_ms = duration(Some(late), "allow").unwrap_or(0);
-            if let (Some(topic), false) = (&topic, matches!(then, LateThen::Topic(_))) {
-                let message = "`topic` is only for `then: topic`";
-                self.diagnostics.push(Diagnostic::new(&code::LATE_TOPIC, topic.span, message));
-            }
-            Some(Spanned::new(Late { allow_ms, then }, late.span))
-        });
+        let late = node.get("late").and_then(|late| self.late(late));
         Sql { windows: sql::windows(&sql), sql, emit, late }
+    }
+
+    /// `emit` as a mapping, which has one key.
+    fn not_final(&mut self, emit: &Node) -> Option<Emit> {
+        let of = |key| emit.get(key).map(|_| duration(Some(emit), key));
+        match (of("on_update"), of("early")) {
+            (Some(every), None) => every.map(Emit::OnUpdate),
+            (None, Some(every)) => every.map(Emit::Early),
+            (Some(_), Some(_)) => {
+                let message = "`on_update` and `early` both say how often rows that are not final are sent";
+                let help = "they are the same of windows; groups without windows have `on_update` alone";
+                self.diagnostics.push(Diagnostic::new(&code::CONTRADICTION, emit.span, message).help(help));
+                None
+            }
+            (None, None) => {
+                let message = "`emit` has neither `on_update` nor `early`";
+                let help = "as `emit: { on_update: 5s }`, or `emit: on_close`";
+                self.diagnostics.push(Diagnostic::new(&code::MISSING_KEY, emit.span, message).help(help));
+                None
+            }
+        }
+    }
+
+    fn late(&mut self, late: &Node) -> Option<Spanned<Late>> {
+        let (topic, beyond) = (name(late, "topic"), word(late, "beyond"));
+        let then = word(late, "then")?;
+        let updates = then == "update";
+        if beyond.is_some() && !updates {
+            let message =
+                "`beyond` is only for `then: update`; the others say themselves what happens to late rows";
+            self.diagnostics.push(Diagnostic::new(&code::CONTRADICTION, span_of(late, "beyond"), message));
+        }
+        let goes = match (updates, &beyond) {
+            (true, Some(beyond)) => beyond.as_str(),
+            (true, None) => "drop",
+            (false, _) => then.as_str(),
+        };
+        let then = match goes {
+            "drop" => LateThen::Drop,
+            "dead_letter" => LateThen::DeadLetter,
+            "topic" => LateThen::Topic(topic.clone()),
+            _ => return None,
+        };
+        let allow_ms = duration(Some(late), "allow").unwrap_or(0);
+        if let (Some(topic), false) = (&topic, matches!(then, LateThen::Topic(_))) {
+            let message = "`topic` is only for `then: topic`, or `beyond: topic`";
+            self.diagnostics.push(Diagnostic::new(&code::LATE_TOPIC, topic.span, message));
+        }
+        if updates && allow_ms == 0 {
+            let message =
+                "`then: update` sends a window's row again for rows that come within `allow`, and that is 0s";
+            let help = "say how long a window stays, as `late: { allow: 10m, then: update }`";
+            self.diagnostics.push(Diagnostic::new(&code::CONTRADICTION, late.span, message).help(help));
+        }
+        Some(Spanned::new(Late { allow_ms, updates, then }, late.span))
     }
 
     fn expressions(&self, node: &Node, key: &str) -> Vec<(Spanned<String>, sql::SqlText)> {

@@ -415,15 +415,29 @@ static LATE: Shape = Shape {
         Field::required(
             "then",
             Kind::Word(&["drop", "dead_letter", "topic", "update"]),
-            "What happens to rows that come later still.",
+            "What happens to rows that come later still; `update` sends a window's row at its end, and again for rows that come within `allow`.",
         ),
-        Field::optional("topic", Kind::Name, "", "Where `then: topic` puts them."),
+        Field::optional(
+            "beyond",
+            Kind::Word(&["drop", "dead_letter", "topic"]),
+            "drop",
+            "With `then: update`: what happens to rows that come later still.",
+        ),
+        Field::optional("topic", Kind::Name, "", "Where `topic` puts them."),
     ],
 };
 
-static ON_UPDATE: Shape = Shape {
+static NOT_FINAL: Shape = Shape {
     what: "when a window's row is sent",
-    fields: &[Field::required("on_update", DURATION, "Also before the window closes, at most this often.")],
+    fields: &[
+        Field::optional(
+            "on_update",
+            DURATION,
+            "",
+            "Also before the window's end, at most this often; groups without windows too.",
+        ),
+        Field::optional("early", DURATION, "", "The same of windows alone."),
+    ],
 };
 
 /// An operator: its name and its keys beside those of every transform.
@@ -436,7 +450,7 @@ pub static OPERATORS: &[(&str, Shape)] = &[
                 Field::required("sql", Kind::Sql, "One SELECT over the inputs, by their ids."),
                 Field::optional(
                     "emit",
-                    Kind::Either(&[Kind::Word(&["on_close"]), Kind::Struct(&ON_UPDATE)]),
+                    Kind::Either(&[Kind::Word(&["on_close"]), Kind::Struct(&NOT_FINAL)]),
                     "on_close",
                     "When a window's row is sent.",
                 ),

@@ -14,6 +14,7 @@ use datafusion_physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion_physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr};
 use millstream_model::{EventTime, LateRule};
 
+use super::again::Updates;
 use super::as_of::Versions;
 use super::chunk::Chunk;
 use super::interval::Side;
@@ -256,9 +257,10 @@ impl Aggregation {
         before: &[i64],
         watermarks: &[i64],
         fired_at: &mut [i64],
+        updates: Updates,
     ) -> Result<Vec<Chunk>, StageError> {
         match self {
-            Aggregation::Windows(windows) => windows.fire(before, watermarks, fired_at),
+            Aggregation::Windows(windows) => windows.fire(before, watermarks, fired_at, updates),
             Aggregation::Sessions(sessions) => sessions.fire(watermarks, fired_at),
             Aggregation::Rows(rows) => rows.fire(before, watermarks, fired_at),
             Aggregation::Near(_) | Aggregation::Versions(_) => Err(unfit("fires")),

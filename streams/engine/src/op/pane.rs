@@ -227,7 +227,11 @@ impl Groups {
     }
 
     /// Of state rows, those whose group is in the set.
-    fn part(&mut self, plan: &AggregatePlan, rows: &RecordBatch) -> Result<RecordBatch, StageError> {
+    pub(crate) fn part(
+        &mut self,
+        plan: &AggregatePlan,
+        rows: &RecordBatch,
+    ) -> Result<RecordBatch, StageError> {
         self.known.intern(&plan.group_columns(rows), &mut self.indices)?;
         let keep: BooleanArray = self.indices.iter().map(|index| Some(*index < self.count)).collect();
         Ok(filter_record_batch(rows, &keep)?)
@@ -357,20 +361,6 @@ impl Pane {
         Ok(self.committed.iter().cloned().chain(pending).collect())
     }
 
-    /// Adds what is here of some groups, whose places these are, and of key groups that are wanted, to a sum. It stays here too.
-    pub(crate) fn add_groups(
-        &mut self,
-        plan: &AggregatePlan,
-        (groups, places): (&mut Groups, &[Place]),
-        wanted: impl Fn(u32) -> bool,
-        sum: &mut Sum,
-    ) -> Result<(), StageError> {
-        for run in self.runs(plan)? {
-            run.each_at(places, |rows| sum.0.merge(plan, &groups.part(plan, &part(rows, &wanted)?)?))?;
-        }
-        Ok(())
-    }
-
     /// Lets go of key groups, in rising order.
     pub(crate) fn forget(&mut self, plan: &AggregatePlan, gone: &[u32]) -> Result<(), StageError> {
         if self.members().eq(gone.iter().copied()) {
@@ -387,8 +377,7 @@ impl Pane {
             .map(|rows| part(rows, |group| gone.binary_search(&group).is_err()))
             .collect();
         self.pending = kept?.into_iter().filter(|rows| rows.num_rows() > 0).collect();
-        let mut is_gone = vec![0; self.members.len()];
-        gone.iter().for_each(|group| is_gone[*group as usize / 64] |= 1 << (group % 64));
+        let is_gone = members_in(gone);
         let committed = std::mem::take(&mut self.committed);
         for run in committed {
             self.committed.extend(run.without(&is_gone)?);
@@ -399,6 +388,12 @@ impl Pane {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.members.iter().all(|word| *word == 0)
+    }
+
+    /// What the next delta has, as state rows.
+    pub(crate) fn fresh(&mut self, plan: &AggregatePlan) -> Result<&[RecordBatch], StageError> {
+        self.settle(plan)?;
+        Ok(&self.pending)
     }
 
     /// What changed since the last call, as state rows; from now on they count as committed.
@@ -485,6 +480,13 @@ pub(crate) fn spill_runs(
         }
     }
     Ok(())
+}
+
+/// A set of key groups, which rise: a bit for each.
+pub(crate) fn members_in(groups: &[u32]) -> Vec<u64> {
+    let mut set = vec![0; groups.last().map_or(0, |last| *last as usize / 64 + 1)];
+    groups.iter().for_each(|group| set[*group as usize / 64] |= 1 << (group % 64));
+    set
 }
 
 /// The key groups of a set, rising.

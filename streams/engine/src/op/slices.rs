@@ -1,7 +1,8 @@
 //! Sums of neighbouring slices, kept so that a window of n slices is the sum of about 2 log2 n parts and not of n. A node
-//! is the sum of 2^level slices; it is made when a window that holds it whole fires, of the key groups for which that
-//! window fires. Its slices are final for those groups then: a row that came later went into panes of its windows
-//! (ADR 0047). Nodes are made again from slices where they are missing, so they are never part of a changelog.
+//! is the sum of 2^level slices; it is made when a window that holds it whole sends rows, of the key groups for which it
+//! does. Where windows send once, its slices are final for those groups then: a row that came later went into panes of its
+//! windows (ADR 0047). Where rows are sent again, a slice that changes takes the key group out of the nodes over it
+//! ([`SliceSums::touch`]). Nodes are made again from slices where they are missing, so they are never part of a changelog.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -9,14 +10,14 @@ use std::ops::Range;
 use millstream_model::{EventTime, Window, Windows};
 
 use super::aggregate::AggregatePlan;
-use super::pane::{Pane, merged, spill_runs};
+use super::pane::{Pane, members_in, merged, spill_runs};
 use super::run::Run;
 use super::windowed::PaneKey;
 use crate::error::StageError;
 use crate::state::scratch::Spill;
 
 /// Windows of fewer slices are summed directly.
-const SLICES_MIN: i64 = 5;
+pub(super) const SLICES_MIN: i64 = 5;
 /// How many runs a node keeps before it makes one of them.
 const BATCHES_MAX: usize = 8;
 /// What the rows of sums have for a pane.
@@ -69,8 +70,34 @@ fn span((level, index): Place, windows: Windows) -> Range<EventTime> {
 }
 
 impl SliceSums {
-    /// Adds the runs whose sum is that of the slices of a window that fires for these key groups, which are in rising order. What
-    /// else is in them is of other key groups.
+    /// Takes key groups, in rising order, out of the sums over a slice that has changed for them.
+    pub(crate) fn touch(
+        &mut self,
+        windows: Windows,
+        slice: EventTime,
+        groups: &[u32],
+    ) -> Result<(), StageError> {
+        let (index, most) =
+            (slice.div_euclid(windows.slice_ms()), windows.size_ms().div_euclid(windows.slice_ms()));
+        let gone = members_in(groups);
+        let mut level = 1;
+        while 1 << level <= most {
+            if let Some(node) = self.nodes.get_mut(&(level, index >> level)) {
+                let stays = |group: &u32| groups.binary_search(group).is_err();
+                if !node.groups.iter().all(stays) {
+                    node.groups.retain(stays);
+                    for run in std::mem::take(&mut node.runs) {
+                        node.runs.extend(run.without(&gone)?);
+                    }
+                }
+            }
+            level += 1;
+        }
+        Ok(())
+    }
+
+    /// Adds the runs whose sum is that of the slices of a window for these key groups, which are in rising order. What else is in
+    /// them is of other key groups.
     pub(crate) fn add_window(
         &mut self,
         mut from: Slices<'_>,
@@ -135,7 +162,7 @@ impl SliceSums {
         Ok(())
     }
 
-    /// Drops the nodes that no window needs whole any more: `is_over` says whether a window has fired for a key group.
+    /// Drops the nodes that no window needs whole any more: `is_over` says whether a window has closed for a key group.
     pub(crate) fn forget_over(&mut self, windows: Windows, is_over: impl Fn(Window, u32) -> bool) {
         self.nodes.retain(|place, node| {
             let last = windows.last_of(span(*place, windows).start);

@@ -98,7 +98,7 @@ impl WindowStep {
                 }
                 Verdict::OnTime | Verdict::Partly => {
                     let open = |window: &Window| match &self.late {
-                        Some(rule) => !rule.fired(window.end, watermark),
+                        Some(rule) => !rule.closed(window.end, watermark),
                         None => true,
                     };
                     for window in self.windows.of_slice(slice, EventTime::MIN).filter(open) {

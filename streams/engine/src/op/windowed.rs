@@ -3,8 +3,13 @@
 //! before.
 //!
 //! A pane holds a slice of time, or the rows of one window alone. A window's result is the sum of its slices and of its
-//! own pane: what came after some windows over its slice had fired, and so could not go into the slice. That a slice is
-//! never added to after a window over it has fired is what makes results independent of when a commit comes (SM-3).
+//! own pane: what came after some windows over its slice had closed, and so could not go into the slice. That a slice is
+//! never added to after a window over it has closed is what makes results independent of when a commit comes (SM-3).
+//!
+//! Where results are sent again, a window fires at its end and stays until the allowance is over. Which groups of which pane
+//! have changed is noted with each commit, and their rows are sent again: of windows that have fired and not closed
+//! (`late: then: update`), of those that have not fired (`emit: on_update`, `early`), or of both. A window that closes sends
+//! what has changed before it goes, whatever the interval (ADR 0058).
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,10 +19,11 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::{Int64Type, UInt32Type};
 use millstream_model::{EventTime, LateRule, Watermark, Window, Windows};
 
+use super::again::{Again, Changed, Updates};
 use super::aggregate::{AggregatePlan, KEY_COLUMNS};
 use super::chunk::Chunk;
-use super::pane::{Fired, Groups, Pane, Sum, members_of, results_of};
-use super::run::Place;
+use super::pane::{Groups, Pane, Sum, members_of, part, results_of};
+use super::run::{Place, Run};
 use super::slices::{SliceSums, Slices};
 use crate::error::StageError;
 use crate::state::Owned;
@@ -59,7 +65,7 @@ impl PaneKey {
     }
 }
 
-/// The windows over some of these panes, which rise, that are over for some of these key groups at these watermarks and were
+/// The windows over some of these panes, which rise, that have fired for some of these key groups at these watermarks and were
 /// not at those before, by rising end.
 pub(crate) fn windows_over(
     panes: impl Iterator<Item = i64>,
@@ -71,57 +77,49 @@ pub(crate) fn windows_over(
     let least = members.iter().map(|group| before[*group as usize]).min();
     let most = members.iter().map(|group| watermarks[*group as usize]).max();
     let (Some(least), Some(most)) = (least, most) else { return BTreeSet::new() };
-    let is_over = |window: &Window| late.fired(window.end, Watermark::from_raw(most));
+    let has_fired = |window: &Window| late.fired(window.end, Watermark::from_raw(most));
     let mut over = BTreeSet::new();
     // The windows over a slice end where those over the slice before do, or later: each is looked at once.
-    let mut after = least.saturating_sub(late.allow_ms);
+    let mut after = least.saturating_sub(late.waits_ms());
     for raw in panes {
         match PaneKey::from_raw(raw, windows) {
             PaneKey::Slice(start) => {
-                for window in windows.of_slice(start, after).take_while(is_over) {
+                for window in windows.of_slice(start, after).take_while(has_fired) {
                     after = after.max(window.end);
                     over.insert(window);
                 }
             }
             PaneKey::Whole(end) => {
-                over.extend(Some(windows.ending_at(end)).filter(is_over));
+                over.extend(Some(windows.ending_at(end)).filter(has_fired));
             }
         }
     }
     over
 }
 
-/// Notes that groups of a pane have changed, by their state rows.
-fn note(
-    changed: &mut BTreeMap<i64, Groups>,
-    plan: &AggregatePlan,
-    pane: i64,
-    rows: &RecordBatch,
-) -> Result<(), StageError> {
-    let groups = match changed.entry(pane) {
-        Entry::Occupied(groups) => groups.into_mut(),
-        Entry::Vacant(place) => place.insert(Groups::new(plan)?),
-    };
-    groups.add(&plan.group_columns(rows))
-}
-
 /// A running aggregation over windows.
 pub(crate) struct WindowAggregate {
     pub(crate) plan: AggregatePlan,
     pub(crate) windows: Windows,
+    /// Whether windows that have not fired send their rows too.
+    early: bool,
     panes: BTreeMap<i64, Pane>,
     sums: SliceSums,
-    /// Of queries that send open windows: the groups that have changed since, by pane.
-    changed: Option<BTreeMap<i64, Groups>>,
+    /// Of queries that send rows again: the groups that have changed since they were sent, by pane.
+    changed: Option<Changed>,
+    /// The watermarks by which windows fired last: beyond those of the last commit where input has ended, since what is kept is
+    /// how far it had come before its end.
+    reached: Vec<i64>,
 }
 
 impl WindowAggregate {
-    /// `notes_changes`: for [`WindowAggregate::changed`].
-    pub(crate) fn new(mut plan: AggregatePlan, windows: Windows, notes_changes: bool) -> WindowAggregate {
-        let changed = notes_changes.then(BTreeMap::new);
-        let keys: Vec<usize> = (KEY_COLUMNS..plan.state_from()).collect();
-        plan.place_by(keys);
-        WindowAggregate { plan, windows, panes: BTreeMap::new(), sums: SliceSums::default(), changed }
+    /// `early`: whether windows that have not fired send their rows too.
+    pub(crate) fn new(mut plan: AggregatePlan, windows: Windows, early: bool) -> WindowAggregate {
+        let changed = (early || plan.late.updates).then(Changed::default);
+        let reached = vec![Watermark::NONE.to_raw(); plan.key_groups as usize];
+        let (panes, sums) = (BTreeMap::new(), SliceSums::default());
+        plan.place_by((KEY_COLUMNS..plan.state_from()).collect());
+        WindowAggregate { plan, windows, early, panes, sums, changed, reached }
     }
 
     /// Adds rows to their panes.
@@ -145,28 +143,36 @@ impl WindowAggregate {
         members_of(&members).collect()
     }
 
-    /// The sum of a window for these key groups: of its slices, and of its own pane.
-    fn sum(&mut self, window: Window, due: &[u32]) -> Result<Vec<Fired>, StageError> {
+    /// What sums up to a window for these key groups: its slices, and its own pane. What else is in it is of other key groups.
+    fn runs(&mut self, window: Window, due: &[u32]) -> Result<Vec<Run>, StageError> {
         let mut runs = Vec::new();
         let from = Slices { plan: &self.plan, windows: self.windows, panes: &mut self.panes };
         self.sums.add_window(from, window, due, &mut runs)?;
-        if let Some(own) = self.panes.get_mut(&PaneKey::Whole(window.end).to_raw(self.windows)) {
+        // Tumbling windows have slices only, whose numbers those of whole windows would be.
+        let own = (!self.windows.is_tumbling()).then(|| PaneKey::Whole(window.end).to_raw(self.windows));
+        if let Some(own) = own.and_then(|own| self.panes.get_mut(&own)) {
             runs.extend(own.runs(&self.plan)?);
         }
-        results_of(&self.plan, &runs, |group| due.binary_search(&group).is_ok())
+        Ok(runs)
     }
 
-    /// The results of every window that is over for its key group at these watermarks (one for each key group) and was
-    /// not at those before, by rising window. `fired_at` is raised to the watermark at which the last of them is over.
+    /// The results of every window that fires for its key group at these watermarks (one for each key group) and had not at
+    /// those before, by rising window; and of those that send rows again, what has changed. `fired_at` is raised to the watermark
+    /// at which the last of them is over, where windows do not go on after the end of bounded input.
     pub(crate) fn fire(
         &mut self,
         before: &[i64],
         watermarks: &[i64],
         fired_at: &mut [i64],
+        updates: Updates,
     ) -> Result<Vec<Chunk>, StageError> {
-        let mut fired = Vec::new();
+        let before: &[i64] =
+            &before.iter().zip(&self.reached).map(|(at, reached)| *at.max(reached)).collect::<Vec<_>>();
         let members = self.members();
+        self.note_fresh(before, &members)?;
+        let mut fired = Vec::new();
         let keys = self.panes.keys().copied();
+        let goes_on = self.plan.late.updates;
         for window in windows_over(keys, (self.windows, &self.plan.late), &members, before, watermarks) {
             let Window { start, end } = window;
             let is_due = |group: &u32| {
@@ -174,29 +180,71 @@ impl WindowAggregate {
                 self.plan.late.fires_between(end, at(before), at(watermarks))
             };
             let mut due: Vec<u32> = members.iter().copied().filter(is_due).collect();
-            let results = match self.windows.is_tumbling() {
-                true => {
-                    let pane = self.panes.get_mut(&start).expect("a tumbling window is found by its pane");
-                    due.retain(|group| pane.has_member(*group));
-                    if due.is_empty() {
-                        continue;
-                    }
-                    pane.fire(&self.plan, &due)?
+            if self.windows.is_tumbling() {
+                let pane = self.panes.get_mut(&start).expect("a tumbling window is found by its pane");
+                due.retain(|group| pane.has_member(*group));
+                if let Some(changed) = &mut self.changed
+                    && pane.members().eq(due.iter().copied())
+                {
+                    // All that has changed is sent now.
+                    changed.0.remove(&start);
                 }
-                false if due.is_empty() => continue,
-                false => self.sum(window, &due)?,
+            }
+            if due.is_empty() {
+                continue;
+            }
+            let results = match self.windows.is_tumbling() && !goes_on {
+                true => self.panes.get_mut(&start).expect("as above").fire(&self.plan, &due)?,
+                false => {
+                    let runs = self.runs(window, &due)?;
+                    results_of(&self.plan, &runs, |group| due.binary_search(&group).is_ok())?
+                }
             };
             for results in results.into_iter().filter(|results| !results.groups.is_empty()) {
-                for group in results.groups.values() {
-                    let at = &mut fired_at[*group as usize];
-                    *at = self.plan.late.fires_at(end).max(*at);
+                if !goes_on {
+                    for group in results.groups.values() {
+                        let at = &mut fired_at[*group as usize];
+                        *at = self.plan.late.fires_at(end).max(*at);
+                    }
                 }
                 let rows = results.groups.len();
                 fired.push(self.plan.output(results, vec![start; rows], vec![end; rows])?);
             }
         }
+        fired.extend(self.again((before, watermarks), &members, updates)?);
         self.forget_over(watermarks, |_| true)?;
+        self.reached.copy_from_slice(watermarks);
         Ok(fired)
+    }
+
+    /// Notes the groups that rows have come for since the last commit, where some window may have sent them before.
+    fn note_fresh(&mut self, before: &[i64], members: &[u32]) -> Result<(), StageError> {
+        let (Some(changed), Some(most)) =
+            (&mut self.changed, members.iter().map(|group| before[*group as usize]).max())
+        else {
+            return Ok(());
+        };
+        let windows = self.windows;
+        for (key, pane) in &mut self.panes {
+            let slice = match PaneKey::from_raw(*key, windows) {
+                PaneKey::Slice(start) => Some(start),
+                PaneKey::Whole(_) => None,
+            };
+            let first = slice.map(|start| windows.first_of(start).end);
+            let has_fired = |end| self.plan.late.fired(end, Watermark::from_raw(most));
+            if !self.early && first.is_some_and(|end| !has_fired(end)) {
+                continue;
+            }
+            let rows = pane.fresh(&self.plan)?;
+            rows.iter().try_for_each(|rows| changed.note(&self.plan, *key, rows))?;
+            if let Some(start) = slice.filter(|_| !windows.is_tumbling()) {
+                let groups =
+                    rows.iter().flat_map(|rows| rows.column(0).as_primitive::<UInt32Type>().values());
+                let groups: BTreeSet<u32> = groups.copied().collect();
+                self.sums.touch(windows, start, &groups.into_iter().collect::<Vec<_>>())?;
+            }
+        }
+        Ok(())
     }
 
     /// Lets go of what no window needs any more at these watermarks, of some key groups.
@@ -204,7 +252,8 @@ impl WindowAggregate {
         for (raw, pane) in &mut self.panes {
             let last = PaneKey::from_raw(*raw, self.windows).last_window(self.windows);
             let over = |group: &u32| {
-                of(*group) && self.plan.late.fired(last.end, Watermark::from_raw(watermarks[*group as usize]))
+                of(*group)
+                    && self.plan.late.closed(last.end, Watermark::from_raw(watermarks[*group as usize]))
             };
             let gone: Vec<u32> = pane.members().filter(over).collect();
             if !gone.is_empty() {
@@ -213,76 +262,89 @@ impl WindowAggregate {
         }
         self.panes.retain(|_, pane| !pane.is_empty());
         if let Some(changed) = &mut self.changed {
-            changed.retain(|key, _| self.panes.contains_key(key));
+            changed.0.retain(|key, _| self.panes.contains_key(key));
         }
         let late = &self.plan.late;
         self.sums.forget_over(self.windows, |window, group| {
-            late.fired(window.end, Watermark::from_raw(watermarks[group as usize]))
+            late.closed(window.end, Watermark::from_raw(watermarks[group as usize]))
         });
         Ok(())
     }
 
-    /// The results so far of the windows that have changed since the last call and have not fired at these watermarks: of
-    /// their groups that have changed. Call it when what changed has been taken as state rows.
-    pub(crate) fn changed(&mut self, watermarks: &[i64]) -> Result<Vec<Chunk>, StageError> {
+    /// The rows of groups that have changed, of the windows that send again.
+    fn again(
+        &mut self,
+        (before, watermarks): (&[i64], &[i64]),
+        members: &[u32],
+        updates: Updates,
+    ) -> Result<Vec<Chunk>, StageError> {
         let Some(changed) = &mut self.changed else { return Ok(Vec::new()) };
-        let (late, windows) = (&self.plan.late, self.windows);
-        let mut by_window: BTreeMap<Window, (Groups, Vec<Place>)> = BTreeMap::new();
-        for (raw, groups) in std::mem::take(changed) {
-            let over: Vec<Window> = match PaneKey::from_raw(raw, windows) {
-                PaneKey::Slice(start) => windows.of_slice(start, EventTime::MIN).collect(),
-                PaneKey::Whole(end) => vec![windows.ending_at(end)],
-            };
+        let (late, early) = (self.plan.late.clone(), self.early);
+        let again = Again { late: &late, early, updates, before, watermarks };
+        // By window: the groups, their places, and their key groups.
+        let mut by_window: BTreeMap<Window, (Groups, Vec<Place>, BTreeSet<u32>)> = BTreeMap::new();
+        for (raw, groups) in std::mem::take(&mut changed.0) {
+            let over = again.windows(PaneKey::from_raw(raw, self.windows), self.windows, members);
+            if over.is_empty() && updates == Updates::Wait {
+                changed.0.insert(raw, groups);
+                continue;
+            }
             let columns = groups.into_columns()?;
+            if updates == Updates::Wait {
+                // Windows that close send it now, those behind them later.
+                changed.note_columns(&self.plan, raw, &columns)?;
+            }
+            let key_groups = columns[0].as_primitive::<UInt32Type>().values();
             let at = Groups::places(&self.plan, &columns);
             for window in over {
-                let (groups, places) = match by_window.entry(window) {
+                let (groups, places, of) = match by_window.entry(window) {
                     Entry::Occupied(known) => known.into_mut(),
-                    Entry::Vacant(place) => place.insert((Groups::new(&self.plan)?, Vec::new())),
+                    Entry::Vacant(place) => {
+                        place.insert((Groups::new(&self.plan)?, Vec::new(), BTreeSet::new()))
+                    }
                 };
                 groups.add(&columns)?;
                 places.extend(&at);
+                of.extend(key_groups.iter().filter(|group| again.sends(window.end, **group)));
             }
         }
         let mut results = Vec::new();
-        for (window, (mut groups, mut places)) in by_window {
+        for (window, (mut groups, mut places, of)) in by_window {
+            let of: Vec<u32> = of.into_iter().collect();
             places.sort_unstable();
-            let is_open =
-                |group: u32| !late.fired(window.end, Watermark::from_raw(watermarks[group as usize]));
-            let mut sum = Sum::new(&self.plan)?;
-            let slice = windows.slice_ms();
-            let keys: Vec<PaneKey> = match windows.is_tumbling() {
-                true => vec![PaneKey::Slice(windows.slice_of(window.start))],
-                false => (window.start..window.end)
-                    .step_by(slice as usize)
-                    .map(PaneKey::Slice)
-                    .chain([PaneKey::Whole(window.end)])
-                    .collect(),
-            };
-            for key in keys {
-                if let Some(pane) = self.panes.get_mut(&key.to_raw(windows)) {
-                    pane.add_groups(&self.plan, (&mut groups, &places), is_open, &mut sum)?;
-                }
-            }
-            if sum.is_empty() {
-                continue;
-            }
-            let fired = sum.into_results()?;
+            let fired = self.sum_groups(window, (&mut groups, &places), &of)?.into_results()?;
             let rows = fired.groups.len();
-            results.push(self.plan.output(fired, vec![window.start; rows], vec![window.end; rows])?);
+            if rows > 0 {
+                results.push(self.plan.output(fired, vec![window.start; rows], vec![window.end; rows])?);
+            }
         }
         Ok(results)
+    }
+
+    /// The sum of a window for some groups, whose places these are, of these key groups.
+    fn sum_groups(
+        &mut self,
+        window: Window,
+        (groups, places): (&mut Groups, &[Place]),
+        of: &[u32],
+    ) -> Result<Sum, StageError> {
+        let mut sum = Sum::new(&self.plan)?;
+        if of.is_empty() {
+            return Ok(sum);
+        }
+        let is_wanted = |group: u32| of.binary_search(&group).is_ok();
+        for run in self.runs(window, of)? {
+            let plan = &self.plan;
+            run.each_at(places, |rows| sum.merge(plan, &groups.part(plan, &part(rows, is_wanted)?)?))?;
+        }
+        Ok(sum)
     }
 
     /// What changed since the last call, as state rows.
     pub(crate) fn delta(&mut self) -> Result<RecordBatch, StageError> {
         let mut rows = Vec::new();
-        for (key, pane) in &mut self.panes {
-            let delta = pane.delta(&self.plan)?;
-            if let Some(changed) = &mut self.changed {
-                delta.iter().try_for_each(|rows| note(changed, &self.plan, *key, rows))?;
-            }
-            rows.extend(delta);
+        for pane in self.panes.values_mut() {
+            rows.extend(pane.delta(&self.plan)?);
         }
         Ok(concat_batches(&self.plan.state_schema, &rows)?)
     }
@@ -306,16 +368,17 @@ impl WindowAggregate {
         }
         for (pane, rows) in places {
             let rows = arrow::compute::take_record_batch(batch, &UInt32Array::from(rows))?;
-            if let Some(changed) = &mut self.changed {
-                // What was sent of it by an earlier owner, nobody knows.
-                note(changed, &self.plan, pane, &rows)?;
+            if let (Some(changed), true) = (&mut self.changed, self.early) {
+                // What was sent of it by an earlier owner, nobody knows. What changes in windows that have fired goes with the
+                // commit in which it does, unless an interval is kept.
+                changed.note(&self.plan, pane, &rows)?;
             }
             Pane::at(&mut self.panes, &self.plan, pane)?.restore(rows);
         }
         Ok(())
     }
 
-    /// After a restore: drops windows that had fired for the restored key groups at these watermarks, whose state rows
+    /// After a restore: drops windows that had closed for the restored key groups at these watermarks, whose state rows
     /// are still in the changelog.
     pub(crate) fn finish_restore(&mut self, watermarks: &[i64], restored: &Owned) -> Result<(), StageError> {
         self.forget_over(watermarks, |group| restored.has(group))
@@ -329,6 +392,7 @@ impl WindowAggregate {
             }
         }
         self.sums.forget(group);
+        self.reached[group as usize] = Watermark::NONE.to_raw();
         self.panes.retain(|_, pane| !pane.is_empty());
         Ok(())
     }
@@ -345,8 +409,8 @@ impl WindowAggregate {
     }
 
     pub(crate) fn size(&self) -> usize {
-        let changed = self.changed.iter().flat_map(|changed| changed.values()).map(Groups::size);
-        self.panes.values().map(Pane::size).sum::<usize>() + self.sums.size() + changed.sum::<usize>()
+        let changed = self.changed.as_ref().map_or(0, Changed::size);
+        self.panes.values().map(Pane::size).sum::<usize>() + self.sums.size() + changed
     }
 
     /// Open windows, or slices of them.

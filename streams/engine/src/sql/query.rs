@@ -10,6 +10,7 @@ use millstream_types::Millis;
 
 use crate::error::StageError;
 use crate::op::Step;
+use crate::op::again::Updates;
 use crate::op::aggregate::Aggregation;
 use crate::op::as_of::{AsOfJoin, Versions};
 use crate::op::chunk::Chunk;
@@ -303,12 +304,13 @@ impl Query {
         }
     }
 
-    /// The results of windows that are over, and the rows that nothing can meet any more. `fired_at` is raised, for each
-    /// branch, to the watermark at which the last of them is over.
+    /// The results of windows that are over, those of others that are sent again or early, and the rows that nothing can
+    /// meet any more. `fired_at` is raised, for each branch, to the watermark at which the last of them is over.
     pub(crate) fn fire(
         &mut self,
         progress: &Progress<'_>,
         fired_at: &mut [Vec<i64>],
+        updates: Updates,
     ) -> Result<Vec<Chunk>, StageError> {
         let Some(closed) = &self.closed else {
             return Ok(Vec::new());
@@ -334,7 +336,7 @@ impl Query {
         let (before, now) = (least(&progress.before), least(&progress.now));
         let Some(first) = fired_at.first_mut() else { return Ok(Vec::new()) };
         let aggregates = self.branches.iter_mut().map(|branch| branch.aggregate.as_mut());
-        let fired = aggregates.map(|a| a.map_or(Ok(Vec::new()), |a| a.fire(&before, &now, first)));
+        let fired = aggregates.map(|a| a.map_or(Ok(Vec::new()), |a| a.fire(&before, &now, first, updates)));
         let fired: Result<Vec<_>, _> = fired.collect();
         let first = first.clone();
         fired_at.iter_mut().skip(1).for_each(|other| other.clone_from(&first));
@@ -356,25 +358,14 @@ impl Query {
         }
     }
 
-    /// The rows of windows that have changed since they were last sent and have not fired at these watermarks, when it is
-    /// time for them; `is_last` where no row comes any more, and so it is.
-    pub(crate) fn update(
-        &mut self,
-        watermarks: &[i64],
-        now: Millis,
-        is_last: bool,
-    ) -> Result<Vec<Chunk>, StageError> {
-        let (Some(every), Some(closed), Some(branch)) =
-            (self.update_ms, &self.closed, self.branches.first_mut())
-        else {
-            return Ok(Vec::new());
-        };
-        let Some(Aggregation::Windows(windows)) = &mut branch.aggregate else { return Ok(Vec::new()) };
-        if !is_last && self.updated_at.is_some_and(|at| now.saturating_sub(at) < every) {
-            return Ok(Vec::new());
+    /// Whether rows that have changed are sent again now; `is_last` where no row comes any more, and so they are.
+    pub(crate) fn updates(&mut self, now: Millis, is_last: bool) -> Updates {
+        let early = self.updated_at.zip(self.update_ms);
+        if !is_last && early.is_some_and(|(at, every)| now.saturating_sub(at) < every) {
+            return Updates::Wait;
         }
         self.updated_at = Some(now);
-        closed.run(&mut [windows.changed(watermarks)?])
+        Updates::Due
     }
 
     /// The name under which a column of the stream comes out unchanged.
@@ -405,7 +396,7 @@ impl Query {
         self.branches.iter_mut().filter_map(|branch| branch.aggregate.as_mut())
     }
 
-    /// How far behind the watermark the rows that come out may be, in milliseconds: how long windows wait for late rows, and how
+    /// How far behind the watermark the rows that come out may be, in milliseconds: how long windows take late rows, and how
     /// far apart rows that are joined may be.
     pub(crate) fn allowance_ms(&self) -> i64 {
         let near = |aggregate: &Aggregation| match aggregate {

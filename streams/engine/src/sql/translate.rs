@@ -362,60 +362,57 @@ impl Translator<'_> {
     /// Rows that are sent again and again take the place of each other: so none may be taken back, and each has the same
     /// window each time.
     fn check_updates(&self, chain: &Chain) -> Result<(), SqlProblem> {
-        if self.options.update_ms.is_none() {
+        let (early, again) = (self.options.update_ms.is_some(), self.options.late.updates);
+        if !early && !again {
             return Ok(());
         }
-        let refuse = |word: &str, message: &str, help: &str| Err(self.problem(word, message, Some(help)));
+        let refuse = |word: &str, why: &str, help: &str| {
+            let text = format!("rows that are sent again take the place of earlier ones, and {why}");
+            Err(self.problem(word, text, Some(help)))
+        };
+        // What to say instead, of what the file says.
+        let once = match (early, again) {
+            (true, false) => "emit: on_close",
+            (false, true) => "another `then` of `late` than update",
+            _ => "emit: on_close, and another `then` of `late` than update",
+        };
         let Some(closed) = &chain.closed else {
-            return refuse(
-                "select",
-                "emit: on_update is about windows and groups, and this query has neither",
-                "take emit away: rows go on as they come",
-            );
+            let what = if early { "emit: on_update" } else { "late: then: update" };
+            let text = format!("{what} is about windows and groups, and this query has neither");
+            let help = if early { "take emit away" } else { "take late away" };
+            return Err(self.problem("select", text, Some(&format!("{help}: rows go on as they come"))));
         };
         if !matches!(closed.from, Origin::Branch(_)) {
-            return refuse(
-                "join",
-                "emit: on_update sends rows that take the place of earlier ones, and what a row is joined with may change",
-                "emit: on_close",
-            );
+            return refuse("join", "what a row is joined with may change", once);
         }
         if chain.in_sessions() || matches!(chain.window, Some(Grouped::Sessions(..))) {
-            return refuse(
-                "session",
-                "emit: on_update sends rows that take the place of earlier ones, and a session's bounds change with each row",
-                "emit: on_close",
-            );
+            return refuse("session", "a session's bounds change with each row", once);
         }
         for step in &closed.after {
             match step {
                 Step::Filter(_) => {
                     return refuse(
                         "having",
-                        "emit: on_update sends rows that take the place of earlier ones, and a condition on the result would have to take rows back",
-                        "filter where the result is read, or emit: on_close",
+                        "a condition on the result would have to take rows back",
+                        &format!("filter where the result is read, or {once}"),
                     );
                 }
                 Step::Join(join) if join.unmatched != Unmatched::Keep => {
                     return refuse(
                         "join",
-                        "emit: on_update sends rows that take the place of earlier ones, and a table without a match would have to take rows back",
+                        "a table without a match would have to take rows back",
                         "LEFT JOIN it, or join it before the GROUP BY",
                     );
                 }
                 Step::Unnest(_) => {
                     return refuse(
                         "unnest",
-                        "emit: on_update sends rows that take the place of earlier ones, and items that are gone would have to be taken back",
-                        "unnest before the GROUP BY, or emit: on_close",
+                        "items that are gone would have to be taken back",
+                        &format!("unnest before the GROUP BY, or {once}"),
                     );
                 }
                 Step::Over(_) => {
-                    return refuse(
-                        "over",
-                        "emit: on_update sends the rows that have changed, and a rank changes with those of others",
-                        "emit: on_close",
-                    );
+                    return refuse("over", "a rank changes with the rows of others", once);
                 }
                 _ => {}
             }

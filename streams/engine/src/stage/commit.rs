@@ -37,7 +37,7 @@ impl Stage {
         for (source, watermarks) in self.sources.iter_mut().zip(&watermarks) {
             source.promised.clone_from(watermarks);
         }
-        self.fire(&mut watermarks)?;
+        self.fire(&mut watermarks, now)?;
         let mut records = Vec::new();
         for (at, watermarks) in watermarks.iter().enumerate() {
             let source = &self.sources[at];
@@ -75,7 +75,6 @@ impl Stage {
             };
             self.state_records(&self.operators[i].id, rows, &mut records)?;
         }
-        self.update(&watermarks, &joined, now)?;
         for (source, watermarks) in self.sources.iter_mut().zip(watermarks) {
             source.committed = watermarks;
             source.followed_committed.clone_from(&source.followed);
@@ -137,10 +136,10 @@ impl Stage {
         Ok(records)
     }
 
-    /// Fires every window that is over. Where input has ended, the watermark to keep is not the end of time but the
+    /// Fires every window that is over, and sends again or early what has changed of others. Where input has ended, the watermark to keep is not the end of time but the
     /// one at which the last window that fired was over: a later run over more input then finds later windows open,
-    /// and those that fired stay so (SM-2). A window over several sources fires by the least of their watermarks.
-    fn fire(&mut self, watermarks: &mut [Vec<i64>]) -> Result<(), StageError> {
+    /// and those that fired stay so (SM-2); windows whose rows are sent again raise it by nothing and go on. A window over several sources fires by the least of their watermarks.
+    fn fire(&mut self, watermarks: &mut [Vec<i64>], clock: Millis) -> Result<(), StageError> {
         let mut fired_at = vec![vec![Watermark::NONE.to_raw(); self.key_groups as usize]; watermarks.len()];
         let (own, joined) = self.committed();
         let now_joined = self.sources.iter().zip(watermarks.iter());
@@ -162,7 +161,9 @@ impl Stage {
             };
             let none = vec![Watermark::NONE.to_raw(); self.key_groups as usize];
             let mut last = vec![none; operator.branches.len()];
-            let fired = query.fire(&progress, &mut last)?;
+            let is_last = operator.sources.iter().all(|at| self.sources[*at].clocks.all_finished());
+            let updates = query.updates(clock, is_last);
+            let fired = query.fire(&progress, &mut last, updates)?;
             for (of, last) in operator.branches.iter().zip(&last) {
                 for source in of {
                     fired_at[*source].iter_mut().zip(last).for_each(|(at, last)| *at = (*at).max(*last));
@@ -178,22 +179,6 @@ impl Stage {
                     watermarks[at] = kept.max(fired_at[at]).max(source.committed[at]);
                 }
             }
-        }
-        Ok(())
-    }
-
-    /// Sends rows of windows that have not fired, of queries that want that and when it is time. Behind the deltas: what is
-    /// sent is what has been noted as changed.
-    fn update(&mut self, own: &[Vec<i64>], joined: &[Vec<i64>], now: Millis) -> Result<(), StageError> {
-        for at in 0..self.operators.len() {
-            let operator = &mut self.operators[at];
-            let Running::Sql { query, .. } = &mut operator.running else { continue };
-            // As they fire.
-            let watermarks = if operator.sources.len() > 1 { joined } else { own };
-            let watermarks = Stage::least(&operator.sources, |at| &watermarks[at]);
-            let is_last = operator.sources.iter().all(|at| self.sources[*at].clocks.all_finished());
-            let changed = query.update(&watermarks, now, is_last)?;
-            changed.into_iter().try_for_each(|chunk| self.hand_on(at, chunk))?;
         }
         Ok(())
     }

@@ -279,6 +279,11 @@ fn aggregate_text(aggregate: &Aggregation) -> String {
         Aggregation::Sessions(_) => "passes",
         _ => "reaches",
     };
+    if plan.late.updates {
+        return format!(
+            "aggregate: {computed} by {by}; fires when the watermark {passes} window_end, and sends what changes again until window_end{wait}"
+        );
+    }
     format!("aggregate: {computed} by {by}; fires once, when the watermark {passes} window_end{wait}")
 }
 
@@ -354,11 +359,12 @@ fn of_windows(windows: Windows, late: &LateRule) -> String {
         return "for ever".to_owned();
     }
     let kept = span(windows.size_ms() + late.allow_ms);
+    let goes = if late.updates { "closes" } else { "fires" };
     if windows.is_tumbling() {
-        return format!("until the window fires: the watermark is {kept} past its start");
+        return format!("until the window {goes}: the watermark is {kept} past its start");
     }
     format!(
-        "in slices of {}, until the last window over a slice fires: the watermark is at most {kept} past the slice's start",
+        "in slices of {}, until the last window over a slice {goes}: the watermark is at most {kept} past the slice's start",
         span(windows.slice_ms())
     )
 }

@@ -161,8 +161,8 @@ impl Translator<'_> {
         };
         chain.branch().aggregate = Some(match grouped {
             Grouped::Windows(windows) => {
-                let notes = self.options.update_ms.is_some();
-                Aggregation::Windows(WindowAggregate::new(plan, windows, notes))
+                let early = self.options.update_ms.is_some();
+                Aggregation::Windows(WindowAggregate::new(plan, windows, early))
             }
             Grouped::Sessions(sessions, _) => {
                 Aggregation::Sessions(SessionAggregate::new(plan, sessions, session_keys))

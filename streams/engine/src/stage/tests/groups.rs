@@ -55,7 +55,7 @@ pub(super) fn spec(query: &str, partitions: u32, update_ms: i64) -> StageSpec {
             inputs: reads.chain(["stores"]).map(str::to_owned).collect(),
             kind: OperatorKind::Sql {
                 sql: query.to_owned(),
-                late: LateRule { allow_ms: 0, then: LateThen::DeadLetter },
+                late: LateRule { allow_ms: 0, updates: false, then: LateThen::DeadLetter },
                 update_ms: Some(update_ms),
             },
         }],

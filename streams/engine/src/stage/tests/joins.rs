@@ -166,7 +166,7 @@ pub(super) fn spec(partitions: u32, query: &str, batch_rows: usize) -> StageSpec
             inputs: reads.chain(["stores"]).map(str::to_owned).collect(),
             kind: OperatorKind::Sql {
                 sql: query.to_owned(),
-                late: LateRule { allow_ms: ALLOW_MS, then: LateThen::DeadLetter },
+                late: LateRule { allow_ms: ALLOW_MS, updates: false, then: LateThen::DeadLetter },
                 update_ms: None,
             },
         }],
@@ -467,7 +467,7 @@ fn a_silent_topic_moves_only_what_joins_it() {
         inputs: vec!["sales".into()],
         kind: OperatorKind::Sql {
             sql: "SELECT store_id, window_end, count(*) AS n FROM TUMBLE(sales, at, INTERVAL '4 seconds') GROUP BY store_id, window_end".into(),
-            late: LateRule { allow_ms: ALLOW_MS, then: LateThen::DeadLetter },
+            late: LateRule { allow_ms: ALLOW_MS, updates: false, then: LateThen::DeadLetter },
             update_ms: None,
         },
     });

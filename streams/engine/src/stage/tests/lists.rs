@@ -113,7 +113,7 @@ fn spec(query: &str, streams: &[&str], batch_rows: usize) -> StageSpec {
             inputs: streams.iter().map(|name| (*name).to_owned()).chain(["stores".to_owned()]).collect(),
             kind: OperatorKind::Sql {
                 sql: query.to_owned(),
-                late: LateRule { allow_ms: 0, then: LateThen::DeadLetter },
+                late: LateRule { allow_ms: 0, updates: false, then: LateThen::DeadLetter },
                 update_ms: None,
             },
         }],
@@ -268,7 +268,7 @@ fn what_windows_give_is_put_together_with_others() {
         inputs: vec!["sales".into()],
         kind: OperatorKind::Sql {
             sql: "SELECT store_id, count(*) AS n FROM TUMBLE(sales, at, INTERVAL '1 hour') GROUP BY store_id, window_end".into(),
-            late: LateRule { allow_ms: 0, then: LateThen::DeadLetter },
+            late: LateRule { allow_ms: 0, updates: false, then: LateThen::DeadLetter },
             update_ms: None,
         },
     };

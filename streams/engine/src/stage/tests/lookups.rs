@@ -53,7 +53,7 @@ fn spec(queries: &[&str], batch_rows: usize) -> StageSpec {
         inputs: vec![["sales", "first"][at].to_owned(), "stores".to_owned(), "cities".to_owned()],
         kind: OperatorKind::Sql {
             sql: (*sql).to_owned(),
-            late: LateRule { allow_ms: 0, then: LateThen::DeadLetter },
+            late: LateRule { then: LateThen::DeadLetter, ..LateRule::default() },
             update_ms: None,
         },
     };

@@ -65,6 +65,7 @@ pub(super) fn reference(logs: &Logs, asked: &Asked) -> Expected {
             let open = |window: &&Window| !asked.fires() || window.end + ALLOW_MS > before;
             let takers: Vec<Window> = all.iter().filter(open).copied().collect();
             expected.partly += usize::from(!takers.is_empty() && takers.len() < all.len());
+            expected.behind += usize::from(asked.again && takers.iter().any(|window| window.end <= before));
             if takers.is_empty() {
                 expected.late.insert(origin);
                 if invoice.cents > 2_000 {
