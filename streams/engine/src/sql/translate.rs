@@ -6,6 +6,7 @@ mod as_of;
 mod interval;
 mod join;
 mod over;
+mod sets;
 mod stream_join;
 mod union;
 mod unnest;

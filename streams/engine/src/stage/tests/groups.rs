@@ -29,6 +29,11 @@ const QUERIES: &[(&str, usize)] = &[
          (SELECT store_id FROM returns UNION ALL SELECT store_id FROM sales) GROUP BY store_id)",
         1,
     ),
+    (
+        "SELECT store_id, id <> 'r4' AS other, grouping(id <> 'r4') AS g, count(*) AS n, max(id) AS last FROM sales
+         GROUP BY store_id, ROLLUP (id <> 'r4')",
+        3,
+    ),
 ];
 
 const STREAMS: [&str; 2] = ["sales", "returns"];
