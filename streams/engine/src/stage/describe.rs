@@ -342,7 +342,10 @@ fn state_of(aggregate: &Aggregation) -> StateDescription {
             let kept = side.plan.to + late.allow_ms;
             let (far, way) = (span(kept.abs()), if kept < 0 { "before" } else { "past" });
             match side.plan.is_looked_up {
-                true => format!("until the other side's watermark is {far} {way} its time"),
+                true => {
+                    let matched = if side.plan.once { "it has found a match, or " } else { "" };
+                    format!("until {matched}the other side's watermark is {far} {way} its time")
+                }
                 false => format!("until the watermarks of the others are {far} past what it asks for"),
             }
         }
