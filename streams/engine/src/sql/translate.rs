@@ -397,11 +397,12 @@ impl Translator<'_> {
                         "filter where the result is read, or emit: on_close",
                     );
                 }
-                Step::Join(join) if join.unmatched != Unmatched::Keep => {
+                // A condition may be true of a group's row at one time and not at another.
+                Step::Join(join) if join.unmatched != Unmatched::Keep || join.filter.is_some() => {
                     return refuse(
                         "join",
                         "emit: on_update sends rows that take the place of earlier ones, and a table without a match would have to take rows back",
-                        "LEFT JOIN it, or join it before the GROUP BY",
+                        "LEFT JOIN it by equalities alone, or join it before the GROUP BY",
                     );
                 }
                 Step::Unnest(_) => {

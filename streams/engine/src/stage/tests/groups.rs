@@ -185,6 +185,12 @@ fn what_would_take_rows_back_is_refused() {
             format!("SELECT g.store_id, s.city FROM {groups} JOIN stores s ON s.store_id = g.store_id"),
             "a table without a match",
         ),
+        (
+            format!(
+                "SELECT g.store_id, s.city FROM {groups} LEFT JOIN stores s ON s.store_id = g.store_id AND s.city <> concat('city ', g.n)"
+            ),
+            "a table without a match",
+        ),
         (format!("SELECT store_id, unnest(ids) AS id FROM {groups}"), "items that are gone"),
         (format!("SELECT store_id FROM {groups} WHERE n > 2"), "a condition on the result"),
         ("SELECT store_id FROM sales".to_owned(), "this query has neither"),
