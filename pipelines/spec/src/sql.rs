@@ -464,6 +464,8 @@ mod tests {
         assert_eq!(group_by("select * from (select a from t group by a) s").unwrap(), ["a"]);
         assert_eq!(group_by("select b from (select a from t group by a) s group by b").unwrap(), ["b"]);
         assert_eq!(group_by("select a from t group by"), None);
+        assert_eq!(group_by("select a from t group by a, rollup (b, c)"), None);
+        assert_eq!(group_by("select a from t group by grouping sets ((a, b), (a))"), None);
         assert_eq!(windows(&sql("SELECT * FROM TUMBLE((SELECT 1), x + 1, INTERVAL '1 s')"))[0].input, None);
         assert_eq!(windows(&sql("SELECT tumble FROM hop( WHERE session")).len(), 1);
     }
@@ -487,6 +489,11 @@ mod tests {
                 "a",
             ),
             ("select * from (select * from b) c join b on true where substring(a from 2) = 'a'", "b b"),
+            (
+                "select x from a where exists (select 1 from a as b where b.x = a.x) and y not in (select y from c)",
+                "a a c",
+            ),
+            ("select x from a left semi join b on a.x = b.x right anti join c on c.x = b.x", "a b c"),
         ] {
             assert_eq!(relations(text).join(" "), names, "{text}");
         }

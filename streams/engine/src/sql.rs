@@ -6,8 +6,9 @@
 //! `CUMULATE(stream, time, step, size)` and `SESSION(stream, time, gap, key…)`; inner and outer joins of the stream with
 //! tables, as they are when a row comes; one aggregation for each key and window, or for each key for ever
 //! (`emit: on_update`); streams put together (`UNION ALL`); items of lists (`unnest`); filters (HAVING), functions OVER the rows of
-//! a window, joins and projections behind it; and joins of streams, of rows of the same window, of rows whose times are
-//! near each other, or of rows with the versions that another stream has of their key (`ASOF JOIN`).
+//! a window, joins and projections behind it; several groupings at once (`GROUPING SETS`); and joins of streams, of rows of the same
+//! window, of rows whose times are near each other, or of rows with the versions that another stream has of their key (`ASOF
+//! JOIN`); of the first two also rows that have a match, or none (`EXISTS`, `IN`).
 
 mod aggregates;
 mod as_of;

@@ -17,6 +17,7 @@ use millstream_model::{EventTime, LateRule};
 use super::again::Updates;
 use super::as_of::Versions;
 use super::chunk::Chunk;
+use super::grouping::{Bound, GroupingSets};
 use super::interval::Side;
 use super::pane::Fired;
 use super::row_key::check_type;
@@ -61,10 +62,12 @@ pub(crate) enum OutputColumn {
 pub(crate) struct AggregatePlan {
     pub(crate) late: LateRule,
     pub(crate) keys: Vec<Arc<dyn PhysicalExpr>>,
+    /// The sets of keys that rows are grouped by, where there are several.
+    pub(crate) sets: Arc<GroupingSets>,
     pub(crate) aggregates: Vec<AggregateColumn>,
     /// Aggregates of the operator's own, behind those of the query: they are in state rows and in no output.
     pub(crate) hidden: Vec<AggregateColumn>,
-    /// Key group and keys, and behind them the operator's own key columns.
+    /// Key group and keys, and behind them the number of the set and the operator's own key columns.
     pub(crate) group_schema: SchemaRef,
     /// Key group, pane, the rest of the group schema, and the state of each aggregate.
     pub(crate) state_schema: SchemaRef,
@@ -116,7 +119,7 @@ impl AggregatePlan {
             };
             arguments.push((values?, filter));
         }
-        Ok(Values { groups, arguments })
+        Ok(Values { groups, sets: Arc::clone(&self.sets), arguments })
     }
 
     /// The query's columns of a result, given each row's window.
@@ -130,21 +133,25 @@ impl AggregatePlan {
             Arc::new(TimestampMillisecondArray::from(at).with_timezone("UTC"))
         };
         let (starts, ends) = (instants(starts), instants(ends));
+        let bound = |bound, at: &ArrayRef| self.sets.bound(bound, Arc::clone(at), &results.keys);
         let columns = self.output.iter().map(|column| match column {
-            OutputColumn::WindowStart => Arc::clone(&starts),
-            OutputColumn::WindowEnd => Arc::clone(&ends),
-            OutputColumn::Key(i) => Arc::clone(&results.keys[*i]),
-            OutputColumn::Aggregate(i) => Arc::clone(&results.values[*i]),
+            OutputColumn::WindowStart => bound(Bound::Start, &starts),
+            OutputColumn::WindowEnd => bound(Bound::End, &ends),
+            OutputColumn::Key(i) => Ok(Arc::clone(&results.keys[*i])),
+            OutputColumn::Aggregate(i) => Ok(Arc::clone(&results.values[*i])),
         });
-        let batch = RecordBatch::try_new(self.schema.clone(), columns.collect())?;
+        let columns: DataFusionResult<Vec<ArrayRef>> = columns.collect();
+        let batch = RecordBatch::try_new(self.schema.clone(), columns?)?;
         Ok(Chunk::made(batch, results.groups))
     }
 }
 
 /// Rows as accumulators take them.
 pub(crate) struct Values {
-    /// The key group and the keys.
+    /// The key group and the keys, and behind them the operator's own key columns.
     pub(crate) groups: Vec<ArrayRef>,
+    /// By which of the keys rows are grouped.
+    sets: Arc<GroupingSets>,
     /// Each aggregate's arguments, and which rows it takes.
     pub(crate) arguments: Vec<(Vec<ArrayRef>, Option<BooleanArray>)>,
 }
@@ -160,7 +167,12 @@ impl Values {
             };
             arguments.push((parts(values)?, filter));
         }
-        Ok(Values { groups: parts(&self.groups)?, arguments })
+        Ok(Values { groups: parts(&self.groups)?, sets: Arc::clone(&self.sets), arguments })
+    }
+
+    /// The columns that name the rows' groups, once for each set of keys: a row is in one group of each.
+    pub(crate) fn by_set(&self) -> Result<Vec<Vec<ArrayRef>>, StageError> {
+        Ok(self.sets.groups_of(&self.groups)?)
     }
 
     /// The rows at these places, in this order.

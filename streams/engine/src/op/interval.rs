@@ -3,6 +3,9 @@
 //! So every pair is found once, by whichever of its rows comes second, and neither the pace at which the streams are read nor
 //! the batches change what comes out; a row is late by its own stream's watermark alone.
 //!
+//! Of a semi join a row of the side that is given comes out with its first match, and of an anti join when none can come any more;
+//! in neither is it needed once it has a match.
+//!
 //! Rows are kept in buckets of time, each with an index by key, and go away bucket by bucket.
 
 mod side;
@@ -12,12 +15,13 @@ use std::sync::Arc;
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array, new_null_array,
 };
-use arrow::compute::prep_null_mask_filter;
+use arrow::compute::{not, prep_null_mask_filter};
 use arrow::datatypes::{SchemaRef, TimestampMillisecondType};
 use datafusion_physical_expr::PhysicalExpr;
 use millstream_model::{LateRule, Watermark};
 
 use super::chunk::{Chunk, retain};
+use super::join_kind::JoinKind;
 use super::row_key::RowKeys;
 use crate::error::StageError;
 use side::{Place, keys};
@@ -28,10 +32,11 @@ const PAIRS_MAX: usize = 65_536;
 
 /// What both sides share.
 pub(crate) struct IntervalJoin {
+    pub(crate) kind: JoinKind,
     /// What rows that meet have to fulfil too, over the columns of both.
     pub(crate) filter: Option<Arc<dyn PhysicalExpr>>,
-    /// The columns of both, the left ones first.
-    pub(crate) schema: SchemaRef,
+    /// The columns of both, the left ones first, as pairs have them.
+    pub(crate) both: SchemaRef,
 }
 
 impl IntervalJoin {
@@ -54,10 +59,16 @@ impl IntervalJoin {
         let keys = RowKeys::new(&keys);
         let mut matched = vec![false; chunk.rows()];
         let mut found = Vec::new();
+        // Whether a row that comes is only asked whether it has a match.
+        let one_will_do = own.plan.once && self.filter.is_none();
         let (mut key, mut own_rows, mut places) = (Vec::new(), Vec::new(), Vec::new());
         for (row, time) in times.iter().enumerate().filter(|(row, _)| !keys.any_null(*row)) {
             keys.write(row, &mut key);
             let range = (time.saturating_add(own.plan.from), time.saturating_add(own.plan.to));
+            if one_will_do {
+                matched[row] = other.has(&key, range);
+                continue;
+            }
             other.find(&key, range, &mut places);
             own_rows.resize(places.len(), row as u32);
             if places.len() >= PAIRS_MAX {
@@ -65,11 +76,22 @@ impl IntervalJoin {
             }
         }
         self.meet(&chunk, (&mut own_rows, &mut places), other, is_left, &mut matched, &mut found)?;
-        own.keep(&chunk, &matched)?;
+        if !own.plan.once {
+            own.keep(&chunk, &matched)?;
+            return Ok(found);
+        }
+        // A row that has found its match has been given, or never is: it need not be kept.
+        let matched = BooleanArray::from(matched);
+        let alone = chunk.clone().filter(&not(&matched)?)?;
+        own.keep(&alone, &vec![false; alone.rows()])?;
+        if matches!(self.kind, JoinKind::Semi(_)) && matched.true_count() > 0 {
+            found.push(chunk.filter(&matched)?);
+        }
         Ok(found)
     }
 
-    /// Gives the rows of pairs that fulfil the condition, and takes note of what has found a match.
+    /// Takes note of what has found a match by pairs that fulfil the condition, and gives what comes out by that: the pairs, or the
+    /// rows of the other side that it is the first match of.
     fn meet(
         &self,
         chunk: &Chunk,
@@ -83,20 +105,27 @@ impl IntervalJoin {
         // One row alone may meet very many.
         for (own_rows, places) in own_rows.chunks(PAIRS_MAX).zip(places.chunks(PAIRS_MAX)) {
             let (mut own_rows, mut places) = (own_rows.to_vec(), places.to_vec());
-            let mut rows = self.rows(chunk, &own_rows, &other.rows(&places)?, is_left)?;
-            if let Some(filter) = &self.filter {
-                let keep = filter.evaluate(&rows.batch)?.into_array(rows.rows())?;
+            let mut rows = None;
+            if self.filter.is_some() || self.kind.given().is_none() {
+                rows = Some(self.rows(chunk, &own_rows, &other.rows(&places)?, is_left)?);
+            }
+            if let (Some(pairs), Some(filter)) = (&mut rows, &self.filter) {
+                let keep = filter.evaluate(&pairs.batch)?.into_array(pairs.rows())?;
                 let keep = keep.as_boolean();
                 let keep = if keep.null_count() > 0 { &prep_null_mask_filter(keep) } else { keep };
-                rows = rows.filter(keep)?;
+                *pairs = pairs.clone().filter(keep)?;
                 retain(&mut own_rows, keep.values().iter());
                 retain(&mut places, keep.values().iter());
             }
             own_rows.iter().for_each(|row| matched[*row as usize] = true);
-            if other.plan.outer {
-                places.iter().for_each(|place| other.was_matched(*place));
+            if other.plan.outer || other.plan.once {
+                places.retain(|place| other.was_matched(*place));
             }
-            found.extend((rows.rows() > 0).then_some(rows));
+            if self.kind.given().is_none() {
+                found.extend(rows.filter(|rows| rows.rows() > 0));
+            } else if matches!(self.kind, JoinKind::Semi(_)) && other.plan.once && !places.is_empty() {
+                found.push(as_they_are(other, &places)?);
+            }
         }
         Ok(())
     }
@@ -113,7 +142,7 @@ impl IntervalJoin {
         let (own_columns, other) = (own.batch.columns().to_vec(), other.columns().to_vec());
         let columns = if is_left { [own_columns, other].concat() } else { [other, own_columns].concat() };
         let options = RecordBatchOptions::new().with_row_count(Some(own.rows()));
-        let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;
+        let batch = RecordBatch::try_new_with_options(Arc::clone(&self.both), columns, &options)?;
         Ok(Chunk { batch, ..own })
     }
 
@@ -136,19 +165,28 @@ impl IntervalJoin {
             let at = &mut fired_at[side.group_of(place) as usize];
             *at = side.over_at(place).max(*at);
         }
-        let rows = side.rows(&places)?;
-        let groups = UInt32Array::from_iter_values(places.iter().map(|place| side.group_of(place)));
-        let others = self.schema.fields().len() - rows.num_columns();
+        let alone = as_they_are(side, &places)?;
+        if self.kind.given().is_some() {
+            return Ok(Some(alone));
+        }
+        let Chunk { batch: rows, groups, .. } = alone;
+        let others = self.both.fields().len() - rows.num_columns();
         let others = match is_left {
-            true => &self.schema.fields()[rows.num_columns()..],
-            false => &self.schema.fields()[..others],
+            true => &self.both.fields()[rows.num_columns()..],
+            false => &self.both.fields()[..others],
         };
         let nulls: Vec<ArrayRef> =
             others.iter().map(|f| new_null_array(f.data_type(), places.len())).collect();
         let own = rows.columns().to_vec();
         let columns = if is_left { [own, nulls].concat() } else { [nulls, own].concat() };
-        Ok(Some(Chunk::made(RecordBatch::try_new(Arc::clone(&self.schema), columns)?, groups)))
+        Ok(Some(Chunk::made(RecordBatch::try_new(Arc::clone(&self.both), columns)?, groups)))
     }
+}
+
+/// Kept rows, by their places.
+fn as_they_are(side: &Side, places: &[Place]) -> Result<Chunk, StageError> {
+    let groups = UInt32Array::from_iter_values(places.iter().map(|place| side.group_of(place)));
+    Ok(Chunk::made(side.rows(places)?, groups))
 }
 
 /// The rows that are not late.

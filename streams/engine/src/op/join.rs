@@ -3,15 +3,19 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::compute::take_record_batch;
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use datafusion_physical_expr::PhysicalExpr;
 
 use super::Step;
-use super::chunk::Chunk;
+use super::chunk::{Chunk, retain};
 use super::table_rows::TableRows;
 use crate::error::{StageError, columns};
+
+/// How many pairs are looked at at once.
+const PAIRS_MAX: usize = 65_536;
 
 /// What becomes of a stream row that no table row matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +48,10 @@ pub(crate) struct TableJoin {
     pub(crate) stream_keys: Vec<Arc<dyn PhysicalExpr>>,
     pub(crate) unmatched: Unmatched,
     pub(crate) side: StreamSide,
-    pub(crate) schema: SchemaRef,
+    /// What rows of equal keys have to fulfil too to match, over the columns of both.
+    pub(crate) filter: Option<Arc<dyn PhysicalExpr>>,
+    /// The columns of both.
+    pub(crate) both: SchemaRef,
     pub(crate) loaded: Option<TableRows>,
 }
 
@@ -106,36 +113,117 @@ impl TableJoin {
             operator: self.operator.clone(),
             table: self.table.clone(),
         })?;
+        let keys = evaluate(&self.stream_keys, &chunk.batch)?;
         if let Unmatched::DropOrPass | Unmatched::PassOrDrop = self.unmatched {
             let mut keep = vec![self.unmatched == Unmatched::PassOrDrop; chunk.rows()];
-            table.meet(&evaluate(&self.stream_keys, &chunk.batch)?, |row, found| {
-                if found.is_some() {
-                    keep[row as usize] = self.unmatched == Unmatched::DropOrPass;
+            let mut note = |row: u32| keep[row as usize] = self.unmatched == Unmatched::DropOrPass;
+            match &self.filter {
+                None => table.meet_first(&keys, |row, found| {
+                    if found.is_some() {
+                        note(row);
+                    }
+                }),
+                Some(filter) => {
+                    let mut pairs = Pairs::default();
+                    table.meet(&keys, |row, found| pairs.push_found(row, found));
+                    self.keep_true(filter.as_ref(), table, &chunk, &mut pairs)?;
+                    pairs.stream.into_iter().for_each(note);
                 }
-            });
+            }
             return chunk.filter(&BooleanArray::from(keep));
         }
-        let mut stream_rows: Vec<u32> = Vec::with_capacity(chunk.rows());
-        let mut table_rows: Vec<Option<u32>> = Vec::with_capacity(chunk.rows());
+        let mut pairs = Pairs::default();
         let keeps_all = self.unmatched == Unmatched::Keep;
-        table.meet(&evaluate(&self.stream_keys, &chunk.batch)?, |row, found| {
-            if keeps_all || found.is_some() {
-                stream_rows.push(row);
-                table_rows.push(found);
+        match &self.filter {
+            None => table.meet(&keys, |row, found| match found {
+                None if keeps_all => pairs.push(row, None),
+                _ => pairs.push_found(row, found),
+            }),
+            Some(filter) => {
+                table.meet(&keys, |row, found| pairs.push_found(row, found));
+                self.keep_true(filter.as_ref(), table, &chunk, &mut pairs)?;
+                if keeps_all {
+                    pairs = pairs.with_all(chunk.rows());
+                }
             }
-        });
-        let every_row_once = stream_rows.len() == chunk.rows()
-            && stream_rows.iter().enumerate().all(|(i, r)| i == *r as usize);
-        let chunk = if every_row_once { chunk } else { chunk.take(&UInt32Array::from(stream_rows))? };
-        let table_columns = table.columns(&table_rows)?;
-        let stream_columns = chunk.batch.columns().to_vec();
+        }
+        let every_row_once = pairs.stream.len() == chunk.rows()
+            && pairs.stream.iter().enumerate().all(|(i, r)| i == *r as usize);
+        let chunk = if every_row_once { chunk } else { chunk.take(&UInt32Array::from(pairs.stream))? };
+        let batch = self.columns(table, &chunk.batch, &pairs.table)?;
+        Ok(Chunk { batch, ..chunk })
+    }
+
+    /// Keeps the pairs for which the condition is true.
+    fn keep_true(
+        &self,
+        filter: &dyn PhysicalExpr,
+        table: &TableRows,
+        chunk: &Chunk,
+        pairs: &mut Pairs,
+    ) -> Result<(), StageError> {
+        let mut keep = Vec::with_capacity(pairs.stream.len());
+        for (stream, rows) in pairs.stream.chunks(PAIRS_MAX).zip(pairs.table.chunks(PAIRS_MAX)) {
+            let stream = take_record_batch(&chunk.batch, &UInt32Array::from(stream.to_vec()))?;
+            let both = self.columns(table, &stream, rows)?;
+            let found = filter.evaluate(&both)?.into_array(both.num_rows())?;
+            keep.extend(found.as_boolean().iter().map(|keep| keep == Some(true)));
+        }
+        retain(&mut pairs.stream, keep.iter().copied());
+        retain(&mut pairs.table, keep.iter().copied());
+        Ok(())
+    }
+
+    /// The columns of both, of stream rows and of the table rows beside them.
+    fn columns(
+        &self,
+        table: &TableRows,
+        stream: &RecordBatch,
+        rows: &[Option<u32>],
+    ) -> Result<RecordBatch, StageError> {
+        let table_columns = table.columns(rows)?;
+        let stream_columns = stream.columns().to_vec();
         let columns = match self.side {
             StreamSide::Left => [stream_columns, table_columns].concat(),
             StreamSide::Right => [table_columns, stream_columns].concat(),
         };
-        let options = RecordBatchOptions::new().with_row_count(Some(chunk.rows()));
-        let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;
-        Ok(Chunk { batch, ..chunk })
+        let options = RecordBatchOptions::new().with_row_count(Some(stream.num_rows()));
+        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.both), columns, &options)?)
+    }
+}
+
+/// Rows of a stream, rising, and of each the number of a table row beside it.
+#[derive(Default)]
+struct Pairs {
+    stream: Vec<u32>,
+    table: Vec<Option<u32>>,
+}
+
+impl Pairs {
+    fn push(&mut self, stream: u32, table: Option<u32>) {
+        self.stream.push(stream);
+        self.table.push(table);
+    }
+
+    fn push_found(&mut self, stream: u32, table: Option<u32>) {
+        if table.is_some() {
+            self.push(stream, table);
+        }
+    }
+
+    /// With the stream's rows that are in none, each in its place.
+    fn with_all(self, rows: usize) -> Pairs {
+        let mut all = Pairs::default();
+        let mut pairs = self.stream.into_iter().zip(self.table).peekable();
+        for row in 0..rows as u32 {
+            if pairs.peek().is_none_or(|(of, _)| *of != row) {
+                all.push(row, None);
+            }
+            while let Some((_, table)) = pairs.next_if(|(of, _)| *of == row) {
+                all.push(row, table);
+            }
+        }
+        all
     }
 }
 

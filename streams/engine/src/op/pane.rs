@@ -274,9 +274,11 @@ impl Pane {
     pub(crate) fn update(&mut self, rows: &Values) -> Result<(), StageError> {
         self.add_members(rows.groups[0].as_primitive::<UInt32Type>());
         let live = &mut self.live;
-        live.groups.intern(&rows.groups, &mut live.indices)?;
-        for (accumulator, (values, filter)) in live.accumulators.iter_mut().zip(&rows.arguments) {
-            accumulator.update_batch(values, &live.indices, filter.as_ref(), live.groups.len())?;
+        for groups in rows.by_set()? {
+            live.groups.intern(&groups, &mut live.indices)?;
+            for (accumulator, (values, filter)) in live.accumulators.iter_mut().zip(&rows.arguments) {
+                accumulator.update_batch(values, &live.indices, filter.as_ref(), live.groups.len())?;
+            }
         }
         Ok(())
     }

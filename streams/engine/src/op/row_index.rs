@@ -17,21 +17,30 @@ pub(crate) fn meet(
     next: impl Fn(u32) -> u32,
     mut give: impl FnMut(u32, Option<u32>),
 ) {
+    meet_first(columns, first, |row, head| {
+        let Some(mut found) = head else { return give(row, None) };
+        while found != NONE {
+            give(row, Some(found));
+            found = next(found);
+        }
+    });
+}
+
+/// Gives each row of some columns with the first that has the same key here.
+pub(crate) fn meet_first(
+    columns: &[ArrayRef],
+    first: &HashMap<Box<[u8]>, u32>,
+    mut give: impl FnMut(u32, Option<u32>),
+) {
     let keys = RowKeys::new(columns);
     let mut key = Vec::new();
     for row in 0..columns.first().map_or(0, |column| column.len()) {
-        let mut found = NONE;
+        let mut found = None;
         if !keys.any_null(row) {
             keys.write(row, &mut key);
-            found = *first.get(key.as_slice()).unwrap_or(&NONE);
+            found = first.get(key.as_slice()).copied();
         }
-        if found == NONE {
-            give(row as u32, None);
-        }
-        while found != NONE {
-            give(row as u32, Some(found));
-            found = next(found);
-        }
+        give(row as u32, found);
     }
 }
 
@@ -63,5 +72,15 @@ impl RowIndex {
     /// Gives each row of another side, by its columns, with each here that has the same key; with none, where none has.
     pub(crate) fn meet(&self, columns: &[ArrayRef], give: impl FnMut(u32, Option<u32>)) {
         meet(columns, &self.first, |row| self.next[row as usize], give);
+    }
+
+    /// Gives each row of another side with the first here that has the same key; with none, where none has.
+    pub(crate) fn meet_first(&self, columns: &[ArrayRef], give: impl FnMut(u32, Option<u32>)) {
+        meet_first(columns, &self.first, give);
+    }
+
+    /// The rows of a key, by its first.
+    pub(crate) fn rows_from(&self, first: u32) -> impl Iterator<Item = u32> + '_ {
+        std::iter::successors(Some(first), |row| Some(self.next[*row as usize]).filter(|row| *row != NONE))
     }
 }

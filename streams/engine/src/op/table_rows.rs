@@ -9,7 +9,7 @@ use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use hashbrown::HashMap;
 
-use super::row_index::{NONE, meet};
+use super::row_index::{NONE, meet, meet_first};
 use super::row_key::RowKeys;
 use crate::error::StageError;
 
@@ -203,6 +203,11 @@ impl TableRows {
     /// where none has.
     pub(crate) fn meet(&self, columns: &[ArrayRef], give: impl FnMut(u32, Option<u32>)) {
         meet(columns, &self.first, |row| self.links[row as usize].next, give);
+    }
+
+    /// Gives each row of another side with the number of one row here that has the same; with none, where none has.
+    pub(crate) fn meet_first(&self, columns: &[ArrayRef], give: impl FnMut(u32, Option<u32>)) {
+        meet_first(columns, &self.first, give);
     }
 
     /// The columns of rows by their numbers, nulls where there is none.

@@ -1,16 +1,19 @@
 //! The rows of two windows that are over, joined. Both sides fire at the same commit, since both go by the least of their
-//! watermarks, so what fires holds all that can match. Rows meet within their key group: which worker has it changes no
-//! result.
+//! watermarks, so what fires holds all that can match, and so what has no match is known too. Rows meet within their key
+//! group: which worker has it changes no result.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, UInt32Array, UInt32Builder};
-use arrow::compute::{concat, concat_batches, take};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array, UInt32Builder,
+};
+use arrow::compute::{concat, concat_batches, filter, filter_record_batch, take};
 use arrow::datatypes::{SchemaRef, UInt32Type};
 use datafusion_physical_expr::PhysicalExpr;
 
 use super::chunk::{Chunk, retain};
 use super::join::evaluate;
+use super::join_kind::{JoinKind, JoinSide};
 use super::row_index::RowIndex;
 use crate::error::StageError;
 
@@ -23,18 +26,17 @@ const PART_ROWS: usize = 8_192;
 pub(crate) struct Side {
     pub(crate) schema: SchemaRef,
     pub(crate) keys: Vec<Arc<dyn PhysicalExpr>>,
-    /// Whether rows without a match go on, with nulls for the other side.
-    pub(crate) outer: bool,
 }
 
 /// See the module.
 pub(crate) struct WindowJoin {
+    pub(crate) kind: JoinKind,
     pub(crate) left: Side,
     pub(crate) right: Side,
     /// What rows of equal keys have to fulfil too, over the columns of both.
     pub(crate) filter: Option<Arc<dyn PhysicalExpr>>,
-    /// The columns of both.
-    pub(crate) schema: SchemaRef,
+    /// The columns of both, as pairs have them.
+    pub(crate) both: SchemaRef,
 }
 
 /// Rows of one side with their key groups.
@@ -55,6 +57,16 @@ impl Rows {
             false => concat(&groups)?.as_primitive::<UInt32Type>().clone(),
         };
         Ok(Rows { batch, groups })
+    }
+
+    /// Those for which `keep` is true, as they are.
+    fn part(&self, keep: impl Iterator<Item = bool>) -> Result<Option<Chunk>, StageError> {
+        let keep: BooleanArray = keep.map(Some).collect();
+        if keep.true_count() == 0 {
+            return Ok(None);
+        }
+        let groups = filter(&self.groups, &keep)?.as_primitive::<UInt32Type>().clone();
+        Ok(Some(Chunk::made(filter_record_batch(&self.batch, &keep)?, groups)))
     }
 }
 
@@ -103,47 +115,116 @@ impl WindowJoin {
         }
         let right = Rows::of(right, &self.right.schema)?;
         let index = RowIndex::new(&keys(&self.right, &right)?);
+        let mut given = match self.kind.given() {
+            None => self.pairs(left, &right, &index)?,
+            Some(side) => self.rows_of(side, left, &right, &index)?,
+        };
+        if whole && given.len() > 1 {
+            let Rows { batch, groups } = Rows::of(&given, self.schema())?;
+            given = vec![Chunk::made(batch, groups)];
+        }
+        Ok(given)
+    }
+
+    /// The columns that come out.
+    fn schema(&self) -> &SchemaRef {
+        match self.kind.given() {
+            None => &self.both,
+            Some(JoinSide::Left) => &self.left.schema,
+            Some(JoinSide::Right) => &self.right.schema,
+        }
+    }
+
+    /// Pairs, and rows without one where their side is outer.
+    fn pairs(&self, left: &[Chunk], right: &Rows, index: &RowIndex) -> Result<Vec<Chunk>, StageError> {
         let mut has_match = vec![false; right.batch.num_rows()];
         let mut given = Vec::new();
         for part in parts(left) {
             let left = Rows::of(part, &self.left.schema)?;
-            let mut pairs = Pairs::default();
-            index.meet(&keys(&self.left, &left)?, |row, found| {
-                if found.is_some() {
-                    pairs.push(Some(row), found);
-                }
-            });
-            if let Some(filter) = &self.filter {
-                let mut keep = Vec::with_capacity(pairs.left.len());
-                for slice in pairs.slices(PAIRS_MAX) {
-                    let both = self.rows(&left, &right, slice)?;
-                    let found = filter.evaluate(&both.batch)?.into_array(both.rows())?;
-                    keep.extend(found.as_boolean().iter().map(|keep| keep == Some(true)));
-                }
-                retain(&mut pairs.left, keep.iter().copied());
-                retain(&mut pairs.right, keep.iter().copied());
-            }
+            let mut pairs = self.found(&left, right, index)?;
             pairs.right.iter().flatten().for_each(|row| has_match[*row as usize] = true);
-            if self.left.outer {
+            if self.kind.gives_unmatched(JoinSide::Left) {
                 let alone: Vec<u32> = unmatched(&pairs.left, left.batch.num_rows()).collect();
                 alone.into_iter().for_each(|row| pairs.push(Some(row), None));
             }
             for slice in pairs.slices(PAIRS_MAX) {
-                given.push(self.rows(&left, &right, slice)?);
+                given.push(self.rows(&left, right, slice)?);
             }
         }
-        if self.right.outer {
+        if self.kind.gives_unmatched(JoinSide::Right) {
             let left = Rows::of(&[], &self.left.schema)?;
             let mut pairs = Pairs::default();
             let alone = (0..right.batch.num_rows() as u32).filter(|row| !has_match[*row as usize]);
             alone.for_each(|row| pairs.push(None, Some(row)));
             for slice in pairs.slices(PAIRS_MAX) {
-                given.push(self.rows(&left, &right, slice)?);
+                given.push(self.rows(&left, right, slice)?);
             }
         }
-        if whole && given.len() > 1 {
-            let Rows { batch, groups } = Rows::of(&given, &self.schema)?;
-            given = vec![Chunk::made(batch, groups)];
+        Ok(given)
+    }
+
+    /// The pairs that fulfil the condition.
+    fn found(&self, left: &Rows, right: &Rows, index: &RowIndex) -> Result<Pairs, StageError> {
+        let mut pairs = Pairs::default();
+        index.meet(&keys(&self.left, left)?, |row, found| {
+            if found.is_some() {
+                pairs.push(Some(row), found);
+            }
+        });
+        let Some(filter) = &self.filter else { return Ok(pairs) };
+        let mut keep = Vec::with_capacity(pairs.left.len());
+        for slice in pairs.slices(PAIRS_MAX) {
+            let both = self.rows(left, right, slice)?;
+            let found = filter.evaluate(&both.batch)?.into_array(both.rows())?;
+            keep.extend(found.as_boolean().iter().map(|keep| keep == Some(true)));
+        }
+        retain(&mut pairs.left, keep.iter().copied());
+        retain(&mut pairs.right, keep.iter().copied());
+        Ok(pairs)
+    }
+
+    /// The rows of one side that match something, or those that match nothing. Without a condition no pair is made: a row of the
+    /// left side asks for the first of its key, which then stands for all of them.
+    fn rows_of(
+        &self,
+        side: JoinSide,
+        left: &[Chunk],
+        right: &Rows,
+        index: &RowIndex,
+    ) -> Result<Vec<Chunk>, StageError> {
+        let wanted = !self.kind.gives_unmatched(side);
+        let mut right_matched = vec![false; right.batch.num_rows()];
+        let mut given = Vec::new();
+        for part in parts(left) {
+            let left = Rows::of(part, &self.left.schema)?;
+            let mut left_matched = vec![false; left.batch.num_rows()];
+            let mut note = |row: u32, found: Option<u32>| {
+                if let Some(found) = found {
+                    left_matched[row as usize] = true;
+                    right_matched[found as usize] = true;
+                }
+            };
+            match &self.filter {
+                None => index.meet_first(&keys(&self.left, &left)?, note),
+                Some(_) => {
+                    let pairs = self.found(&left, right, index)?;
+                    let pairs = pairs.left.iter().flatten().zip(&pairs.right);
+                    pairs.for_each(|(row, found)| note(*row, *found));
+                }
+            }
+            if side == JoinSide::Left {
+                given.extend(left.part(left_matched.iter().map(|matched| *matched == wanted))?);
+            }
+        }
+        if side == JoinSide::Right {
+            if self.filter.is_none() {
+                let first: Vec<u32> =
+                    (0..).zip(&right_matched).filter(|(_, found)| **found).map(|(row, _)| row).collect();
+                for row in first.into_iter().flat_map(|first| index.rows_from(first)) {
+                    right_matched[row as usize] = true;
+                }
+            }
+            given.extend(right.part(right_matched.iter().map(|matched| *matched == wanted))?);
         }
         Ok(given)
     }
@@ -157,7 +238,7 @@ impl WindowJoin {
                 (None, row) => right.groups.value(row.expect("a row of one side") as usize),
             });
         }
-        let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.schema.fields().len());
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.both.fields().len());
         for (side, places) in [(left, pairs.0), (right, pairs.1)] {
             let places: UInt32Array = places.iter().copied().collect();
             for column in side.batch.columns() {
@@ -165,7 +246,7 @@ impl WindowJoin {
             }
         }
         let options = RecordBatchOptions::new().with_row_count(Some(pairs.0.len()));
-        let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;
+        let batch = RecordBatch::try_new_with_options(Arc::clone(&self.both), columns, &options)?;
         Ok(Chunk::made(batch, groups.finish()))
     }
 }

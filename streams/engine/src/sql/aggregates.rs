@@ -73,7 +73,10 @@ pub(super) fn refusal(function: &AggregateFunction) -> Option<(String, Option<&'
             format!("{name} without an order depends on the order of arrival"),
             Some("say which is meant: first_value(x ORDER BY at)"),
         )),
-        (Ordered::No, false) => Some((format!("{name} takes no ORDER BY here"), None)),
+        (Ordered::No, false) => Some((
+            format!("{name} takes no ORDER BY here"),
+            Some("leave it out: the order changes nothing of the result"),
+        )),
         _ => None,
     }
 }

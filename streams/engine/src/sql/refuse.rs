@@ -85,10 +85,10 @@ fn expr_refusal(expr: &Expr, refuse: &mut impl FnMut(&str, &str, Option<&str>)) 
             Some("join with a table instead"),
         ),
         Expr::InSubquery(_) | Expr::Exists(_) | Expr::SetComparison(_) => refuse(
-            "in",
+            if matches!(expr, Expr::Exists(_)) { "exists" } else { "in" },
             "IN and EXISTS over this query do not run yet",
             Some(
-                "WHERE column IN (SELECT column FROM table) and EXISTS (SELECT 1 FROM table WHERE table.key = stream.key) do, with AND between conditions",
+                "they do as conditions of WHERE, with AND between: column IN (SELECT column FROM table), EXISTS (SELECT 1 FROM table WHERE table.key = stream.key), and over a stream with its rows of the same window, or near in time",
             ),
         ),
         Expr::Placeholder(_) => refuse("$1", "there are no parameters to a pipeline's query", None),

@@ -6,6 +6,7 @@ mod as_of;
 mod interval;
 mod join;
 mod over;
+mod sets;
 mod stream_join;
 mod union;
 mod unnest;
@@ -397,11 +398,12 @@ impl Translator<'_> {
                         &format!("filter where the result is read, or {once}"),
                     );
                 }
-                Step::Join(join) if join.unmatched != Unmatched::Keep => {
+                // A condition may be true of a group's row at one time and not at another.
+                Step::Join(join) if join.unmatched != Unmatched::Keep || join.filter.is_some() => {
                     return refuse(
                         "join",
                         "a table without a match would have to take rows back",
-                        "LEFT JOIN it, or join it before the GROUP BY",
+                        "LEFT JOIN it by equalities alone, or join it before the GROUP BY",
                     );
                 }
                 Step::Unnest(_) => {

@@ -15,6 +15,7 @@ use super::{Running, Stage};
 use crate::op::Step;
 use crate::op::aggregate::{AggregateColumn, AggregatePlan, Aggregation};
 use crate::op::dedupe::Dedupe;
+use crate::op::grouping::GroupingSet;
 use crate::op::unnest::UnnestColumn;
 use crate::op::window::WindowStep;
 use crate::sql::Query;
@@ -263,14 +264,13 @@ fn aggregate_text(aggregate: &Aggregation) -> String {
     let aggregates: Vec<String> = plan.aggregates.iter().map(aggregate_column).collect();
     let computed =
         if aggregates.is_empty() { "nothing but the keys".to_owned() } else { aggregates.join(", ") };
-    let by = sql(&plan.keys);
-    let by =
-        if by.is_empty() { "the window alone".to_owned() } else { format!("{} and window", by.join(", ")) };
+    let by = keys_text(plan);
+    let by = if by.is_empty() { "the window alone".to_owned() } else { format!("{by} and window") };
     let wait = allowance(&plan.late);
     if let Aggregation::Windows(windows) = aggregate
         && windows.windows.is_endless()
     {
-        let by = sql(&plan.keys).join(", ");
+        let by = keys_text(plan);
         let by = if by.is_empty() { "nothing".to_owned() } else { by };
         return format!("aggregate: {computed} by {by}, kept up to date for ever");
     }
@@ -285,6 +285,19 @@ fn aggregate_text(aggregate: &Aggregation) -> String {
         );
     }
     format!("aggregate: {computed} by {by}; fires once, when the watermark {passes} window_end{wait}")
+}
+
+/// What rows are grouped by besides time.
+fn keys_text(plan: &AggregatePlan) -> String {
+    let keys = sql(&plan.keys);
+    if plan.sets.sets.is_empty() {
+        return keys.join(", ");
+    }
+    let set = |set: &GroupingSet| {
+        let held = keys.iter().zip(&set.keys).filter(|(_, held)| **held);
+        format!("({})", held.map(|(key, _)| key.as_str()).collect::<Vec<_>>().join(", "))
+    };
+    format!("the sets {}", plan.sets.sets.iter().map(set).collect::<Vec<_>>().join(", "))
 }
 
 fn allowance(late: &LateRule) -> String {
@@ -334,7 +347,10 @@ fn state_of(aggregate: &Aggregation) -> StateDescription {
             let kept = side.plan.to + late.allow_ms;
             let (far, way) = (span(kept.abs()), if kept < 0 { "before" } else { "past" });
             match side.plan.is_looked_up {
-                true => format!("until the other side's watermark is {far} {way} its time"),
+                true => {
+                    let matched = if side.plan.once { "it has found a match, or " } else { "" };
+                    format!("until {matched}the other side's watermark is {far} {way} its time")
+                }
                 false => format!("until the watermarks of the others are {far} past what it asks for"),
             }
         }

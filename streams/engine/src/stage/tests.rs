@@ -9,6 +9,7 @@ mod joins;
 mod lists;
 mod lookups;
 mod reference;
+mod semi;
 mod spilling;
 mod updates;
 
@@ -80,10 +81,18 @@ const QUERIES: &[&str] = &[
      FROM (SELECT store_id, qty, window_end, count(*) AS n FROM {cut} GROUP BY store_id, qty, window_end HAVING count(*) > 4)",
     "SELECT store_id, qty, window_end, sum(total) AS total FROM {cut} GROUP BY store_id, qty, window_end
      QUALIFY row_number() OVER (PARTITION BY store_id, window_end ORDER BY sum(total) DESC, qty) <= 3",
+    "SELECT store_id, qty, total > 50 AS large, window_end, grouping(qty, total > 50) AS level, count(*) AS n, count(DISTINCT qty) AS kinds,
+     median(total) AS m, max(invoice_id) AS id FROM {cut} GROUP BY store_id, window_end, ROLLUP (qty, total > 50)",
+    "SELECT store_id, qty, window_start, window_end, count(*) AS n, sum(total) AS revenue, grouping(qty) AS g
+     FROM {cut} GROUP BY GROUPING SETS ((store_id, qty, window_start, window_end), (window_end, store_id), (store_id, window_end))",
+    "SELECT store_id, city, qty, window_end, n, start, rank() OVER (PARTITION BY store_id, window_end, level ORDER BY n DESC) AS place FROM
+     (SELECT i.store_id, s.city, i.qty, i.window_end, grouping(s.city, i.qty) AS level, count(*) FILTER (WHERE i.qty > 1) AS n,
+      max(i.window_start) AS start FROM {cut} AS i LEFT JOIN stores AS s ON s.store_id = i.store_id
+      GROUP BY i.store_id, i.window_end, CUBE (s.city, i.qty) HAVING count(*) > 1)",
 ];
 
 /// Queries that can send rows again, by their place, with how many of their first columns name a row.
-const UPDATING: &[(usize, usize)] = &[(0, 4), (2, 2), (4, 3), (5, 3)];
+const UPDATING: &[(usize, usize)] = &[(0, 4), (2, 2), (4, 3), (5, 3), (9, 5)];
 
 /// Sessions: how the query has them, their gap, and the key of an invoice there; no key where the query leaves it out.
 type SessionCut = (&'static str, i64, fn(&Invoice) -> Option<String>);
@@ -112,6 +121,8 @@ const SESSION_QUERIES: &[&str] = &[
     "SELECT store_id, qty, total > 40 AS large, window_start, window_end, count(*) AS n, avg(total) AS mean,
      sum(qty) FILTER (WHERE total < 60) AS some, max(invoice_id) AS id
      FROM {cut} GROUP BY store_id, qty, total > 40, window_start, window_end",
+    "SELECT store_id, qty, total > 40 AS large, window_start, window_end, grouping(total > 40) AS g, count(*) AS n, sum(total) AS revenue
+     FROM {cut} GROUP BY GROUPING SETS ((store_id, qty, window_start, window_end), (qty, store_id, total > 40, window_end))",
 ];
 
 /// One of the queries over tumbling windows.

@@ -42,8 +42,10 @@ pub(crate) struct SidePlan {
     /// The event time's column; it is not nullable.
     pub(crate) time: usize,
     pub(crate) keys: Vec<Arc<dyn PhysicalExpr>>,
-    /// Whether rows without a match go on, with nulls for the other side.
+    /// Whether rows without a match come out when none can come any more.
     pub(crate) outer: bool,
+    /// Whether a row is needed only until it has found a match: it is given once, as it is.
+    pub(crate) once: bool,
     /// A row at `t` meets rows of the other side from `t + from` to `t + to`, in milliseconds, both ends with them.
     pub(crate) from: i64,
     pub(crate) to: i64,
@@ -65,6 +67,11 @@ impl SidePlan {
         ];
         let columns = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
         Arc::new(Schema::new(own.into_iter().chain(columns).collect::<Vec<_>>()))
+    }
+
+    /// Whether it matters which rows have found a match.
+    fn notes_matches(&self) -> bool {
+        self.outer || self.once
     }
 
     fn bucket_of(&self, time: EventTime) -> i64 {
@@ -159,14 +166,14 @@ impl Bucket {
         Ok(())
     }
 
-    /// The rows that are wanted, in new batches: those that are in a changelog, and those that are not.
+    /// The rows that are wanted and needed, in new batches: those that are in a changelog, and those that are not.
     fn rebuilt(&self, plan: &SidePlan, wanted: impl Fn(u32) -> bool) -> Result<Bucket, StageError> {
         let mut made = Bucket::default();
         for is_new in [false, true] {
             let mut parts = Vec::new();
             for kept in self.batches.iter().filter(|kept| kept.is_new == is_new) {
-                let places: Vec<u32> =
-                    (0..kept.groups.len() as u32).filter(|at| wanted(kept.groups[*at as usize])).collect();
+                let is_kept = |at: &usize| wanted(kept.groups[*at]) && !(plan.once && kept.matched[*at]);
+                let places: Vec<u32> = (0..kept.groups.len()).filter(is_kept).map(|at| at as u32).collect();
                 if !places.is_empty() {
                     parts.push(kept.take(&places)?);
                 }
@@ -237,10 +244,15 @@ impl Side {
         Side { plan, buckets: BTreeMap::new(), next: 0, now_matched: Vec::new(), restoring: HashMap::new() }
     }
 
-    /// The rows of a key whose time is in a range, in the order of their times.
-    pub(super) fn find(&self, key: &[u8], (from, to): (EventTime, EventTime), found: &mut Vec<Place>) {
-        for (bucket, kept) in self.buckets.range(self.plan.bucket_of(from)..=self.plan.bucket_of(to)) {
-            let Some(places) = kept.index.get(key) else { continue };
+    /// The rows of a key whose time is in a range and that are needed, by rising buckets.
+    pub(super) fn find(&mut self, key: &[u8], (from, to): (EventTime, EventTime), found: &mut Vec<Place>) {
+        for (bucket, kept) in self.buckets.range_mut(self.plan.bucket_of(from)..=self.plan.bucket_of(to)) {
+            let Bucket { batches, index, .. } = kept;
+            let Some(places) = index.get_mut(key) else { continue };
+            if self.plan.once {
+                // Each is passed over once.
+                places.retain(|(_, batch, row)| !batches[*batch as usize].matched[*row as usize]);
+            }
             for (time, batch, row) in places {
                 if (from..=to).contains(time) {
                     found.push(Place { bucket: *bucket, batch: *batch, row: *row });
@@ -249,13 +261,26 @@ impl Side {
         }
     }
 
-    pub(crate) fn was_matched(&mut self, place: Place) {
-        let Some(bucket) = self.buckets.get_mut(&place.bucket) else { return };
+    /// Whether a row of a key has its time in a range.
+    pub(super) fn has(&self, key: &[u8], (from, to): (EventTime, EventTime)) -> bool {
+        let mut buckets = self.buckets.range(self.plan.bucket_of(from)..=self.plan.bucket_of(to));
+        buckets.any(|(_, kept)| {
+            kept.index
+                .get(key)
+                .is_some_and(|places| places.iter().any(|(time, ..)| (from..=to).contains(time)))
+        })
+    }
+
+    /// Notes that a row has found a match; gives whether it is its first.
+    pub(crate) fn was_matched(&mut self, place: Place) -> bool {
+        let Some(bucket) = self.buckets.get_mut(&place.bucket) else { return false };
         let kept = &mut bucket.batches[place.batch as usize];
         let row = place.row as usize;
-        if !std::mem::replace(&mut kept.matched[row], true) && !kept.is_new {
+        let is_first = !std::mem::replace(&mut kept.matched[row], true);
+        if is_first && !kept.is_new {
             self.now_matched.push((kept.groups[row], kept.times[row], kept.numbers[row]));
         }
+        is_first
     }
 
     /// The watermark of the other side at which a kept row is over.
@@ -294,7 +319,7 @@ impl Side {
             if columns.iter().any(|column| column.null_count() > 0) {
                 let keys = RowKeys::new(&columns);
                 let keep: BooleanArray = (0..chunk.rows()).map(|row| Some(!keys.any_null(row))).collect();
-                // Of what is not outer nobody asks what has matched.
+                // Of what is not outer nobody asks what has matched, or it comes without a match.
                 let chunk = chunk.clone().filter(&keep)?;
                 return self.keep_all(&chunk, &vec![false; chunk.rows()]);
             }
@@ -386,7 +411,12 @@ impl Side {
         Ok(())
     }
 
+    /// Rows that are needed, as state rows.
     fn state_rows(&self, kept: &Kept) -> Result<RecordBatch, StageError> {
+        if self.plan.once && kept.matched.contains(&true) {
+            let needed = (0..).zip(&kept.matched).filter(|(_, matched)| !**matched);
+            return self.state_rows(&kept.take(&needed.map(|(row, _)| row).collect::<Vec<u32>>())?);
+        }
         let what = kept.matched.iter().map(|matched| if *matched { MATCHED_ROW } else { ROW });
         let mut columns: Vec<ArrayRef> = vec![
             Arc::new(UInt32Array::from(kept.groups.clone())),
@@ -410,7 +440,7 @@ impl Side {
         let batches = self.buckets.values_mut().flat_map(|bucket| &mut bucket.batches);
         batches.for_each(|kept| kept.is_new = false);
         let now_matched = std::mem::take(&mut self.now_matched);
-        if self.plan.outer && !now_matched.is_empty() {
+        if self.plan.notes_matches() && !now_matched.is_empty() {
             let count = now_matched.len();
             let mut columns: Vec<ArrayRef> = vec![
                 Arc::new(UInt32Array::from_iter_values(now_matched.iter().map(|row| row.0))),
@@ -476,7 +506,7 @@ impl Side {
 
     /// While state is restored: notes where rows are, of the batches of some buckets behind so many of each.
     fn note_places(&mut self, known: &[(i64, usize)]) {
-        if !self.plan.outer {
+        if !self.plan.notes_matches() {
             return;
         }
         for (bucket, known) in known {

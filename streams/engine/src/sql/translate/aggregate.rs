@@ -42,6 +42,13 @@ impl Translator<'_> {
                 Some("publish the join to a topic with a watermark and aggregate that by windows"),
             ));
         }
+        if matches!(&chain.closed, Some(Closed { from: Origin::Join { .. }, .. })) {
+            return Err(self.problem(
+                "group",
+                "the rows of windows that are joined are grouped, which does not run yet",
+                Some("group each side before they are joined, or publish the join to a topic with a watermark and aggregate that"),
+            ));
+        }
         if chain.closed.is_some() {
             return Err(self.problem(
                 "group",
@@ -49,7 +56,8 @@ impl Translator<'_> {
                 Some("publish the first result to a topic and aggregate that"),
             ));
         }
-        let traces: Vec<Trace> = aggregate.group_expr.iter().map(|e| trace(e, input, &chain.trace)).collect();
+        let by = self.group_by(aggregate)?;
+        let traces: Vec<Trace> = by.exprs.iter().map(|e| trace(e, input, &chain.trace)).collect();
         let windowed = traces.iter().any(|t| matches!(t, Trace::WindowStart | Trace::WindowEnd));
         let kept = chain.window.is_none() && self.options.update_ms.is_some();
         let grouped = match chain.window.clone() {
@@ -66,6 +74,11 @@ impl Translator<'_> {
                     Some("write UNION ALL; repeats are dropped by type: dedupe, or remembered for ever with emit: { on_update: 5s }"),
                 ));
             }
+            if let Some(word) = self.set_operation().filter(|_| aggregate.aggr_expr.is_empty()) {
+                let text = "INTERSECT and EXCEPT compare all rows that ever come, and drop repeats";
+                let help = "ask for rows of the same window, or near in time: WHERE EXISTS (SELECT 1 FROM … WHERE …), or NOT EXISTS";
+                return Err(self.problem(word, text, Some(help)));
+            }
             let text = "the result of this aggregation is never final, since the stream has no end";
             let help = "read FROM TUMBLE(input, time_column, INTERVAL '5 minutes') and group by window_start, window_end too; or keep it up to date, emit: { on_update: 5s } beside sql";
             let word = if self.sql.to_ascii_lowercase().contains("distinct") && aggregate.aggr_expr.is_empty()
@@ -76,23 +89,9 @@ impl Translator<'_> {
             };
             return Err(self.problem(word, text, Some(help)));
         };
-        self.check_placement(&chain, &traces)?;
-        if aggregate.group_expr.iter().any(|e| matches!(e, Expr::GroupingSet(_))) {
-            return Err(self.problem(
-                "group",
-                "GROUPING SETS, CUBE and ROLLUP do not run yet",
-                Some("write one query for each"),
-            ));
-        }
-        if let Grouped::Windows(windows) = &grouped
-            && !windows.start_is_unique()
-            && !traces.contains(&Trace::WindowEnd)
-        {
-            let text = "cumulating windows that start together differ by their ends, and the query does not group by window_end";
-            return Err(self.problem("group", text, Some("group by window_start, window_end")));
-        }
-        let computed = aggregate.group_expr.iter().zip(&traces).filter(|(_, t)| **t == Trace::Other);
-        chain.use_bounds(computed.map(|(e, _)| e).chain(&aggregate.aggr_expr), input);
+        self.check_sets(&chain, &grouped, &by, &traces)?;
+        let computed = by.exprs.iter().zip(&traces).filter(|(_, t)| **t == Trace::Other);
+        chain.use_bounds(computed.map(|(e, _)| *e).chain(&aggregate.aggr_expr), input);
         if chain.in_sessions() && chain.bounds_used {
             return Err(self.problem(
                 "session",
@@ -102,7 +101,7 @@ impl Translator<'_> {
         }
         let mut keys = Vec::new();
         let mut output = Vec::new();
-        for (expr, trace) in aggregate.group_expr.iter().zip(&traces) {
+        for (expr, trace) in by.exprs.iter().zip(&traces) {
             output.push(match trace {
                 Trace::WindowStart => OutputColumn::WindowStart,
                 Trace::WindowEnd => OutputColumn::WindowEnd,
@@ -112,6 +111,9 @@ impl Translator<'_> {
                 }
             });
         }
+        let sets = self.grouping_sets(aggregate, &by, &traces)?;
+        // The number of the set is a key behind the others.
+        output.extend(sets.field().map(|_| OutputColumn::Key(keys.len())));
         let mut aggregates = Vec::new();
         for expr in &aggregate.aggr_expr {
             output.push(OutputColumn::Aggregate(aggregates.len()));
@@ -121,13 +123,15 @@ impl Translator<'_> {
             Grouped::Windows(_) => Vec::new(),
             Grouped::Sessions(_, columns) => {
                 self.check_session_placement(&chain, columns)?;
-                let grouped_by =
-                    traces.iter().filter(|t| !matches!(t, Trace::WindowStart | Trace::WindowEnd));
-                let place = |column: &usize| grouped_by.clone().position(|t| *t == Trace::Stream(*column));
+                let is_key = |t: &Trace| !matches!(t, Trace::WindowStart | Trace::WindowEnd);
+                let in_all = |at: usize| if by.in_all(at) { traces[at] } else { Trace::Other };
+                let grouped_by = (0..traces.len()).filter(|at| is_key(&traces[*at])).map(in_all);
+                let place = |column: &usize| grouped_by.clone().position(|t| t == Trace::Stream(*column));
                 let places: Option<Vec<usize>> = columns.iter().map(place).collect();
                 places.ok_or_else(|| {
                     let text = "the query does not group by all keys of its sessions, and would mix sessions that begin and end together";
-                    self.problem("group", text, Some("group by the keys, window_start and window_end"))
+                    let help = "group by the keys, window_start and window_end, in every set where there are several";
+                    self.problem("group", text, Some(help))
                 })?
             }
         };
@@ -135,8 +139,8 @@ impl Translator<'_> {
         let hidden = if sessions { self.session_columns()? } else { Vec::new() };
         let own_key = sessions.then(|| Field::new("session", DataType::Int64, false));
         let all: Vec<&AggregateColumn> = aggregates.iter().chain(&hidden).collect();
-        let (group_schema, state_schema) =
-            state_schemas(&keys, own_key, &all, input.inner()).map_err(|e| self.explained(&e))?;
+        let (group_schema, state_schema) = state_schemas(&keys, [sets.field(), own_key], &all, input.inner())
+            .map_err(|e| self.explained(&e))?;
         self.check_spread(&chain, chain.bounds_used)?;
         let spread = chain.bounds_used;
         for step in &mut chain.branch().before {
@@ -145,11 +149,15 @@ impl Translator<'_> {
                 window.spread = spread;
             }
         }
+        // What some sets do not hold is null there.
         chain.trace = traces;
+        let in_some = (0..chain.trace.len()).filter(|at| !by.in_all(*at));
+        in_some.for_each(|at| chain.trace[at] = Trace::Other);
         chain.trace.resize(output.len(), Trace::Other);
         let plan = AggregatePlan {
             late: self.options.late.clone(),
             keys,
+            sets: Arc::new(sets),
             aggregates,
             hidden,
             group_schema,
@@ -212,10 +220,6 @@ impl Translator<'_> {
     }
 
     /// Rows that a group needs must be in one partition, else each partition would give a part of its result.
-    fn check_placement(&self, chain: &Chain, traces: &[Trace]) -> Result<(), SqlProblem> {
-        self.check_placed(chain, traces, "group", "group by")
-    }
-
     pub(super) fn check_placed(
         &self,
         chain: &Chain,
@@ -329,7 +333,7 @@ impl Translator<'_> {
 /// The schemas of groups and of state rows.
 fn state_schemas(
     keys: &[Arc<dyn PhysicalExpr>],
-    own_key: Option<Field>,
+    own_keys: [Option<Field>; 2],
     aggregates: &[&AggregateColumn],
     input: &Schema,
 ) -> Result<(SchemaRef, SchemaRef), DataFusionError> {
@@ -338,7 +342,7 @@ fn state_schemas(
     for (i, key) in keys.iter().enumerate() {
         key_fields.push(Field::new(format!("key_{i}"), key.data_type(input)?, true));
     }
-    key_fields.extend(own_key);
+    key_fields.extend(own_keys.into_iter().flatten());
     let group_fields = std::iter::once(group.clone()).chain(key_fields.iter().cloned());
     let mut fields = vec![group.clone(), Field::new("window", DataType::Int64, false)];
     fields.extend(key_fields.iter().cloned());

@@ -78,6 +78,7 @@ impl Translator<'_> {
                     time: left_time,
                     keys: Vec::new(),
                     outer: true,
+                    once: false,
                     is_looked_up: false,
                     from: 0,
                     to: 0,

@@ -12,11 +12,14 @@ use millstream_model::time::SPAN_MS_MAX;
 use super::{Chain, Trace, Translator};
 use crate::op::aggregate::Aggregation;
 use crate::op::interval::{IntervalJoin, Side, SidePlan};
+use crate::op::join_kind::JoinSide;
 use crate::sql::Relation;
 use crate::sql::problem::SqlProblem;
 use crate::sql::query::{Closed, Origin};
 
 const NEAR: &str = "join rows whose times are near each other: … AND a.time BETWEEN b.time - INTERVAL '5 minutes' AND b.time + INTERVAL '1 hour'; or rows of the same window: FROM TUMBLE(a, …) AS a JOIN TUMBLE(b, …) AS b ON a.key = b.key AND a.window_start = b.window_start AND a.window_end = b.window_end";
+
+const NEAR_EXISTS: &str = "ask for rows whose times are near: EXISTS (SELECT 1 FROM b WHERE b.key = a.key AND b.time BETWEEN a.time - INTERVAL '5 minutes' AND a.time + INTERVAL '1 hour'); or for rows of the same window: FROM TUMBLE(a, …) AS a WHERE EXISTS (SELECT 1 FROM TUMBLE(b, …) AS b WHERE b.key = a.key AND b.window_start = a.window_start AND b.window_end = a.window_end)";
 
 /// The event time of one side, and so many milliseconds.
 pub(super) struct Instant {
@@ -39,8 +42,11 @@ impl Translator<'_> {
         mut left: Chain,
         mut right: Chain,
     ) -> Result<Chain, SqlProblem> {
-        let refuse = |message: String, help: &str| Err(self.problem("join", message, Some(help)));
-        let outer = self.outer_sides(join)?;
+        let word = self.join_word(join.join_type);
+        let refuse = |message: String, help: &str| Err(self.problem(word, message, Some(help)));
+        let kind = self.join_kind(join)?;
+        let near = if kind.given().is_some() { NEAR_EXISTS } else { NEAR };
+        let both = super::stream_join::both(join).map_err(|e| self.explained(&e))?;
         let (left_schema, right_schema) = (join.left.schema(), join.right.schema());
         let has_time =
             |chain: &&Chain| matches!(&chain.relation, Relation::Stream { event_time: Some(_), .. });
@@ -49,7 +55,7 @@ impl Translator<'_> {
             return refuse(message, "give its topic a watermark");
         }
         if join.null_equality == NullEquality::NullEqualsNull {
-            return refuse("a join in which null equals null does not run yet".to_owned(), "use =");
+            return Err(self.null_equals_null(word));
         }
         let times = (time_of(&left), time_of(&right));
         let (mut from, mut to, mut rest) = (i64::MIN, i64::MAX, Vec::new());
@@ -58,7 +64,7 @@ impl Translator<'_> {
             Bound::AtMost(ms) => to = to.min(ms),
             Bound::Exactly(ms) => (from, to) = (from.max(ms), to.min(ms)),
         };
-        let place = |expr: &Expr| instant(expr, &join.schema, left_schema.fields().len(), times);
+        let place = |expr: &Expr| instant(expr, &both, left_schema.fields().len(), times);
         for condition in join.filter.iter().flat_map(split_conjunction) {
             match bound_of(condition, &place) {
                 Some(found) => bound(found),
@@ -83,7 +89,7 @@ impl Translator<'_> {
             );
             let spans =
                 "bounds are sums of the event time and intervals of days or less, in whole milliseconds";
-            return refuse(message, &format!("{NEAR}; {spans}"));
+            return refuse(message, &format!("{near}; {spans}"));
         };
         if from > to {
             return refuse(
@@ -92,18 +98,19 @@ impl Translator<'_> {
             );
         }
         if from < -SPAN_MS_MAX || to > SPAN_MS_MAX {
-            return refuse(format!("times of {from} ms to {to} ms apart: the bound is {SPAN_MS_MAX}"), NEAR);
+            return refuse(format!("times of {from} ms to {to} ms apart: the bound is {SPAN_MS_MAX}"), near);
         }
         let (left_keys, right_keys) =
-            self.keys_that_meet(&on, (&left, left_schema), (&right, right_schema), "join")?;
-        let filter = conjunction(rest).map(|rest| self.expr(&rest, &join.schema)).transpose()?;
-        let side = |schema: &DFSchema, time, keys, outer, from, to| {
+            self.keys_that_meet(&on, (&left, left_schema), (&right, right_schema), word)?;
+        let filter = conjunction(rest).map(|rest| self.expr(&rest, &both)).transpose()?;
+        let side = |side: JoinSide, schema: &DFSchema, time, keys, from, to| {
             Aggregation::Near(Side::new(SidePlan {
                 late: self.options.late.clone(),
                 schema: Arc::clone(schema.inner()),
                 time,
                 keys,
-                outer,
+                outer: kind.gives_unmatched(side),
+                once: kind.given() == Some(side),
                 is_looked_up: true,
                 from,
                 to,
@@ -112,12 +119,16 @@ impl Translator<'_> {
             }))
         };
         // A left row at t meets right ones from t - to to t - from.
-        left.branch().aggregate = Some(side(left_schema, left_time, left_keys, outer.0, -to, -from));
-        right.branch().aggregate = Some(side(right_schema, right_time, right_keys, outer.1, from, to));
+        left.branch().aggregate = Some(side(JoinSide::Left, left_schema, left_time, left_keys, -to, -from));
+        right.branch().aggregate =
+            Some(side(JoinSide::Right, right_schema, right_time, right_keys, from, to));
         left.trace = vec![Trace::Other; join.schema.fields().len()];
         left.branches.append(&mut right.branches);
         left.tables.extend(right.tables);
-        let from = Origin::Near(IntervalJoin { filter, schema: Arc::clone(join.schema.inner()) });
+        if kind.given() == Some(JoinSide::Right) {
+            left.name = right.name;
+        }
+        let from = Origin::Near(IntervalJoin { kind, filter, both: Arc::clone(both.inner()) });
         left.closed = Some(Closed { from, after: Vec::new() });
         Ok(left)
     }

@@ -8,6 +8,7 @@ use datafusion_expr::Expr;
 use datafusion_expr::logical_plan::Join;
 use datafusion_physical_expr::PhysicalExpr;
 
+use super::stream_join::both;
 use super::{Chain, Trace, Translator};
 use crate::op::Step;
 use crate::op::join::{StreamSide, TableJoin, Unmatched};
@@ -76,23 +77,11 @@ impl Translator<'_> {
                 "the join of {} with table {} has no equality to look rows up by",
                 stream.name, table.name
             );
-            let has = |word: &&str| self.sql.to_ascii_lowercase().contains(word);
-            let word = ["join", "exists"].into_iter().find(has).unwrap_or("in");
+            let word = self.join_word(join.join_type);
             return Err(self.problem(word, text, Some("join ON stream.column = table.key")));
         }
         if join.null_equality == NullEquality::NullEqualsNull {
-            return Err(self.problem(
-                "join",
-                "a join in which null equals null does not run yet",
-                Some("use ="),
-            ));
-        }
-        if join.filter.is_some() && unmatched != Unmatched::Drop {
-            return Err(self.problem(
-                "join",
-                "an outer join, IN, EXISTS and their negations take equalities only",
-                Some("filter the table in a subquery, or the result with WHERE"),
-            ));
+            return Err(self.null_equals_null(self.join_word(join.join_type)));
         }
         let (mut stream_keys, mut table_keys) = (Vec::new(), Vec::new());
         for (l, r) in &join.on {
@@ -112,6 +101,8 @@ impl Translator<'_> {
             StreamSide::Right => (right, join.on.iter().map(|(_, r)| r).collect()),
         };
         stream.use_bounds(ours, stream_schema);
+        let both = both(join).map_err(|e| self.explained(&e))?;
+        stream.use_bounds(&join.filter, stream_schema);
         // What a row is only looked up for adds no columns.
         let only_asks = matches!(unmatched, Unmatched::DropOrPass | Unmatched::PassOrDrop);
         let table_trace = vec![Trace::Other; if only_asks { 0 } else { table.trace.len() }];
@@ -119,9 +110,9 @@ impl Translator<'_> {
             StreamSide::Left => [stream.trace, table_trace].concat(),
             StreamSide::Right => [table_trace, stream.trace].concat(),
         };
-        stream.use_bounds(&join.filter, &join.schema);
         stream.tables.insert(table.name.clone());
         let table_steps = std::mem::take(&mut table.branch().before);
+        let filter = join.filter.as_ref().map(|filter| self.expr(filter, &both)).transpose()?;
         stream.push(Step::Join(Box::new(TableJoin {
             operator: self.options.operator.clone(),
             table: table.name,
@@ -131,12 +122,10 @@ impl Translator<'_> {
             stream_keys,
             unmatched,
             side,
-            schema: Arc::clone(join.schema.inner()),
+            filter,
+            both: Arc::clone(both.inner()),
             loaded: None,
         })));
-        if let Some(filter) = &join.filter {
-            stream.push(Step::Filter(self.expr(filter, &join.schema)?));
-        }
         Ok(stream)
     }
 

@@ -3,21 +3,27 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema};
-use datafusion_common::{DFSchema, JoinType, NullEquality};
+use datafusion_common::{DFSchema, DFSchemaRef, DataFusionError, JoinType, NullEquality};
 use datafusion_expr::logical_plan::Join;
+use datafusion_expr::logical_plan::builder::build_join_schema;
 use datafusion_expr::{Expr, ExprSchemable};
 use datafusion_physical_expr::PhysicalExpr;
 
 use super::{Chain, Grouped, Trace, Translator, trace};
 use crate::op::Step;
 use crate::op::aggregate::Aggregation;
+use crate::op::join_kind::{JoinKind, JoinSide};
 use crate::op::rows::{RowColumn, RowsPlan, WindowRows};
 use crate::op::window_join::{Side, WindowJoin};
 use crate::sql::Relation;
-use crate::sql::problem::SqlProblem;
+use crate::sql::problem::{SqlProblem, find_word};
 use crate::sql::query::{Closed, Origin};
 
 const SAME_WINDOW: &str = "join rows of the same window: FROM TUMBLE(a, …) AS a JOIN TUMBLE(b, …) AS b ON a.key = b.key AND a.window_start = b.window_start AND a.window_end = b.window_end";
+
+const SAME_WINDOW_EXISTS: &str = "ask for rows of the same window: FROM TUMBLE(a, …) AS a WHERE EXISTS (SELECT 1 FROM TUMBLE(b, …) AS b WHERE b.key = a.key AND b.window_start = a.window_start AND b.window_end = a.window_end)";
+const PART: &str = "write them as conditions of their own, with AND between; or LEFT JOIN (SELECT DISTINCT key, window_start, window_end FROM TUMBLE(b, …)) AS b, of which each row has one at most, and ask whether b.key IS NULL";
+const NOT_EXISTS: &str = "write NOT EXISTS (SELECT 1 FROM b WHERE b.column = a.column AND …)";
 
 /// What rows are looked up by.
 pub(super) type Keys = Vec<Arc<dyn PhysicalExpr>>;
@@ -31,8 +37,10 @@ struct Placed {
 impl Translator<'_> {
     /// Rows of the same window of two streams.
     pub(super) fn join_streams(&self, join: &Join, left: Chain, right: Chain) -> Result<Chain, SqlProblem> {
-        let refuse = |message: String, help: &str| Err(self.problem("join", message, Some(help)));
-        let outer = self.outer_sides(join)?;
+        let word = self.join_word(join.join_type);
+        let refuse = |message: String, help: &str| Err(self.problem(word, message, Some(help)));
+        let kind = self.join_kind(join)?;
+        let same_window = if kind.given().is_some() { SAME_WINDOW_EXISTS } else { SAME_WINDOW };
         let windows = match (&left.window, &right.window) {
             (Some(Grouped::Windows(a)), Some(Grouped::Windows(b))) if a == b => *a,
             (Some(Grouped::Windows(_)), Some(Grouped::Windows(_))) => {
@@ -42,7 +50,7 @@ impl Translator<'_> {
             (Some(Grouped::Sessions(..)), _) | (_, Some(Grouped::Sessions(..))) => {
                 return refuse(
                     "a session has bounds of its own, which those of no other stream meet".to_owned(),
-                    SAME_WINDOW,
+                    same_window,
                 );
             }
             (None, None) if left.is_union() || right.is_union() => {
@@ -67,69 +75,126 @@ impl Translator<'_> {
                 let message = format!(
                     "two streams are joined, and a row of {without} could find its match at any later time: it would have to be kept for ever"
                 );
-                return refuse(message, SAME_WINDOW);
+                return refuse(message, same_window);
             }
         };
         let (left_schema, right_schema) = (join.left.schema(), join.right.schema());
         let pairs = traces(&join.on, (&left, left_schema), (&right, right_schema));
-        let same_window = pairs.contains(&(Trace::WindowEnd, Trace::WindowEnd))
+        let is_same = pairs.contains(&(Trace::WindowEnd, Trace::WindowEnd))
             || windows.start_is_unique() && pairs.contains(&(Trace::WindowStart, Trace::WindowStart));
-        if !same_window {
+        if !is_same {
             let message = format!(
                 "rows of {} and of {} are joined over different windows, of which later ones have not ended",
                 left.name, right.name
             );
-            return refuse(message, SAME_WINDOW);
+            return refuse(message, same_window);
         }
         if join.null_equality == NullEquality::NullEqualsNull {
-            return refuse("a join in which null equals null does not run yet".to_owned(), "use =");
+            return Err(self.null_equals_null(word));
         }
         let (left_keys, right_keys) =
-            self.keys_that_meet(&join.on, (&left, left_schema), (&right, right_schema), "join")?;
-        let filter = join.filter.as_ref().map(|f| self.expr(f, &join.schema)).transpose()?;
+            self.keys_that_meet(&join.on, (&left, left_schema), (&right, right_schema), word)?;
+        let both = both(join).map_err(|e| self.explained(&e))?;
+        let filter = join.filter.as_ref().map(|f| self.expr(f, &both)).transpose()?;
         // A side that may be null says nothing of where a row is, nor of its window.
-        let of_left = left.trace.iter().map(|t| if outer.1 { Trace::Other } else { *t });
+        let is_outer = |side| kind.given().is_none() && kind.gives_unmatched(side);
+        let null_left = is_outer(JoinSide::Right);
+        let null_right = is_outer(JoinSide::Left);
+        let of_left = left.trace.iter().map(|t| if null_left { Trace::Other } else { *t });
+        // What places a row of the right side is what it is compared with, and lies where an equal one of the left would.
         let of_right = right.trace.iter().map(|t| match t {
-            _ if outer.0 => Trace::Other,
+            _ if null_right => Trace::Other,
             Trace::Stream(_) => pairs.iter().find(|(_, r)| r == t).map_or(Trace::Other, |(l, _)| *l),
             other => *other,
         });
-        let trace = of_left.chain(of_right).collect();
+        let trace = match kind.given() {
+            None => of_left.chain(of_right).collect(),
+            Some(JoinSide::Left) => of_left.collect(),
+            Some(JoinSide::Right) => of_right.collect(),
+        };
         let (left, right) = (self.closed(left, left_schema)?, self.closed(right, right_schema)?);
         let (mut left, mut right) = (left, right);
         right.shift(left.branches.len());
         let (Some(left_rows), Some(right_rows)) = (left.closed.take(), right.closed) else {
-            return Err(self.problem("join", "a side of the join has no windows", Some(SAME_WINDOW)));
+            return Err(self.problem(word, "a side of the join has no windows", Some(same_window)));
         };
         left.branches.extend(right.branches);
-        let side = |keys, schema: &DFSchema, outer| Side { schema: Arc::clone(schema.inner()), keys, outer };
+        let side = |keys, schema: &DFSchema| Side { schema: Arc::clone(schema.inner()), keys };
         let join = WindowJoin {
-            left: side(left_keys, left_schema, outer.0),
-            right: side(right_keys, right_schema, outer.1),
+            kind,
+            left: side(left_keys, left_schema),
+            right: side(right_keys, right_schema),
             filter,
-            schema: Arc::clone(join.schema.inner()),
+            both: Arc::clone(both.inner()),
         };
         let (left_rows, right_rows, join) = (Box::new(left_rows), Box::new(right_rows), Box::new(join));
         let from = Origin::Join { left: left_rows, right: right_rows, join };
         left.closed = Some(Closed { from, after: Vec::new() });
         left.tables.extend(right.tables);
+        if kind.given() == Some(JoinSide::Right) {
+            left.name = right.name;
+        }
         left.trace = trace;
         Ok(left)
     }
 
-    /// Whether the rows of the left side, and of the right one, go on without a match.
-    pub(super) fn outer_sides(&self, join: &Join) -> Result<(bool, bool), SqlProblem> {
-        match join.join_type {
-            JoinType::Inner => Ok((false, false)),
-            JoinType::Left => Ok((true, false)),
-            JoinType::Right => Ok((false, true)),
-            JoinType::Full => Ok((true, true)),
-            kind => {
-                let text = format!("{kind} join of two streams does not run yet");
-                let help = "JOIN, LEFT JOIN, RIGHT JOIN and FULL JOIN run";
-                Err(self.problem("join", text, Some(help)))
+    /// What the join gives; what kinds do not run of streams is refused here.
+    pub(super) fn join_kind(&self, join: &Join) -> Result<JoinKind, SqlProblem> {
+        let pairs = |left_outer, right_outer| JoinKind::Pairs { left_outer, right_outer };
+        let kind = match join.join_type {
+            JoinType::Inner => pairs(false, false),
+            JoinType::Left => pairs(true, false),
+            JoinType::Right => pairs(false, true),
+            JoinType::Full => pairs(true, true),
+            JoinType::LeftSemi => JoinKind::Semi(JoinSide::Left),
+            JoinType::RightSemi => JoinKind::Semi(JoinSide::Right),
+            JoinType::LeftAnti => JoinKind::Anti(JoinSide::Left),
+            JoinType::RightAnti => JoinKind::Anti(JoinSide::Right),
+            JoinType::LeftMark | JoinType::RightMark => {
+                return Err(self.problem(
+                    self.join_word(join.join_type),
+                    "IN and EXISTS over a stream as a part of a condition do not run yet",
+                    Some(PART),
+                ));
             }
+        };
+        if join.null_aware {
+            return Err(self.problem(
+                "not",
+                "NOT IN over a column that may be null: one null among the rows of the other stream, and it is true of no row",
+                Some(NOT_EXISTS),
+            ));
         }
+        Ok(kind)
+    }
+
+    /// A join by columns whose nulls are equal.
+    pub(super) fn null_equals_null(&self, word: &str) -> SqlProblem {
+        match self.set_operation() {
+            Some(word) => self.problem(
+                word,
+                "INTERSECT and EXCEPT take nulls for equal, which does not run yet",
+                Some("write WHERE EXISTS (SELECT 1 FROM … WHERE …), or NOT EXISTS, with = for each column"),
+            ),
+            None => self.problem(word, "a join in which null equals null does not run yet", Some("use =")),
+        }
+    }
+
+    /// The word of an operation over whole results that the planner makes a join of.
+    pub(super) fn set_operation(&self) -> Option<&'static str> {
+        ["intersect", "except"].into_iter().find(|word| find_word(self.sql, word).is_some())
+    }
+
+    /// The word of the text at which a problem with a join is shown.
+    pub(super) fn join_word(&self, kind: JoinType) -> &'static str {
+        let words = match kind {
+            JoinType::Inner | JoinType::Left | JoinType::Right | JoinType::Full => ["join", "exists", "in"],
+            _ if find_word(self.sql, "semi").or_else(|| find_word(self.sql, "anti")).is_some() => {
+                ["join", "exists", "in"]
+            }
+            _ => ["exists", "in", "join"],
+        };
+        words.into_iter().find(|word| find_word(self.sql, word).is_some()).unwrap_or("join")
     }
 
     /// The keys of both sides, of which equal ones are in one key group.
@@ -218,6 +283,17 @@ impl Translator<'_> {
         })));
         chain.closed = Some(Closed { from: Origin::Branch(0), after: Vec::new() });
         Ok(chain)
+    }
+}
+
+/// The columns of both sides of a join, whichever of them come out: what its condition is over.
+pub(super) fn both(join: &Join) -> Result<DFSchemaRef, DataFusionError> {
+    match join.join_type {
+        JoinType::LeftSemi | JoinType::LeftAnti | JoinType::RightSemi | JoinType::RightAnti => {
+            let (left, right) = (join.left.schema(), join.right.schema());
+            Ok(Arc::new(build_join_schema(left, right, &JoinType::Inner)?))
+        }
+        _ => Ok(Arc::clone(&join.schema)),
     }
 }
 

@@ -4,8 +4,8 @@ use super::{Sql, span, sql, step};
 use crate::op::Step;
 use crate::op::aggregate::Aggregation;
 use crate::op::as_of::Lookup;
-use crate::op::interval::Side;
 use crate::op::join::{TableJoin, Unmatched};
+use crate::op::join_kind::JoinKind;
 use crate::sql::Query;
 use crate::sql::query::{Branch, Closed, Origin};
 
@@ -17,24 +17,26 @@ pub(super) fn closed_steps(query: &Query, closed: &Closed, steps: &mut Vec<Strin
         of = format!("{}: ", query.branches()[*at].stream);
     }
     if let Origin::Near(join) = &closed.from {
-        let sides: Vec<&Side> = query
+        let keys: Vec<Vec<String>> = query
             .aggregates()
             .filter_map(|aggregate| match aggregate {
-                Aggregation::Near(side) => Some(side),
+                Aggregation::Near(side) => Some(sql(&side.plan.keys)),
                 _ => None,
             })
             .collect();
-        if let [left, right] = sides[..] {
-            let on: Vec<String> = sql(&left.plan.keys)
-                .into_iter()
-                .zip(sql(&right.plan.keys))
-                .map(|(left, right)| format!("{left} = {right}"))
-                .collect();
-            let kind = kind((left.plan.outer, right.plan.outer));
+        if let [left, right] = &keys[..] {
+            let on: Vec<String> =
+                left.iter().zip(right).map(|(left, right)| format!("{left} = {right}")).collect();
+            let when = match join.kind {
+                JoinKind::Semi(_) => ", each with its first match",
+                JoinKind::Anti(_) => ", each when none can match it any more",
+                JoinKind::Pairs { .. } => ", as they come",
+            };
+            let kind = join.kind.name();
             let filter =
                 join.filter.as_ref().map(|f| format!(" where {}", Sql(f.as_ref()))).unwrap_or_default();
             steps.push(format!(
-                "join: rows whose times are near each other, as they come ({kind}), on {}{filter}",
+                "join: rows whose times are near each other{when} ({kind}), on {}{filter}",
                 on.join(" and ")
             ));
         }
@@ -48,7 +50,7 @@ pub(super) fn closed_steps(query: &Query, closed: &Closed, steps: &mut Vec<Strin
     if let Origin::Join { left, right, join } = &closed.from {
         closed_steps(query, left, steps);
         closed_steps(query, right, steps);
-        let kind = kind((join.left.outer, join.right.outer));
+        let kind = join.kind.name();
         let on: Vec<String> = sql(&join.left.keys)
             .into_iter()
             .zip(sql(&join.right.keys))
@@ -61,16 +63,6 @@ pub(super) fn closed_steps(query: &Query, closed: &Closed, steps: &mut Vec<Strin
         ));
     }
     steps.extend(closed.after.iter().map(|after| format!("{of}{}", step(after))));
-}
-
-/// A join, by whether the rows of each side go on without a match.
-fn kind(outer: (bool, bool)) -> &'static str {
-    match outer {
-        (false, false) => "inner",
-        (true, false) => "left",
-        (false, true) => "right",
-        (true, true) => "full",
-    }
 }
 
 fn as_of_text(lookup: &Lookup, branch: &Branch) -> String {
@@ -106,8 +98,9 @@ pub(super) fn join_text(join: &TableJoin) -> String {
         .zip(sql(&join.table_keys))
         .map(|(stream, table)| format!("{stream} = {}.{table}", join.table))
         .collect();
+    let filter = join.filter.as_ref().map(|f| format!(" where {}", Sql(f.as_ref()))).unwrap_or_default();
     let mut text = format!(
-        "join: table {} by hash ({kind}), as it is when a row comes, on {}",
+        "join: table {} by hash ({kind}), as it is when a row comes, on {}{filter}",
         join.table,
         on.join(" and ")
     );

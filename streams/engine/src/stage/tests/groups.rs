@@ -29,6 +29,11 @@ const QUERIES: &[(&str, usize)] = &[
          (SELECT store_id FROM returns UNION ALL SELECT store_id FROM sales) GROUP BY store_id)",
         1,
     ),
+    (
+        "SELECT store_id, id <> 'r4' AS other, grouping(id <> 'r4') AS g, count(*) AS n, max(id) AS last FROM sales
+         GROUP BY store_id, ROLLUP (id <> 'r4')",
+        3,
+    ),
 ];
 
 const STREAMS: [&str; 2] = ["sales", "returns"];
@@ -182,6 +187,12 @@ fn what_would_take_rows_back_is_refused() {
     for (query, reason) in [
         (
             format!("SELECT g.store_id, s.city FROM {groups} JOIN stores s ON s.store_id = g.store_id"),
+            "a table without a match",
+        ),
+        (
+            format!(
+                "SELECT g.store_id, s.city FROM {groups} LEFT JOIN stores s ON s.store_id = g.store_id AND s.city <> concat('city ', g.n)"
+            ),
             "a table without a match",
         ),
         (format!("SELECT store_id, unnest(ids) AS id FROM {groups}"), "items that are gone"),

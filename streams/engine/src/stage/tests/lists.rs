@@ -46,6 +46,18 @@ const QUERIES: &[(&str, &str)] = &[
         "SELECT store_id, date_bin(INTERVAL '4 seconds', at, TIMESTAMP '1970-01-01T00:00:00Z') + INTERVAL '4 seconds' AS window_end, count(*) AS n
          FROM (SELECT a.store_id, a.at FROM sales a LEFT ANTI JOIN stores s ON s.store_id = a.store_id AND s.city = 'city 0') GROUP BY 1, 2",
     ),
+    (
+        "SELECT a.id, a.store_id FROM sales a WHERE EXISTS (SELECT 1 FROM stores s WHERE s.city = concat('city ', length(a.id) % 3) AND s.store_id > a.store_id)",
+        "SELECT a.id, a.store_id FROM sales a WHERE EXISTS (SELECT 1 FROM stores s WHERE s.city = concat('city ', length(a.id) % 3) AND s.store_id > a.store_id)",
+    ),
+    (
+        "SELECT a.id, a.store_id FROM sales a WHERE NOT EXISTS (SELECT 1 FROM stores s WHERE s.city = concat('city ', length(a.id) % 3) AND s.store_id < a.store_id)",
+        "SELECT a.id, a.store_id FROM sales a WHERE NOT EXISTS (SELECT 1 FROM stores s WHERE s.city = concat('city ', length(a.id) % 3) AND s.store_id < a.store_id)",
+    ),
+    (
+        "SELECT a.id, s.store_id AS other FROM sales a LEFT JOIN stores s ON s.city = concat('city ', length(a.id) % 3) AND s.store_id < a.store_id",
+        "SELECT a.id, s.store_id AS other FROM sales a LEFT JOIN stores s ON s.city = concat('city ', length(a.id) % 3) AND s.store_id < a.store_id",
+    ),
     ("SELECT id, sku, qty FROM (SELECT id, unnest(head) FROM sales) AS t(id, sku, qty)", "SELECT id, sku, qty FROM (SELECT id, unnest(head) FROM sales) AS t(id, sku, qty)"),
 ];
 
