@@ -145,12 +145,14 @@ impl WindowAggregate {
 
     /// What sums up to a window for these key groups: its slices, and its own pane. What else is in it is of other key groups.
     fn runs(&mut self, window: Window, due: &[u32]) -> Result<Vec<Run>, StageError> {
+        if self.windows.is_tumbling() {
+            let pane = PaneKey::Slice(self.windows.slice_of(window.start)).to_raw(self.windows);
+            return self.panes.get_mut(&pane).map_or(Ok(Vec::new()), |pane| pane.runs(&self.plan));
+        }
         let mut runs = Vec::new();
         let from = Slices { plan: &self.plan, windows: self.windows, panes: &mut self.panes };
         self.sums.add_window(from, window, due, &mut runs)?;
-        // Tumbling windows have slices only, whose numbers those of whole windows would be.
-        let own = (!self.windows.is_tumbling()).then(|| PaneKey::Whole(window.end).to_raw(self.windows));
-        if let Some(own) = own.and_then(|own| self.panes.get_mut(&own)) {
+        if let Some(own) = self.panes.get_mut(&PaneKey::Whole(window.end).to_raw(self.windows)) {
             runs.extend(own.runs(&self.plan)?);
         }
         Ok(runs)
