@@ -736,7 +736,7 @@ fn late_of_query(asked: &Asked, expected: &Expected) -> BTreeSet<(u32, i64)> {
 #[test]
 fn any_split_interleaving_crash_and_move_gives_the_batch_answer() {
     // More seeds for a longer hunt: MILLSTREAM_SEEDS=5000.
-    let seeds = std::env::var("MILLSTREAM_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(100);
+    let seeds = std::env::var("MILLSTREAM_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(160);
     let mut rows = [0; 12];
     for seed in 0..seeds {
         for (sum, n) in rows.iter_mut().zip(check(seed)) {

@@ -68,14 +68,14 @@ fn given(query: &str, rows: &[(usize, &str, i64, i64)]) -> Vec<Vec<String>> {
     let mut stage = Stage::build(spec(1, &query, 10)).expect("a stage");
     stage.load_table("stores", &stores()).expect("the table");
     stage.assign(KeyGroup(0), 0);
-    let mut push = |(source, id, at, v): &(usize, &str, i64, i64)| -> Vec<String> {
+    let push = |(source, id, at, v): &(usize, &str, i64, i64)| -> Vec<String> {
         let row = Row { id: (*id).into(), store: "S0".into(), at: *at, v: Some(*v) };
         let place = (KeyGroup(0), *at);
         stage.push_record(*source, place, Some(&row.json()), TimeBounds::default()).expect("an owned group");
         stage.commit(0).expect("a commit");
         stage.take_outputs().batches.iter().flat_map(|out| lines(&out.batch)).collect()
     };
-    rows.iter().map(|row| push(row)).collect()
+    rows.iter().map(push).collect()
 }
 
 const NEXT: &str = "(SELECT 1 FROM {returns} AS b WHERE b.store_id = a.store_id AND b.at >= a.at AND b.at < a.at + INTERVAL '3 seconds' AND b.v > a.v)";
