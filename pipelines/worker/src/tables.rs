@@ -72,10 +72,8 @@ pub async fn columns(
 ) -> Result<SchemaRef, Box<Diagnostic>> {
     let declared = table.schema.as_ref().and_then(|s| pipeline.schemas.get(&s.value));
     let asked = maker.asks(table)?.is_some();
-    if asked || table.topic.is_some() {
-        if let Some(schema) = declared {
-            return Ok(arrow_schema(schema));
-        }
+    if let Some(schema) = declared.filter(|_| asked || table.topic.is_some()) {
+        return Ok(arrow_schema(schema));
     }
     match (maker.table(table)?.load().await, declared) {
         (Ok(snapshot), _) => Ok(snapshot.schema),

@@ -124,13 +124,13 @@ impl Lookups {
             }
             chunk = step.run(chunk, &mut Vec::new())?;
         }
-        Ok(Found::Rows(chunk))
+        Ok(Found::Rows(Box::new(chunk)))
     }
 }
 
 enum Found {
     Unknown(Wanted),
-    Rows(Chunk),
+    Rows(Box<Chunk>),
 }
 
 impl Asked {
@@ -302,7 +302,7 @@ impl Stage {
                                 let of = &query.branches()[branch];
                                 match follow(&of.before[from..], chunk)? {
                                     Found::Unknown(wanted) => return Ok(Some(wanted)),
-                                    Found::Rows(rows) => chunk = rows,
+                                    Found::Rows(rows) => chunk = *rows,
                                 }
                                 match of.into {
                                     Some(next) => (branch, from) = next,
