@@ -444,7 +444,10 @@ fn joins_give_the_batch_answer_however_their_topics_are_read() {
 
 /// Runs many worlds.
 pub(super) fn check_all(cases: &[Case]) {
-    let seeds = std::env::var("MILLSTREAM_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(100);
+    let seeds = std::env::var("MILLSTREAM_SEEDS")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(100.max(16 * cases.len() as u64));
     let (mut rows, mut late) = (vec![0; cases.len()], 0);
     for seed in 0..seeds {
         let (query, given, put_aside) = check(seed, cases);
