@@ -41,10 +41,11 @@ pub fn body(rows: &RecordBatch, row: usize) -> String {
     Value::Object(object.collect()).to_string()
 }
 
-/// The value of a column as text, for the name of a request.
+/// The value of a column as text, for the name of a request; none where it is null.
 pub(crate) fn text(rows: &RecordBatch, column: &str, row: usize) -> Option<String> {
     let column = rows.column_by_name(column)?;
     match value(column.as_ref(), row) {
+        Value::Null => None,
         Value::String(text) => Some(text),
         other => Some(other.to_string()),
     }

@@ -147,7 +147,7 @@ impl Sender {
                 Outcome::Later(text, retry_after_s.map(|s| s.saturating_mul(1_000)))
             }
             // Nothing about a row: no row will be taken until a person has changed something.
-            300..=399 | 401 | 403 | 404 | 405 | 407 => Outcome::Setup(text),
+            300..=399 | 401..=407 | 411 | 415 | 421 | 426 | 451 => Outcome::Setup(text),
             _ => Outcome::Refused(text),
         }
     }

@@ -33,7 +33,7 @@ pub struct HttpSink {
     id_fields: Vec<String>,
     context: Context,
     staging: Staging,
-    /// Of partitions whose last commit failed, the last row that was answered.
+    /// Of each partition the last row that was answered.
     answered: BTreeMap<TopicPartition, RowId>,
     /// Not before this time, since the server asked for it.
     not_before: Option<Millis>,
@@ -59,14 +59,23 @@ impl HttpSink {
     }
 
     /// What names a request: the same for a row whenever it is sent.
-    fn key(&self, partition: &TopicPartition, batch: &SinkBatch, row: usize) -> String {
+    /// The error says which of the columns that name it has no value.
+    fn key(&self, partition: &TopicPartition, batch: &SinkBatch, row: usize) -> Result<String, String> {
         if self.id_fields.is_empty() {
             let RowId { offset, row } = batch.locate(row);
             let Context { pipeline, component, .. } = &self.context;
-            return format!("{pipeline}/{component}/{partition}@{offset}#{row}");
+            return Ok(format!("{pipeline}/{component}/{partition}@{offset}#{row}"));
         }
-        let texts = self.id_fields.iter().filter_map(|field| body::text(batch.rows(), field, row));
-        texts.map(|text| header_text(&text)).collect::<Vec<_>>().join("/")
+        let mut texts = Vec::with_capacity(self.id_fields.len());
+        for field in &self.id_fields {
+            let text = body::text(batch.rows(), field, row).ok_or_else(|| {
+                format!(
+                    "the row has no {field}, which `id_fields` names: rows without it would have one name"
+                )
+            })?;
+            texts.push(header_text(&text));
+        }
+        Ok(texts.join("/"))
     }
 
     async fn send_share(&self, share: &Share) -> Progress {
@@ -83,7 +92,11 @@ impl HttpSink {
                 if progress.answered.is_some_and(|last| id <= last) {
                     continue;
                 }
-                match self.send_row(&self.key(partition, batch, row), body::body(batch.rows(), row)).await {
+                let outcome = match self.key(partition, batch, row) {
+                    Ok(key) => self.send_row(&key, body::body(batch.rows(), row)).await,
+                    Err(reason) => Outcome::Refused(reason),
+                };
+                match outcome {
                     Outcome::Taken => {}
                     Outcome::Refused(reason) => {
                         progress.refused.push(RowFault { partition: partition.clone(), row: id, reason });
@@ -173,8 +186,8 @@ impl Sink for HttpSink {
     }
 
     fn due(&mut self, now: Millis) -> Vec<TopicPartition> {
-        let due = self.staging.due(now);
-        if self.not_before.is_some_and(|at| now < at) { Vec::new() } else { due }
+        // While the server wants to be left alone, a commit says so: nothing more is gathered meanwhile.
+        self.staging.due(now)
     }
 
     async fn commit(&mut self, next: &Offsets) -> Result<(), SinkError> {
@@ -217,9 +230,7 @@ impl Sink for HttpSink {
             return Err(error);
         }
         self.context.crash.reach("after_commit")?;
-        for partition in next.keys() {
-            self.answered.remove(partition);
-        }
+        // What was answered is remembered: the group may still refuse its offsets, and the rows come again.
         self.staging.committed(next);
         Ok(())
     }

@@ -1,13 +1,18 @@
 //! A table that is asked for the rows of keys, over one connection that only reads. Never enters: which keys, and for how long what
 //! was found counts.
 
-use arrow_schema::SchemaRef;
+use std::time::Duration;
+
+use arrow_schema::{DataType, SchemaRef};
 use millstream_connector::{Context, Lookup, SinkError, SourceError, async_trait};
 
 use crate::config::PostgresTableConfig;
 use crate::connection::{Connection, connect_to_read};
 use crate::error::sink_error;
 use crate::statements;
+
+/// How long an answer is waited for beyond the time that the server has for it.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// See the module.
 pub struct PostgresLookup {
@@ -31,20 +36,45 @@ impl PostgresLookup {
                 config.table
             )));
         }
+        let is_nested = |kind: &DataType| {
+            matches!(kind, DataType::Binary | DataType::LargeBinary | DataType::List(_) | DataType::Struct(_))
+        };
+        let nested =
+            |name: &&String| columns.field_with_name(name).is_ok_and(|field| is_nested(field.data_type()));
+        if let Some(name) = config.key.iter().find(nested) {
+            return Err(SourceError::Setup(format!(
+                "`key` names {name}, whose type a table cannot be asked by; use a column of text, a number, a date or a time"
+            )));
+        }
         let statement = statements::find(&config.table, &config.key, columns);
         Ok(PostgresLookup { config, context, statement, connection: None })
     }
 
     async fn ask(&mut self, keys: &str) -> Result<Vec<String>, SinkError> {
-        let connection = match self.connection.take().filter(|open| !open.client.is_closed()) {
-            Some(open) => open,
-            None => connect_to_read(&self.config.access(), &self.context).await?,
-        };
+        if let Some(open) = self.connection.take().filter(|open| !open.client.is_closed()) {
+            match self.ask_over(open, keys).await {
+                // The connection may have ended since the last question: once more over another.
+                Err(SinkError::Transient { what, .. }) => {
+                    tracing::debug!(table = %self.config.table, "{what}; asking again over a new connection");
+                }
+                answer => return answer,
+            }
+        }
+        let fresh = connect_to_read(&self.config.access(), &self.context).await?;
+        self.ask_over(fresh, keys).await
+    }
+
+    /// What fails leaves its connection behind.
+    async fn ask_over(&mut self, connection: Connection, keys: &str) -> Result<Vec<String>, SinkError> {
         let doing = || format!("asking the table {} for rows", self.config.table);
-        let rows = connection.client.query(&self.statement, &[&keys]).await;
-        let rows = rows.map_err(|error| sink_error(&doing(), &error))?;
+        // The server gives up first, where it is there.
+        let limit = Duration::from_millis(self.config.statement_timeout.0) + GRACE;
+        let asked = tokio::time::timeout(limit, connection.client.query(&self.statement, &[&keys])).await;
+        let asked = asked.map_err(|_| {
+            SinkError::transient(format!("{}: no answer within {} ms", doing(), limit.as_millis()))
+        })?;
+        let rows = asked.map_err(|error| sink_error(&doing(), &error))?;
         let rows = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>();
-        // What failed leaves its connection behind.
         self.connection = Some(connection);
         rows.map_err(|error| sink_error(&doing(), &error))
     }

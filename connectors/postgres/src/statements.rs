@@ -22,7 +22,7 @@ fn quoted_table(table: &str) -> String {
     table.split('.').map(quoted).collect::<Vec<_>>().join(".")
 }
 
-/// Gives the rows of keys as JSON objects with these columns; the keys are parameter 1, a JSON array of objects.
+/// Gives the rows of keys as JSON objects with these columns, each row once; the keys are parameter 1, a JSON array of objects.
 pub fn find(table: &str, key: &[String], columns: &Schema) -> String {
     // As what the column is declared to be. A decimal keeps its digits, however many are declared.
     let column = |field: &arrow_schema::Field| {
@@ -34,6 +34,8 @@ pub fn find(table: &str, key: &[String], columns: &Schema) -> String {
             }
             DataType::Timestamp(..) => format!("t.{name}::timestamptz AS {name}"),
             DataType::List(_) | DataType::Struct(_) => format!("to_json(t.{name}) AS {name}"),
+            // A cast would round what has a fraction.
+            other if other.is_integer() => format!("t.{name}"),
             other => format!("t.{name}::{} AS {name}", type_of(other)),
         }
     };
@@ -48,7 +50,8 @@ pub fn find(table: &str, key: &[String], columns: &Schema) -> String {
     let typed: Vec<String> = key.iter().map(typed).collect();
     let same: Vec<String> = key.iter().map(|name| format!("t.{0} = k.{0}", quoted(name))).collect();
     format!(
-        "SELECT row_to_json(r)::text FROM (SELECT {} FROM {} AS t JOIN json_to_recordset($1::text::json) AS k({}) ON {}) AS r",
+        "SELECT row_to_json(_millstream_row)::text FROM (SELECT {} FROM {} AS t WHERE EXISTS \
+         (SELECT 1 FROM json_to_recordset($1::text::json) AS k({}) WHERE {})) AS _millstream_row",
         selected.join(", "),
         quoted_table(table),
         typed.join(", "),

@@ -235,6 +235,13 @@ impl<'a> Maker<'a> {
                 let made = FileTable::new(config, self.root.to_owned(), schema.map(arrow_schema), context);
                 Ok(Box::new(made.map_err(|error| refused(&table.type_name, error.to_string()))?))
             }
+            _ if table.is_asked() => Err(refused(
+                &table.type_name,
+                format!(
+                    "the table {:?} is in a database, which tests do not ask; give the case rows of it: `inputs: {{ {}: [ … ] }}`",
+                    table.id.value, table.id.value
+                ),
+            )),
             other => Err(refused(
                 &table.type_name,
                 format!("tables of type {other} do not run in this version yet"),

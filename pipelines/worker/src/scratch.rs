@@ -37,8 +37,13 @@ impl FileScratch {
         let (file, at) = match current.take() {
             Some((file, at)) if at + bytes <= FILE_BYTES => (file, at),
             _ => {
-                std::fs::create_dir_all(&self.folder)?;
-                (Arc::new(tempfile::tempfile_in(&self.folder)?), 0)
+                let made =
+                    std::fs::create_dir_all(&self.folder).and_then(|()| tempfile::tempfile_in(&self.folder));
+                let made = made.map_err(|error| {
+                    let what = format!("making a file in {}: {error}", self.folder.display());
+                    io::Error::new(error.kind(), what)
+                });
+                (Arc::new(made?), 0)
             }
         };
         *current = Some((Arc::clone(&file), (at + bytes).next_multiple_of(PAGE)));

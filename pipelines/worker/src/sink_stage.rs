@@ -96,6 +96,20 @@ struct Running<'a> {
 
 /// Runs the stage until its input has ended, or it is told to stop.
 pub async fn run(stage: &mut SinkStage, context: &StageContext) -> Result<(), WorkerError> {
+    while let Ended::WithoutBadRows = run_once(stage, context).await? {
+        tracing::warn!(stage = %context.stage, "rows that cannot be written were put aside; the stage begins again without them");
+    }
+    Ok(())
+}
+
+/// How a run ended.
+enum Ended {
+    Done,
+    /// Rows were put aside that cannot be written: it is to begin again without them, at once.
+    WithoutBadRows,
+}
+
+async fn run_once(stage: &mut SinkStage, context: &StageContext) -> Result<Ended, WorkerError> {
     let keeps_offsets = stage.sink.capabilities().keeps_offsets;
     let config = ConsumerConfig {
         commit: CommitPolicy::Manual,
@@ -126,8 +140,7 @@ pub async fn run(stage: &mut SinkStage, context: &StageContext) -> Result<(), Wo
     let result = running.work(&mut consumer, &events).await;
     if let Err(Stop::Rows(faults)) = result {
         running.put_aside(faults)?;
-        let text = "rows that cannot be written were put aside; beginning again without them".to_owned();
-        return Err(WorkerError::Transient(text));
+        return Ok(Ended::WithoutBadRows);
     }
     if let Err(Stop::Error(error)) = result {
         return Err(error);
@@ -135,7 +148,7 @@ pub async fn run(stage: &mut SinkStage, context: &StageContext) -> Result<(), Wo
     running.follow(&consumer).await?;
     running.stage.trimmer.trim_now(&context.cluster, running.committed.keys()).await;
     consumer.close().await?;
-    Ok(())
+    Ok(Ended::Done)
 }
 
 /// Why a row is in the dead letters that the target refused.
@@ -417,6 +430,9 @@ impl Running<'_> {
             return Ok(());
         }
         self.stage.sink.commit(&next).await.map_err(stop)?;
+        let is_over =
+            |partition: &TopicPartition, offset: i64| next.get(partition).is_some_and(|at| offset < *at);
+        self.stage.bad.retain(|(partition, offset, _), _| !is_over(partition, *offset));
         self.dirty.retain(|partition| !next.contains_key(partition));
         let follows: BTreeMap<TopicPartition, OffsetAndMetadata> =
             next.iter().map(|(p, at)| (p.clone(), OffsetAndMetadata::new(*at))).collect();

@@ -129,9 +129,10 @@ fn text(result: Result<(), SinkError>) -> String {
 async fn each_answer_has_its_meaning() {
     let rows = [(5, "a"), (6, "b"), (7, "c")];
     for (script, first, sent, second, sent_again) in [
-        (&[][..], "done", "a b c", "done", "a b c"),
-        (&["200", "503", "500"], "done", "a b b b c", "done", "a b c"),
-        (&["close", "200", "408"], "done", "a a b b c", "done", "a b c"),
+        // What was taken is not sent again: the group may have refused its offsets.
+        (&[][..], "done", "a b c", "done", ""),
+        (&["200", "503", "500"], "done", "a b b b c", "done", ""),
+        (&["close", "200", "408"], "done", "a a b b c", "done", ""),
         // An outage: what was answered before it is not sent again.
         (&["200", "500", "502", "503", "504", "599"], "later None", "a b b b b b", "done", "b c"),
         (&["200", "422", "200"], "refused 6 422 Unprocessable Entity: why", "a b c", "done", ""),
@@ -163,7 +164,8 @@ async fn a_server_is_left_alone_for_as_long_as_it_says() {
     let mut sink = world.sink("");
     assert_eq!(text(written(&mut sink, &[(0, "a")]).await), "later Some(3000)");
     world.clock.advance(2_999);
-    assert_eq!(sink.due(world.clock_ms()), []);
+    // What waits is due all the same: else more and more would be gathered meanwhile.
+    assert_eq!(sink.due(world.clock_ms()).len(), 1);
     assert_eq!(text(written(&mut sink, &[(0, "a")]).await), "later Some(1)");
     assert_eq!(world.sent(), "a");
     world.clock.advance(1);

@@ -69,7 +69,11 @@ fn topic_of<'a>(pipeline: &'a Pipeline, id: &str) -> Option<&'a Topic> {
 fn read(root: &Path, path: &str) -> Result<String, String> {
     let doing = |why: String| format!("reading the recording {path}: {why}");
     let file = root.join(path);
-    let size = std::fs::metadata(&file).map_err(|error| doing(error.to_string()))?.len();
+    let meta = std::fs::metadata(&file).map_err(|error| doing(error.to_string()))?;
+    if !meta.is_file() {
+        return Err(doing("it is no file".to_owned()));
+    }
+    let size = meta.len();
     if size > recording::FILE_BYTES_MAX {
         return Err(doing(format!(
             "it has {size} bytes, and the most is {}; record less, with --max-records, --from and --to",

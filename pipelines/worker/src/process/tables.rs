@@ -104,7 +104,13 @@ impl Driver {
                 let text = format!("table {} is asked and cannot be", wanted.table);
                 return Err(WorkerError::Fatal(text));
             };
-            let rows = table.find(&wanted.keys).await?;
+            let rows = tokio::select! {
+                found = table.find(&wanted.keys) => found?,
+                () = self.context.stopped() => {
+                    let text = format!("the run was stopped while table {} was asked", wanted.table);
+                    return Err(WorkerError::Transient(text));
+                }
+            };
             self.stage.answer(&wanted, &rows, now)?;
             self.context.progress.table(&self.context.stage, &wanted.table, |figures| {
                 figures.rows = self.stage.table_rows(&wanted.table) as u64;

@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Schema, SchemaRef};
 use millstream_connector::Lookup;
 use millstream_engine::stage::lookups::LookupSpec;
@@ -48,16 +49,34 @@ impl AskedTable {
         let mut decoder =
             Decoder::new(&Format::Json, &self.schema, &columns).map_err(|error| bad(error.to_string()))?;
         let mut lookup = self.lookup.lock().await;
+        // No text of a database has a NUL: nothing has such a key.
+        let keys = filter_record_batch(keys, &without_nul(keys))?;
         for at in (0..keys.num_rows()).step_by(KEYS_MAX) {
             let part = keys.slice(at, KEYS_MAX.min(keys.num_rows() - at));
             for row in lookup.find(&json(&part).map_err(bad)?).await? {
+                // What is in the row is nobody's business here.
                 decoder.push(row.as_bytes()).map_err(|error| {
-                    bad(format!("a row does not have the declared columns: {error}; the row: {row}"))
+                    let name = |column: &String| format!("{column} {}", value_of(&row, column));
+                    let key = self.spec.key.iter().map(name).collect::<Vec<_>>().join(", ");
+                    bad(format!("the row of {key} does not have the declared columns: {error}"))
                 })?;
             }
         }
         Ok(decoder.finish())
     }
+}
+
+/// The value of a column of a row that cannot be read otherwise.
+fn value_of(row: &str, column: &str) -> String {
+    let object: Option<serde_json::Value> = serde_json::from_str(row).ok();
+    object.and_then(|object| object.get(column).map(ToString::to_string)).unwrap_or_else(|| "?".to_owned())
+}
+
+/// Which rows have no NUL in a text.
+fn without_nul(rows: &RecordBatch) -> BooleanArray {
+    let texts: Vec<_> = rows.columns().iter().filter_map(|column| column.as_string_opt::<i32>()).collect();
+    let is_clean = |row| texts.iter().all(|texts| !texts.value(row).as_bytes().contains(&0));
+    (0..rows.num_rows()).map(|row| Some(is_clean(row))).collect()
 }
 
 /// Rows as an array of objects.
@@ -126,8 +145,14 @@ mod tests {
         assert_eq!((rows.num_rows(), asked.load(Ordering::Relaxed)), (10_000, 3));
         let error = table.find(&keys(vec![100_001])).await.expect_err("a row that does not fit");
         assert!(
-            error.to_string().contains("table doubles: a row does not have the declared columns"),
+            error
+                .to_string()
+                .contains("table doubles: the row of n 100001, of \"a \\\"quoted\\\" name\" does not have"),
             "{error}"
         );
+        let of: ArrayRef = Arc::new(StringArray::from(vec!["a\0b", "\\u0000"]));
+        let numbers: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
+        let keys = RecordBatch::try_from_iter([("n", numbers), ("of", of)]).expect("keys");
+        assert_eq!(table.find(&keys).await.expect("rows").num_rows(), 1, "a NUL is in no database");
     }
 }

@@ -159,27 +159,45 @@ pub(crate) fn results_of(
     Ok(results)
 }
 
-/// One run of several, of key groups that are wanted, with a state row for each group: in the scratch, if one of them is. Its
-/// rows say that they are of this pane.
+/// One run of several, of key groups that are wanted, with a state row for each group: in the scratch, if one of them is and it
+/// takes more. Its rows say that they are of this pane.
 pub(crate) fn merged(
     plan: &AggregatePlan,
     runs: &[Run],
     pane: i64,
     wanted: impl Fn(u32) -> bool,
 ) -> Result<Run, StageError> {
-    let mut writer = runs.iter().find_map(Run::spilled).map(RunWriter::new);
-    let mut whole = RecordBatch::new_empty(plan.state_schema.clone());
+    match runs.iter().find_map(Run::spilled) {
+        None => merged_to(plan, runs, pane, &wanted, None),
+        Some(spill) => match merged_to(plan, runs, pane, &wanted, Some(spill)) {
+            Err(StageError::Scratch(_)) => merged_to(plan, runs, pane, &wanted, None),
+            merged => merged,
+        },
+    }
+}
+
+/// The same, to a scratch or in memory.
+fn merged_to(
+    plan: &AggregatePlan,
+    runs: &[Run],
+    pane: i64,
+    wanted: impl Fn(u32) -> bool,
+    to: Option<&Spill>,
+) -> Result<Run, StageError> {
+    let mut writer = to.map(RunWriter::new);
+    let mut parts = Vec::new();
     each_sum(plan, runs, wanted, |mut sum| {
         let rows = sum.0.state(plan, pane)?;
         match &mut writer {
             Some(writer) => writer.add(&rows, &plan.placed_by)?,
-            None => whole = rows,
+            None => parts.push(rows),
         }
         Ok(())
     })?;
-    Ok(match writer {
-        Some(writer) => writer.finish(),
-        None => Run::Memory(whole),
+    Ok(match (writer, parts.as_slice()) {
+        (Some(writer), _) => writer.finish(),
+        (None, [whole]) => Run::Memory(whole.clone()),
+        (None, parts) => Run::Memory(concat_batches(&plan.state_schema, parts)?),
     })
 }
 
@@ -418,7 +436,9 @@ impl Pane {
             from -= 1;
             rows += self.committed[from].rows();
         }
-        let merged = match merged(plan, &self.committed[from..], self.key, |_| true) {
+        let runs = &self.committed[from..];
+        let to = runs.iter().find_map(Run::spilled);
+        let merged = match merged_to(plan, runs, self.key, |_| true, to) {
             // A scratch without room: another time.
             Err(StageError::Scratch(_)) => return Ok(()),
             merged => merged?,

@@ -271,7 +271,8 @@ impl WindowRows {
         for pane in self.panes.values_mut() {
             rows.extend(pane.pending.iter().cloned());
             pane.committed.extend(pane.pending.drain(..).map(Run::Memory));
-            if pane.committed.len() > COMMITTED_BATCHES_MAX {
+            let in_memory = pane.committed.iter().filter(|run| matches!(run, Run::Memory(_))).count();
+            if in_memory > COMMITTED_BATCHES_MAX {
                 pane.merge(&self.plan)?;
             }
         }

@@ -4,8 +4,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, UInt32Array};
-use arrow::compute::take;
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::compute::{filter_record_batch, take};
 use arrow::datatypes::{Schema, SchemaRef};
 use bytes::Bytes;
 use datafusion_physical_expr::expressions::Column;
@@ -322,7 +322,7 @@ impl Stage {
     }
 
     /// Hands in what a table has for the keys that were asked for, which takes the place of what was known of them; keys without a
-    /// row are known to have none. Rows of other keys are an error.
+    /// row are known to have none. Rows of other keys are passed over: a database may find keys equal whose bytes are not.
     pub fn answer(&mut self, wanted: &Wanted, rows: &RecordBatch, now: Millis) -> Result<(), StageError> {
         let unknown =
             || StageError::Unknown { kind: "table", name: wanted.table.clone(), known: String::new() };
@@ -339,17 +339,10 @@ impl Stage {
         let mut open: HashSet<Bytes> = bytes_of(wanted.keys.columns()).into_iter().collect();
         let schema = rows.schema();
         let columns = asked.spec.key.iter().map(|name| Ok(Arc::clone(rows.column(schema.index_of(name)?))));
-        let ids = bytes_of(&columns.collect::<Result<Vec<ArrayRef>, arrow::error::ArrowError>>()?);
-        if let Some(at) = ids.iter().position(|id| !open.contains(id)) {
-            return Err(StageError::Schema {
-                what: format!(
-                    "row {at} of those that table {} has for the keys that it was asked for",
-                    wanted.table
-                ),
-                expected: "one of these keys".to_owned(),
-                found: "another; the table compares keys otherwise than by their bytes".to_owned(),
-            });
-        }
+        let mut ids = bytes_of(&columns.collect::<Result<Vec<ArrayRef>, arrow::error::ArrowError>>()?);
+        let asked_for: BooleanArray = ids.iter().map(|id| Some(open.contains(id))).collect();
+        ids.retain(|id| open.contains(id));
+        let rows = &filter_record_batch(rows, &asked_for)?;
         asked.counts.asked += wanted.keys.num_rows() as u64;
         asked.counts.rows += rows.num_rows() as u64;
         for key in &open {

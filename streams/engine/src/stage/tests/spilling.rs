@@ -142,3 +142,42 @@ fn a_full_scratch_leaves_state_in_memory_and_a_broken_one_ends_the_stage() {
     });
     assert!(matches!(error, Some(StageError::Scratch(_))), "{error:?}");
 }
+
+/// Sums of slices are made when a window fires, also while the disk takes nothing.
+#[test]
+fn windows_fire_over_slices_in_a_scratch_that_has_become_full() {
+    let query = "SELECT store_id, qty, window_end, count(*) AS n FROM HOP(unique, issued_at, INTERVAL '1 second', INTERVAL '16 seconds')
+                 GROUP BY store_id, qty, window_start, window_end";
+    let run = |fills_at: Option<i64>| {
+        let mut stage = Stage::build(super::spec(1, 1, query, None, 64)).expect("a stage");
+        stage.load_table("stores", &super::stores()).expect("the table");
+        stage.assign(KeyGroup(0), 0);
+        let scratch = Arc::<MemoryScratch>::default();
+        let (mut rows, mut on_disk) = (Vec::new(), 0);
+        for second in 0..120i64 {
+            for n in 0..20i64 {
+                let (id, at) = ((second * 20 + n).to_string(), second * 1_000 + n);
+                let invoice =
+                    super::Invoice { id, store: format!("S{}", n % 5), at, qty: Some(n % 4), cents: 100 };
+                let at = (KeyGroup(0), second * 20 + n);
+                stage
+                    .push_record(0, at, Some(&invoice.json()), TimeBounds::default())
+                    .expect("an owned group");
+            }
+            stage.commit(second).expect("a commit");
+            rows.extend(stage.take_outputs().batches.iter().flat_map(|out| lines(&out.batch)));
+            scratch.is_full.store(fills_at.is_some_and(|at| second >= at), Ordering::Relaxed);
+            if fills_at.is_some() {
+                let spilled = stage.spill(&small(Arc::clone(&scratch)), usize::MAX);
+                assert_eq!(spilled.is_err(), fills_at.is_some_and(|at| second >= at), "{second}");
+            }
+            on_disk = disk_bytes(&stage).max(on_disk);
+        }
+        rows.sort_unstable();
+        (rows, on_disk)
+    };
+    let (wanted, _) = run(None);
+    let (rows, on_disk) = run(Some(60));
+    assert!(on_disk > 10_000 && wanted.len() > 1_000, "{on_disk} bytes, {} rows", wanted.len());
+    assert_eq!(rows, wanted);
+}
