@@ -46,6 +46,41 @@ start_broker() {
     broker=$(sed -n 's/^ready //p' "$folder/out")
 }
 
+# find_postgres WHAT: sets `pg_bin` to the folder of PostgreSQL's server; without one, WHAT is left out, which is said.
+find_postgres() {
+    pg_bin="${MILLSTREAM_PG_BIN:-$(ls -d /usr/lib/postgresql/*/bin 2> /dev/null | sort -V | tail -1 || true)}"
+    [ -x "$pg_bin/postgres" ] && return
+    echo "SKIPPED: PostgreSQL's server is not installed (apt-get install postgresql)"
+    [ -z "${SKIPPED:-}" ] || echo "$1: no PostgreSQL" >> "$SKIPPED"
+    [ -z "${REQUIRE_ALL:-}" ]
+    exit
+}
+
+# make_postgres FOLDER: a server's data in FOLDER, and a free port for it in `pg_port`. start_postgres FOLDER: runs it, and sets `pg`
+# to its process. sql TEXT asks it.
+make_postgres() {
+    pg_as=()
+    if [ "$(id -u)" = 0 ]; then
+        # The server refuses root.
+        pg_as=(setpriv --reuid=postgres --regid=postgres --clear-groups --)
+        install -d -o postgres "$1"
+    else
+        mkdir "$1"
+    fi
+    pg_port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    (cd "$1" && "${pg_as[@]}" "$pg_bin/initdb" -D data -U postgres -A trust -E UTF8 --no-sync --no-locale > initdb.log)
+}
+start_postgres() {
+    (cd "$1" && exec "${pg_as[@]}" "$pg_bin/postgres" -D data -p "$pg_port" -c listen_addresses=127.0.0.1 \
+        -c unix_socket_directories= -c fsync=off > "$1.log" 2>&1) &
+    pg=$!
+    until "$pg_bin/pg_isready" -q -h 127.0.0.1 -p "$pg_port" -U postgres; do
+        kill -0 $pg 2> /dev/null || { cat "$1.log"; echo "FAIL: PostgreSQL did not start"; exit 1; }
+        pause 0.1
+    done
+}
+sql() { "$pg_bin/psql" -X -A -t -q -h 127.0.0.1 -p "$pg_port" -U postgres -c "$1" postgres; }
+
 # reconcile INPUT OUT [BROKER]: holds what a run left in OUT against a recount of the input.
 reconcile() {
     MILLSTREAM="$millstream" bash tests/e2e/store-invoices/reconcile.sh "$1" "$2" "$count_rows" "${@:3}"

@@ -4,39 +4,15 @@
 # is asked for once; the server dies in the middle of the run, is away for some seconds, and nothing is missing or doubled; a
 # row that has changed is seen once it is asked for again. N sales; MILLSTREAM names the program.
 . "$(dirname "$0")/lib.sh"
-bin="${MILLSTREAM_PG_BIN:-$(ls -d /usr/lib/postgresql/*/bin 2> /dev/null | sort -V | tail -1 || true)}"
-if [ ! -x "$bin/postgres" ]; then
-    echo "SKIPPED: PostgreSQL's server is not installed (apt-get install postgresql)"
-    [ -z "${SKIPPED:-}" ] || echo "look-ups in a database: no PostgreSQL" >> "$SKIPPED"
-    [ -z "${REQUIRE_ALL:-}" ]
-    exit
-fi
+find_postgres "look-ups in a database"
 n="${N:-40000}"
 work="$(mktemp -d)"
 chmod 755 "$work"
-as=() pids=() pg=''
+pids=() pg=''
 trap 'set +e; kill -9 "${pids[@]}" 2> /dev/null; [ -z "$pg" ] || kill -QUIT "$pg" 2> /dev/null; wait 2> /dev/null; [ -n "${KEEP:-}" ] || rm -rf "$work"' EXIT
 fail() { echo "FAIL: $1"; tail -n 20 "$work"/*.log "$work"/*.err 2> /dev/null; exit 1; }
-if [ "$(id -u)" = 0 ]; then
-    # The server refuses root.
-    as=(setpriv --reuid=postgres --regid=postgres --clear-groups --)
-    install -d -o postgres "$work/pg"
-else
-    mkdir "$work/pg"
-fi
-port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-(cd "$work/pg" && "${as[@]}" "$bin/initdb" -D data -U postgres -A trust -E UTF8 --no-sync --no-locale > initdb.log)
-up() {
-    (cd "$work/pg" && exec "${as[@]}" "$bin/postgres" -D data -p "$port" -c listen_addresses=127.0.0.1 \
-        -c unix_socket_directories= -c fsync=off > "$work/pg.log" 2>&1) &
-    pg=$!
-    until "$bin/pg_isready" -q -h 127.0.0.1 -p "$port"; do
-        kill -0 $pg 2> /dev/null || fail "PostgreSQL did not start"
-        pause 0.1
-    done
-}
-sql() { "$bin/psql" -X -A -t -q -h 127.0.0.1 -p "$port" -U postgres -c "$1" postgres; }
-up
+make_postgres "$work/pg"
+start_postgres "$work/pg"
 # 5,000 customers, of which sales name the even ones, those above 3,000 in their second half, and 500 that are not there; some without a region, some in one that is not there.
 sql "create schema crm;
      create table crm.customers (id bigint primary key, name text not null, region varchar(20), credit numeric);
@@ -96,7 +72,7 @@ sinks:
   out_hourly: { type: topic, inputs: [hourly], topic: hourly }
 egress: { allow: ["127.0.0.1/32", "::1/128"] }
 X
-export BROKER="$broker" CRM_DSN="postgres://postgres@localhost:$port/postgres"
+export BROKER="$broker" CRM_DSN="postgres://postgres@localhost:$pg_port/postgres"
 "$millstream" validate "$work/sold.yaml" > "$work/validate.log" 2>&1 || fail "the pipeline is refused"
 "$millstream" explain "$work/sold.yaml" > "$work/explain.log" 2>&1 || fail "the pipeline is not explained"
 grep -q 'asks table customers for the rows of the keys that come' "$work/explain.log" || fail "explain does not say that a table is asked"
@@ -136,7 +112,7 @@ for _ in $(seq 600); do
     pause 0.1
 done
 grep -q 'the stage begins again from what was committed' "$work/run.err" "$work/run.log" || fail "nothing was said of the server that is away"
-up
+start_postgres "$work/pg"
 until_out sold "$n"
 sql "copy (select c.id, c.name, c.credit, r.manager, c.region from crm.customers c left join crm.regions r on r.code = c.region) to stdout with (format csv, null '\N')" > "$work/customers.csv"
 out hourly > /dev/null
