@@ -11,12 +11,14 @@ use std::sync::Arc;
 
 use millstream_engine::state::scratch::{Kept, Scratch};
 use parking_lot::Mutex;
-use rustix::fs::{FallocateFlags, fallocate};
+use rustix::fs::{FallocateFlags, fallocate, fstatvfs};
 
 /// A file is written until it has so many bytes, holes with them.
 const FILE_BYTES: u64 = 1 << 30;
 /// Where blocks begin; what is given back is whole pages.
 const PAGE: u64 = 4_096;
+/// So much of a file system is left to others, such as the topics of a broker in this process; of a small one a twentieth.
+const LEFT_FREE: u64 = 1 << 30;
 
 /// See the module.
 #[derive(Debug)]
@@ -55,6 +57,16 @@ impl Scratch for FileScratch {
     fn put(&self, bytes: &[u8]) -> io::Result<Box<dyn Kept>> {
         let packed = lz4_flex::block::compress_prepend_size(bytes);
         let (file, at) = self.room(packed.len() as u64)?;
+        let disk = fstatvfs(&file)?;
+        let size = |blocks: u64| blocks.saturating_mul(disk.f_frsize);
+        if !has_room(size(disk.f_bavail), size(disk.f_blocks), packed.len() as u64) {
+            let what = format!(
+                "{} has {} MiB free, which are left to others",
+                self.folder.display(),
+                size(disk.f_bavail) >> 20
+            );
+            return Err(io::Error::new(io::ErrorKind::StorageFull, what));
+        }
         let block = Block { file, at, bytes: packed.len() };
         // What fails half way is given back with the block.
         block.file.write_all_at(&packed, at).map_err(|error| {
@@ -63,6 +75,11 @@ impl Scratch for FileScratch {
         })?;
         Ok(Box::new(block))
     }
+}
+
+/// Whether a file system of which so many bytes are free takes so many more.
+fn has_room(free: u64, total: u64, more: u64) -> bool {
+    free >= more.saturating_add((total / 20).min(LEFT_FREE))
 }
 
 #[derive(Debug)]
@@ -121,6 +138,20 @@ mod tests {
         assert_eq!(blocks[1].read().expect("a block"), text(39));
         drop(blocks);
         assert_eq!(used(), 0);
+    }
+
+    #[test]
+    fn a_disk_is_never_filled() {
+        const GIB: u64 = 1 << 30;
+        for (free, total, more, takes) in [
+            (2 * GIB, 1_000 * GIB, GIB, true),
+            (2 * GIB, 1_000 * GIB, GIB + 1, false),
+            (6 << 20, 100 << 20, 1 << 20, true),
+            (6 << 20, 100 << 20, (1 << 20) + 1, false),
+            (0, 0, 1, false),
+        ] {
+            assert_eq!(has_room(free, total, more), takes, "{more} of {free} of {total}");
+        }
     }
 
     #[test]
