@@ -94,6 +94,7 @@ pids+=("$broker_pid")
 metrics="127.0.0.1:$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')"
 start() {
     BROKER="$broker" "$millstream" run "$work/visits.yaml" --data "$work/data" --metrics "$metrics" --memory 16MiB \
+        --set defaults.commit_interval=200ms \
         >> "$work/run.log" 2>> "$work/run.err" &
     pids+=($!)
 }
