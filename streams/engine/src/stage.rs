@@ -505,9 +505,8 @@ impl Stage {
     }
 
     /// Moves committed state to a scratch, until so many bytes of memory are free or nothing is left that can go; large parts
-    /// first. Gives how many bytes would still have had to go. After an error of the scratch nothing is lost, and the stage goes
-    /// on in memory. Call it right after a commit.
-    pub fn spill(&mut self, spill: &Spill, bytes: usize) -> Result<usize, StageError> {
+    /// first. After an error of the scratch nothing is lost, and the stage goes on in memory. Call it right after a commit.
+    pub fn spill(&mut self, spill: &Spill, bytes: usize) -> Result<(), StageError> {
         let mut left = bytes;
         // What is small is not worth a block, unless nothing else is left.
         for part_bytes_min in [64, 8, 1].map(|times| spill.part_bytes_min * times) {
@@ -518,7 +517,7 @@ impl Stage {
                 }
             }
         }
-        Ok(left)
+        Ok(())
     }
 
     /// Each operator's state, by name.

@@ -12,7 +12,7 @@ use millstream_model::{EventTime, LateRule, Watermark, Window, Windows};
 
 use super::aggregate::KEY_COLUMNS;
 use super::chunk::Chunk;
-use super::pane::{members_of, part, spill_runs};
+use super::pane::{members_in, members_of, part, spill_runs};
 use super::run::Run;
 use super::windowed::{PaneKey, windows_over};
 use crate::error::StageError;
@@ -103,12 +103,11 @@ impl Pane {
         Ok(())
     }
 
-    /// Lets go of the rows of these key groups.
+    /// Lets go of the rows of these key groups, which rise.
     fn drop_groups(&mut self, gone: &[u32]) -> Result<(), StageError> {
-        let mut is_gone = vec![0u64; self.members.len()];
-        gone.iter().for_each(|group| is_gone[*group as usize / 64] |= 1 << (group % 64));
-        let wanted = |group: u32| is_gone[group as usize / 64] & 1 << (group % 64) == 0;
-        gone.iter().for_each(|group| self.members[*group as usize / 64] &= !(1 << (group % 64)));
+        let is_gone = members_in(gone);
+        let wanted = |group: u32| gone.binary_search(&group).is_err();
+        self.members.iter_mut().zip(&is_gone).for_each(|(here, gone)| *here &= !gone);
         if self.members.iter().all(|word| *word == 0) {
             (self.committed, self.pending) = (Vec::new(), Vec::new());
             return Ok(());

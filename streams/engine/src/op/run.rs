@@ -196,6 +196,7 @@ pub(crate) enum Run {
 }
 
 impl Run {
+    /// How many rows it has, or had when it was written: key groups may have gone since.
     pub(crate) fn rows(&self) -> usize {
         match self {
             Run::Memory(rows) => rows.num_rows(),

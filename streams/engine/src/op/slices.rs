@@ -17,7 +17,7 @@ use crate::error::StageError;
 use crate::state::scratch::Spill;
 
 /// Windows of fewer slices are summed directly.
-pub(super) const SLICES_MIN: i64 = 5;
+const SLICES_MIN: i64 = 5;
 /// How many runs a node keeps before it makes one of them.
 const BATCHES_MAX: usize = 8;
 /// What the rows of sums have for a pane.

@@ -115,24 +115,11 @@ impl WindowJoin {
         }
         let right = Rows::of(right, &self.right.schema)?;
         let index = RowIndex::new(&keys(&self.right, &right)?);
-        let mut given = match self.kind.given() {
+        let given = match self.kind.given() {
             None => self.pairs(left, &right, &index)?,
             Some(side) => self.rows_of(side, left, &right, &index)?,
         };
-        if whole && given.len() > 1 {
-            let Rows { batch, groups } = Rows::of(&given, self.schema())?;
-            given = vec![Chunk::made(batch, groups)];
-        }
-        Ok(given)
-    }
-
-    /// The columns that come out.
-    fn schema(&self) -> &SchemaRef {
-        match self.kind.given() {
-            None => &self.both,
-            Some(JoinSide::Left) => &self.left.schema,
-            Some(JoinSide::Right) => &self.right.schema,
-        }
+        if whole { Chunk::joined(given) } else { Ok(given) }
     }
 
     /// Pairs, and rows without one where their side is outer.

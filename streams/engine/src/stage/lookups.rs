@@ -41,17 +41,6 @@ pub struct Wanted {
     pub keys: RecordBatch,
 }
 
-/// Counts of a table since the stage was made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LookupCounts {
-    /// Keys that it was asked for.
-    pub asked: u64,
-    /// Rows that it gave.
-    pub rows: u64,
-    /// Keys that are kept.
-    pub kept: u64,
-}
-
 /// A table that is asked.
 struct Asked {
     spec: LookupSpec,
@@ -60,7 +49,6 @@ struct Asked {
     known: HashMap<Bytes, Millis>,
     /// The same in the order in which they were asked for.
     order: VecDeque<(Millis, Bytes)>,
-    counts: LookupCounts,
 }
 
 impl Asked {
@@ -233,7 +221,6 @@ impl Stage {
             key_schema: Arc::new(Schema::new(fields)),
             known: HashMap::new(),
             order: VecDeque::new(),
-            counts: LookupCounts::default(),
         };
         self.lookups.tables.insert(table.to_owned(), asked);
         let none = RecordBatch::new_empty(schema);
@@ -343,8 +330,6 @@ impl Stage {
         let asked_for: BooleanArray = ids.iter().map(|id| Some(open.contains(id))).collect();
         ids.retain(|id| open.contains(id));
         let rows = &filter_record_batch(rows, &asked_for)?;
-        asked.counts.asked += wanted.keys.num_rows() as u64;
-        asked.counts.rows += rows.num_rows() as u64;
         for key in &open {
             asked.known.insert(key.clone(), now);
             asked.order.push_back((now, key.clone()));
@@ -354,11 +339,5 @@ impl Stage {
         }
         let gone: Vec<Bytes> = open.into_iter().collect();
         self.each_join(&wanted.table, |join| join.change(rows, &ids, &gone))
-    }
-
-    /// Counts of the tables that are asked, by name.
-    pub fn lookup_counts(&self) -> impl Iterator<Item = (&str, LookupCounts)> {
-        let of = |asked: &Asked| LookupCounts { kept: asked.known.len() as u64, ..asked.counts };
-        self.lookups.tables.iter().map(move |(name, asked)| (name.as_str(), of(asked)))
     }
 }
