@@ -133,7 +133,7 @@ const TABLE_FIGURES: &[TableFigure] = &[
     ("millstream_table_rows", "Rows of a table that a stage joins, or functions look up.", |f| f.rows),
     (
         "millstream_table_changes_total",
-        "Rows that came, were replaced or taken away; of a file, how often it was read.",
+        "Rows that came, were replaced or taken away; of a file, how often it was read; of a database, keys it was asked for.",
         |f| f.changes,
     ),
     ("millstream_table_bad_records_total", "Records of a table's topic that were no rows of it.", |f| f.bad),

@@ -73,16 +73,24 @@ pub(crate) struct Access<'a> {
     pub statement_timeout: Period,
 }
 
-impl PostgresTableConfig {
-    pub(crate) fn access(&self) -> Access<'_> {
-        Access {
-            dsn: &self.dsn,
-            ca_file: self.ca_file.as_deref(),
-            connect_timeout: self.connect_timeout,
-            statement_timeout: self.statement_timeout,
+macro_rules! reached_by {
+    ($($config:ty),*) => {$(
+        impl $config {
+            pub(crate) fn access(&self) -> Access<'_> {
+                Access {
+                    dsn: &self.dsn,
+                    ca_file: self.ca_file.as_deref(),
+                    connect_timeout: self.connect_timeout,
+                    statement_timeout: self.statement_timeout,
+                }
+            }
         }
-    }
+    )*};
+}
 
+reached_by!(PostgresSinkConfig, PostgresTableConfig);
+
+impl PostgresTableConfig {
     /// What one setting asks of another; the reason when it is not so.
     pub fn validate(&self) -> Result<(), String> {
         if self.key.is_empty() {
@@ -101,15 +109,6 @@ fn check_table(table: &str) -> Result<(), String> {
 }
 
 impl PostgresSinkConfig {
-    pub(crate) fn access(&self) -> Access<'_> {
-        Access {
-            dsn: &self.dsn,
-            ca_file: self.ca_file.as_deref(),
-            connect_timeout: self.connect_timeout,
-            statement_timeout: self.statement_timeout,
-        }
-    }
-
     /// What one setting asks of another; the reason when it is not so.
     pub fn validate(&self) -> Result<(), String> {
         if self.mode == Mode::Upsert && self.key.is_empty() {

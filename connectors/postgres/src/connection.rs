@@ -86,14 +86,22 @@ pub async fn connect(config: &PostgresSinkConfig, context: &Context) -> Result<C
     within(&access, connecting).await
 }
 
-async fn dial(access: &Access<'_>, context: &Context) -> Result<Connection, SinkError> {
+/// The DSN; the reason when it cannot be read.
+pub(crate) fn parsed(access: &Access<'_>) -> Result<tokio_postgres::Config, String> {
     // The driver's complaint may quote the DSN: it is not repeated.
-    let dsn: tokio_postgres::Config = access.dsn.expose().parse().map_err(|_| {
-        SinkError::Setup("reading `dsn`: write postgres://user:password@host:5432/database".to_owned())
-    })?;
-    if dsn.get_hosts().is_empty() {
-        return Err(SinkError::Setup("reading `dsn`: it names no host".to_owned()));
+    let dsn: tokio_postgres::Config = access
+        .dsn
+        .expose()
+        .parse()
+        .map_err(|_| "reading `dsn`: write postgres://user:password@host:5432/database".to_owned())?;
+    match dsn.get_hosts() {
+        [] => Err("reading `dsn`: it names no host".to_owned()),
+        _ => Ok(dsn),
     }
+}
+
+async fn dial(access: &Access<'_>, context: &Context) -> Result<Connection, SinkError> {
+    let dsn = parsed(access).map_err(SinkError::Setup)?;
     let mut last = None;
     for (i, host) in dsn.get_hosts().iter().enumerate() {
         let port = dsn.get_ports().get(i).or(dsn.get_ports().first()).copied().unwrap_or(5432);

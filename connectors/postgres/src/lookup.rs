@@ -7,7 +7,7 @@ use arrow_schema::{DataType, SchemaRef};
 use millstream_connector::{Context, Lookup, SinkError, SourceError, async_trait};
 
 use crate::config::PostgresTableConfig;
-use crate::connection::{Connection, connect_to_read};
+use crate::connection::{Connection, connect_to_read, parsed};
 use crate::error::sink_error;
 use crate::statements;
 
@@ -30,6 +30,7 @@ impl PostgresLookup {
         context: Context,
     ) -> Result<PostgresLookup, SourceError> {
         config.validate().map_err(SourceError::Setup)?;
+        parsed(&config.access()).map_err(SourceError::Setup)?;
         if let Some(missing) = config.key.iter().find(|name| columns.field_with_name(name).is_err()) {
             return Err(SourceError::Setup(format!(
                 "`key` names {missing}, which is not among the declared columns of {}",

@@ -95,6 +95,13 @@ async fn rows_of_keys() {
             other => panic!("{other:?}"),
         }
     }
+    let of_bytes = Arc::new(Schema::new(vec![field("id", DataType::Binary)]));
+    for (dsn, columns) in [("mysql://x/y", &missing), ("postgres://", &missing), (&cluster.dsn(), &of_bytes)]
+    {
+        let of = config(dsn, "crm.customers", &["id"]);
+        let made = PostgresLookup::new(of, columns, context(&HandClock::new(0), CrashPoints::none()));
+        assert!(matches!(made, Err(SourceError::Setup(_))), "{dsn}");
+    }
     let of_none = config(&cluster.dsn(), "crm.customers", &["nothing"]);
     assert!(
         PostgresLookup::new(of_none, &missing, context(&HandClock::new(0), CrashPoints::none())).is_err()
