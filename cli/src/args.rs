@@ -47,6 +47,15 @@ pub enum Command {
     /// and what becomes of late rows.
     #[command(after_help = "Example: millstream explain pipeline.yaml")]
     Explain(Plan),
+    /// Ask what a pipeline keeps, in SQL: open windows and sessions, groups, tables
+    ///
+    /// Reads what is committed, from the pipeline's topics: whether it runs or not, on whatever workers, and without being
+    /// seen by them. Without SQL, shows what there is to ask. With --listen, answers clients of PostgreSQL until SIGINT or
+    /// SIGTERM, which end it with 0. Ends with 1 where it cannot be done, 2 where the SQL or the file has faults.
+    #[command(
+        after_help = "Example: millstream query pipeline.yaml \"SELECT store_id, SUM(revenue) FROM revenue GROUP BY 1\"\n         millstream query pipeline.yaml --listen 127.0.0.1:5433    then: psql -h 127.0.0.1 -p 5433"
+    )]
+    Query(Query),
     /// Run the tests that a pipeline file holds
     ///
     /// Each case runs the pipeline itself on a broker of its own in a temporary folder; its rows stand in for sources and
@@ -57,6 +66,9 @@ pub enum Command {
     /// Run one case of a file's tests, as the process that its scenario lets die
     #[command(hide = true)]
     RunCase(RunCase),
+    /// Take and put back savepoints: all that a pipeline has come to, under a name, outside of its cluster
+    #[command(subcommand)]
+    Savepoint(crate::pipeline::savepoint::Savepoint),
     /// Make input to try a pipeline on
     #[command(subcommand)]
     Generate(Generate),
@@ -239,6 +251,50 @@ pub struct Plan {
     /// Change a value of the file; may be given many times
     #[arg(long, value_name = "PATH=VALUE")]
     pub set: Vec<String>,
+}
+
+/// Options of `query`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Query {
+    /// The pipeline's file
+    pub file: PathBuf,
+    /// The question; several are separated by semicolons. Without one, what there is to ask is shown
+    #[arg(conflicts_with = "listen")]
+    pub sql: Option<String>,
+    /// How answers are printed
+    #[arg(long, value_enum, default_value_t)]
+    pub format: QueryFormat,
+    /// Answer clients of PostgreSQL here, who need no password; port 0 takes a free one. Prints `ready HOST:PORT`
+    #[arg(long, value_name = "HOST:PORT")]
+    pub listen: Option<String>,
+    /// Let --listen be an address that others than this machine can reach: all who reach it may ask, unencrypted
+    #[arg(long, requires = "listen")]
+    pub allow_remote: bool,
+    /// Where the pipeline's broker is, where the file says `embedded` and it runs with --listen
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "data")]
+    pub bootstrap: Option<String>,
+    /// Where the embedded broker was kept, of a pipeline that does not run [default: .millstream beside the file]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Change a value of the file; may be given many times
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub set: Vec<String>,
+    /// Hold about this much at most, what is read and what a question needs, such as 512MiB [default: half of what the machine
+    /// or its control group gives]
+    #[arg(long, value_name = "SIZE", value_parser = crate::pipeline::limit::size)]
+    pub memory: Option<u64>,
+}
+
+/// How answers are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum QueryFormat {
+    /// For people
+    #[default]
+    Table,
+    /// A list of objects
+    Json,
+    /// With a line of names
+    Csv,
 }
 
 /// Options of `test`.

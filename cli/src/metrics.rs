@@ -101,8 +101,47 @@ const FIGURES: &[Figure] = &[
     ("millstream_stage_committing_seconds_total", "Time spent committing.", |f| {
         Some(f.committing.as_secs_f64())
     }),
+    (
+        "millstream_stage_key_groups_copied_total",
+        "Key groups that the stage took over in this run from copies that were here.",
+        |f| Some(f.groups_copied as f64),
+    ),
+    (
+        "millstream_stage_key_groups_read_total",
+        "Key groups that it took over in this run by reading their changelogs.",
+        |f| Some(f.groups_read as f64),
+    ),
+    (
+        "millstream_stage_standby_bytes",
+        "Bytes of copies of key groups that other workers have, about.",
+        |f| Some(f.standby_bytes as f64),
+    ),
+    ("millstream_stage_standby_key_groups", "Key groups that these copies are of.", |f| {
+        Some(f.standby_key_groups as f64)
+    }),
+    (
+        "millstream_stage_standby_dropped_total",
+        "Key groups whose copies were let go of in this run, for want of memory.",
+        |f| Some(f.standby_dropped as f64),
+    ),
     ("millstream_stage_done", "1 where the stage has done everything there is to do.", |f| {
         Some(f64::from(u8::from(f.done)))
+    }),
+    (
+        "millstream_stage_snapshots_total",
+        "Snapshots of state in an object store that came to count, in this run.",
+        |f| Some(f.snapshots.taken as f64),
+    ),
+    (
+        "millstream_stage_snapshot_failures_total",
+        "How often one could not be written, in this run: the changelog grows meanwhile.",
+        |f| Some(f.snapshots.failures as f64),
+    ),
+    ("millstream_stage_snapshot_bytes_total", "Bytes that were written for them, in this run.", |f| {
+        Some(f.snapshots.bytes as f64)
+    }),
+    ("millstream_stage_snapshot_seconds", "When the last one came to count, in seconds since 1970.", |f| {
+        f.snapshots.last_at_ms.map(|ms| ms as f64 / 1e3)
     }),
 ];
 

@@ -1,4 +1,4 @@
-//! The commands about a pipeline file: `new`, `run`, `dev`, `validate`, `plan`, `explain`, `test`. Each opens the file the same way; `run` starts the
+//! The commands about a pipeline file: `new`, `run`, `dev`, `validate`, `plan`, `explain`, `query`, `test`, `savepoint`. Each opens the file the same way; `run` starts the
 //! broker inside this process where the file says `embedded`. Never enters: what a pipeline does (`millstream-worker`).
 
 pub mod dev;
@@ -8,14 +8,18 @@ pub mod limit;
 mod live;
 mod memory;
 pub mod new;
+pub mod query;
 mod reconcile;
+pub mod savepoint;
 pub mod test;
 
 use std::path::Path;
 
 use millstream_plan::Job;
+use millstream_spec::Pipeline;
 use millstream_spec::ast::Broker;
 use millstream_spec::render;
+use millstream_types::MemoryBudget;
 use millstream_worker::{Opened, Options, WorkerError};
 
 use crate::args::{Plan, Run, Validate, ValidateFormat};
@@ -95,6 +99,24 @@ fn planned(options: &Plan, opened: &Opened, job: &Job) -> Result<String, Failure
     Ok(millstream_plan::explain(job) + &memory::changes(job, &data).map_err(failed)?)
 }
 
+/// The broker that a file names: started in this process, or reached outside.
+async fn broker(
+    pipeline: &Pipeline,
+    listen: Option<String>,
+    data: &Path,
+    settings: &[String],
+    memory: &MemoryBudget,
+) -> Result<embedded::Broker, Failure> {
+    let broker = match &pipeline.broker {
+        Broker::Embedded => embedded::Broker::start(listen, data.to_owned(), settings, memory).await,
+        Broker::Cluster(cluster) => {
+            let hosts: Vec<&str> = cluster.bootstrap.iter().map(|b| b.value.as_str()).collect();
+            embedded::Broker::outside(&hosts.join(","))
+        }
+    };
+    broker.map_err(failed)
+}
+
 /// `millstream run`.
 pub fn run(options: &Run) -> Result<(), Failure> {
     let _ = tracing_subscriber::fmt()
@@ -116,17 +138,7 @@ pub fn run(options: &Run) -> Result<(), Failure> {
         if let Some(at) = &options.metrics {
             println!("metrics {}", metrics::serve(at, figures.clone()).await.map_err(failed)?);
         }
-        let broker = match &pipeline.broker {
-            Broker::Embedded => {
-                let listen = options.listen.clone();
-                embedded::Broker::start(listen, data.clone(), &options.broker_set, &memory).await
-            }
-            Broker::Cluster(cluster) => {
-                let hosts: Vec<&str> = cluster.bootstrap.iter().map(|b| b.value.as_str()).collect();
-                embedded::Broker::outside(&hosts.join(","))
-            }
-        };
-        let broker = broker.map_err(failed)?;
+        let broker = broker(pipeline, options.listen.clone(), &data, &options.broker_set, &memory).await?;
         if let Some(broker) = broker.inside() {
             figures.broker_is(broker);
         }

@@ -25,10 +25,7 @@ has() { command -v "$1" >/dev/null 2>&1; }
 java_clients() {
   has java && has mvn || { skip java "java or mvn is missing"; return; }
   local jars="${STOCK_CLIENTS_JARS:-$cache/jars-4.3.1}"
-  if [ ! -f "$jars/kafka-tools-4.3.1.jar" ]; then
-    mvn -q -B -f pom.xml dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$jars" >"$work/mvn" 2>&1 \
-      || { skip java "mvn cannot fetch Kafka's jars: $(tail -1 "$work/mvn")"; return; }
-  fi
+  bash jars.sh "$jars" >"$work/mvn" 2>&1 || { skip java "mvn cannot fetch Kafka's jars: $(tail -1 "$work/mvn")"; return; }
   tool() { timeout 120 java -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dlog4j2.configurationFile=log4j2.xml -cp "$jars/*" "$@" 2>"$work/err"; }
   local T="org.apache.kafka.tools" B="--bootstrap-server $bootstrap" t="$id-java" g="$id-group" codec protocol out
 

@@ -15,10 +15,7 @@ jars="${STOCK_CLIENTS_JARS:-${XDG_CACHE_HOME:-$HOME/.cache}/millstream-stock-cli
 work="$(mktemp -d)"
 kafka=''
 trap 'set +e; [ -z "$kafka" ] || kill -9 "$kafka"; [ -n "${KEEP:-}" ] || rm -rf "$work"' EXIT
-if [ ! -e "$jars/kafka-tools-4.3.1.jar" ]; then
-    mvn -q -B -f tests/clients/pom.xml dependency:copy-dependencies -DincludeScope=runtime \
-        -DoutputDirectory="$jars" > "$work/mvn" 2>&1 || left_out "mvn cannot fetch it: $(tail -1 "$work/mvn")"
-fi
+bash tests/clients/jars.sh "$jars" > "$work/mvn" 2>&1 || left_out "mvn cannot fetch it: $(tail -1 "$work/mvn")"
 tool() { java -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dlog4j2.configurationFile=tests/clients/log4j2.xml -cp "$jars/*" "$@"; }
 
 # start_kafka: a new broker; sets `broker` and `kafka`.
@@ -90,5 +87,21 @@ stop_kafka
 start_kafka
 BROKER="$broker" N=5000 MILLSTREAM="$millstream" COUNT_ROWS="$count_rows" bash tests/e2e/tables.sh \
     || { echo "FAIL: tables that change"; exit 1; }
+stop_kafka
+start_kafka
+BROKER="$broker" N=20000 KILLS=2 MILLSTREAM="$millstream" COUNT_ROWS="$count_rows" bash tests/e2e/upserts.sh \
+    || { echo "FAIL: rows that are replaced and go"; exit 1; }
+stop_kafka
+start_kafka
+BROKER="$broker" MILLSTREAM="$millstream" COUNT_ROWS="$count_rows" bash tests/e2e/savepoint.sh \
+    || { echo "FAIL: savepoints"; exit 1; }
+stop_kafka
+start_kafka
+BROKER="$broker" MILLSTREAM="$millstream" COUNT_ROWS="$count_rows" bash tests/e2e/snapshots.sh \
+    || { echo "FAIL: snapshots in a store"; exit 1; }
+stop_kafka
+start_kafka
+BROKER="$broker" N=10000 KILLS=1 MILLSTREAM="$millstream" COUNT_ROWS="$count_rows" bash tests/e2e/query.sh \
+    || { echo "FAIL: what is kept, asked in SQL"; exit 1; }
 stop_kafka
 echo "apache kafka test passed: version 4.3.1"

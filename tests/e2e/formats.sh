@@ -160,12 +160,14 @@ run files
 "$formats_python" - "$broker" "$REGISTRY_URL" <<'X' || fail "lines of a file in a topic of Avro"
 import sys
 from confluent_kafka import Consumer
-from confluent_kafka.schema_registry import SchemaRegistryClient
+from confluent_kafka.schema_registry import SchemaRegistryClient, topic_subject_name_strategy
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 consumer = Consumer({"bootstrap.servers": sys.argv[1], "group.id": "files", "auto.offset.reset": "earliest", "isolation.level": "read_committed"})
 consumer.subscribe(["files-out", "files-bad"])
-read = AvroDeserializer(SchemaRegistryClient({"url": sys.argv[2]}))
+# The strategy and the time-out as in clients.py.
+client = SchemaRegistryClient({"url": sys.argv[2], "timeout": 20})
+read = AvroDeserializer(client, conf={"subject.name.strategy": topic_subject_name_strategy})
 rows, bad = [], []
 while len(rows) + len(bad) < 4:
     record = consumer.poll(30)

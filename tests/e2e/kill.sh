@@ -16,9 +16,11 @@ run() {
         --set defaults.trim_interval=100ms > "$1/run.log" 2> "$1/run.err"
 }
 whole() {
-    local out="$1" what="$2"
+    local out="$1" what="$2" begin
     mkdir -p "$out"
+    begin=$(date +%s%N)
     if ! run "$out"; then echo "FAIL: $what: the last run failed"; tail -20 "$out/run.err"; return 1; fi
+    took=$((($(date +%s%N) - begin) / 1000000))
     if ! reconcile "$work/input" "$out" > "$out/reconcile.log" 2>&1; then
         echo "FAIL: $what"; cat "$out/reconcile.log"; tail -20 "$out/run.log" "$out/run.err"; return 1
     fi
@@ -29,9 +31,8 @@ trimmed() { # a topic: whether records were deleted from its beginning
 }
 failed=0
 mkdir "$work/plain"
-begin=$(date +%s%N)
 whole "$work/plain" "no kill" || failed=1
-took=$((($(date +%s%N) - begin) / 1000000))
+whole_took=$took
 for topic in store-invoices-unique store-invoices-revenue store-invoices-unique-state; do
     trimmed "$work/plain" "$topic" || { echo "FAIL: nothing was deleted from $topic"; failed=1; }
 done
@@ -44,7 +45,7 @@ while [ "$killed" -lt "$kills" ] && [ "$runs" -lt $((20 * kills)) ]; do
     mkdir -p "$out"
     run "$out" &
     pid=$!
-    sleep "$(awk -v r="$RANDOM" -v t="$took" 'BEGIN { print 0.2 + r / 32768 * t / 1000 * 0.5 }')"
+    sleep "$(awk -v r="$RANDOM" -v t="$whole_took" 'BEGIN { print 0.2 + r / 32768 * t / 1000 * 0.5 }')"
     # The child is a shell function: the program is its only child.
     pkill -KILL -P "$pid" 2> /dev/null || true
     ended=0

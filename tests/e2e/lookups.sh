@@ -2,7 +2,7 @@
 # Rows joined with a table of PostgreSQL that is asked for the rows of the keys that come: two look-ups, one by what the other gave,
 # behind a dedupe and before a window. Each sale finds its customer and the customer's region, or none, as psql finds them; a key
 # is asked for once; the server dies in the middle of the run, is away for some seconds, and nothing is missing or doubled; a
-# row that has changed is seen once it is asked for again. N sales; MILLSTREAM names the program.
+# row that has changed is seen once it is asked for again; one that does not fit fails the sales that ask for it. N sales; MILLSTREAM names the program.
 . "$(dirname "$0")/lib.sh"
 find_postgres "look-ups in a database"
 n="${N:-40000}"
@@ -173,4 +173,36 @@ pause 0.3
 sales $((one + 1500)) $((one + 1500))
 until_out sold $((n + 3))
 grep -q "\"n\":$((one + 1500)),.*newer name" "$work/sold" || fail "a row that was kept is never asked for again"
+# Rows of the table that do not fit its declared columns, or that the database cannot give as these, fail the sales that ask for them.
+sql "alter table crm.customers alter column credit type text; update crm.customers set credit = 'infinity' where id = 3002; update crm.customers set credit = 'lots' where id = 3006"
+pause 0.3
+sale() { # NUMBER CUSTOMER
+    printf '%d\t{"n":%d,"customer":%d,"at":%d}\n' "$2" "$1" "$2" $((1767225600000 + ($n + 3200) * 600))
+}
+{ sale 900001 3002; sale 900002 2998; sale 900003 3006; sale 900004 3002; sale 900005 3004; sale 900006 3006; } > "$work/sales"
+"$millstream" produce sales --bootstrap "$broker" --key-separator $'\t' --file "$work/sales" > "$work/produce.log" || fail "producing sales"
+until_out sold $((n + 5))
+until_out sold-dead_letters 4
+"$millstream" consume sold-dead_letters --bootstrap "$broker" --from beginning --until-end --isolation read_committed --format json > "$work/letters" 2> /dev/null || true
+python3 - "$work" << 'X' || fail "sales that ask for rows which cannot be used are not told as they should be"
+import json, sys
+told = {}
+for line in open(f"{sys.argv[1]}/letters"):
+    record = json.loads(line)
+    headers = dict(record["headers"])
+    assert headers["millstream.reason"] == "lookup_failed" and "table customers" in headers["millstream.error"], headers
+    told[json.loads(record["value"])["n"]] = headers["millstream.error"]
+assert sorted(told) == [900001, 900003, 900004, 900006], told
+assert all("id 3002 does not have the declared columns" in told[n] for n in (900001, 900004)), told
+assert all("invalid input syntax" in told[n] for n in (900003, 900006)), told
+sold = {json.loads(line)["n"] for line in open(f"{sys.argv[1]}/sold")}
+assert {900002, 900005} <= sold and not sold & set(told), sold & set(told)
+X
+# Put right, and sent again.
+sql "update crm.customers set credit = 5 where id = 3002"
+pause 0.3
+sale 900001 3002 > "$work/sales"
+"$millstream" produce sales --bootstrap "$broker" --key-separator $'\t' --file "$work/sales" > "$work/produce.log" || fail "producing sales"
+until_out sold $((n + 6))
+grep -q '"n":900001,' "$work/sold" || fail "a sale that failed is taken for a repeat when it comes again"
 echo "look-ups ok: $n sales, $asked keys asked, one outage"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# State that memory has no room for: visits of many customers in windows, in sessions, and counted for ever, by a worker that may hold
-# little and is killed with SIGKILL again and again. What comes out is what a recount of the visits finds, state of each was on the
+# State that memory has no room for: visits of many customers in windows, in sessions, counted for ever, and met with each other, by a
+# worker that may hold little and is killed with SIGKILL again and again. What comes out is what a recount of the visits finds, state of each was on the
 # local disk meanwhile, and nothing is left there. N visits, SEED, KILLS; MILLSTREAM names the program.
 . "$(dirname "$0")/lib.sh"
 n="${N:-400000}" seed="${SEED:-1}" kills="${KILLS:-3}"
@@ -23,6 +23,7 @@ topics:
   windows:  { partitions: 2, key: customer, retention: forever }
   sessions: { partitions: 2, key: customer, retention: forever }
   totals:   { partitions: 2, key: customer, retention: forever }
+  again:    { partitions: 2, key: customer, retention: forever }
 sources:
   visits: { type: topic, topic: visits, schema: visit, until: end, watermark: { column: at, delay: 10s } }
 transforms:
@@ -43,10 +44,17 @@ transforms:
     inputs: [visits]
     sql: SELECT customer, COUNT(*) AS n, SUM(spent) AS spent FROM visits GROUP BY customer
     emit: { on_update: 2s }
+  near:
+    type: sql
+    inputs: [visits]
+    sql: |
+      SELECT a.customer, a.at, b.at AS again, a.spent + b.spent AS spent FROM visits AS a JOIN visits AS b
+      ON a.customer = b.customer AND b.at > a.at AND b.at <= a.at + INTERVAL '10 minutes'
 sinks:
   out_windows:  { type: topic, inputs: [by_hour], topic: windows }
   out_sessions: { type: topic, inputs: [by_session], topic: sessions }
   out_totals:   { type: topic, inputs: [by_customer], topic: totals }
+  out_again:    { type: topic, inputs: [near], topic: again }
 X
 # Two hours and a half of visits, a little out of order.
 python3 - "$n" "$seed" "$work" << 'X'
@@ -69,9 +77,10 @@ for customer, at, spent in visits:
         hours[customer, start][1] += spent
     totals[customer][0] += 1
     totals[customer][1] += spent
-sessions = []
+sessions, again = [], []
 for customer, rows in of.items():
     rows.sort()
+    again.extend((customer, a, b, spent + more) for a, spent in rows for b, more in rows if a < b <= a + 600_000)
     first = last = rows[0][0]
     count = sum_ = 0
     for at, spent in rows:
@@ -86,6 +95,7 @@ def write(name, rows):
 write("windows", [(*key, *row) for key, row in hours.items()])
 write("sessions", sessions)
 write("totals", [(key, *row) for key, row in totals.items()])
+write("again", again)
 X
 start_broker "$work/broker" --set group.consumer.session.timeout.ms=3000 --set group.consumer.heartbeat.interval.ms=500
 pids+=("$broker_pid")
@@ -115,11 +125,11 @@ kill_again "${pids[-1]}" "$kills" start
 pid="${pids[-1]}"
 watch "$pid"
 wait "$pid" || fail "the run failed"
-for operator in by_hour by_session by_customer; do
+for operator in by_hour by_session by_customer near; do
     [ "${most[$operator]:-0}" -gt 20000 ] || fail "the state of $operator was never on the disk: ${most[$operator]:-0} bytes"
 done
 [ "$(find "$work/data/state" -type f | wc -l)" = 0 ] || fail "files are left in the scratch"
-for topic in windows sessions totals; do
+for topic in windows sessions totals again; do
     "$millstream" consume "$topic" --bootstrap "$broker" --from beginning --until-end --isolation read_committed > "$work/$topic" || fail "reading $topic"
 done
 python3 - "$work" << 'X' || fail "what came out is not what the visits give"
@@ -134,7 +144,8 @@ def same(name, found):
     assert found == wanted, f"{name}: {len(found)} rows, wanted {len(wanted)}; {set(found) ^ set(wanted)}"[:2000]
 same("windows", [(r["customer"], ms(r["window_start"]), r["n"], r["spent"]) for r in rows("windows")])
 same("sessions", [(r["customer"], ms(r["window_start"]), ms(r["window_end"]), r["n"], r["spent"]) for r in rows("sessions")])
+same("again", [(r["customer"], ms(r["at"]), ms(r["again"]), r["spent"]) for r in rows("again")])
 # The last of each key counts.
 same("totals", [(r["customer"], r["n"], r["spent"]) for r in {r["customer"]: r for r in rows("totals")}.values()])
 X
-echo "spilled state ok: $n visits, $killed kills, on disk at most ${most[by_hour]} B of windows, ${most[by_session]} B of sessions, ${most[by_customer]} B of groups"
+echo "spilled state ok: $n visits, $killed kills, on disk at most ${most[by_hour]} B of windows, ${most[by_session]} B of sessions, ${most[by_customer]} B of groups, ${most[near]} B of a join"

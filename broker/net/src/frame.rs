@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 const READ_BYTES: usize = 64 * 1024;
 /// Frames above this many bytes get an allocation of their own.
 const SHARED_BYTES_MAX: usize = 16 * 1024;
-/// Room that a prefix alone makes for its frame; more comes as the frame does.
+/// Room that a prefix alone makes for its frame, unless the peer is trusted with more; more comes as the frame does.
 const TRUSTED_BYTES: usize = 1024 * 1024;
 
 /// Why no further frame can be read from a connection.
@@ -43,6 +43,8 @@ pub enum FrameError {
 pub struct FrameReader {
     buffer: BytesMut,
     bound: usize,
+    /// Room that a prefix alone makes.
+    trusted: usize,
     /// Bytes of the last frame, where it was large: the next is likely to be of its size, and then ends where its
     /// allocation does.
     expected: usize,
@@ -51,7 +53,14 @@ pub struct FrameReader {
 impl FrameReader {
     /// A reader of frames of at most `bound` bytes, the prefix not counted.
     pub fn new(bound: usize) -> FrameReader {
-        FrameReader { buffer: BytesMut::new(), bound, expected: 0 }
+        FrameReader { buffer: BytesMut::new(), bound, trusted: TRUSTED_BYTES, expected: 0 }
+    }
+
+    /// Makes room for frames of up to so many bytes by their prefix alone, so that they are not moved as they grow: for a peer that
+    /// was asked for as much.
+    pub fn trusting(mut self, bytes: usize) -> FrameReader {
+        self.trusted = bytes;
+        self
     }
 
     /// Changes the bound, once the peer is known.
@@ -108,7 +117,7 @@ impl FrameReader {
         match self.wanted()? {
             Some(want) if want > SHARED_BYTES_MAX && self.buffer.len() < want => self.make_room_for(want),
             None if self.buffer.is_empty() && self.expected > 0 => {
-                self.buffer = BytesMut::with_capacity(self.expected.min(TRUSTED_BYTES));
+                self.buffer = BytesMut::with_capacity(self.expected.min(self.trusted));
             }
             _ => self.buffer.reserve(READ_BYTES),
         }
@@ -124,7 +133,7 @@ impl FrameReader {
     /// Room for one large frame and no byte more, so that it ends where its allocation does.
     fn make_room_for(&mut self, want: usize) {
         let have = self.buffer.len();
-        let room = want.min(TRUSTED_BYTES.max(2 * have));
+        let room = want.min(self.trusted.max(2 * have));
         if self.buffer.capacity() < room || self.buffer.capacity() > want {
             let mut own = BytesMut::with_capacity(room);
             own.extend_from_slice(&self.buffer);

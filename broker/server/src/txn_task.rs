@@ -161,14 +161,18 @@ impl Task {
         loop {
             let ending = self.ending.iter().map(|(at, ..)| *at);
             let retry = self.retries.iter().map(|(at, _)| *at).chain(self.ask_again).chain(ending).min();
-            let until = retry.map_or(next_tick, |at| at.min(next_tick));
+            // The next tick would find a transaction that has taken too long, and those who wait for its end would have waited for both.
+            let wall = self.broker.clock.wall_ms();
+            let first_due = self.core.first_due().map(|at| u64::try_from(at - wall).unwrap_or(0));
+            let first_due = first_due.map(|ms| Instant::now() + Duration::from_millis(ms));
+            let until = retry.into_iter().chain(first_due).fold(next_tick, Instant::min);
             match inbox.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Ok(message) => self.take(message),
                 Err(RecvTimeoutError::Timeout) => {}
             }
             let now = Instant::now();
-            if next_tick <= now {
+            if next_tick <= now || self.core.first_due().is_some_and(|at| at <= self.broker.clock.wall_ms()) {
                 next_tick = now + self.tick;
                 self.step(Input::Tick);
             }

@@ -30,6 +30,9 @@ pub struct Coordinator {
     /// Requests that wait for producer ids, in order of arrival.
     waiting: Vec<Input>,
     asked_for_producer_ids: bool,
+    /// When the first of the open transactions has taken too long, of those that were in time at the last tick; one that has ended since
+    /// may have been it.
+    first_due: Option<Millis>,
 }
 
 impl Coordinator {
@@ -42,12 +45,23 @@ impl Coordinator {
             producer_ids: (0, 0),
             waiting: Vec::new(),
             asked_for_producer_ids: false,
+            first_due: None,
         }
     }
 
     /// The shard (partition of `__transaction_state`) of a transactional id.
     pub fn shard_of(&self, transactional_id: &str) -> i32 {
         coordinator_partition(transactional_id, self.config.shards)
+    }
+
+    /// When [`Input::Tick`] may find a transaction that has taken too long: no sooner than this. Ticks are wanted now and then besides,
+    /// for what could not be ended at the first, and for ids that have expired.
+    pub fn first_due(&self) -> Option<Millis> {
+        self.first_due
+    }
+
+    fn note_due(&mut self, at: Millis) {
+        self.first_due = Some(self.first_due.map_or(at, |first| first.min(at)));
     }
 
     /// Takes an event; the outcomes are to be carried out in order.
@@ -206,6 +220,10 @@ impl Coordinator {
             .filter(|(_, t)| t.state.is_preparing())
             .map(|(id, t)| (id.clone(), t.clone()))
             .collect();
+        let open = transactions.values().filter(|t| t.state == TxnState::Ongoing);
+        if let Some(first) = open.map(Transaction::due_ms).min() {
+            self.note_due(first);
+        }
         self.shards.insert(shard, Shard { epoch, transactions });
         decided
             .into_iter()
@@ -293,6 +311,7 @@ impl Coordinator {
         }
         t.version = version;
         t.become_state(TxnState::Ongoing, now);
+        self.note_due(t.due_ms());
         vec![self.store(&id, t, vec![answer(ErrorCode::None)])]
     }
 
@@ -327,10 +346,14 @@ impl Coordinator {
     fn tick(&mut self, now: Millis) -> Vec<Outcome> {
         let mut due = Vec::new();
         let mut expired = Vec::new();
+        let mut first_due = None;
         for shard in self.shards.values() {
             for (id, t) in &shard.transactions {
                 match t.state {
-                    TxnState::Ongoing if t.start_ms + i64::from(t.timeout_ms) < now => due.push(id.clone()),
+                    TxnState::Ongoing if t.due_ms() <= now => due.push(id.clone()),
+                    TxnState::Ongoing => {
+                        first_due = Some(first_due.map_or(t.due_ms(), |first: Millis| first.min(t.due_ms())));
+                    }
                     TxnState::Empty | TxnState::CompleteCommit | TxnState::CompleteAbort
                         if t.last_update_ms + self.config.id_expiration_ms < now =>
                     {
@@ -340,6 +363,7 @@ impl Coordinator {
                 }
             }
         }
+        self.first_due = first_due;
         let mut outcomes = Vec::new();
         for id in due {
             outcomes.extend(self.abort_by_fencing(now, &id));

@@ -70,6 +70,11 @@ impl Transaction {
         self.last_update_ms = now;
     }
 
+    /// From when on it has taken too long, while it is open: the millisecond behind its timeout.
+    pub fn due_ms(&self) -> Millis {
+        self.start_ms.saturating_add(Millis::from(self.timeout_ms) + 1)
+    }
+
     /// Whether the current epoch is the last that may be given out.
     pub fn epoch_is_exhausted(&self) -> bool {
         self.producer_epoch >= ProducerEpoch::MAX - 1

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use millstream_plan::{Job, Lock, diff};
+use millstream_plan::{Change, Job, Lock, diff};
 
 fn file(job: &Job, data: &Path) -> PathBuf {
     data.join(format!("{}.plan.lock", job.pipeline))
@@ -21,15 +21,29 @@ pub fn note(job: &Job, data: &Path) {
     }
 }
 
-/// What would become of what ran last, a line each; empty where nothing has run.
-pub fn changes(job: &Job, data: &Path) -> Result<String, String> {
+/// What ran last.
+fn before(job: &Job, data: &Path) -> Result<Option<Lock>, String> {
     let path = file(job, data);
     let before = match std::fs::read_to_string(&path) {
         Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(String::new()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(format!("reading {}: {error}", path.display())),
     };
-    let before = Lock::parse(&before).map_err(|error| format!("reading {}: {error}", path.display()))?;
+    Lock::parse(&before).map(Some).map_err(|error| format!("reading {}: {error}", path.display()))
+}
+
+/// The operators that would not keep what they had when this last ran.
+pub fn operators_changed(job: &Job, data: &Path) -> Result<Vec<String>, String> {
+    let Some(before) = before(job, data)? else { return Ok(Vec::new()) };
+    let is_other = |change: &Change| {
+        matches!(change, Change::Anew(..) | Change::AddedState(_) | Change::RemovedState(_))
+    };
+    Ok(diff(&before, job).iter().filter(|change| is_other(change)).map(ToString::to_string).collect())
+}
+
+/// What would become of what ran last, a line each; empty where nothing has run.
+pub fn changes(job: &Job, data: &Path) -> Result<String, String> {
+    let Some(before) = before(job, data)? else { return Ok(String::new()) };
     let mut text = String::from("\nsince it last ran\n");
     let changes = diff(&before, job);
     for change in &changes {

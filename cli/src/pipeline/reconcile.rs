@@ -25,6 +25,9 @@ pub fn text(report: &Report) -> String {
         rejected += count;
         let _ = writeln!(text, "  rejected {reason:<15} {count:>10}");
     }
+    for (reason, count) in of("unfit.") {
+        let _ = writeln!(text, "  rows failed {reason:<18} {count:>7}");
+    }
     let (mut repeated, mut conflicting) = (0, 0);
     for (step, count) in of("repeated.") {
         repeated += count;

@@ -92,6 +92,100 @@ fn shapes_that_no_stage_runs_are_faults_of_the_file() {
     assert!(told.contains("p.yaml:13:3: error[MS0108]: \"large\", of type sql, before a topic"), "{told}");
 }
 
+/// Products that are replaced and go, into what is put behind it.
+const PRODUCTS: &str = r#"version: 1
+name: shop
+schemas:
+  product:
+    fields:
+      id:       { type: string, required: true }
+      category: { type: string, required: true }
+topics:
+  products: { partitions: 2, key: id }
+  compacted: { partitions: 2, key: category, cleanup: compact }
+  divided: { partitions: 2, key: n }
+sources:
+  products: { type: topic, topic: products, schema: product, upsert: true }
+transforms:
+  placed: { type: sql, inputs: [products], emit: { on_update: 1s }, sql: "SELECT id, category, COUNT(*) AS n FROM products GROUP BY id, category" }
+  chosen: { type: sql, inputs: [products], sql: "SELECT id, category FROM products WHERE category <> 'x'" }
+  unnamed: { type: sql, inputs: [products], emit: { on_update: 1s }, sql: "SELECT id AS category, COUNT(*) AS n FROM products GROUP BY id, category" }
+  all_of_them: { type: sql, inputs: [one], emit: { on_update: 1s }, sql: "SELECT 'all' AS id, COUNT(*) AS n FROM one" }
+  one: { type: topic, inputs: [chosen], topic: one }
+"#;
+
+#[test]
+fn rows_that_go_are_found_again_behind_queries() {
+    let topics = PRODUCTS.replace("sources:", "  one: { partitions: 1, key: id }\nsources:");
+    let sinks = r#"sinks:
+  by_part: { type: sqlite, inputs: [placed], path: a.db, table: a, mode: upsert, key: [id] }
+  by_more: { type: sqlite, inputs: [chosen], path: a.db, table: b, mode: upsert, key: [category, id] }
+  by_nobody: { type: sqlite, inputs: [unnamed], path: a.db, table: c, mode: upsert, key: [category] }
+  compacted: { type: topic, inputs: [placed], topic: compacted }
+  divided: { type: topic, inputs: [placed], topic: divided }
+  fitting: { type: sqlite, inputs: [placed], path: a.db, table: d, mode: upsert, key: [category, id] }
+  always: { type: sqlite, inputs: [all_of_them], path: a.db, table: e, mode: upsert, key: [id] }
+"#;
+    let told = refused(&format!("{topics}{sinks}"));
+    for part in [
+        "rows of \"placed\" are known by id, category, and may go; the sink \"by_part\" would look for them by id",
+        "help: say `key: [id, category]`",
+        "rows of \"chosen\" are known by id, and may go; the sink \"by_more\" would look for them by category, id",
+        "rows of \"unnamed\" may go, and what they are known by does not all come out of it",
+        "rows of \"placed\" are known by id, category, and the topic \"compacted\" is compacted",
+        "rows of \"placed\" are known by id, category, and may go; the topic \"divided\" is keyed by n",
+    ] {
+        assert!(told.contains(part), "{part}\n{told}");
+    }
+    assert_eq!(told.matches("error[").count(), 5, "{told}");
+    // Rows that stay are read by all that they are known by: in a topic of the pipeline's own, not one that is compacted by less.
+    let stay = topics.replace("upsert: true", "upsert: false");
+    let told = refused(&format!(
+        "{stay}  carried: {{ type: topic, inputs: [placed], topic: compacted }}\nsinks:\n  all_rows: {{ type: sqlite, inputs: [all_of_them], path: a.db, table: e, mode: upsert, key: [id] }}\n"
+    ));
+    assert!(told.contains("the topic \"compacted\" is compacted"), "{told}");
+    // A sink that reads the topic of others, and one that reads a topic of the pipeline's own.
+    let sinks = r#"sinks:
+  straight: { type: sqlite, inputs: [products], path: a.db, table: a, mode: upsert, key: [category] }
+  carried: { type: sqlite, inputs: [one], path: a.db, table: b, mode: upsert, key: [id, category] }
+"#;
+    let told = refused(&format!("{topics}{sinks}"));
+    for part in
+        ["rows of \"products\" are known by id, and may go", "rows of \"one\" are known by id, and may go"]
+    {
+        assert!(told.contains(part), "{part}\n{told}");
+    }
+}
+
+#[test]
+fn a_table_behind_groups_is_compared_by_its_key() {
+    let text = |on: &str| {
+        let topics = PRODUCTS.replace(
+            "sources:",
+            "  named: { partitions: 1, key: id }\n  one: { partitions: 1, key: id }\nsources:",
+        );
+        let tables =
+            "tables:\n  names: { type: topic, topic: named, key: [id], schema: product }\ntransforms:";
+        format!(
+            r#"{}  with_names: {{ type: sql, inputs: [products, names], emit: {{ on_update: 1s }}, sql: "SELECT g.id, g.n, t.category FROM (SELECT id, COUNT(*) AS n FROM products GROUP BY id) AS g LEFT JOIN names AS t ON {on}" }}
+sinks:
+  rows: {{ type: sqlite, inputs: [with_names], path: a.db, table: a, mode: upsert, key: [id] }}
+"#,
+            topics.replace("transforms:", tables)
+        )
+    };
+    let told = refused(&text("t.category = g.id"));
+    for part in
+        ["p.yaml:24:", "several rows of names may match", "told apart by id too", "group by id as well"]
+    {
+        assert!(told.contains(part), "{part}\n{told}");
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("p.yaml"), text("t.id = g.id")).expect("it is written");
+    let (code, out, err) = run(folder.path(), &["validate", "p.yaml"]);
+    assert_eq!(code, 0, "{out}{err}");
+}
+
 #[test]
 fn a_function_that_loops_traps_or_grows_costs_its_record_only() {
     let folder = tempfile::tempdir().expect("a folder");

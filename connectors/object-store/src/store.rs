@@ -1,4 +1,4 @@
-//! What the sink needs of a store, and nothing else: files written out of sight, entries created once, files made
+//! What the sink and savepoints need of a store, and nothing else: files written out of sight, entries created once, files made
 //! visible again and again with one effect. Two kinds: a folder, and whatever speaks `object_store`'s multipart traits.
 
 pub mod guarded_http;
@@ -57,7 +57,7 @@ pub trait Store: Send + Sync {
     /// Creates an object that must not exist, durable when the call returns.
     async fn create(&self, folder: &str, name: &str, content: Bytes) -> Result<Created, SinkError>;
 
-    /// Writes an object, whether or not it exists.
+    /// Writes an object, whether or not it exists, durable when the call returns.
     async fn overwrite(&self, folder: &str, name: &str, content: Bytes) -> Result<(), SinkError>;
 
     /// An object's content; `None` when there is none.
@@ -65,6 +65,9 @@ pub trait Store: Send + Sync {
 
     /// The names in a folder that sort after `after`, in order.
     async fn list(&self, folder: &str, after: &str) -> Result<Vec<String>, SinkError>;
+
+    /// Removes an object, for good when the call returns; one that is not there is no error.
+    async fn remove(&self, folder: &str, name: &str) -> Result<(), SinkError>;
 
     /// Removes files put aside whose names begin with `prefix` and sort before `below`: nobody can commit them any more.
     async fn sweep(&self, prefix: &str, below: &str) -> Result<(), SinkError>;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use arrow_array::RecordBatch;
+use arrow_array::{Array, RecordBatch};
 use millstream_connector::cell::{self, Cell};
 use millstream_connector::staging::{Share, Staging, StagingLimits};
 use millstream_connector::{
@@ -14,7 +14,7 @@ use millstream_types::{Millis, TopicPartition};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Statement, ToSql, TransactionBehavior};
 
-use crate::config::{Decimals, SqliteSinkConfig, Synchronous};
+use crate::config::{Decimals, Mode, SqliteSinkConfig, Synchronous};
 use crate::error::{Class, classify, sink_error};
 use crate::{offsets, statements};
 
@@ -204,7 +204,24 @@ fn write_batch(
         Change::Upsert => prepare(&statements::write_row(config, columns))?,
         Change::Delete => prepare(&statements::delete_row(config))?,
     };
+    let keys: Vec<usize> = match config.mode {
+        Mode::Upsert => config.key.iter().filter_map(|key| columns.index_of(key).ok()).collect(),
+        Mode::Insert => Vec::new(),
+    };
     for row in 0..rows.num_rows() {
+        // SQLite takes nulls for different from each other, and for a new number where the key is one.
+        if let Some(at) = keys.iter().find(|at| rows.column(**at).is_null(row)) {
+            if batch.change() == Change::Delete {
+                // Nor was it ever there.
+                continue;
+            }
+            let reason = format!(
+                "{} is null, and a part of the key: no row could take its place; filter such rows out, or give them a value with COALESCE",
+                columns.field(*at).name()
+            );
+            faults.push(RowFault { partition: part.partition.clone(), row: batch.locate(row), reason });
+            continue;
+        }
         let result = bind(&mut statement, rows, &indexes, row, config.decimals);
         match result.and_then(|()| statement.raw_execute()) {
             Ok(_) => {}

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use millstream_spec::ast::{DataAction, LateThen, Operator as Op, Pipeline, Target, Topic, Transform};
 use millstream_spec::catalog::{Catalog, Delivery};
 use millstream_spec::flow::{Flow, Time, joins_streams, section_of};
+use millstream_spec::replaced::divides;
 use millstream_spec::shape::Section;
 use millstream_spec::{Diagnostic, Diagnostics, code, sql};
 
@@ -17,7 +18,7 @@ use crate::graph::{
     TopicInput, TopicRole,
 };
 use crate::names;
-use crate::stable_id::{OperatorId, definition};
+use crate::stable_id::{OperatorId, definition, groups_of};
 use crate::topics::{CHANGELOG_PARTITIONS_MAX, SPLIT_PARTITIONS, Topics};
 
 /// How far the event time of what comes from outside may lie ahead of when it was written, in milliseconds, where the file does
@@ -93,6 +94,7 @@ impl<'a> Builder<'a> {
                 .collect(),
             topics: self.topics.all,
             dead_letters,
+            snapshots: pipeline.defaults.snapshots.as_ref().map(|of| (of.url.value.clone(), of.take)),
             paths: self.flow.paths(pipeline, catalog),
         })
     }
@@ -256,8 +258,12 @@ impl<'a> Builder<'a> {
         let id = transform.id.value.as_str();
         if let Op::Topic(op) = &transform.op {
             let topic = &pipeline.topics[&op.topic.value];
-            for input in &transform.inputs {
-                self.publish(&input.value, topic, Delivery::ExactlyOnce);
+            match divides(pipeline, transform) {
+                true => self.divide(transform, topic),
+                false => transform
+                    .inputs
+                    .iter()
+                    .for_each(|input| self.publish(&input.value, topic, Delivery::ExactlyOnce)),
             }
             self.reader(id);
             return;
@@ -308,11 +314,46 @@ impl<'a> Builder<'a> {
         self.stage_of.insert(id, stage_id);
     }
 
+    /// Writes a stream to a topic by an operator that keeps where each row lies.
+    fn divide(&mut self, transform: &'a Transform, topic: &Topic) {
+        let Some(input) = transform.inputs.first() else { return };
+        let Some(stage_id) = self.stage_of.get(input.value.as_str()).cloned() else { return };
+        let id = transform.id.value.as_str();
+        let Some(stage) = self.stages.get(&stage_id) else { return };
+        let key = stage.inputs.first().map(|input| input.key.clone()).unwrap_or_default();
+        let changelog_partitions = stage.key_groups.min(CHANGELOG_PARTITIONS_MAX);
+        let changelog = self.topics.changelog(id, changelog_partitions);
+        let operator = Operator {
+            id: OperatorId::new(id, &self.definition(transform, &stage_id)),
+            type_name: transform.type_name.value.clone(),
+            inputs: vec![self.input(&input.value)],
+            state: Some(State { key, changelog, changelog_partitions }),
+        };
+        let key: Vec<String> = topic.key.iter().map(|k| k.value.clone()).collect();
+        let output = Output {
+            from: OperatorInput::Operator(id.to_owned()),
+            topic: topic.name.value.clone(),
+            encoding: Encoding::Records,
+            partitioner: Partitioner::Key(key),
+            delivery: Delivery::ExactlyOnce,
+        };
+        let stage = self.stage(&stage_id, StageKind::Process);
+        stage.operators.push(operator);
+        stage.outputs.push(output);
+    }
+
     /// What an operator's state depends on. A stage reads the topics that it joins from their beginning when it is new: state
     /// of its operators from before, which knows of other positions, is not theirs.
     fn definition(&self, transform: &Transform, stage_id: &str) -> String {
-        let definition = definition(self.flow, transform);
-        match self.joined.values().any(|joined| joined == stage_id) {
+        let definition = definition(self.pipeline, self.flow, transform);
+        let is_joined = |stage: &str| self.joined.values().any(|joined| joined == stage);
+        // And what groups of groups are made of begins anew with them.
+        let of = groups_of(self.pipeline, transform)
+            .into_iter()
+            .filter_map(|groups| self.stage_of.get(groups.id.value.as_str()));
+        let of = of.filter(|stage| is_joined(stage)).map(|stage| format!(" of-stage={stage}"));
+        let definition = definition + &of.collect::<String>();
+        match is_joined(stage_id) {
             true if self.has_state(transform) => format!("{definition} stage={stage_id}"),
             _ => definition,
         }
@@ -322,8 +363,10 @@ impl<'a> Builder<'a> {
         match &transform.op {
             Op::Dedupe(_) => true,
             Op::Sql(query) => {
-                !query.windows.is_empty() || joins_streams(self.pipeline, transform) || query.keeps_groups()
+                let waits = !query.windows.is_empty() || query.over_stream;
+                waits || joins_streams(self.pipeline, transform) || query.keeps_groups()
             }
+            Op::Topic(_) => divides(self.pipeline, transform),
             _ => false,
         }
     }

@@ -42,6 +42,12 @@ pub fn explain(job: &Job) -> String {
     if let Some(topic) = &job.dead_letters {
         let _ = writeln!(out, "  dead letters go to {topic}");
     }
+    if let Some((url, is_taken)) = &job.snapshots {
+        let _ = match is_taken {
+            true => writeln!(out, "  snapshots of state go to {url}, changelogs have what came since"),
+            false => writeln!(out, "  snapshots of state are read from {url}, and go into the changelogs"),
+        };
+    }
     if !job.paths.is_empty() {
         out.push_str("\ndelivery\n");
     }

@@ -29,6 +29,8 @@ pub struct Job {
     pub followed: BTreeMap<String, String>,
     /// The dead-letter topic's name; nothing where bad records are dropped or stop the pipeline.
     pub dead_letters: Option<String>,
+    /// Where snapshots of state go, unless into the changelogs; and whether they are taken, or only read.
+    pub snapshots: Option<(String, bool)>,
     /// The promise of every path from a source to a sink.
     pub paths: Vec<PathDelivery>,
 }

@@ -46,3 +46,8 @@ pub fn transactional_id_prefix(pipeline: &str, stage: &str) -> String {
 pub fn transactional_id(pipeline: &str, stage: &str, instance: &str) -> String {
     format!("{}{instance}", transactional_id_prefix(pipeline, stage))
 }
+
+/// The transactional id by which a savepoint is put back: that of no stage, whose name would stand between the dashes.
+pub fn restore_transactional_id(pipeline: &str) -> String {
+    format!("{pipeline}--restore")
+}

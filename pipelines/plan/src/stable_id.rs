@@ -5,8 +5,11 @@
 
 use std::fmt;
 
+use millstream_spec::Pipeline;
 use millstream_spec::ast::{Late, Operator, Transform};
 use millstream_spec::flow::Flow;
+use millstream_spec::replaced::{divides, passes_rows};
+use millstream_spec::span::Spanned;
 use millstream_spec::sql;
 
 /// The id of an operator in one definition. State is kept under it.
@@ -51,7 +54,7 @@ fn hash(text: &str) -> u64 {
 }
 
 /// What an operator's state depends on, as text.
-pub(crate) fn definition(flow: &Flow<'_>, transform: &Transform) -> String {
+pub(crate) fn definition(pipeline: &Pipeline, flow: &Flow<'_>, transform: &Transform) -> String {
     match &transform.op {
         Operator::Dedupe(dedupe) => {
             let key: Vec<&str> = dedupe.key.iter().map(|k| k.value.as_str()).collect();
@@ -68,11 +71,74 @@ pub(crate) fn definition(flow: &Flow<'_>, transform: &Transform) -> String {
                 allow => format!(" allow={allow}"),
             };
             let updates = if late.updates { " update" } else { "" };
-            format!("sql {}{columns}{allow}{updates}", sql::normal_form(&query.sql.text))
+            // How long they are kept may change; whether it is known when their last row came may not.
+            let kept = if query.lets_go() { " lets-go" } else { "" };
+            // Rows of groups that are gone would stay in groups that are made of them.
+            let of = transform.inputs.iter().filter_map(|input| replaced_by(pipeline, flow, &input.value));
+            let of: String = of.map(|of| format!(" replaced ({of})")).collect();
+            format!("sql {}{columns}{allow}{updates}{kept}{of}", sql::normal_form(&query.sql.text))
+        }
+        // Where rows lie by.
+        Operator::Topic(op) if divides(pipeline, transform) => {
+            let key = pipeline.topics.get(&op.topic.value).into_iter().flat_map(|topic| &topic.key);
+            let key: Vec<&str> = key.map(|key| key.value.as_str()).collect();
+            let of = transform.inputs.iter().find_map(|input| replaced_by(pipeline, flow, &input.value));
+            let of = of.unwrap_or_default();
+            format!(
+                "divide {} of ({of}){}",
+                key.join(","),
+                columns(flow, transform, |name| key.contains(&name))
+            )
         }
         // No state: the kind is enough.
         _ => transform.type_name.value.clone(),
     }
+}
+
+/// What is kept up to date whose rows a query reads, for groups or a join: at once, or by topics and what hands rows on one by one.
+pub(crate) fn groups_of<'a>(pipeline: &'a Pipeline, transform: &Transform) -> Vec<&'a Transform> {
+    let of = |input: &Spanned<String>| -> Vec<&'a Transform> {
+        match pipeline.transforms.get(&input.value).map(|found| (found, &found.op)) {
+            Some((found, Operator::Sql(query))) if query.keeps_groups() => vec![found],
+            Some((found, _)) if hands_on(pipeline, found) => groups_of(pipeline, found),
+            _ => Vec::new(),
+        }
+    };
+    transform.inputs.iter().flat_map(of).collect()
+}
+
+/// Whether a transform hands rows on one by one.
+fn hands_on(pipeline: &Pipeline, transform: &Transform) -> bool {
+    match &transform.op {
+        Operator::Topic(_) | Operator::Filter(_) | Operator::Map(_) => true,
+        _ => passes_rows(pipeline, transform),
+    }
+}
+
+/// Where a stream's rows take the place of each other, and may go: what makes them. Of rows that have gone meanwhile, or that a
+/// condition lets through no more, nothing would be told to what keeps them.
+fn replaced_by(pipeline: &Pipeline, flow: &Flow<'_>, stream: &str) -> Option<String> {
+    if let Some(source) = pipeline.sources.get(stream) {
+        return source.topic.as_ref()?.upsert.map(|_| "upsert".to_owned());
+    }
+    let found = pipeline.transforms.get(stream)?;
+    let text = match &found.op {
+        Operator::Sql(query) if query.keeps_groups() => return Some(definition(pipeline, flow, found)),
+        _ if !hands_on(pipeline, found) => return None,
+        Operator::Sql(query) => Some(sql::normal_form(&query.sql.text)),
+        Operator::Filter(condition) => Some(sql::normal_form(&condition.text)),
+        Operator::Map(columns) => {
+            let columns =
+                columns.iter().map(|(name, text)| format!("{}={}", name.value, sql::normal_form(&text.text)));
+            Some(columns.collect::<Vec<_>>().join(" "))
+        }
+        _ => None,
+    };
+    let of = found.inputs.iter().find_map(|input| replaced_by(pipeline, flow, &input.value))?;
+    Some(match text {
+        Some(text) => format!("{text} of ({of})"),
+        None => of,
+    })
 }
 
 /// The types of the columns that matter, of every input whose schema is known: a type that changes changes state.

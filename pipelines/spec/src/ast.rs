@@ -98,7 +98,7 @@ pub struct Sasl {
 }
 
 /// What holds where a component says nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Defaults {
     /// The promise of every path.
     pub delivery: Delivery,
@@ -108,8 +108,44 @@ pub struct Defaults {
     pub trim_interval_ms: u64,
     /// The bytes of changes in a changelog's partition before its state is written anew.
     pub snapshot_after_bytes: u64,
+    /// Where snapshots of state go, unless they go into the changelogs themselves.
+    pub snapshots: Option<Snapshots>,
+    /// How many workers beside its owner keep a copy of a key group's state.
+    pub standby: u32,
+    /// Whether a worker that comes to others reads state before it takes any over.
+    pub warm_start: bool,
     /// The parts of a keyed stage's state behind an exchange.
     pub key_groups: u32,
+}
+
+/// Snapshots of state in an object store.
+#[derive(Clone, Debug)]
+pub struct Snapshots {
+    /// `s3://bucket/folder`, `file:///folder`, or a folder from the pipeline's own.
+    pub url: Spanned<String>,
+    /// Whether they are taken; else those that are there are only read.
+    pub take: bool,
+    /// How long what nothing names any more is left for those who read it, in milliseconds.
+    pub grace_ms: u64,
+    /// Access to an S3 store.
+    pub s3: S3,
+}
+
+/// Access to an S3 store.
+#[derive(Clone, Debug, Default)]
+pub struct S3 {
+    /// The region.
+    pub region: Option<String>,
+    /// The server, for stores that are not Amazon's.
+    pub endpoint: Option<String>,
+    /// The access key's id.
+    pub access_key_id: Option<Secret>,
+    /// The access key.
+    pub secret_access_key: Option<Secret>,
+    /// The session's token, for temporary keys.
+    pub session_token: Option<Secret>,
+    /// Whether the endpoint may be spoken to without TLS.
+    pub allow_http: bool,
 }
 
 /// What happens to data that does not fit.
@@ -417,6 +453,9 @@ pub struct TopicSource {
     pub watermark: Option<Watermark>,
     /// Whether it is read to where it ends when the run begins, and no further.
     pub until_end: bool,
+    /// Where it is so that each record takes the place of the one before it with its key, and one without a value takes that away:
+    /// where the file says it.
+    pub upsert: Option<Span>,
 }
 
 /// What it joins and looks up.
@@ -484,16 +523,34 @@ pub struct Sql {
     pub sql: SqlText,
     /// Its window functions.
     pub windows: Vec<WindowCall>,
+    /// Whether it has functions OVER rows, and no windows: over the stream itself, whose rows wait for those before them.
+    pub over_stream: bool,
     /// When a window's row is sent, where the file says so.
     pub emit: Option<Spanned<Emit>>,
     /// Late rows, where the file says so; [`Late::default_rule`] otherwise.
     pub late: Option<Spanned<Late>>,
+    /// How long rows wait for matches that the query does not bound in time, where the file says so.
+    pub keep: Option<Spanned<Keep>>,
+}
+
+/// How long rows wait for matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// So many milliseconds of event time.
+    For(u64),
+    /// For ever.
+    ForEver,
 }
 
 impl Sql {
-    /// Whether it keeps groups up to date for ever: it aggregates without windows.
+    /// Whether it keeps groups up to date: it aggregates without windows.
     pub fn keeps_groups(&self) -> bool {
         self.windows.is_empty() && matches!(self.emit.as_ref().map(|e| e.value), Some(Emit::OnUpdate(_)))
+    }
+
+    /// Whether those groups are let go of when nothing has come for them for a time.
+    pub fn lets_go(&self) -> bool {
+        self.keeps_groups() && matches!(self.keep.as_ref().map(|keep| keep.value), Some(Keep::For(_)))
     }
 }
 

@@ -6,8 +6,10 @@
 mod formats;
 mod graph;
 pub(crate) mod names;
+mod replaced;
 mod schemas;
 mod secrets;
+mod targets;
 mod tests;
 mod time;
 
@@ -58,6 +60,8 @@ pub(crate) fn all(
     graph::check(&check, out);
     formats::check(&check, out);
     time::check(&check, out);
+    replaced::check(&check, out);
+    targets::check(&check, out);
     schemas::check(&check, out);
     tests::check(&check, out);
     secrets::check(secrets, out);

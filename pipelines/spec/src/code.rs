@@ -128,13 +128,14 @@ codes! {
     TOPIC_WRITTEN_TWICE = "MS0310", Spec, Error, "a topic with two writers", "One `topic` transform writes a topic, and the dead-letter topic is written by none. Join streams with several `inputs` instead.";
     TABLE_FORGETS = "MS0311", Spec, Warning, "a table over a topic that forgets", "A worker that starts reads the table's topic from its beginning: rows whose records are gone by then are not in it. Say `cleanup: compact` of the topic, or `retention: forever`.";
     TABLE_KEY = "MS0312", Spec, Error, "a table with another key than its topic's", "A later record takes the place of the one with its key; so the table's key is the topic's.";
+    TARGET_WRITTEN_TWICE = "MS0313", Spec, Error, "two sinks of one target that spoil each other's rows", "One deletes or replaces what the other writes, or both write files of the same names. Give each a table or folder of its own. Two sinks may write one table where both only add rows, or replace rows by the same `key` and let none go.";
 
     NO_WATERMARK = "MS0401", Spec, Error, "event time without a watermark", "Windows and `within` are closed by a watermark. Put `watermark: { column: …, delay: … }` on the `topic` transform upstream.";
     WATERMARK_COLUMN = "MS0402", Spec, Error, "a window over another time than the watermark's", "The watermark promises order in one column; a window over another would never close, or close too soon.";
     LATE_WITHOUT_WINDOW = "MS0403", Spec, Error, "a rule about windows without a window", "`emit` and `late` say when windows fire; this query has none of TUMBLE, HOP, CUMULATE, SESSION.";
     LATE_TOPIC = "MS0404", Spec, Error, "a late rule and its topic do not fit", "`then: topic` (or `beyond: topic`) needs `topic: <id>`, and the other rules take none.";
     NO_DEAD_LETTER = "MS0405", Spec, Error, "late rows to dead letters that are not kept", "`errors: { data: { action: drop } }` (or stop) keeps no dead letters. Say `action: dead_letter`, or another rule for late rows. Without a `topic`, dead letters go to `<pipeline>-dead_letters`.";
-    NEEDS_UPSERT = "MS0406", Spec, Error, "updates into a sink that only appends", "`on_update`, `early` and `then: update` send a window's row more than once: the sink needs `mode: upsert` and a `key`.";
+    NEEDS_UPSERT = "MS0406", Spec, Error, "rows that take the place of earlier ones, where each counts", "`on_update`, `early` and `then: update` send a window's or group's row more than once, and a source with `upsert: true` brings such rows: a sink needs `mode: upsert` and the columns that rows are known by as its `key`; queries group them, or select from them.";
     WINDOW_INPUT = "MS0407", Spec, Error, "a window over something that is not a stream of this query", "The first argument of TUMBLE, HOP, CUMULATE and SESSION is one of the `inputs`, a stream.";
 
     DELIVERY = "MS0501", Spec, Error, "exactly once cannot be kept on this path", "A component of the path does not support it. Say `delivery: at_least_once` on the sink (or in `defaults`), or use another component.";

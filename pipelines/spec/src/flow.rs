@@ -147,7 +147,7 @@ impl<'a> Flow<'a> {
                 Operator::Sql(sql) if !sql.windows.is_empty() => Time::Windowed,
                 // What is joined comes when its match does.
                 Operator::Sql(_) if joins_streams(pipeline, transform) => Time::None,
-                Operator::Sql(sql) if sql.keeps_groups() => Time::None,
+                Operator::Sql(sql) if sql.keeps_groups() || sql.over_stream => Time::None,
                 _ => time_of_inputs(),
             };
             schema.map(|s| flow.schemas.insert(id, s));

@@ -38,6 +38,7 @@ mod overrides;
 pub mod recording;
 pub mod reference;
 pub mod render;
+pub mod replaced;
 pub mod scalar;
 pub mod schema;
 pub mod shape;

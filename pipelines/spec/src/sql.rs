@@ -70,7 +70,8 @@ pub struct Token {
 }
 
 impl Token {
-    fn is_word(&self, wanted: &str) -> bool {
+    /// Whether it is this word, in lower case.
+    pub(crate) fn is_word(&self, wanted: &str) -> bool {
         matches!(&self.kind, TokenKind::Word(word) if word == wanted)
     }
 
@@ -309,6 +310,13 @@ pub fn group_by(text: &str) -> Option<Vec<String>> {
     }
 }
 
+/// Whether a text calls a function OVER rows: `sum(x) OVER (…)`, or OVER a window that is named.
+pub fn has_over(text: &str) -> bool {
+    let follows =
+        |before: &Token, token: &Token| token.is_word("over") && (before.is(')') || before.is_word("nulls"));
+    tokens(text).windows(2).any(|pair| follows(&pair[0], &pair[1]))
+}
+
 /// The names of what a text reads: behind FROM and JOIN and in lists behind FROM, each as often as it is there. Names within
 /// table functions are not among them.
 pub fn relations(text: &str) -> Vec<String> {
@@ -446,6 +454,19 @@ mod tests {
             span,
             TextMap::new(sources.get(id).unwrap(), span, Style::Literal, text),
         )
+    }
+
+    #[test]
+    fn functions_over_rows_are_seen() {
+        for (text, has) in [
+            ("SELECT sum(x) OVER (ORDER BY at) AS s FROM a", true),
+            ("SELECT count(*) FILTER (WHERE x > 1)\n over w AS n FROM a WINDOW w AS (ORDER BY at)", true),
+            ("SELECT lag(x) IGNORE NULLS OVER (ORDER BY at) AS b FROM a", true),
+            ("SELECT a.over, \"over\", 'count(*) OVER (x)' AS t FROM a -- count(*) OVER (y)", false),
+            ("SELECT x FROM a JOIN over ON over.x = a.x", false),
+        ] {
+            assert_eq!(has_over(text), has, "{text}");
+        }
     }
 
     #[test]

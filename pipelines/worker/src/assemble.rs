@@ -10,7 +10,8 @@ use std::time::Duration;
 use arrow::datatypes::SchemaRef;
 use millstream_connect::rate::{MaxRate, RateGuard};
 use millstream_connector::Period;
-use millstream_engine::stage::{OperatorKind, OperatorSpec, SourceSpec, StageSpec};
+use millstream_engine::sql::Keep;
+use millstream_engine::stage::{OperatorKind, OperatorSpec, SourceSpec, StageSpec, TableSpec};
 use millstream_format::{Decoder, Format};
 use millstream_model::{LateRule, LateThen, WatermarkConfig};
 use millstream_plan::{
@@ -19,6 +20,7 @@ use millstream_plan::{
 use millstream_spec::Pipeline;
 use millstream_spec::ast::{self, DataAction, OnExceed, Operator};
 use millstream_spec::catalog::Delivery;
+use millstream_spec::replaced::replaced;
 use millstream_spec::sql::SqlText;
 use millstream_wasm::{Engine, Function, FunctionConfig, Limits};
 
@@ -26,12 +28,14 @@ use crate::connectors::Maker;
 use crate::ends::StageParts;
 use crate::error::WorkerError;
 use crate::formats::Formats;
+use crate::gone::{self, GoneReader};
 use crate::ingest::check::{Checker, Wanted};
 use crate::ingest::{IngestOutput, IngestStage};
 use crate::outbox::DeadLetters;
 use crate::process::{Form, ProcessInput, ProcessOutput, ProcessStage};
 use crate::schemas::Columns;
 use crate::sink_stage::{SinkInput, SinkStage};
+use crate::snapshots::Snapshots;
 use crate::tables::Opened;
 use crate::trim::Trimmer;
 
@@ -48,6 +52,8 @@ pub struct Parts<'a> {
     pub root: &'a std::path::Path,
     /// Makes connectors.
     pub maker: &'a Maker<'a>,
+    /// Where snapshots of state go, unless into the changelogs.
+    pub snapshots: Option<Arc<Snapshots>>,
     /// Tables by id.
     pub tables: &'a BTreeMap<String, Opened>,
     /// Their columns.
@@ -98,12 +104,24 @@ pub fn operators(pipeline: &Pipeline, stage: &Stage) -> Result<Vec<OperatorSpec>
                 sql: sql.sql.text.clone(),
                 late: late_rule(sql),
                 update_ms: sql.emit.as_ref().and_then(|emit| emit.value.every_ms()).map(|every| every as i64),
+                keep: sql.keep.as_ref().map(|keep| match keep.value {
+                    ast::Keep::For(span) => Keep::For(span as i64),
+                    ast::Keep::ForEver => Keep::ForEver,
+                }),
             },
+            Some(Operator::Topic(op)) => {
+                let topic = pipeline.topics.get(&op.topic.value);
+                let by = topic.into_iter().flat_map(|topic| &topic.key).map(|key| key.value.clone());
+                OperatorKind::Divide { by: by.collect() }
+            }
             Some(op) => match short_form(op, &operator.inputs) {
                 // Nothing in it waits for a window.
-                Some(query) => {
-                    OperatorKind::Sql { sql: query.sql, late: LateRule::default(), update_ms: None }
-                }
+                Some(query) => OperatorKind::Sql {
+                    sql: query.sql,
+                    late: LateRule::default(),
+                    update_ms: None,
+                    keep: None,
+                },
                 None => {
                     return Err(not_yet(format!("{id:?}, of type {} behind a topic,", operator.type_name)));
                 }
@@ -198,10 +216,16 @@ pub fn stage_spec(columns: &Columns<'_>, stage: &Stage, bounded: bool) -> Result
             event_time,
             watermark: WatermarkConfig { delay_ms, idle_after_ms, bounded },
             partitioned_by: (stage.key_groups > 1).then(|| input.key.clone()),
+            latest_by: columns.latest_by(&input.stream)?,
         });
     }
-    let tables = stage.tables.iter().filter_map(|id| Some((id.clone(), columns.tables.get(id)?.clone())));
-    let tables: BTreeMap<String, SchemaRef> = tables.collect();
+    let table = |id: &String| {
+        let (schema, table) = (columns.tables.get(id)?.clone(), pipeline.tables.get(id)?);
+        // Of one that is asked by its key there may be several rows of each.
+        let key = table.key.iter().filter(|_| !table.is_asked()).map(|column| column.value.clone());
+        Some((id.clone(), TableSpec::new(schema, key)))
+    };
+    let tables: BTreeMap<String, TableSpec> = stage.tables.iter().filter_map(table).collect();
     let changelog_partitions =
         stage.operators.iter().filter_map(|o| o.state.as_ref()).map(|s| s.changelog_partitions).max();
     Ok(StageSpec {
@@ -329,7 +353,7 @@ impl Parts<'_> {
                     };
                     wanted.keys.extend(key.clone());
                     match self.formats.of(&output.topic) {
-                        Format::Json => IngestOutput::Json { topic, partitions, key },
+                        Format::Json => IngestOutput::Json { topic, partitions, key, bytes_max: usize::MAX },
                         _ => {
                             let decoder = Box::new(self.decoder(from, &Format::Json, Stored::All)?);
                             let written = Box::new(self.formats.written(&output.topic, &decoder.schema()));
@@ -358,15 +382,20 @@ impl Parts<'_> {
             outputs,
             dead_letters: self.dead_letters(),
             stop_on_bad: errors.action == DataAction::Stop,
-            rate: (errors.on_exceed != OnExceed::Continue).then(|| {
-                let rate = &errors.max_rate;
-                RateGuard::new(MaxRate { basis_points: rate.basis_points, window: Period(rate.per_ms) })
-            }),
+            rate: self.rate(),
             pauses: errors.on_exceed == OnExceed::Pause,
             splits,
             positions: self.positions(),
             split_partitions,
         })
+    }
+
+    /// How many of the records may be bad, where it matters.
+    fn rate(&self) -> Option<RateGuard> {
+        let errors = &self.pipeline.errors;
+        let rate =
+            MaxRate { basis_points: errors.max_rate.basis_points, window: Period(errors.max_rate.per_ms) };
+        (errors.on_exceed != OnExceed::Continue).then(|| RateGuard::new(rate))
     }
 
     fn function(&self, id: &str, wasm: &ast::Wasm, engine: &Engine) -> Result<Function, WorkerError> {
@@ -380,6 +409,7 @@ impl Parts<'_> {
         let tables = stage.tables.iter().filter_map(|id| Some((id.clone(), self.tables.get(id)?)));
         let tables: BTreeMap<String, &Opened> = tables.collect();
         let mut outputs = Vec::new();
+        let columns = self.columns();
         for output in &stage.outputs {
             let (topic, partitions) = self.topic(&output.topic);
             let form = match (output.encoding, &output.partitioner) {
@@ -394,7 +424,7 @@ impl Parts<'_> {
                         Partitioner::Key(columns) => columns.first().cloned(),
                         _ => None,
                     };
-                    let columns = self.columns().of(output.from.id())?;
+                    let columns = columns.of(output.from.id())?;
                     let written = self.formats.written(&output.topic, &columns);
                     Form::Records { key, levels, written }
                 }
@@ -405,14 +435,26 @@ impl Parts<'_> {
                 false => output.delivery,
             };
             let from = output.from.id().to_owned();
-            outputs.push(ProcessOutput { from, topic, partitions, form, delivery });
+            let known_by = columns.known_by(&from)?;
+            let lets_go = match (&known_by, &output.partitioner, output.encoding) {
+                (None, ..) => false,
+                (Some(known_by), Partitioner::Key(key), Encoding::Records) => {
+                    gone::can_be_told(&*columns.of(&from)?, known_by, key)
+                }
+                (Some(known_by), _, Encoding::Records) => {
+                    gone::can_be_told(&*columns.of(&from)?, known_by, &[])
+                }
+                // Sinks look for themselves.
+                (Some(_), ..) => true,
+            };
+            outputs.push(ProcessOutput { from, topic, partitions, form, delivery, known_by, lets_go });
         }
         let changelogs = stage.operators.iter().filter_map(|operator| {
             let state = operator.state.as_ref()?;
             Some((operator.id.to_string(), (state.changelog.as_str().into(), state.changelog_partitions)))
         });
         Ok(ProcessStage {
-            spec: stage_spec(&self.columns(), stage, bounded)?,
+            spec: stage_spec(&columns, stage, bounded)?,
             tables: tables.into_iter().map(|(id, t)| (id, t.rows.clone())).collect(),
             inputs: stage
                 .inputs
@@ -424,16 +466,23 @@ impl Parts<'_> {
                     ahead_ms: input.ahead_ms.filter(|_| !self.maker.is_on_bench()).map(|ms| ms as i64),
                     keyed_by: input.key.first().cloned().filter(|_| {
                         let keeps = stage.operators.iter().any(|operator| operator.state.is_some());
-                        keeps && stage.key_groups > 1 && input.foreign.is_some()
+                        let replaced = || replaced(self.pipeline, &input.stream).is_some();
+                        stage.key_groups > 1 && input.foreign.is_some() && (keeps || replaced())
                     }),
+                    key: input.key.clone(),
                 })
                 .collect(),
             outputs,
             discards: stage.discards.iter().map(|from| from.id().to_owned()).collect(),
             changelogs: changelogs.collect(),
             snapshot_after: self.pipeline.defaults.snapshot_after_bytes,
+            snapshots: self.snapshots.clone(),
+            standby: self.pipeline.defaults.standby,
+            warm_start: self.pipeline.defaults.warm_start,
             dead_letters: self.dead_letters(),
             stop_on_bad: self.pipeline.errors.action == DataAction::Stop,
+            rate: self.rate(),
+            pauses: self.pipeline.errors.on_exceed == OnExceed::Pause,
             late_topics: stage
                 .operators
                 .iter()
@@ -481,6 +530,7 @@ impl Parts<'_> {
             .map_err(|error| WorkerError::Setup(format!("making the folder of sink {id:?}: {error}")))?;
         let sink = self.maker.sink(spec).map_err(|d| WorkerError::Setup(d.message))?;
         let mut inputs = Vec::new();
+        let columns = self.columns();
         for input in &stage.inputs {
             let decoder = match input.encoding {
                 Encoding::Records => {
@@ -488,9 +538,21 @@ impl Parts<'_> {
                 }
                 _ => None,
             };
+            let known_by = columns.known_by(&input.stream)?;
+            let key = spec.config.texts("key");
+            let is_key = |known_by: &Vec<String>| {
+                known_by.len() == key.len() && key.iter().all(|column| known_by.contains(&column.value))
+            };
+            let finds_gone = known_by.as_ref().is_some_and(is_key);
+            let gone = match (&decoder, known_by) {
+                (Some(decoder), Some(known_by)) => {
+                    Some(GoneReader::new(&decoder.schema(), &known_by, &input.key)?)
+                }
+                _ => None,
+            };
             let (topic, partitions) = self.topic(&input.topic);
             let fetcher = self.formats.fetcher(&input.topic);
-            inputs.push(SinkInput { topic, partitions, decoder, fetcher });
+            inputs.push(SinkInput { topic, partitions, decoder, fetcher, gone, finds_gone });
         }
         Ok(SinkStage {
             sink,

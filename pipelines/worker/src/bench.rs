@@ -42,6 +42,9 @@ use crate::outbox::Outbox;
 use crate::restore;
 pub(crate) use stand_in::NoStandIn;
 
+/// Where rows take the place of each other: the column of a test's row that is gone, which holds what it is known by.
+pub(crate) const GONE: &str = "gone";
+
 /// What stands in for a pipeline's surroundings.
 #[derive(Clone, Debug)]
 pub struct Bench {
@@ -117,13 +120,13 @@ impl Bench {
                 continue;
             }
             for row in self.sources.get(id).iter().flat_map(|rows| rows.iter()) {
-                let key = topic.key.first().and_then(|key| json_key::field(row, &key.value));
+                let column = topic.key.first().map_or("", |key| &key.value);
+                let gone =
+                    source.topic.as_ref().and_then(|read| read.upsert).and_then(|_| gone_key(row, column));
+                let value = if gone.is_some() { None } else { Some(&row[..]) };
+                let key = gone.as_deref().map(str::as_bytes).or_else(|| json_key::field(row, column));
                 let partition = partition_for_key(key.unwrap_or_default(), partitions as i32) as u32;
-                outbox.append(
-                    &name,
-                    partition,
-                    &RecordRef { key, value: Some(row), ..RecordRef::default() },
-                )?;
+                outbox.append(&name, partition, &RecordRef { key, value, ..RecordRef::default() })?;
             }
         }
         if outbox.is_empty() {
@@ -158,6 +161,16 @@ impl Bench {
     pub(crate) fn sink_database(&self, sink: &str) -> PathBuf {
         self.folder.join("sinks").join(format!("{sink}.db"))
     }
+}
+
+/// The key of a row that a case takes away, as `{ gone: { id: p1 } }`; nothing of other rows.
+fn gone_key(row: &[u8], column: &str) -> Option<String> {
+    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(row).ok()?;
+    let known = object.get(GONE).filter(|_| object.len() == 1)?;
+    Some(match known.get(column)? {
+        serde_json::Value::String(text) => text.clone(),
+        other => other.to_string(),
+    })
 }
 
 async fn is_empty(cluster: &Arc<Cluster>, topic: &Arc<str>, partitions: u32) -> Result<bool, WorkerError> {

@@ -13,6 +13,7 @@ use millstream_connector::{
 use millstream_engine::stage::lookups::LookupSpec;
 use millstream_file::{FileSource, FileSourceConfig, FileTable, FileTableConfig};
 use millstream_http::{HttpSink, HttpSinkConfig, HttpSource, HttpSourceConfig};
+use millstream_object_store::store::Store;
 use millstream_object_store::{ObjectStoreSink, ObjectStoreSinkConfig};
 use millstream_postgres::{PostgresLookup, PostgresSink, PostgresSinkConfig, PostgresTableConfig};
 use millstream_spec::ast::{self, Pipeline};
@@ -22,6 +23,7 @@ use millstream_sqlite::{SqliteSink, SqliteSinkConfig};
 use millstream_types::{Clock, MemoryBudget, Millis};
 
 use crate::bench::{Bench, NoStandIn};
+use crate::error::WorkerError;
 use crate::failpoint;
 use crate::formats::Formats;
 use crate::schema::arrow_schema;
@@ -81,6 +83,7 @@ impl Source for NoSource {
 pub struct Maker<'a> {
     pipeline: &'a Pipeline,
     root: &'a Path,
+    policy: EgressPolicy,
     egress: Arc<Guard>,
     clock: Arc<dyn Clock>,
     instance: u64,
@@ -128,7 +131,8 @@ impl<'a> Maker<'a> {
         Ok(Maker {
             pipeline,
             root,
-            egress: Arc::new(Guard::new(policy)),
+            egress: Arc::new(Guard::new(policy.clone())),
+            policy,
             clock,
             instance,
             bench: None,
@@ -269,6 +273,41 @@ impl<'a> Maker<'a> {
         let keys_max = usize::try_from(config.keep_max).unwrap_or(usize::MAX);
         let keep_ms = i64::try_from(config.keep.0).unwrap_or(i64::MAX);
         Ok(Some(LookupSpec { key: config.key, keep_ms, keys_max }))
+    }
+
+    /// A store of objects that is no sink's: at a URL of the command line or of `defaults`, with an S3 store's access by the names of its
+    /// tools. `what` it is for is for errors.
+    pub fn store(
+        &self,
+        what: &str,
+        url: &str,
+        setting: impl Fn(&str) -> Option<String>,
+    ) -> Result<Arc<dyn Store>, WorkerError> {
+        let endpoint = setting("AWS_ENDPOINT_URL_S3").or_else(|| setting("AWS_ENDPOINT_URL"));
+        let mut s3 = serde_json::Map::new();
+        for (key, value) in [
+            ("region", setting("AWS_REGION").or_else(|| setting("AWS_DEFAULT_REGION"))),
+            ("endpoint", endpoint.clone()),
+            ("access_key_id", setting("AWS_ACCESS_KEY_ID")),
+            ("secret_access_key", setting("AWS_SECRET_ACCESS_KEY")),
+            ("session_token", setting("AWS_SESSION_TOKEN")),
+        ] {
+            s3.extend(value.map(|value| (key.to_owned(), value.into())));
+        }
+        let plain = endpoint.as_deref().is_some_and(|endpoint| endpoint.starts_with("http://"));
+        s3.insert("allow_http".to_owned(), plain.into());
+        let config = serde_json::json!({ "url": url, "s3": s3 });
+        let config: ObjectStoreSinkConfig = serde_json::from_value(config).map_err(|error| {
+            WorkerError::Setup(format!("reading the URL {url} and the access to it: {error}"))
+        })?;
+        let mut policy = self.policy.clone();
+        // Whoever typed the command, wrote the file, or set its environment, named them.
+        for host in [Some(url), endpoint.as_deref()].into_iter().flatten().filter_map(host_of) {
+            policy.literal(&host);
+        }
+        let egress = Arc::new(Guard::new(policy)) as Arc<dyn Egress>;
+        let context = Context { egress, ..self.context(what) };
+        Ok(millstream_object_store::store::connect(&config, self.root, &context)?)
     }
 
     /// A sink.

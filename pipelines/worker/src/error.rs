@@ -20,6 +20,9 @@ pub enum WorkerError {
     /// It cannot go on, and beginning again would not help.
     #[error("{0}")]
     Fatal(String),
+    /// The same, since the broker takes nothing more of this producer.
+    #[error("{0}")]
+    Fenced(String),
 }
 
 impl WorkerError {
@@ -31,8 +34,17 @@ impl WorkerError {
             WorkerError::Setup(text) => WorkerError::Setup(format!("{what}: {text}")),
             WorkerError::Paused(text) => WorkerError::Paused(format!("{what}: {text}")),
             WorkerError::Fatal(text) => WorkerError::Fatal(format!("{what}: {text}")),
+            WorkerError::Fenced(text) => WorkerError::Fenced(format!("{what}: {text}")),
         }
     }
+}
+
+/// What is said where more records are bad than may be.
+pub fn over_rate(bad: u64, all: u64) -> String {
+    format!(
+        "{bad} of the last {all} records are bad, which is above `errors: data: max_rate`; nothing more is read \
+         until a person has looked: correct the input or the rate and run again, or say `on_exceed: continue`"
+    )
 }
 
 impl From<ClientError> for WorkerError {
@@ -40,7 +52,7 @@ impl From<ClientError> for WorkerError {
         let text = error.to_string();
         match error {
             ClientError::Fenced(_) => {
-                WorkerError::Fatal(format!("{text}; another worker has this instance's name"))
+                WorkerError::Fenced(format!("{text}; another worker has this instance's name"))
             }
             ClientError::Config(_) | ClientError::Unsupported { .. } => WorkerError::Setup(text),
             ClientError::Batch { .. } | ClientError::NoOffset(_) => WorkerError::Fatal(text),
@@ -60,7 +72,7 @@ impl From<SourceError> for WorkerError {
     fn from(error: SourceError) -> WorkerError {
         match error {
             SourceError::Transient { what, .. } => WorkerError::Transient(what),
-            SourceError::Setup(text) => WorkerError::Setup(text),
+            SourceError::Setup(text) | SourceError::Data(text) => WorkerError::Setup(text),
             SourceError::Crashed(crashed) => WorkerError::Fatal(crashed.to_string()),
         }
     }

@@ -2,7 +2,8 @@
 //! any cleaning up, when that point is reached for the third time. Never enters: what is done about it.
 //!
 //! Points: `<stage>.before_send`, `<stage>.before_offsets`, `<stage>.before_commit`, `<stage>.after_commit` of ingest and
-//! process stages; `<sink>.before_stage` and `<sink>.after_stage` around rows that a sink takes in, and those that each
+//! process stages; `savepoint.marked`, `savepoint.written`, `savepoint.before_commit` and `savepoint.committed` where one is put
+//! back; `<sink>.before_stage` and `<sink>.after_stage` around rows that a sink takes in, and those that each
 //! sink names itself, behind its id.
 
 use std::sync::OnceLock;

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use millstream_client::{CommitPolicy, Consumer, ConsumerConfig, OffsetReset, Producer};
+use millstream_client::{Admin, CommitPolicy, Consumer, ConsumerConfig, OffsetReset, Producer};
 use millstream_connect::rate::RateGuard;
 use millstream_connector::{Position, ReadLimit, ReadState, Source, SourceRecord, Split};
 use millstream_format::{Decoder, Encoder};
@@ -23,7 +23,7 @@ use crate::error::WorkerError;
 use crate::formats::Written;
 use crate::group_events::{GroupEvent, GroupEvents};
 use crate::lanes::{self, Current, Lane, ReadBatch};
-use crate::outbox::DeadLetters;
+use crate::outbox::{self, DeadLetters};
 use crate::positions::{self, COUNTS_PARTITION};
 use crate::progress::thread_cpu_ms;
 use crate::run::StageContext;
@@ -49,6 +49,8 @@ pub enum IngestOutput {
         partitions: u32,
         /// The field that chooses the partition.
         key: Option<String>,
+        /// The most bytes that its batches have.
+        bytes_max: usize,
     },
     /// Each record in the topic's own format.
     Rows {
@@ -152,11 +154,25 @@ struct Ingest<'a> {
 /// Runs the stage until its input has ended, or it is told to stop.
 pub async fn run(stage: &mut IngestStage, context: &StageContext) -> Result<(), WorkerError> {
     let producer = context.transactional_producer().await?;
+    let admin = Admin::new(&context.cluster);
+    let (mut topics, mut written_to) = (Vec::new(), Vec::new());
     for output in &mut stage.outputs {
-        if let IngestOutput::Rows { written, encoder, .. } = output {
-            *encoder = Some(Box::new(written.open().await?));
+        match output {
+            IngestOutput::Rows { topic, written, encoder, .. } => {
+                *encoder = Some(Box::new(written.open().await?));
+                written_to.push((Arc::clone(topic), outbox::batch_bytes_max(&admin, topic).await));
+            }
+            IngestOutput::Json { topic, bytes_max, .. } => {
+                *bytes_max = outbox::batch_bytes_max(&admin, topic).await;
+                topics.push((Arc::clone(topic), *bytes_max));
+            }
+            // About as large as the record.
+            IngestOutput::Arrow { topic, .. } => {
+                topics.push((Arc::clone(topic), outbox::batch_bytes_max(&admin, topic).await));
+            }
         }
     }
+    stage.checker.goes_to(topics, written_to);
     let config = ConsumerConfig {
         commit: CommitPolicy::Manual,
         offset_reset: OffsetReset::Earliest,

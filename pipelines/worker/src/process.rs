@@ -6,6 +6,7 @@
 mod align;
 mod aside;
 mod commit;
+mod outgoing;
 mod plain;
 mod rows;
 mod spilling;
@@ -17,14 +18,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use arrow::array::{RecordBatch, UInt32Array};
 use millstream_client::consumer::ListenerFuture;
 use millstream_client::{
-    Assignor, CommitPolicy, Consumer, ConsumerConfig, ConsumerHandle, ConsumerRecords, Isolation,
+    Admin, Assignor, CommitPolicy, Consumer, ConsumerConfig, ConsumerHandle, ConsumerRecords, Isolation,
     OffsetReset, Producer, RebalanceListener, RecordView,
 };
-use millstream_engine::stage::{OperatorKind, Rejection, SourceSpec, Stage, StageSpec, TimeBounds};
-use millstream_format::Encoder;
+use millstream_connect::rate::RateGuard;
+use millstream_engine::stage::{OperatorKind, SourceSpec, Stage, StageSpec, TimeBounds};
 use millstream_model::watermark::CaughtUp;
 use millstream_model::{KeyGroup, Watermark};
 use millstream_spec::catalog::Delivery;
@@ -34,14 +34,20 @@ use tokio::sync::Mutex;
 use crate::changelog::Changelogs;
 use crate::error::WorkerError;
 use crate::formats::{Fetcher, Written};
+use crate::gone::{self, GoneReader};
 use crate::levels;
-use crate::outbox::{DeadLetters, Outbox};
+use crate::outbox::{self, Away, DeadLetters, Outbox};
 use crate::positions::{self, COUNTS_PARTITION};
 use crate::progress::{OperatorFigures, thread_cpu_ms};
 use crate::run::StageContext;
+use crate::snapshots::Snapshots;
+use crate::snapshots::taking::Taking;
+use crate::standby::{Begins, Followed, Standby};
 use crate::tables::TableRows;
 use commit::MaySnapshot;
+use outgoing::{Outgoing, may_be_early};
 use plain::Plain;
+use rows::WaitingRows;
 use spilling::Spilling;
 use tables::Tables;
 use take_over::Restoring;
@@ -54,6 +60,8 @@ const RESTORING_WAIT: Duration = Duration::from_millis(5);
 const COMMIT_BYTES: usize = 32 << 20;
 /// And when this much was, while the process is short of memory.
 const COMMIT_BYTES_SHORT: usize = 4 << 20;
+/// How many commits a run that ends makes at most for snapshots that are due.
+const LAST_COMMITS_MAX: usize = 10_000;
 
 /// A topic that the stage reads; the engine's source of the same place.
 #[derive(Clone, Debug)]
@@ -66,6 +74,8 @@ pub struct ProcessInput {
     pub ahead_ms: Option<i64>,
     /// What fetches the schemas that its records name, where they do.
     pub fetcher: Option<Arc<Fetcher>>,
+    /// The columns of its records' keys.
+    pub key: Vec<String>,
 }
 
 /// Where an operator's rows go.
@@ -81,6 +91,11 @@ pub struct ProcessOutput {
     pub form: Form,
     /// Whether they are in the commit's transaction, or go before it or after it.
     pub delivery: Delivery,
+    /// The columns that its rows are known by, where they take the place of each other.
+    pub known_by: Option<Vec<String>>,
+    /// Whether records of the topic can say that a row is gone. Where not, the one that was written before stays: that is only so of
+    /// results that cannot be computed, of streams whose rows do not go otherwise.
+    pub lets_go: bool,
 }
 
 /// How rows are written.
@@ -115,10 +130,20 @@ pub struct ProcessStage {
     pub changelogs: BTreeMap<String, (Arc<str>, u32)>,
     /// How many bytes of changes a changelog's partition has before its state is written anew.
     pub snapshot_after: u64,
+    /// Where snapshots of state go, unless into the changelogs.
+    pub snapshots: Option<Arc<Snapshots>>,
+    /// How many workers that do not own a key group keep a copy of its state.
+    pub standby: u32,
+    /// Whether a worker that comes to others reads state before it joins them.
+    pub warm_start: bool,
     /// Where dead letters go.
     pub dead_letters: Option<DeadLetters>,
     /// Whether a bad record stops the pipeline.
     pub stop_on_bad: bool,
+    /// How many of the records may be bad, where it matters.
+    pub rate: Option<RateGuard>,
+    /// Whether the stage waits for a person when more are; else it ends.
+    pub pauses: bool,
     /// Where late rows of an operator go that do not go there: by its name, a topic and its partitions.
     pub late_topics: BTreeMap<String, (Arc<str>, u32)>,
     /// The positions topic, where counts go.
@@ -142,6 +167,24 @@ impl ProcessStage {
         TopicPartition::new(Arc::clone(&self.inputs[input].topic), group as i32)
     }
 
+    /// What standby copies are of.
+    fn followed(&self, context: &StageContext) -> Followed {
+        Followed {
+            cluster: Arc::clone(&context.cluster),
+            stage: context.stage.clone(),
+            group_id: context.group_id.clone(),
+            memory: context.memory.clone(),
+            progress: Arc::clone(&context.progress),
+            changelogs: self.changelogs.clone(),
+            positions: Arc::clone(&self.positions),
+            snapshots: self.snapshots.clone(),
+            input: self.inputs.first().map_or_else(|| Arc::from(""), |input| Arc::clone(&input.topic)),
+            key_groups: self.spec.key_groups,
+            copies: self.standby,
+            warm_start: self.warm_start,
+        }
+    }
+
     /// The partitions of a key group, of all topics.
     fn partitions(&self, group: u32) -> impl Iterator<Item = TopicPartition> + '_ {
         (0..self.inputs.len()).map(move |input| self.partition(input, group))
@@ -160,16 +203,14 @@ struct Driver {
     owned: BTreeSet<u32>,
     /// Next offsets that are processed and not committed.
     moved: BTreeMap<TopicPartition, i64>,
-    /// What writes rows as records, by output.
-    encoders: Vec<Option<Encoder>>,
-    /// Rows that wait for the commit, by output.
-    rows: Vec<Vec<(RecordBatch, UInt32Array)>>,
-    letters: Outbox,
-    counts: BTreeMap<String, u64>,
-    /// The engine's counts that are in `counts` already.
+    out: Outgoing,
+    /// What reads which row a record without a value takes away, by input, where rows take the place of each other.
+    gone: Vec<Option<GoneReader>>,
+    rate: Option<RateGuard>,
+    /// Records that were read since the last commit.
+    taken: u64,
+    /// The engine's counts that are counted already.
     counted: BTreeMap<String, u64>,
-    /// The operators that drop repeats of all that the stage reads.
-    deduped: BTreeSet<String>,
     bytes_since: usize,
     /// What was read since the last commit, and what operators keep.
     read: MemoryClaim,
@@ -180,7 +221,10 @@ struct Driver {
     /// Inputs that wait for others.
     ahead: BTreeSet<usize>,
     changelogs: Changelogs,
+    standby: Standby,
     lost: Option<WorkerError>,
+    /// A commit has failed, after which nothing here counts.
+    has_failed: bool,
 }
 
 /// Commits what is to be given up before it goes.
@@ -199,6 +243,7 @@ impl RebalanceListener for GiveUp {
                 consumer.pause(partitions);
             }
             driver.coming.extend(partitions.iter().cloned());
+            driver.tell_standby(consumer);
         })
     }
 
@@ -245,6 +290,21 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
             Form::Columns => None,
         });
     }
+    let mut gone = Vec::new();
+    for (source, input) in setup.spec.sources.iter().zip(&setup.inputs) {
+        let reader = |known_by: &Vec<String>| GoneReader::new(&source.schema, known_by, &input.key);
+        gone.push(source.latest_by.as_ref().map(reader).transpose()?);
+    }
+    let (admin, mut takes) = (Admin::new(&context.cluster), Vec::new());
+    for output in &setup.outputs {
+        takes.push(outbox::takes(&admin, &output.topic).await);
+    }
+    let begins = match setup.begun.swap(true, Ordering::Relaxed) {
+        false => Begins::First,
+        true => Begins::Again,
+    };
+    let standby = Standby::open(setup.followed(context), context, begins).await;
+    let away = context.scratch.clone().map(|folder| Arc::new(Away::new(folder, &context.memory)));
     let driver = Arc::new(Mutex::new(Driver {
         setup: Arc::clone(setup),
         context: context.clone(),
@@ -255,12 +315,24 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
         restoring: Restoring::new(),
         owned: BTreeSet::new(),
         moved: BTreeMap::new(),
-        encoders,
-        rows: setup.outputs.iter().map(|_| Vec::new()).collect(),
-        letters: Outbox::default(),
-        counts: counts.unwrap_or_default(),
+        out: Outgoing {
+            setup: Arc::clone(setup),
+            context: context.clone(),
+            encoders,
+            takes,
+            rows: setup.outputs.iter().map(|_| WaitingRows::default()).collect(),
+            outbox: Outbox::new(away.clone()),
+            away,
+            made: 0,
+            bad: 0,
+            results: 0,
+            counts: counts.unwrap_or_default(),
+            deduped: deduped.map(|operator| operator.name.clone()).collect(),
+        },
+        gone,
+        rate: setup.rate.clone(),
+        taken: 0,
         counted: BTreeMap::new(),
-        deduped: deduped.map(|operator| operator.name.clone()).collect(),
         bytes_since: 0,
         read: context.memory.claim("read"),
         state: context.memory.claim("state"),
@@ -273,9 +345,15 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
             &context.instance,
             setup.spec.key_groups,
             setup.snapshot_after,
-            setup.begun.swap(true, Ordering::Relaxed),
-        ),
+            begins == Begins::Again,
+        )
+        .stored(&context.stage, setup.snapshots.as_ref(), |snapshots| {
+            let (positions, progress) = (Arc::clone(&setup.positions), Arc::clone(&context.progress));
+            Taking::new(snapshots, positions, &context.stage, progress, context.memory.claim("snapshots"))
+        }),
+        standby,
         lost: None,
+        has_failed: false,
     }));
     driver.lock().await.show(None);
     let config = ConsumerConfig {
@@ -284,6 +362,8 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
         isolation: Isolation::ReadCommitted,
         prefetch_bytes: 16 << 20,
         poll_bytes_max: 8 << 20,
+        // Each is looked at below.
+        check_records: false,
         ..context.member()
     };
     let config = if setup.inputs.len() > 1 { together(config) } else { config };
@@ -302,6 +382,7 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
         if let Some(error) = driver.lost.take() {
             return Err(error);
         }
+        driver.stage.let_go()?;
         driver.take_over(&consumer)?;
         // A poll that hardly waited says little.
         let quiet = records.is_empty() && wait == POLL_WAIT;
@@ -321,7 +402,9 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
         let mut committing = Duration::ZERO;
         if due || quiet || stopping {
             let began = Instant::now();
-            driver.commit(&consumer, MaySnapshot::Yes).await?;
+            // Nothing is written anew while key groups stand still.
+            let may = if driver.restoring.is_busy() { MaySnapshot::No } else { MaySnapshot::Yes };
+            driver.commit(&consumer, may).await?;
             last_commit = Instant::now();
             committing = began.elapsed();
             // What has been finished is committed now.
@@ -335,13 +418,22 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
             figures.waited += waited;
             figures.committing += committing;
         });
-        if stopping || context.ends.is_whole(&context.stage) {
+        let is_whole = context.ends.is_whole(&context.stage);
+        // The next run begins with the state, not with its changes.
+        for _ in 0..LAST_COMMITS_MAX {
+            if !is_whole || stopping || driver.owned.is_empty() || !driver.changelogs.has_more().await {
+                break;
+            }
+            driver.commit(&consumer, MaySnapshot::Yes).await?;
+        }
+        if stopping || is_whole {
             break;
         }
     }
     // The driver is given up with its listener; partitions were committed just now.
     consumer.close().await?;
     let mut driver = driver.lock().await;
+    driver.changelogs.close().await;
     driver.plain.close().await;
     driver.producer.close(Duration::from_secs(5)).await;
     Ok(())
@@ -411,13 +503,35 @@ impl Driver {
                             "the topic is keyed by {column}, and the record has no key: it could lie in any partition, apart from others of its {column}"
                         );
                         let step = self.setup.spec.sources[input].name.clone();
-                        *self.counts.entry("rejected.no_key".to_owned()).or_default() += 1;
-                        self.letter(
+                        self.out.count_bad("rejected.no_key");
+                        self.out.letter(
                             Some(records),
                             (input, group.0, record.offset),
                             &step,
                             ("no_key".to_owned(), error),
                         )?;
+                        continue;
+                    }
+                    if let (None, Some(gone)) = (record.value, &self.gone[input]) {
+                        let bad = match gone.object(&record) {
+                            Ok(known) => {
+                                let bad = self.stage.push_gone(input, (group, record.offset), &known)?;
+                                bad.map(|why| gone::not_known(&known, &why))
+                            }
+                            Err(error) => Some(error),
+                        };
+                        if let Some(error) = bad {
+                            let source = &self.setup.spec.sources[input];
+                            let (step, reason) =
+                                (source.name.clone(), format!("malformed_{}", source.format.name()));
+                            self.out.count_bad(&format!("rejected.{reason}"));
+                            let place = (input, group.0, record.offset);
+                            self.out.letter(Some(records), place, &step, (reason, error))?;
+                        }
+                        if self.stage.is_full() {
+                            self.run_rows().await?;
+                            self.drain(Some(records))?;
+                        }
                         continue;
                     }
                     let ahead = self.setup.inputs[input].ahead_ms.filter(|_| record.timestamp >= 0);
@@ -438,7 +552,8 @@ impl Driver {
         self.drain(Some(records))?;
         self.read.set(self.bytes_since as u64);
         if taken > 0 {
-            *self.counts.entry("read".to_owned()).or_default() += taken;
+            *self.out.counts.entry("read".to_owned()).or_default() += taken;
+            self.taken += taken;
         }
         Ok(())
     }
@@ -481,32 +596,12 @@ impl Driver {
         Ok(())
     }
 
-    /// Takes what the engine gave out.
+    /// Takes what the engine gave; where that is much, it becomes records.
     fn drain(&mut self, records: Option<&ConsumerRecords>) -> Result<(), WorkerError> {
-        let outputs = self.stage.take_outputs();
-        for rejected in outputs.rejected {
-            let step = rejected.source.to_string();
-            let input = self.source_of(Some(&step))?;
-            let reason = match &rejected.why {
-                Rejection::Bad(_) => format!("malformed_{}", self.setup.spec.sources[input].format.name()),
-                Rejection::TooFarAhead { .. } => "too_far_ahead".to_owned(),
-            };
-            *self.counts.entry(format!("rejected.{reason}")).or_default() += 1;
-            let why = (reason, rejected.why.to_string());
-            self.letter(records, (input, rejected.group.0, rejected.offset), &step, why)?;
-        }
-        for output in outputs.batches {
-            match output.output.rsplit_once('.') {
-                Some((step, "late")) => self.aside(records, &output, step, "late")?,
-                Some((step, "conflicting")) => self.aside(records, &output, step, "conflicting_repeat")?,
-                _ => {
-                    for (at, to) in self.setup.outputs.iter().enumerate() {
-                        if to.from == output.output.as_ref() {
-                            self.rows[at].push((output.batch.clone(), output.groups.clone()));
-                        }
-                    }
-                }
-            }
+        self.out.take_in(records, self.stage.take_outputs())?;
+        if self.out.has_much(may_be_early) {
+            let (now, levels) = (self.context.clock.wall_ms(), self.levels());
+            self.out.write(now, &levels, may_be_early)?;
         }
         Ok(())
     }
@@ -516,6 +611,10 @@ impl Driver {
     fn note_state(&mut self) -> Result<(), WorkerError> {
         let kept = |stage: &Stage| stage.state_sizes().iter().map(|(_, size)| size.bytes as u64).sum();
         self.state.set(kept(&self.stage));
+        // Copies of what others have go first; state goes to the scratch where that is not enough by the next commit.
+        if self.state.is_short() && self.standby.gives_way() {
+            return Ok(());
+        }
         if self.spilling.relieve(&mut self.stage, &self.state)? {
             self.state.set(kept(&self.stage));
         }
@@ -526,8 +625,8 @@ impl Driver {
         let watermark = self.stage.least_watermark();
         let known = watermark != Watermark::NONE && watermark != Watermark::END;
         self.context.progress.update(&self.context.stage, |figures| {
-            figures.counts = self.counts.clone();
-            figures.taken = self.counts.get("read").copied().unwrap_or(0);
+            figures.counts = self.out.counts.clone();
+            figures.taken = self.out.counts.get("read").copied().unwrap_or(0);
             figures.lag = lag;
             figures.watermark = known.then(|| watermark.to_raw());
             figures.cpu_ms = thread_cpu_ms();

@@ -31,8 +31,33 @@ pub struct StageFigures {
     pub done: bool,
     /// Its operators' figures, in the order in which rows go through them.
     pub operators: Vec<(String, OperatorFigures)>,
+    /// Key groups that it took over in this run from copies that were here, and by reading changelogs.
+    pub groups_copied: u64,
+    /// See `groups_copied`.
+    pub groups_read: u64,
+    /// Bytes of standby copies of key groups that others have, about.
+    pub standby_bytes: u64,
+    /// How many key groups they are of.
+    pub standby_key_groups: u64,
+    /// Copies of key groups that were let go of in this run, for want of memory.
+    pub standby_dropped: u64,
     /// What it last had to begin again for.
     pub trouble: Option<String>,
+    /// What went to a store of snapshots.
+    pub snapshots: SnapshotFigures,
+}
+
+/// Snapshots of a stage's state in an object store, in this run, on this worker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SnapshotFigures {
+    /// Those that count.
+    pub taken: u64,
+    /// How often one could not be written.
+    pub failures: u64,
+    /// Bytes that were written for those that count.
+    pub bytes: u64,
+    /// When the last one came to count, in milliseconds since 1970.
+    pub last_at_ms: Option<i64>,
 }
 
 /// An operator's figures in this run, on this worker.

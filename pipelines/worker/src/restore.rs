@@ -18,6 +18,7 @@ use millstream_types::TopicPartition;
 
 use crate::changelog::Changelogs;
 use crate::error::WorkerError;
+use crate::snapshots::reading::{self, Marked};
 
 /// How long reading may stand still. A worker that died in a transaction holds its successor until the broker has
 /// aborted it, which takes the transaction's own time-out.
@@ -74,9 +75,17 @@ pub async fn read_committed(
 pub async fn read_records(
     cluster: &Arc<Cluster>,
     partitions: &[TopicPartition],
+    take: impl FnMut(i32, RecordView<'_>) -> Result<(), WorkerError>,
+) -> Result<(), WorkerError> {
+    read_until(cluster, &ends(cluster, partitions).await?, take).await
+}
+
+/// Reads records of partitions from their first to ends that were found before.
+pub async fn read_until(
+    cluster: &Arc<Cluster>,
+    ends: &BTreeMap<TopicPartition, i64>,
     mut take: impl FnMut(i32, RecordView<'_>) -> Result<(), WorkerError>,
 ) -> Result<(), WorkerError> {
-    let ends = ends(cluster, partitions).await?;
     let wanted: Vec<TopicPartition> =
         ends.iter().filter(|(_, end)| **end > 0).map(|(p, _)| p.clone()).collect();
     if wanted.is_empty() {
@@ -84,7 +93,7 @@ pub async fn read_records(
     }
     let mut consumer = consumer(cluster, OutOfRange::Nearest)?;
     consumer.assign(wanted).await?;
-    let mut reading = ToEnds::new(&ends);
+    let mut reading = ToEnds::new(ends);
     while let Some(records) = reading.next(&mut consumer).await? {
         for part in &records.partitions {
             for record in part.records() {
@@ -142,6 +151,31 @@ impl<'a> ToEnds<'a> {
     }
 }
 
+/// The key of the record behind which a partition of a changelog begins: what lies before it is void, watermarks too, which
+/// no `Reset` takes back. Written where a savepoint is put back ([`crate::savepoint`]).
+pub const BEGINS: &[u8] = b"begins";
+
+/// The values of one partition of a changelog, as they are read.
+#[derive(Default)]
+struct Values {
+    values: Vec<Bytes>,
+    /// The bytes of all of them, and of those that were taken out again.
+    read: usize,
+}
+
+impl Values {
+    /// Takes the next record; its value, unless it is the one behind which the partition begins.
+    fn next(&mut self, key: Option<&[u8]>, value: Bytes) -> Option<Bytes> {
+        if key == Some(BEGINS) {
+            *self = Values::default();
+            return None;
+        }
+        self.read += value.len();
+        self.values.push(value.clone());
+        Some(value)
+    }
+}
+
 /// What the changelogs hold of some key groups, in memory.
 pub struct Fetched {
     /// The key groups.
@@ -150,12 +184,14 @@ pub struct Fetched {
     pub bytes: u64,
     /// How many bytes were read of each operator's partitions, with what means nothing any more.
     read: BTreeMap<(String, u32), usize>,
+    /// How many bytes of rows lie in a store of snapshots, and whose.
+    stored: BTreeMap<(String, u32), (u64, BTreeSet<u32>)>,
     /// The values that mean something, those of each partition in order.
     values: Vec<Bytes>,
 }
 
-/// Cuts key groups into parts that have no partition of a changelog in common.
-pub fn parts(groups: &BTreeSet<u32>, topics: &BTreeMap<String, (Arc<str>, u32)>) -> Vec<BTreeSet<u32>> {
+/// Into how many classes key groups fall, by their numbers, that have no partition of a changelog in common.
+pub fn classes(topics: &BTreeMap<String, (Arc<str>, u32)>) -> u32 {
     let divisor = |a: u32, b: u32| {
         let (mut a, mut b) = (a, b);
         while b > 0 {
@@ -163,12 +199,30 @@ pub fn parts(groups: &BTreeSet<u32>, topics: &BTreeMap<String, (Arc<str>, u32)>)
         }
         a
     };
-    let all = topics.values().map(|(_, partitions)| *partitions).fold(0, divisor).max(1);
+    topics.values().map(|(_, partitions)| *partitions).fold(0, divisor).max(1)
+}
+
+/// Cuts key groups into parts that have no partition of a changelog in common.
+pub fn parts(groups: &BTreeSet<u32>, topics: &BTreeMap<String, (Arc<str>, u32)>) -> Vec<BTreeSet<u32>> {
+    let all = classes(topics);
     let mut parts: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
     for group in groups {
         parts.entry(group % all).or_default().insert(*group);
     }
     parts.into_values().collect()
+}
+
+/// The partitions of a changelog that key groups write to, with those of them that do.
+pub fn partitions_of(
+    groups: &BTreeSet<u32>,
+    (topic, partitions): &(Arc<str>, u32),
+) -> BTreeMap<TopicPartition, Vec<u32>> {
+    let mut wanted: BTreeMap<TopicPartition, Vec<u32>> = BTreeMap::new();
+    for group in groups {
+        let at = TopicPartition::new(Arc::clone(topic), (group % partitions) as i32);
+        wanted.entry(at).or_default().push(*group);
+    }
+    wanted
 }
 
 /// Reads what the changelogs hold of key groups: by operator id, topics with their partitions. What an operator kept in
@@ -177,25 +231,36 @@ pub async fn fetch(
     cluster: &Arc<Cluster>,
     topics: &BTreeMap<String, (Arc<str>, u32)>,
     groups: BTreeSet<u32>,
+    marked: &Marked,
 ) -> Result<Fetched, WorkerError> {
     let mut fetched = Fetched::none(groups);
-    for (operator, (topic, partitions)) in topics {
+    for (operator, of) in topics {
         let mut passed_over = 0u64;
-        let wanted: BTreeSet<u32> = fetched.groups.iter().map(|group| group % partitions).collect();
-        let wanted: Vec<TopicPartition> =
-            wanted.into_iter().map(|p| TopicPartition::new(Arc::clone(topic), p as i32)).collect();
-        read_committed(cluster, &wanted, |partition, _, value| {
-            let value = Bytes::copy_from_slice(value.unwrap_or_default());
-            *fetched.read.entry((operator.clone(), partition as u32)).or_default() += value.len();
-            if is_of_other_definition(operator, &value) {
+        let wanted = partitions_of(&fetched.groups, of);
+        let mut layers = marked.layers(cluster, operator, &wanted).await?;
+        for (at, layered) in &layers {
+            let place = (operator.clone(), at.partition as u32);
+            fetched.stored.insert(place, (layered.stored_bytes, layered.stored.clone()));
+        }
+        let wanted: Vec<TopicPartition> = wanted.into_keys().collect();
+        let ends = ends(cluster, &wanted).await?;
+        let mut found: BTreeMap<i32, Values> = BTreeMap::new();
+        reading::read(cluster, &ends, &mut layers, |partition, key, value| {
+            let values = found.entry(partition).or_default();
+            if let Some(value) = values.next(key, value)
+                && is_of_other_definition(operator, &value)
+            {
+                values.values.pop();
                 passed_over += 1;
-                return Ok(());
             }
-            fetched.bytes += value.len() as u64;
-            fetched.values.push(value);
             Ok(())
         })
         .await?;
+        for (partition, Values { values, read }) in found {
+            fetched.read.insert((operator.clone(), partition as u32), read);
+            fetched.bytes += values.iter().map(|value| value.len() as u64).sum::<u64>();
+            fetched.values.extend(values);
+        }
         if passed_over > 0 {
             tracing::warn!(
                 %operator,
@@ -211,7 +276,7 @@ pub async fn fetch(
 impl Fetched {
     /// Key groups of which there is nothing.
     pub fn none(groups: BTreeSet<u32>) -> Fetched {
-        Fetched { groups, bytes: 0, read: BTreeMap::new(), values: Vec::new() }
+        Fetched { groups, bytes: 0, read: BTreeMap::new(), stored: BTreeMap::new(), values: Vec::new() }
     }
 
     /// Gives the key groups to a stage, with what they had.
@@ -223,7 +288,13 @@ impl Fetched {
     ) -> Result<(), WorkerError> {
         let mut restore = Restore::new(self.groups.into_iter().map(KeyGroup));
         for ((operator, partition), bytes) in self.read {
-            changelogs.read(&operator, partition, bytes);
+            // What lies in the store is no growth.
+            let stored =
+                self.stored.get(&(operator.clone(), partition)).map_or(0, |(bytes, _)| *bytes as usize);
+            changelogs.read(&operator, partition, bytes.saturating_sub(stored));
+        }
+        for ((operator, partition), stored) in self.stored {
+            changelogs.read_stored(&operator, partition, stored);
         }
         for value in self.values {
             restore.apply(stage, &value)?;
@@ -234,18 +305,34 @@ impl Fetched {
 }
 
 /// Whether a changelog's record is state of this operator as it was once defined.
-fn is_of_other_definition(operator: &str, value: &Bytes) -> bool {
-    let found = match ChangelogEntry::decode(value) {
-        Ok(ChangelogEntry::State { operator, .. } | ChangelogEntry::Reset { operator, .. }) => operator,
-        _ => return false,
-    };
+pub fn is_of_other_definition(operator: &str, value: &Bytes) -> bool {
+    let Ok(entry) = ChangelogEntry::decode(value) else { return false };
+    let Some(found) = entry.operator() else { return false };
     let name = |id: &str| OperatorId::parse(id).map(|id| id.name);
-    found != operator && name(&found).is_some() && name(&found) == name(operator)
+    found != operator && name(found).is_some() && name(found) == name(operator)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_changelog_begins_behind_its_last_beginning() {
+        let mut values = Values::default();
+        for (key, value) in [
+            (None, Some("old")),
+            (Some(BEGINS), None),
+            (None, Some("older")),
+            (Some(BEGINS), None),
+            (None, Some("new")),
+            (Some(b"other".as_slice()), Some("and")),
+        ] {
+            let value = Bytes::from_static(value.unwrap_or_default().as_bytes());
+            assert_eq!(values.next(key, value).is_some(), key != Some(BEGINS));
+        }
+        assert_eq!(values.values, ["new", "and"]);
+        assert_eq!(values.read, 6);
+    }
 
     #[test]
     fn state_is_known_by_the_definition_that_it_was_kept_under() {
@@ -260,6 +347,12 @@ mod tests {
         let now = "sums:0000000000000001";
         assert!(!is_of_other_definition(now, &record(now)));
         assert!(is_of_other_definition(now, &record("sums:0000000000000002")));
+        let fired = |operator: &str| {
+            let (operator, pairs) = (operator.to_owned(), vec![(KeyGroup(0), 1)]);
+            ChangelogEntry::Fired { operator, source: None, pairs }.encode()
+        };
+        assert!(!is_of_other_definition(now, &fired(now)));
+        assert!(is_of_other_definition(now, &fired("sums:0000000000000002")));
         // Not of this operator at all: for the engine to refuse.
         assert!(!is_of_other_definition(now, &record("other:0000000000000002")));
         assert!(!is_of_other_definition(now, &record("sums")));

@@ -25,10 +25,13 @@ use crate::ingest::{self, IngestStage};
 use crate::positions::{self, COUNTS_PARTITION};
 use crate::process::{self, ProcessStage};
 use crate::progress::{Progress, StageFigures, thread_cpu_ms};
+use crate::savepoint::{self, Subject};
 use crate::sink_stage::{self, SinkStage};
+use crate::snapshots;
 use crate::tables;
+use crate::transaction::TransactionTime;
 
-/// A transaction that a dead worker left open ends after this: it holds its successor that long.
+/// A transaction that a dead worker left open ends after this, unless a commit has taken longer.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// On the bench everything comes at once and the run is over soon after: a fetch that began before a seek must not hold it
 /// up.
@@ -89,6 +92,8 @@ pub struct StageContext {
     pub memory: MemoryBudget,
     /// Where state goes that memory has no room for.
     pub scratch: Option<std::path::PathBuf>,
+    /// How long its transactions may take.
+    pub transaction_time: TransactionTime,
     /// How long a fetch waits at the broker for records.
     fetch_wait: Duration,
     stop: watch::Receiver<bool>,
@@ -118,7 +123,7 @@ impl StageContext {
     pub async fn transactional_producer(&self) -> Result<Producer, WorkerError> {
         let config = ProducerConfig {
             transactional_id: Some(self.transactional_id.clone()),
-            transaction_timeout: TRANSACTION_TIMEOUT,
+            transaction_timeout: self.transaction_time.get(),
             linger: Duration::ZERO,
             buffer_bytes: 64 << 20,
             request_bytes_max: 4 << 20,
@@ -152,6 +157,16 @@ pub async fn run(
         .on_bench(options.bench.clone())
         .within(&options.memory);
     make_topics(cluster, job).await?;
+    if options.bench.is_none() {
+        let subject = Subject { pipeline, job };
+        if let Some(name) = positions::restoring(cluster, &subject.positions()).await? {
+            return Err(savepoint::half_restored(&job.pipeline, &name));
+        }
+    }
+    let snapshots = snapshots::open(pipeline, &maker)?;
+    if let Some(snapshots) = &snapshots {
+        snapshots.try_out(&format!("{seed:016x}")).await?;
+    }
     let engine = EngineConfig {
         cache_dir: options.cache.clone(),
         memory: options.memory.clone(),
@@ -167,8 +182,16 @@ pub async fn run(
     let (tables, _followers) =
         tables::open_all((pipeline, job), &maker, &formats, cluster, &progress).await?;
     let table_columns = tables.iter().map(|(id, table)| (id.clone(), Arc::clone(&table.schema))).collect();
-    let parts =
-        Parts { pipeline, job, root, maker: &maker, tables: &tables, table_columns, formats: &formats };
+    let parts = Parts {
+        pipeline,
+        job,
+        root,
+        maker: &maker,
+        snapshots,
+        tables: &tables,
+        table_columns,
+        formats: &formats,
+    };
     let mut stages = Vec::new();
     let mut bounded = parts.foreign_ends();
     for stage in &job.stages {
@@ -209,6 +232,7 @@ pub async fn run(
             progress: Arc::clone(&progress),
             memory: options.memory.clone(),
             scratch: options.scratch.clone(),
+            transaction_time: TransactionTime::new(TRANSACTION_TIMEOUT),
             fetch_wait,
             stop: halted.clone(),
         };
@@ -320,7 +344,7 @@ async fn supervise(
 }
 
 /// Creates the topics that are not there, and refuses those that are there and different.
-async fn make_topics(cluster: &Arc<Cluster>, job: &Job) -> Result<(), WorkerError> {
+pub async fn make_topics(cluster: &Arc<Cluster>, job: &Job) -> Result<(), WorkerError> {
     let admin = Admin::new(cluster);
     // A second worker that begins at the same time makes them too; what it has made is then found.
     for tries in 0..20u64 {
@@ -340,7 +364,8 @@ async fn make_topics(cluster: &Arc<Cluster>, job: &Job) -> Result<(), WorkerErro
     Err(WorkerError::Transient(text))
 }
 
-async fn missing_topics(admin: &Admin, job: &Job) -> Result<Vec<NewTopic>, WorkerError> {
+/// The topics that are not there; those that are there and different are refused.
+pub async fn missing_topics(admin: &Admin, job: &Job) -> Result<Vec<NewTopic>, WorkerError> {
     let there = admin.list_topics().await?;
     let mut wanted = Vec::new();
     for topic in job.topics.values() {

@@ -9,8 +9,9 @@ use arrow::datatypes::SchemaRef;
 use millstream_engine::stage::Stage;
 use millstream_plan::Job;
 use millstream_spec::Pipeline;
-use millstream_spec::ast::Operator;
+use millstream_spec::ast::{Operator, Transform};
 use millstream_spec::flow::Flow;
+use millstream_spec::replaced::{divides, replaced};
 
 use crate::assemble::stage_spec;
 use crate::error::WorkerError;
@@ -29,6 +30,7 @@ pub struct Columns<'a> {
     pub formats: &'a Formats,
     /// What was found.
     found: RefCell<BTreeMap<String, SchemaRef>>,
+    known: RefCell<BTreeMap<String, Option<Vec<String>>>>,
 }
 
 impl<'a> Columns<'a> {
@@ -38,7 +40,7 @@ impl<'a> Columns<'a> {
         tables: &'a BTreeMap<String, SchemaRef>,
         formats: &'a Formats,
     ) -> Columns<'a> {
-        Columns { pipeline, job, tables, formats, found: RefCell::default() }
+        Columns { pipeline, job, tables, formats, found: RefCell::default(), known: RefCell::default() }
     }
 
     /// The columns of a source, a transform, or the topic of a topic transform.
@@ -64,11 +66,74 @@ impl<'a> Columns<'a> {
                 "{stream:?} has no schema; say `schema` at its source or `output` at its function"
             ))
         };
-        let (stage, _) = self.job.operator(stream).ok_or_else(none)?;
+        self.built(stream)?.and_then(|stage| stage.schema(stream)).ok_or_else(none)
+    }
+
+    /// The columns that the rows of a topic are known by which a stage reads, where they take the place of each other.
+    pub fn latest_by(&self, stream: &str) -> Result<Option<Vec<String>>, WorkerError> {
+        if replaced(self.pipeline, stream).is_none() {
+            return Ok(None);
+        }
+        self.known_by(stream)?.map(Some).ok_or_else(|| {
+            let inputs = self.pipeline.transforms.get(stream).map_or(&[][..], |t| &t.inputs);
+            let of = inputs.first().map_or(stream, |input| &input.value);
+            WorkerError::Setup(format!(
+                "rows of {stream:?} take the place of each other, and what those of {of:?} are known by does not all come out of it: select each column of its GROUP BY, which has no sets"
+            ))
+        })
+    }
+
+    /// The columns that the rows of a stream are known by, where they take the place of each other and all of these come out: each row
+    /// takes the place of the one before it that has the same.
+    pub fn known_by(&self, stream: &str) -> Result<Option<Vec<String>>, WorkerError> {
+        if let Some(known) = self.known.borrow().get(stream) {
+            return Ok(known.clone());
+        }
+        let found = self.find_known_by(stream)?;
+        self.known.borrow_mut().insert(stream.to_owned(), found.clone());
+        Ok(found)
+    }
+
+    fn find_known_by(&self, stream: &str) -> Result<Option<Vec<String>>, WorkerError> {
+        if replaced(self.pipeline, stream).is_none() {
+            return Ok(None);
+        }
+        if let Some(read) = self.pipeline.sources.get(stream).and_then(|source| source.topic.as_ref()) {
+            let topic = self.pipeline.topics.get(&read.topic.value);
+            return Ok(topic.map(|topic| topic.key.iter().map(|key| key.value.clone()).collect()));
+        }
+        match self.pipeline.transforms.get(stream) {
+            Some(transform @ Transform { op: Operator::Topic(op), inputs, .. }) => match inputs.as_slice() {
+                [input] => {
+                    let mut known = self.known_by(&input.value)?;
+                    let topic = self
+                        .pipeline
+                        .topics
+                        .get(&op.topic.value)
+                        .filter(|_| divides(self.pipeline, transform));
+                    // Rows that move are known by where they lie too.
+                    if let (Some(known), Some(topic)) = (&mut known, topic) {
+                        for key in &topic.key {
+                            if !known.contains(&key.value) {
+                                known.push(key.value.clone());
+                            }
+                        }
+                    }
+                    Ok(known)
+                }
+                _ => Ok(None),
+            },
+            _ => Ok(self.built(stream)?.and_then(|stage| stage.latest_by(stream))),
+        }
+    }
+
+    /// The stage in which a transform runs, where there is one.
+    fn built(&self, transform: &str) -> Result<Option<Stage>, WorkerError> {
+        let Some((stage, _)) = self.job.operator(transform) else { return Ok(None) };
         let built = Stage::build(stage_spec(self, stage, true)?).map_err(|problems| {
             WorkerError::Setup(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
         })?;
-        built.schema(stream).ok_or_else(none)
+        Ok(Some(built))
     }
 
     /// The columns of a topic, which all that publish it have.

@@ -117,10 +117,11 @@ fn one_key(pipeline: &Pipeline, output: &Output, found: &mut Vec<Diagnostic>) {
 }
 
 fn process(pipeline: &Pipeline, stage: &Stage, found: &mut Vec<Diagnostic>) {
+    // One of type topic keeps where rows lie that it divides anew.
     for operator in stage
         .operators
         .iter()
-        .filter(|o| !matches!(o.type_name.as_str(), "dedupe" | "sql" | "filter" | "map"))
+        .filter(|o| !matches!(o.type_name.as_str(), "dedupe" | "sql" | "filter" | "map" | "topic"))
     {
         let id = operator.id.name.as_str();
         let what = format!("{id:?}, of type {}, behind a topic", operator.type_name);

@@ -12,7 +12,7 @@ use arrow::array::RecordBatch;
 use arrow::compute::filter_record_batch;
 use millstream_client::{
     ClientError, CommitPolicy, Consumer, ConsumerConfig, ConsumerRecords, Isolation, OffsetAndMetadata,
-    OffsetReset, OutOfRange, Producer, ProducerConfig,
+    OffsetReset, OutOfRange, Producer, ProducerConfig, RecordView,
 };
 use millstream_connect::dead_letter::{DeadLetter, Origin};
 use millstream_connector::SinkError;
@@ -24,6 +24,7 @@ use millstream_types::TopicPartition;
 use crate::error::WorkerError;
 use crate::failpoint;
 use crate::formats::Fetcher;
+use crate::gone::{self, GoneReader};
 use crate::group_events::{GroupEvent, GroupEvents};
 use crate::outbox::{DeadLetters, Outbox};
 use crate::progress::thread_cpu_ms;
@@ -77,6 +78,11 @@ pub struct SinkInput {
     pub decoder: Option<Decoder>,
     /// What fetches the schemas that its records name, where they do.
     pub fetcher: Option<Arc<Fetcher>>,
+    /// What reads which row a record without a value takes away, where rows take the place of each other.
+    pub gone: Option<GoneReader>,
+    /// Whether the sink finds a row that is gone again: its key is what rows are known by. Where it is not, one that it wrote before
+    /// stays: that is only so of results that cannot be computed, of streams whose rows do not go otherwise.
+    pub finds_gone: bool,
 }
 
 struct Running<'a> {
@@ -183,6 +189,20 @@ fn stop(error: SinkError) -> Stop {
     }
 }
 
+/// The row of a record that others may read too, or what it takes away; or why it is neither.
+fn rows_of(
+    decoder: &mut Decoder,
+    gone: &mut Option<GoneReader>,
+    record: &RecordView<'_>,
+) -> Result<(RecordBatch, Change), String> {
+    if let (None, Some(gone)) = (record.value, gone) {
+        let rows = gone::with_all_columns(&decoder.schema(), &gone.read(record)?);
+        return Ok((rows.map_err(|error| error.to_string())?, Change::Delete));
+    }
+    decoder.push_value(record.value).map_err(|bad| bad.to_string())?;
+    Ok((decoder.finish(), Change::Upsert))
+}
+
 impl Running<'_> {
     fn keeps_offsets(&self) -> bool {
         self.stage.sink.capabilities().keeps_offsets
@@ -249,7 +269,7 @@ impl Running<'_> {
                 }
                 for record in part.records() {
                     let record = record?;
-                    self.stage(&part.partition, record.offset, record.value).await?;
+                    self.stage(&part.partition, &record).await?;
                 }
                 self.staged.insert(part.partition.clone(), part.next_offset);
             }
@@ -349,33 +369,39 @@ impl Running<'_> {
     }
 
     /// Hands a record's rows to the sink.
-    async fn stage(
-        &mut self,
-        partition: &TopicPartition,
-        offset: i64,
-        value: Option<&[u8]>,
-    ) -> Result<(), Stop> {
+    async fn stage(&mut self, partition: &TopicPartition, record: &RecordView<'_>) -> Result<(), Stop> {
+        let RecordView { offset, value, .. } = *record;
         let input = self.stage.inputs.iter_mut().find(|input| input.topic == partition.topic);
-        let rows = match input {
-            Some(SinkInput { decoder: Some(decoder), .. }) => match decoder.push_value(value) {
-                Ok(()) => decoder.finish(),
+        let finds_gone = input.as_ref().is_some_and(|input| input.finds_gone);
+        let (rows, change) = match input {
+            Some(SinkInput { decoder: Some(decoder), gone, .. }) => match rows_of(decoder, gone, record) {
+                Ok(found) => found,
                 Err(bad) => {
                     tracing::warn!(%partition, offset, %bad, "a record does not fit the sink's columns");
                     let payload = bytes::Bytes::copy_from_slice(value.unwrap_or_default());
                     let reason = format!("malformed_{}", decoder.format());
-                    let letter = self.letter(&reason, partition, (offset, None), bad.to_string(), payload);
+                    let letter = self.letter(&reason, partition, (offset, None), bad, payload);
                     return Ok(self.send_letters(&[letter]).await?);
                 }
             },
-            _ => batch_ipc::decode(value.unwrap_or_default())?,
+            _ => (batch_ipc::decode(value.unwrap_or_default())?, gone::change_of(record)?),
         };
+        if change == Change::Delete && !finds_gone {
+            return Ok(());
+        }
+        if change == Change::Delete && !self.stage.sink.capabilities().deletes {
+            return Err(Stop::Error(WorkerError::Fatal(format!(
+                "{partition} has rows at offset {offset} that are gone, and the sink of stage {} deletes none",
+                self.context.stage
+            ))));
+        }
         let letters = self.new_letters(partition, offset, &rows)?;
         if !letters.is_empty() {
             self.send_letters(&letters).await?;
             let told = self.stage.bad.range_mut(bad_of(partition, offset));
             told.for_each(|(_, bad)| bad.is_told = true);
         }
-        let batch = self.without_bad(partition, offset, rows)?;
+        let batch = self.without_bad(partition, offset, (rows, change))?;
         if batch.rows().num_rows() == 0 {
             return Ok(());
         }
@@ -392,14 +418,14 @@ impl Running<'_> {
         &self,
         partition: &TopicPartition,
         offset: i64,
-        rows: RecordBatch,
+        (rows, change): (RecordBatch, Change),
     ) -> Result<SinkBatch, Stop> {
         let bad: Vec<u32> =
             self.stage.bad.range(bad_of(partition, offset)).map(|((_, _, row), _)| *row).collect();
         let count = rows.num_rows() as u32;
         if bad.is_empty() {
             let runs = if count == 0 { Vec::new() } else { vec![Run { offset, first_row: 0, rows: count }] };
-            return Ok(SinkBatch::new(rows, Change::Upsert, runs));
+            return Ok(SinkBatch::new(rows, change, runs));
         }
         let keep: Vec<bool> = (0..count).map(|row| !bad.contains(&row)).collect();
         let mut runs: Vec<Run> = Vec::new();
@@ -410,7 +436,7 @@ impl Running<'_> {
             }
         }
         let rows = filter_record_batch(&rows, &keep.into())?;
-        Ok(SinkBatch::new(rows, Change::Upsert, runs))
+        Ok(SinkBatch::new(rows, change, runs))
     }
 
     async fn commit(

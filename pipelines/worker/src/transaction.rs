@@ -6,7 +6,9 @@
 //! those of a transaction that commits afterwards. Never enters: what is written.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use millstream_client::{ConsumerHandle, OffsetAndMetadata, Producer};
 use millstream_types::TopicPartition;
@@ -25,12 +27,58 @@ pub struct Transaction {
     pub offsets: BTreeMap<TopicPartition, OffsetAndMetadata>,
     /// The member whose positions they are.
     pub consumer: ConsumerHandle,
+    /// How long it may take.
+    pub time: TransactionTime,
+}
+
+/// How long a stage's transactions may take before the broker ends them. What a worker that died left open holds its successor, and who
+/// reads its topics, that long: so it is short, and longer only where a commit has been seen to take longer.
+#[derive(Clone, Debug)]
+pub struct TransactionTime(Arc<AtomicU64>);
+
+impl TransactionTime {
+    /// The longest that brokers allow unless they are told otherwise (`transaction.max.timeout.ms`).
+    const MOST_MS: u64 = 900_000;
+
+    /// So long.
+    pub fn new(time: Duration) -> TransactionTime {
+        TransactionTime(Arc::new(AtomicU64::new(time.as_millis() as u64)))
+    }
+
+    /// The time, for the next producer.
+    pub fn get(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::Relaxed))
+    }
+
+    /// Four times as long from now on; nothing where it is as long as it may be.
+    fn raise(&self) -> Option<Duration> {
+        let now = self.0.load(Ordering::Relaxed);
+        let more = (now * 4).min(TransactionTime::MOST_MS);
+        self.0.store(more.max(now), Ordering::Relaxed);
+        (more > now).then(|| Duration::from_millis(more))
+    }
 }
 
 impl Transaction {
     /// Commits it. After an error its outcome may be unknown: begin again from what was committed.
-    pub async fn commit(mut self, producer: &Producer) -> Result<(), WorkerError> {
-        let began = Instant::now();
+    pub async fn commit(self, producer: &Producer) -> Result<(), WorkerError> {
+        let (began, time) = (Instant::now(), self.time.clone());
+        let had = time.get();
+        match self.commit_within(producer, began).await {
+            // The broker ended it, and nobody else has the name.
+            Err(WorkerError::Fenced(text)) if began.elapsed() >= had => match time.raise() {
+                Some(more) => Err(WorkerError::Transient(format!(
+                    "a commit took longer than the {} s that its transaction may take, and the broker ended it; the next may take {} s",
+                    had.as_secs(),
+                    more.as_secs()
+                ))),
+                None => Err(WorkerError::Fenced(text)),
+            },
+            done => done,
+        }
+    }
+
+    async fn commit_within(mut self, producer: &Producer, began: Instant) -> Result<(), WorkerError> {
         producer.begin_transaction()?;
         failpoint::reach(&self.stage, "before_send");
         for delivery in self.outbox.send(producer).await? {

@@ -1,6 +1,8 @@
 //! What only a pipeline's parts can say about its file: connectors refuse settings, functions load or do not, SQL is
 //! planned; each with its place in the file. Never enters: running anything.
 
+mod replaced;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -22,6 +24,7 @@ use crate::load::Opened;
 use crate::schema::arrow_schema;
 use crate::schemas::Columns;
 use crate::shapes;
+use crate::snapshots;
 use crate::tables;
 
 /// Checks the parts, and adds what is found to the file's diagnostics.
@@ -43,6 +46,9 @@ async fn check(pipeline: &Pipeline, job: &Job, root: &std::path::Path) -> Vec<Di
     found.extend(connected.filter_map(|s| maker.source(s).err()).map(|d| *d));
     let connected = pipeline.sinks.values().filter(|sink| sink.target == Target::Foreign);
     found.extend(connected.filter_map(|s| maker.sink(s).err()).map(|d| *d));
+    if let (Some(named), Err(error)) = (&pipeline.defaults.snapshots, snapshots::open(pipeline, &maker)) {
+        found.push(Diagnostic::new(&code::CONFIG_REFUSED, named.url.span, error.to_string()));
+    }
     let formats = match maker.formats() {
         Ok(formats) => formats,
         Err(faults) => {
@@ -88,6 +94,11 @@ async fn check(pipeline: &Pipeline, job: &Job, root: &std::path::Path) -> Vec<Di
         if well_shaped && stage.tables.iter().all(|id| schemas.contains_key(id)) {
             queries(&columns, stage, &maker, &mut found);
         }
+    }
+    let columns = Columns::new((pipeline, job), &schemas, &formats);
+    if well_shaped && found.is_empty() {
+        let sinks = job.stages.iter().filter(|stage| stage.kind == StageKind::Sink);
+        sinks.for_each(|stage| replaced::check(&columns, stage, &mut found));
     }
     found
 }
@@ -149,6 +160,7 @@ fn queries(
                 }
             }
             published((pipeline, columns.formats), stage, &built, found);
+            replaced::check(columns, stage, found);
             unplanned(pipeline, stage, &built, found);
             return;
         }

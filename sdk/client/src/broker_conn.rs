@@ -378,8 +378,11 @@ async fn read_loop(
     shared.close(&reason);
 }
 
+/// Room that is made for an answer by its size alone: what a fetch asks for at most. Memory that is not written to costs nothing.
+const ANSWER_ROOM_BYTES: usize = 64 * 1024 * 1024;
+
 async fn read_answers(read: &mut tokio::io::ReadHalf<Stream>, shared: &Shared) -> String {
-    let mut frames = FrameReader::new(REQUEST_BYTES_MAX);
+    let mut frames = FrameReader::new(REQUEST_BYTES_MAX).trusting(ANSWER_ROOM_BYTES);
     loop {
         let frame = match frames.next(read).await {
             Ok(Some(frame)) => frame,

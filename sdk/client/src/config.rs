@@ -284,6 +284,9 @@ pub struct ConsumerConfig {
     pub batch_uncompressed_bytes_max: usize,
     /// Whether checksums are checked (`check.crcs`).
     pub check_crcs: bool,
+    /// Whether the records of a batch are walked when it comes, so that an application that walks them meets no error in the middle.
+    /// One that reads each record and takes an error as that of the batch needs it not.
+    pub check_records: bool,
 }
 
 impl Default for ConsumerConfig {
@@ -312,6 +315,7 @@ impl Default for ConsumerConfig {
             poll_bytes_max: 16 * 1024 * 1024,
             batch_uncompressed_bytes_max: millstream_types::limits::BATCH_UNCOMPRESSED_BYTES_MAX,
             check_crcs: true,
+            check_records: true,
         }
     }
 }

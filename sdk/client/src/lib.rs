@@ -22,6 +22,8 @@ pub use consumer::{
 pub use error::{ClientError, Result};
 pub use producer::{Delivery, Header, Producer, ProducerRecord, RecordMetadata, TypedProducer};
 
+/// The checksum of batches, for whoever keeps records elsewhere.
+pub use millstream_batch::crc::crc32c;
 /// What `Producer::send_batch` takes: a batch that the application built.
 pub use millstream_batch::{
     Append, BatchBuilder, BatchConfig, BatchError, Codec, Compressor, HeaderView, RecordRef, RecordView,

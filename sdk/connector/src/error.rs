@@ -20,6 +20,9 @@ pub enum SourceError {
     /// A person must change something: the pipeline pauses and says so.
     #[error("{0}")]
     Setup(String),
+    /// What was asked has no answer, for what some of it holds; the rest has one when it is asked alone.
+    #[error("{0}")]
+    Data(String),
     /// A crash point, in tests.
     #[error(transparent)]
     Crashed(#[from] Crashed),

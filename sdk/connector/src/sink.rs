@@ -153,7 +153,7 @@ pub trait Sink: Send {
     async fn open(&mut self, partitions: &[TopicPartition]) -> Result<NextOffsets, SinkError>;
 
     /// Takes rows in, in offset order for each partition, to be seen by nobody before the commit. May already write
-    /// them aside. A partition that was not opened is a bug of the caller and panics.
+    /// them aside. A commit does with each key of a partition what the last batch that has it says. A partition that was not opened is a bug of the caller and panics.
     async fn stage(&mut self, partition: &TopicPartition, batch: SinkBatch) -> Result<(), SinkError>;
 
     /// The partitions that ask for a commit at `now` (wall time): files that are full or old, rows that waited long

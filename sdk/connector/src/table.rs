@@ -21,7 +21,8 @@ pub struct TableSnapshot {
 #[async_trait]
 pub trait Lookup: Send {
     /// The rows of some keys, each as a JSON object with the table's columns. `keys` is a JSON array of objects with the columns
-    /// of the key, each key once and none with a null.
+    /// of the key, each key once and none with a null. [`SourceError::Data`] where some of the keys cannot be asked for: the caller
+    /// asks for fewer at a time until it has found them.
     async fn find(&mut self, keys: &str) -> Result<Vec<String>, SourceError>;
 }
 

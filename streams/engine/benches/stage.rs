@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
-use millstream_engine::stage::{OperatorKind, OperatorSpec, SourceSpec, Stage, StageSpec, TimeBounds};
+use millstream_engine::stage::{
+    OperatorKind, OperatorSpec, SourceSpec, Stage, StageSpec, TableSpec, TimeBounds,
+};
 use millstream_format::Decoder;
 use millstream_model::{KeyGroup, LateRule, LateThen, WatermarkConfig};
 use millstream_types::{Rng, SeededRng};
@@ -115,6 +117,7 @@ fn stage(operators: &[&str], outputs: &[&str], partitions: u32, batch_rows: usiz
                 },
                 late: LateRule { allow_ms: 600_000, updates: false, then: LateThen::DeadLetter },
                 update_ms: None,
+                keep: None,
             },
         },
     ];
@@ -127,10 +130,11 @@ fn stage(operators: &[&str], outputs: &[&str], partitions: u32, batch_rows: usiz
             event_time: Some("issued_at".into()),
             watermark: WatermarkConfig { delay_ms: 120_000, idle_after_ms: Some(30_000), bounded: false },
             partitioned_by: Some(vec!["store_id".into()]),
+            latest_by: None,
         }],
         key_groups: partitions,
         changelog_partitions: partitions.min(16),
-        tables: BTreeMap::from([("stores".to_owned(), stores().schema())]),
+        tables: BTreeMap::from([("stores".to_owned(), TableSpec::new(stores().schema(), ["store_id"]))]),
         operators: all.into_iter().filter(|o| operators.contains(&o.name.as_str())).collect(),
         outputs: outputs.iter().map(|o| (*o).to_owned()).collect::<BTreeSet<_>>(),
         batch_rows,
@@ -164,6 +168,7 @@ fn overlapping(from: &str, count: usize, keys: u64) -> f64 {
             event_time: Some("at".into()),
             watermark: WatermarkConfig { delay_ms: 1_000, idle_after_ms: None, bounded: false },
             partitioned_by: Some(vec!["store_id".into()]),
+            latest_by: None,
         }],
         key_groups: GROUPS,
         changelog_partitions: 4,
@@ -172,7 +177,7 @@ fn overlapping(from: &str, count: usize, keys: u64) -> f64 {
             id: "sums-1".into(),
             name: "sums".into(),
             inputs: vec!["sales".into()],
-            kind: OperatorKind::Sql { sql, late: LateRule::default(), update_ms: None },
+            kind: OperatorKind::Sql { sql, late: LateRule::default(), update_ms: None, keep: None },
         }],
         outputs: BTreeSet::from(["sums".to_owned()]),
         batch_rows: 8_192,
@@ -260,6 +265,61 @@ fn from_json(
     (ns, changelog / records.len(), stage)
 }
 
+/// Rows that take the place of each other through a condition, of which every `apart`th record says that one is gone.
+fn revised(records: &[(u32, Vec<u8>)], apart: usize) -> f64 {
+    let mut stage = Stage::build(StageSpec {
+        id: "revised".into(),
+        sources: vec![SourceSpec {
+            name: "invoices".into(),
+            schema: schema(),
+            format: millstream_format::Format::Json,
+            event_time: None,
+            watermark: WatermarkConfig { delay_ms: 0, idle_after_ms: None, bounded: true },
+            partitioned_by: Some(vec!["store_id".into()]),
+            latest_by: Some(vec!["store_id".into(), "invoice_id".into()]),
+        }],
+        key_groups: 1,
+        changelog_partitions: 1,
+        tables: BTreeMap::new(),
+        operators: vec![OperatorSpec {
+            id: "large-1".into(),
+            name: "large".into(),
+            inputs: vec!["invoices".into()],
+            kind: OperatorKind::Sql {
+                sql:
+                    "SELECT store_id, invoice_id, issued_at, currency, total FROM invoices WHERE total > 1000"
+                        .into(),
+                late: LateRule::default(),
+                update_ms: None,
+                keep: None,
+            },
+        }],
+        outputs: BTreeSet::from(["large".to_owned()]),
+        batch_rows: 8_192,
+    })
+    .expect("a stage");
+    stage.assign(KeyGroup(0), 0);
+    let gone = |at: usize| format!(r#"{{"store_id":"S{:03}","invoice_id":"{at}"}}"#, at % 400);
+    let gone: Vec<Vec<u8>> = (0..records.len()).map(|at| gone(at).into_bytes()).collect();
+    let start = cpu_ns();
+    for (at, (_, value)) in records.iter().enumerate() {
+        let place = (KeyGroup(0), at as i64);
+        if at % apart == apart - 1 {
+            let bad = stage.push_gone(0, place, &gone[at]).expect("an assigned partition");
+            assert_eq!(bad, None);
+        } else {
+            stage.push_record(0, place, Some(value), TimeBounds::default()).expect("an assigned partition");
+        }
+        if stage.is_full() {
+            stage.turn(0).expect("a turn");
+            black_box(stage.take_outputs());
+        }
+    }
+    stage.turn(0).expect("a turn");
+    black_box(stage.take_outputs());
+    (cpu_ns() - start) as f64 / records.len() as f64
+}
+
 /// Rows that are columns already, through the windowed aggregation alone.
 fn from_columns(batches: &[(u32, RecordBatch)], partitions: u32, rows: usize) -> f64 {
     let mut stage = stage(&["revenue"], &["revenue"], partitions, 8_192);
@@ -320,6 +380,11 @@ fn main() {
             print!("   {name}: {} entries, {} KiB", size.entries, size.bytes / 1_024);
         }
         println!();
+    }
+    for (what, apart) in
+        [("none", usize::MAX), ("one in 100", 100), ("one in ten", 10), ("every other one", 2)]
+    {
+        println!("rows that take the place of each other, {what} gone {:>8.0}", revised(&records, apart));
     }
     let mut decoder = Decoder::json(&schema(), &[0, 1, 2, 3, 4, 5, 6, 7, 8]).expect("a schema");
     for rows in [20, 1_000, 8_192] {

@@ -3,7 +3,7 @@
 
 use std::io::Cursor;
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::error::ArrowError;
 use arrow::ipc::MetadataVersion;
@@ -45,6 +45,12 @@ pub fn encode_each<E: From<ArrowError>>(
         from += part_rows;
     }
     Ok(())
+}
+
+/// Bytes of rows themselves: of what was decoded, or cut from something larger, each column says that it has all of that.
+pub fn bytes_of(rows: &RecordBatch) -> usize {
+    let of = |column: &ArrayRef| column.to_data().get_slice_memory_size();
+    rows.columns().iter().map(|column| of(column).unwrap_or_else(|_| column.get_array_memory_size())).sum()
 }
 
 /// Encodes rows, and halves them where their bytes turn out to be too many.

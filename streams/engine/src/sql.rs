@@ -12,7 +12,9 @@
 
 mod aggregates;
 mod as_of;
+pub mod at_rest;
 mod context;
+mod divide;
 mod optimize;
 mod problem;
 pub(crate) mod query;
@@ -32,6 +34,7 @@ use datafusion_sql::sqlparser::dialect::GenericDialect;
 use datafusion_sql::sqlparser::parser::Parser;
 use millstream_model::LateRule;
 
+pub(crate) use divide::divide;
 pub use problem::SqlProblem;
 pub use query::Query;
 
@@ -47,18 +50,22 @@ pub enum Relation {
         /// The columns whose equality keeps rows in one partition. A query that groups must group by all of them,
         /// else its results would be parts. `None`: all rows are in one partition.
         partitioned_by: Option<Vec<String>>,
+        /// The columns that a row is known by, where each takes the place of the one before it that has the same.
+        latest_by: Option<Vec<String>>,
     },
     /// A table: read whole, and replaced when it changes.
     Table {
         /// Its columns.
         schema: SchemaRef,
+        /// Those by which its rows are told apart; empty where that is not known.
+        key: Vec<String>,
     },
 }
 
 impl Relation {
     pub(crate) fn schema(&self) -> &SchemaRef {
         match self {
-            Relation::Stream { schema, .. } | Relation::Table { schema } => schema,
+            Relation::Stream { schema, .. } | Relation::Table { schema, .. } => schema,
         }
     }
 }
@@ -77,6 +84,27 @@ pub struct SqlOptions {
     pub key_groups: u32,
     /// Whether windows send their rows before they fire too, at most so often, in milliseconds.
     pub update_ms: Option<i64>,
+    /// How long rows of streams wait for matches where the query does not bound it.
+    pub keep: Option<Keep>,
+}
+
+/// How long rows of streams that are joined wait for a match that may come at any time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// So many milliseconds of event time: rows further apart do not meet.
+    For(i64),
+    /// For as long as there is the pipeline.
+    ForEver,
+}
+
+impl Keep {
+    /// Whether the time that is said is one, and at most so many milliseconds.
+    pub(crate) fn is_within(self, most_ms: i64) -> bool {
+        match self {
+            Keep::For(span) => (1..=most_ms).contains(&span),
+            Keep::ForEver => true,
+        }
+    }
 }
 
 /// Plans a query. The problems are those that DataFusion finds, one at a time, or all of those that we find.

@@ -11,22 +11,26 @@
 
 mod build;
 mod commit;
+pub mod copy;
 pub mod describe;
+mod fired;
+mod leaving;
 pub mod lookups;
+mod pass;
 mod restore;
 mod source;
 mod spec;
+pub mod view;
 
 #[cfg(test)]
 mod tests;
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, Int64Array, RecordBatch, UInt32Array};
-use arrow::compute::{take, take_record_batch};
-use arrow::datatypes::{Int64Type, Schema, SchemaRef, UInt32Type};
+use arrow::array::{BooleanArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::datatypes::{Schema, SchemaRef};
 use bytes::Bytes;
 use millstream_model::watermark::CaughtUp;
 use millstream_model::{EventTime, KeyGroup, LateThen, Watermark};
@@ -40,11 +44,13 @@ use crate::sql::{Query, query};
 use crate::state::Owned;
 use crate::state::scratch::Spill;
 pub use build::StageProblem;
+use fired::Fired;
 use lookups::Lookups;
 use millstream_format::BadRecord;
+use pass::Input;
 pub use restore::Restore;
 use source::Source;
-pub use spec::{OperatorKind, OperatorSpec, SourceSpec, StageSpec};
+pub use spec::{OperatorKind, OperatorSpec, SourceSpec, StageSpec, TableSpec};
 
 /// The most bytes of records that are decoded into one batch.
 const INPUT_BYTES_MAX: usize = 32 << 20;
@@ -62,13 +68,16 @@ pub struct OutputBatch {
     pub groups: UInt32Array,
     /// Each row's offset in its partition of the input, where it is one of its rows: with the key group, its origin.
     pub offsets: Option<Int64Array>,
+    /// Of rows that take the place of each other: which of them are gone, of which only the columns that they are known by mean
+    /// anything ([`Stage::latest_by`]). Nothing where rows stand for themselves.
+    pub gone: Option<BooleanArray>,
 }
 
 impl OutputBatch {
     /// Rows that an operator made itself, out of no single row of the input.
     fn made(output: Arc<str>, chunk: &Chunk) -> OutputBatch {
         let (batch, groups) = (chunk.batch.clone(), chunk.groups.clone());
-        OutputBatch { output, source: None, batch, groups, offsets: None }
+        OutputBatch { output, source: None, batch, groups, offsets: None, gone: chunk.gone.clone() }
     }
 }
 
@@ -122,6 +131,51 @@ pub struct TimeBounds {
     pub latest: Option<EventTime>,
 }
 
+/// Something that could not be computed.
+#[derive(Clone, Debug)]
+pub struct Failed {
+    /// The operator, or the source, by name.
+    pub step: Arc<str>,
+    /// For what.
+    pub what: FailedAt,
+    /// In which way, as one word.
+    pub reason: &'static str,
+    /// What, and why not.
+    pub error: String,
+}
+
+/// What something could not be computed for.
+#[derive(Clone, Debug)]
+pub enum FailedAt {
+    /// A record: the stage has nothing of it, and gave nothing of it.
+    Record {
+        /// The source that it was read from.
+        source: Arc<str>,
+        /// Its partition.
+        group: KeyGroup,
+        /// Its offset.
+        offset: i64,
+    },
+    /// A row that operators made, alone, with the columns that it had by then.
+    Row(RecordBatch),
+}
+
+/// The reason of a row for which an expression could not be computed.
+pub const FAILED_EXPRESSION: &str = "failed_expression";
+/// And of one that asked a table for a key whose rows cannot be used.
+pub const LOOKUP_FAILED: &str = "lookup_failed";
+
+/// A row of a table that cannot be joined, since what a query asks of it cannot be computed; what was there before it stays.
+#[derive(Clone, Debug)]
+pub struct UnfitRow {
+    /// The table.
+    pub table: String,
+    /// Its place among the rows that were handed in.
+    pub row: usize,
+    /// Why.
+    pub error: String,
+}
+
 /// What came out of a stage since it was last asked.
 #[derive(Clone, Debug, Default)]
 pub struct Outputs {
@@ -129,6 +183,18 @@ pub struct Outputs {
     pub batches: Vec<OutputBatch>,
     /// Records that are not rows.
     pub rejected: Vec<RejectedRecord>,
+    /// What could not be computed.
+    pub failed: Vec<Failed>,
+}
+
+impl Outputs {
+    /// Adds what came out later.
+    pub fn extend(&mut self, more: Outputs) {
+        let Outputs { batches, rejected, failed } = more;
+        self.batches.extend(batches);
+        self.rejected.extend(rejected);
+        self.failed.extend(failed);
+    }
 }
 
 /// Counts of an operator since the stage was made.
@@ -144,6 +210,17 @@ pub struct OperatorCounts {
     pub repeated: u64,
     /// Repeats with other content.
     pub conflicting: u64,
+}
+
+impl OperatorCounts {
+    fn add(&mut self, more: OperatorCounts) {
+        let OperatorCounts { rows_in, rows_out, late, repeated, conflicting } = more;
+        self.rows_in += rows_in;
+        self.rows_out += rows_out;
+        self.late += late;
+        self.repeated += repeated;
+        self.conflicting += conflicting;
+    }
 }
 
 /// How large an operator's state is.
@@ -167,6 +244,8 @@ struct Operator {
     /// Those of each of its inputs.
     branches: Vec<Vec<usize>>,
     running: Running,
+    /// How far it has fired at the end of bounded input.
+    fired: Fired,
     wanted: bool,
     counts: OperatorCounts,
 }
@@ -200,6 +279,9 @@ pub struct Stage {
     declared_tables: BTreeSet<String>,
     lookups: Lookups,
     out: Outputs,
+    unfit: Vec<UnfitRow>,
+    /// Key groups that are not read any more, and whose state is still here.
+    closed: Owned,
 }
 
 impl Stage {
@@ -208,6 +290,15 @@ impl Stage {
         let sources = self.sources.iter().map(|s| &s.name);
         let at = sources.chain(self.operators.iter().map(|o| &o.name)).position(|n| n.as_ref() == name)?;
         Some(self.node_schema(at))
+    }
+
+    /// Of an operator that keeps groups up to date: the columns that a row of its is known by, where all of them come out.
+    pub fn latest_by(&self, name: &str) -> Option<Vec<String>> {
+        let operator = self.operators.iter().find(|operator| operator.name.as_ref() == name)?;
+        match &operator.running {
+            Running::Sql { query, .. } => query.latest_by(),
+            Running::Dedupe(_) => None,
+        }
     }
 
     fn node_schema(&self, node: usize) -> SchemaRef {
@@ -254,7 +345,13 @@ impl Stage {
 
     /// Loads a table, or replaces it from the next turn on. One that no query reads is passed over.
     pub fn load_table(&mut self, name: &str, table: &RecordBatch) -> Result<(), StageError> {
-        self.each_join(name, |join| join.load(table))
+        let mut unfit = BTreeMap::new();
+        self.each_join(name, |join| {
+            unfit.extend(join.load(table)?);
+            Ok(())
+        })?;
+        self.note_unfit(name, unfit);
+        Ok(())
     }
 
     /// Changes a loaded table from the next turn on: takes the rows in `gone` away, and adds rows, each in the place of the one that
@@ -266,7 +363,27 @@ impl Stage {
         ids: &[Bytes],
         gone: &[Bytes],
     ) -> Result<(), StageError> {
-        self.each_join(name, |join| join.change(rows, ids, gone))
+        let mut unfit = BTreeMap::new();
+        self.each_join(name, |join| {
+            unfit.extend(join.change(rows, ids, gone)?);
+            Ok(())
+        })?;
+        self.note_unfit(name, unfit);
+        Ok(())
+    }
+
+    fn note_unfit(&mut self, table: &str, unfit: BTreeMap<usize, StageError>) {
+        let noted = unfit.into_iter();
+        self.unfit.extend(noted.map(|(row, error)| UnfitRow {
+            table: table.to_owned(),
+            row,
+            error: error.to_string(),
+        }));
+    }
+
+    /// The rows of tables that could not be joined since the last call.
+    pub fn take_unfit(&mut self) -> Vec<UnfitRow> {
+        std::mem::take(&mut self.unfit)
     }
 
     /// How many rows of a table are joined: the most that a query has of it.
@@ -298,18 +415,34 @@ impl Stage {
     /// Starts to read a partition that has no state, or has been restored already.
     pub fn assign(&mut self, group: KeyGroup, now: Millis) {
         assert!(group.0 < self.key_groups, "key group {group}: the stage has {}", self.key_groups);
+        assert!(!self.closed.has(group.0), "key group {group}: what is left of it has not been let go of");
         self.sources.iter_mut().for_each(|source| source.assign(group, now));
     }
 
     /// Stops reading key groups, and lets go of their state. Call it right after a commit: what came since is lost here.
     pub fn revoke(&mut self, groups: impl IntoIterator<Item = KeyGroup>) -> Result<(), StageError> {
-        let mut gone = Owned::default();
+        self.close(groups);
+        self.let_go()
+    }
+
+    /// Stops reading key groups at once, as [`Stage::revoke`] does; their state, which may be large, goes with [`Stage::let_go`], or before
+    /// anything else is done here.
+    pub fn close(&mut self, groups: impl IntoIterator<Item = KeyGroup>) {
         for group in groups {
             self.sources.iter_mut().for_each(|source| source.revoke(group));
-            gone.add(group);
+            self.closed.add(group);
+        }
+    }
+
+    /// Lets go of the state of key groups that were closed.
+    pub fn let_go(&mut self) -> Result<(), StageError> {
+        let gone = std::mem::take(&mut self.closed);
+        if gone.iter().next().is_none() {
+            return Ok(());
         }
         for operator in &mut self.operators {
             operator.running.forget(&gone)?;
+            gone.iter().for_each(|group| operator.fired.forget(group));
         }
         Ok(())
     }
@@ -326,6 +459,17 @@ impl Stage {
         let rejected = self.sources[source].push_record(group, offset, value, bounds)?;
         self.out.rejected.extend(rejected);
         Ok(())
+    }
+
+    /// Takes word that a row of a source is gone, whose rows take the place of each other: the columns that it is known by
+    /// ([`SourceSpec::latest_by`]), as a JSON object. Gives what is wrong with it, where it names no row; then nothing is taken.
+    pub fn push_gone(
+        &mut self,
+        source: usize,
+        (group, offset): (KeyGroup, i64),
+        known: &[u8],
+    ) -> Result<Option<BadRecord>, StageError> {
+        self.sources[source].push_gone(group, offset, known)
     }
 
     /// Takes rows that are columns already, with the columns of [`Stage::read_schema`]. All have the offset of the
@@ -347,7 +491,7 @@ impl Stage {
     /// Whether enough rows wait for a turn.
     pub fn is_full(&self) -> bool {
         let rows: usize = self.sources.iter().map(|source| source.groups.len()).sum();
-        let bytes: usize = self.sources.iter().map(|source| source.decoder.input_bytes()).sum();
+        let bytes: usize = self.sources.iter().map(Source::input_bytes).sum();
         rows >= self.batch_rows || bytes >= INPUT_BYTES_MAX
     }
 
@@ -426,6 +570,7 @@ impl Stage {
     /// Runs the rows that wait through the operators. `now` is from one monotonic clock. Where tables are asked, everything that
     /// [`Stage::wanted`] says is known.
     pub fn turn(&mut self, now: Millis) -> Result<(), StageError> {
+        self.let_go()?;
         let mut read = self.lookups.take().unwrap_or_default();
         if read.is_empty() || !self.lookups.is_empty() {
             let mut more = Vec::with_capacity(self.sources.len());
@@ -443,41 +588,36 @@ impl Stage {
         source::tick(&mut self.sources, now);
         for (at, read) in read.into_iter().enumerate() {
             if let Some((chunk, offsets)) = read {
-                self.pass(at, chunk, &offsets)?;
+                let source = Arc::clone(&self.sources[at].name);
+                let (batch, groups) = (chunk.batch.clone(), chunk.groups.clone());
+                self.pass(&Input { at, source, batch, groups, offsets }, chunk)?;
             }
         }
+        self.note_read();
         Ok(())
     }
 
-    /// Runs rows of a source through the operators.
-    fn pass(&mut self, source: usize, chunk: Chunk, offsets: &Int64Array) -> Result<(), StageError> {
-        let from = &self.sources[source];
-        let (batch, groups) = (&chunk.batch.clone(), &chunk.groups.clone());
-        let input = Input { source: &from.name, batch, groups, offsets };
-        if from.wanted {
-            self.out.batches.push(input.output(Arc::clone(&from.name), &chunk)?);
+    /// Tells joins of streams how far each has come, when all that was gathered of it has been run.
+    fn note_read(&mut self) {
+        let is_joined = |operator: &&mut Operator| matches!(&operator.running, Running::Sql { query, .. } if query.is_joined());
+        let mut joins = self.operators.iter_mut().filter(is_joined).peekable();
+        if joins.peek().is_none() {
+            return;
         }
-        let mut nodes: Vec<Vec<Chunk>> = vec![Vec::new(); self.sources.len()];
-        nodes[source].push(chunk);
-        for operator in &mut self.operators {
-            let of = |(branch, node): (usize, &usize)| -> Vec<(usize, Chunk)> {
-                let chunks = nodes[*node].iter().filter(|chunk| chunk.rows() > 0);
-                chunks.map(|chunk| (branch, chunk.clone())).collect()
-            };
-            let mut given: Vec<(usize, Chunk)> = operator.inputs.iter().enumerate().flat_map(of).collect();
-            if operator.sources.len() > 1 {
-                given.iter_mut().for_each(|(_, chunk)| chunk.raise_watermarks(&from.followed));
+        let at = |source: &Source| source.before_ends(&source.watermarks());
+        let watermarks: Vec<Vec<i64>> = self.sources.iter().map(at).collect();
+        for operator in joins {
+            if let Running::Sql { query, .. } = &mut operator.running {
+                let of = |of: &Vec<usize>| Stage::least(of, |at| &watermarks[at]);
+                query.note_read(&operator.branches.iter().map(of).collect::<Vec<_>>());
             }
-            let result = operator.run(given, &input, &mut self.out)?;
-            nodes.push(result);
         }
-        Ok(())
     }
 
     /// What an operator goes by, of each source: watermarks of its own, or for what joins several also how far the others had
-    /// come while it was idle.
-    fn progress<'a>(operator: &Operator, own: &'a [Vec<i64>], joined: &'a [Vec<i64>]) -> &'a [Vec<i64>] {
-        if operator.sources.len() > 1 { joined } else { own }
+    /// come while it was idle; and how far it has itself fired at the end of input.
+    fn progress<'a>(operator: &Operator, own: &'a [Vec<i64>], joined: &'a [Vec<i64>]) -> Vec<Cow<'a, [i64]>> {
+        operator.fired.beside(if operator.sources.len() > 1 { joined } else { own })
     }
 
     /// Every source's watermarks as of the last commit, its own and for joins.
@@ -507,6 +647,7 @@ impl Stage {
     /// Moves committed state to a scratch, until so many bytes of memory are free or nothing is left that can go; large parts
     /// first. After an error of the scratch nothing is lost, and the stage goes on in memory. Call it right after a commit.
     pub fn spill(&mut self, spill: &Spill, bytes: usize) -> Result<(), StageError> {
+        self.let_go()?;
         let mut left = bytes;
         // What is small is not worth a block, unless nothing else is left.
         for part_bytes_min in [64, 8, 1].map(|times| spill.part_bytes_min * times) {
@@ -533,93 +674,6 @@ impl Stage {
             }),
         };
         self.operators.iter().map(|o| (o.name.as_ref(), size(o))).collect()
-    }
-}
-
-/// The stage's input of one turn, for rows that an operator puts aside.
-struct Input<'a> {
-    source: &'a Arc<str>,
-    batch: &'a RecordBatch,
-    groups: &'a UInt32Array,
-    offsets: &'a Int64Array,
-}
-
-impl Input<'_> {
-    /// A chunk whose rows are rows of the input, as an output.
-    fn output(&self, output: Arc<str>, chunk: &Chunk) -> Result<OutputBatch, StageError> {
-        let offsets = take(self.offsets, &chunk.origin, None)?;
-        Ok(OutputBatch {
-            output,
-            source: Some(Arc::clone(self.source)),
-            batch: chunk.batch.clone(),
-            groups: chunk.groups.clone(),
-            offsets: Some(offsets.as_primitive::<Int64Type>().clone()),
-        })
-    }
-
-    /// Rows of the input, by their places.
-    fn rows(&self, output: String, rows: Vec<u32>) -> Result<OutputBatch, StageError> {
-        let rows = UInt32Array::from(rows);
-        let part = |column: &dyn Array| take(column, &rows, None);
-        Ok(OutputBatch {
-            output: output.into(),
-            source: Some(Arc::clone(self.source)),
-            batch: take_record_batch(self.batch, &rows)?,
-            groups: part(self.groups)?.as_primitive::<UInt32Type>().clone(),
-            offsets: Some(part(self.offsets)?.as_primitive::<Int64Type>().clone()),
-        })
-    }
-}
-
-impl Operator {
-    /// Runs what its inputs gave; what comes out goes to the outputs, if wanted, and on to the operators behind.
-    fn run(
-        &mut self,
-        given: Vec<(usize, Chunk)>,
-        input: &Input<'_>,
-        out: &mut Outputs,
-    ) -> Result<Vec<Chunk>, StageError> {
-        let (mut late, mut results) = (Vec::new(), Vec::new());
-        for (branch, chunk) in given {
-            self.counts.rows_in += chunk.rows() as u64;
-            match &mut self.running {
-                Running::Dedupe(dedupe) => {
-                    let mut deduped = dedupe.run(chunk)?;
-                    // Items of one record's list.
-                    deduped.conflicting.sort_unstable();
-                    deduped.conflicting.dedup();
-                    self.counts.repeated += deduped.repeated;
-                    self.counts.conflicting += deduped.conflicting.len() as u64;
-                    if !deduped.conflicting.is_empty() {
-                        let name = format!("{}.conflicting", self.name);
-                        out.batches.push(input.rows(name, deduped.conflicting)?);
-                    }
-                    late.extend(deduped.late);
-                    results.push(deduped.unique);
-                }
-                Running::Sql { query, .. } => results.extend(query.run(branch, chunk, &mut late)?),
-            }
-        }
-        // A row that is late for one side of a join with itself is so for the other; and one may have become several, by its list
-        // or a table.
-        late.sort_unstable();
-        late.dedup();
-        self.counts.late += late.len() as u64;
-        let dropped = matches!(&self.running, Running::Sql { late: LateThen::Drop, .. });
-        if !late.is_empty() && !dropped {
-            out.batches.push(input.rows(format!("{}.late", self.name), late)?);
-        }
-        let joined = matches!(&self.running, Running::Sql { query, .. } if query.is_windowed());
-        for chunk in &results {
-            self.counts.rows_out += chunk.rows() as u64;
-            if self.wanted && chunk.rows() > 0 {
-                out.batches.push(match joined {
-                    true => OutputBatch::made(Arc::clone(&self.name), chunk),
-                    false => input.output(Arc::clone(&self.name), chunk)?,
-                });
-            }
-        }
-        Ok(results)
     }
 }
 

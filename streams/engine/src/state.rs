@@ -6,11 +6,17 @@
 //! writing; that order, and committed reads, are all that a restore needs:
 //! - `State`: rows to add to an operator's;
 //! - `Watermarks`: the key groups' watermarks as of the commit; every window over by then has fired in it;
+//! - `Fired`: how far one operator has fired where input has ended, beyond the watermarks (SM-5);
 //! - `Reset`: what came before of this operator for these key groups is void; its full state follows in the same
 //!   transaction, after which what lies before it may be deleted ([`snapshots`]).
 //!
+//! A snapshot that is kept outside of the changelog counts as such records at the offset that it covers ([`layers`]).
+//!
 //! This serves the `changelog` mode. What memory has no room for is in a [`scratch`] besides.
 
+pub mod copy;
+pub mod held;
+pub mod layers;
 pub mod scratch;
 pub mod snapshots;
 
@@ -44,7 +50,17 @@ pub enum ChangelogEntry {
         /// The watermarks.
         pairs: Vec<(KeyGroup, i64)>,
     },
-    /// The state that an operator has for these key groups starts anew behind this record.
+    /// How far an operator has fired at the end of input, in watermarks of a source, raw: for it they count beside the
+    /// source's own, and for no other.
+    Fired {
+        /// The operator's stable id.
+        operator: String,
+        /// The source whose rows they are about, where the stage reads several.
+        source: Option<String>,
+        /// The watermarks.
+        pairs: Vec<(KeyGroup, i64)>,
+    },
+    /// The state that an operator has for these key groups starts anew behind this record. What it has fired stays.
     Reset {
         /// The operator's stable id.
         operator: String,
@@ -60,13 +76,26 @@ pub struct ChangelogRecord {
     pub partition: u32,
     /// What it says.
     pub entry: ChangelogEntry,
+    /// The key groups that its rows are of; none where it has no rows. Of rows that take several records, each names those of all.
+    pub groups: Vec<KeyGroup>,
 }
 
 impl ChangelogEntry {
+    /// The stable id of the operator that it is about; none of what is the whole stage's.
+    pub fn operator(&self) -> Option<&str> {
+        match self {
+            ChangelogEntry::State { operator, .. }
+            | ChangelogEntry::Fired { operator, .. }
+            | ChangelogEntry::Reset { operator, .. } => Some(operator),
+            ChangelogEntry::Watermarks { .. } => None,
+        }
+    }
+
     /// The record's value. Layout, little endian: version, kind (0 state, 1 watermarks, 2 reset, 3 watermarks of a
-    /// source, 4 state of another stream than the first); then for state the id's length (u16), the id, the stream's number
-    /// (u8) where it is not the first, the rows; for watermarks pairs of u32 and i64, behind the
-    /// source's name as for an id where it is of one; for a reset the id as for state, u32s.
+    /// source, 4 state of another stream than the first, 5 fired); then for state the id's length (u16), the id, the stream's
+    /// number (u8) where it is not the first, the rows; for watermarks pairs of u32 and i64, behind the
+    /// source's name as for an id where it is of one; for what has fired the id as for state, then the source's name likewise,
+    /// empty where there is none, and pairs as for watermarks; for a reset the id as for state, u32s.
     pub fn encode(&self) -> Bytes {
         let mut out = vec![VERSION];
         match self {
@@ -84,10 +113,13 @@ impl ChangelogEntry {
                         put_id(&mut out, source);
                     }
                 }
-                for (group, watermark) in pairs {
-                    out.extend_from_slice(&group.0.to_le_bytes());
-                    out.extend_from_slice(&watermark.to_le_bytes());
-                }
+                put_pairs(&mut out, pairs);
+            }
+            ChangelogEntry::Fired { operator, source, pairs } => {
+                out.push(5);
+                put_id(&mut out, operator);
+                put_id(&mut out, source.as_deref().unwrap_or_default());
+                put_pairs(&mut out, pairs);
             }
             ChangelogEntry::Reset { operator, groups } => {
                 out.push(2);
@@ -108,7 +140,6 @@ impl ChangelogEntry {
         if *version != VERSION {
             return Err(format!("a changelog record of version {version}; this build reads {VERSION}"));
         }
-        let number = |bytes: &[u8]| u32::from_le_bytes(bytes[..4].try_into().expect("four bytes"));
         match kind {
             0 => {
                 let (operator, rows) = take_id(rest)?;
@@ -125,14 +156,13 @@ impl ChangelogEntry {
                     1 => (None, rest),
                     _ => take_id(rest).map(|(source, rest)| (Some(source), rest))?,
                 };
-                if rest.len() % 12 != 0 {
-                    return Err(format!("watermarks of {} bytes, which is no number of pairs", rest.len()));
-                }
-                let pair = |c: &[u8]| {
-                    let watermark = i64::from_le_bytes(c[4..].try_into().expect("eight bytes"));
-                    (KeyGroup(number(c)), watermark)
-                };
-                Ok(ChangelogEntry::Watermarks { source, pairs: rest.chunks_exact(12).map(pair).collect() })
+                Ok(ChangelogEntry::Watermarks { source, pairs: take_pairs(rest)? })
+            }
+            5 => {
+                let (operator, rest) = take_id(rest)?;
+                let (source, rest) = take_id(rest)?;
+                let source = Some(source).filter(|name| !name.is_empty());
+                Ok(ChangelogEntry::Fired { operator, source, pairs: take_pairs(rest)? })
             }
             2 => {
                 let (operator, rest) = take_id(rest)?;
@@ -145,6 +175,30 @@ impl ChangelogEntry {
             kind => Err(format!("a changelog record of kind {kind} and {} bytes", value.len())),
         }
     }
+}
+
+/// The first four bytes.
+fn number(bytes: &[u8]) -> u32 {
+    u32::from_le_bytes(bytes[..4].try_into().expect("four bytes"))
+}
+
+fn put_pairs(out: &mut Vec<u8>, pairs: &[(KeyGroup, i64)]) {
+    for (group, watermark) in pairs {
+        out.extend_from_slice(&group.0.to_le_bytes());
+        out.extend_from_slice(&watermark.to_le_bytes());
+    }
+}
+
+/// Watermarks of key groups.
+fn take_pairs(bytes: &[u8]) -> Result<Vec<(KeyGroup, i64)>, String> {
+    if !bytes.len().is_multiple_of(12) {
+        return Err(format!("watermarks of {} bytes, which is no number of pairs", bytes.len()));
+    }
+    let pair = |c: &[u8]| {
+        let watermark = i64::from_le_bytes(c[4..].try_into().expect("eight bytes"));
+        (KeyGroup(number(c)), watermark)
+    };
+    Ok(bytes.chunks_exact(12).map(pair).collect())
 }
 
 fn put_id(out: &mut Vec<u8>, operator: &str) {
@@ -207,6 +261,16 @@ mod tests {
                 pairs: vec![(KeyGroup(3), i64::MIN), (KeyGroup(599), 17)],
             },
             ChangelogEntry::Watermarks { source: Some("sales".into()), pairs: vec![(KeyGroup(3), 5)] },
+            ChangelogEntry::Fired {
+                operator: "sums-1".into(),
+                source: None,
+                pairs: vec![(KeyGroup(3), 7), (KeyGroup(4), -7)],
+            },
+            ChangelogEntry::Fired {
+                operator: "joined-1".into(),
+                source: Some("stage/sales".into()),
+                pairs: Vec::new(),
+            },
             ChangelogEntry::Reset { operator: "unique-1".into(), groups: vec![KeyGroup(0), KeyGroup(16)] },
         ] {
             assert_eq!(ChangelogEntry::decode(&entry.encode()), Ok(entry));
@@ -226,6 +290,8 @@ mod tests {
             b"\x01\x02abc",
             b"\x01\x04\x01\x00a",
             b"\x01\x02\x01\x00a\x00",
+            b"\x01\x05\x01\x00a\x01\x00",
+            b"\x01\x05\x01\x00a\x00\x00\x00",
         ] {
             assert!(ChangelogEntry::decode(&Bytes::copy_from_slice(bad)).is_err(), "{bad:?}");
         }

@@ -128,8 +128,7 @@ impl Decoder {
             }
             (Reader::Raw, [declared]) => Err(missing(&declared.path)),
             _ => {
-                let text =
-                    "a record without a value; where it is to take a row away, read the topic as a table";
+                let text = "a record without a value; where it is to take a row away, say `upsert: true` at the source, or read the topic as a table";
                 Err(BadRecord { why: BadReason::Syntax(text.to_owned()), at: 0 })
             }
         }

@@ -10,7 +10,7 @@
 //! - idleness (`SourceWatermarks::tick`): a partition that has had records, is caught up with its end and has had
 //!   nothing new for the idle time follows the least of those that are not idle, so that its windows close. With
 //!   bounded input a partition is never idle, only finished: late rows then do not depend on the speed of a run;
-//! - the end of bounded input (`finish`): to the end of time.
+//! - the end of bounded input (`finish`): to the end of time, while the run lasts. What is kept is the one from before (SM-5).
 //!
 //! Nothing lowers one (SM-1). A partition that has never had a record holds nothing back once it is caught up, and
 //! keeps no watermark of its own until its first record.
@@ -115,6 +115,17 @@ impl PartitionClock {
     #[inline]
     pub fn observe(&mut self, time: EventTime) {
         self.raise(Watermark(time.saturating_sub(self.delay_ms)));
+    }
+
+    /// Takes note of records' event times, each as `most` where it is later; adds the watermark before each to `before`, raw.
+    pub fn observe_all(&mut self, times: &[EventTime], most: EventTime, before: &mut Vec<i64>) {
+        let mut at = self.watermark.0;
+        before.extend(times.iter().map(|time| {
+            let was = at;
+            at = at.max((*time).min(most).saturating_sub(self.delay_ms));
+            was
+        }));
+        self.watermark = Watermark(at);
     }
 
     /// Raises the watermark to `to`, if that is higher (SM-1).

@@ -226,7 +226,8 @@ def registry_client(url, proto_text):
             return compiled[schema_id]
 
     compiled = {}
-    return Client({"url": url})
+    # In seconds; without it, the library waits for an answer for ever.
+    return Client({"url": url, "timeout": 20})
 
 
 def registered_codec(args, path):

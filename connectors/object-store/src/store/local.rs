@@ -174,7 +174,8 @@ impl Store for LocalStore {
             make_folder(above(&temporary))?;
             make_folder(above(&full))?;
             write_flushed(&temporary, &content)?;
-            fs::rename(&temporary, &full).map_err(|error| failed("renaming to", &full, &error))
+            fs::rename(&temporary, &full).map_err(|error| failed("renaming to", &full, &error))?;
+            sync_folder(above(&full))
         })
         .await
     }
@@ -196,6 +197,16 @@ impl Store for LocalStore {
             names.retain(|name| *name > after);
             names.sort();
             Ok(names)
+        })
+        .await
+    }
+
+    async fn remove(&self, folder: &str, name: &str) -> Result<(), SinkError> {
+        let full = self.root.join(folder).join(name);
+        self.blocking(move || match fs::remove_file(&full) {
+            Ok(()) => sync_folder(above(&full)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(failed("removing", &full, &error)),
         })
         .await
     }

@@ -194,6 +194,14 @@ impl Store for RemoteStore {
         Ok(names)
     }
 
+    async fn remove(&self, folder: &str, name: &str) -> Result<(), SinkError> {
+        let path = self.at(&format!("{folder}/{name}"));
+        match self.store.delete(&path).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(failed(&format!("removing {path}"), &error)),
+        }
+    }
+
     async fn sweep(&self, _prefix: &str, _below: &str) -> Result<(), SinkError> {
         // Uploads of dead owners cannot be listed through `object_store`; a rule of the bucket ends them (README).
         Ok(())

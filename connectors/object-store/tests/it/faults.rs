@@ -90,6 +90,9 @@ impl Store for Lossy {
     async fn list(&self, folder: &str, after: &str) -> Result<Vec<String>, SinkError> {
         lossy!(self, self.inner.list(folder, after))
     }
+    async fn remove(&self, folder: &str, name: &str) -> Result<(), SinkError> {
+        lossy!(self, self.inner.remove(folder, name))
+    }
     async fn sweep(&self, prefix: &str, below: &str) -> Result<(), SinkError> {
         self.inner.sweep(prefix, below).await
     }
@@ -227,6 +230,9 @@ impl Store for Late {
     }
     async fn list(&self, folder: &str, after: &str) -> Result<Vec<String>, SinkError> {
         self.inner.list(folder, after).await
+    }
+    async fn remove(&self, folder: &str, name: &str) -> Result<(), SinkError> {
+        self.inner.remove(folder, name).await
     }
     async fn sweep(&self, prefix: &str, below: &str) -> Result<(), SinkError> {
         self.inner.sweep(prefix, below).await

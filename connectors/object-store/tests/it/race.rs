@@ -30,6 +30,10 @@ pub async fn one_winner_each_round(store: Arc<dyn Store>, rounds: usize) {
     }
     assert_eq!(store.list("race", "").await.unwrap().len(), rounds);
     assert_eq!(store.list("race", &format!("topic-0-{:020}", rounds - 2)).await.unwrap().len(), 1);
+    for _ in 0..2 {
+        store.remove("race", &format!("topic-0-{:020}", rounds - 1)).await.unwrap();
+        assert_eq!(store.list("race", "").await.unwrap().len(), rounds - 1);
+    }
     assert_eq!(store.list("nothing", "").await.unwrap().len(), 0);
     assert_eq!(store.read("race", "nothing").await.unwrap(), None);
 }

@@ -115,3 +115,36 @@ fn a_join_that_is_added_tells_what_comes_again() {
     assert!(changes.contains(&again("sales", "sales")) && changes.contains(&anew), "{changes:?}");
     assert!(shown(&joined, &joined).iter().all(|change| change.ends_with("keeps its state")));
 }
+
+/// Groups of rows that go begin anew where other rows come to them: of those that come no more nothing would be told.
+#[test]
+fn groups_of_rows_that_go_follow_what_makes_them() {
+    let text = r#"
+version: 1
+name: shop
+schemas: { product: { fields: { id: { type: string, required: true }, n: { type: int64, required: true } } } }
+topics: { products: { partitions: 2, key: id }, copied: { partitions: 2, key: id }, counts: { partitions: 1, key: id } }
+sources:
+  products: { type: topic, topic: products, schema: product, upsert: true }
+transforms:
+  chosen: { type: filter, inputs: [products], where: "n > 1" }
+  shaped: { type: sql, inputs: [chosen], sql: "SELECT id, n + 1 AS n FROM chosen" }
+  copied: { type: topic, inputs: [shaped], topic: copied }
+  counts: { type: sql, inputs: [copied], emit: { on_update: 1s }, sql: "SELECT id, SUM(n) AS n FROM copied GROUP BY id" }
+sinks:
+  out: { type: topic, inputs: [counts], topic: counts }
+"#;
+    for (from, to, anew) in [
+        ("upsert: true", "upsert: true, until: end", false),
+        ("n > 1", "n  >  1", false),
+        ("upsert: true", "upsert: false", true),
+        ("n > 1", "n > 2", true),
+        ("n + 1", "n + 2", true),
+    ] {
+        let edited = crate::job(&text.replacen(from, to, 1));
+        let shown: Vec<String> =
+            diff(&Lock::of(&crate::job(text)), &edited).iter().map(ToString::to_string).collect();
+        let is_anew = shown.iter().any(|change| change.starts_with("~ counts starts anew"));
+        assert_eq!(is_anew, anew, "{from} -> {to}: {shown:?}");
+    }
+}

@@ -5,7 +5,7 @@
 //! Never enters: connectors of others; a caller adds theirs to the list.
 
 use super::{ByScheme, ComponentSchema, Delivery, ListCatalog, Scheme};
-use crate::shape::core::WATERMARK;
+use crate::shape::core::{S3, WATERMARK};
 use crate::shape::{Field, Kind, Section, Shape};
 
 static PARQUET: Shape = Shape {
@@ -37,28 +37,6 @@ static ROLL: Shape = Shape {
             Kind::Duration(100, 86_400_000),
             "2m",
             "When nothing has come for this long.",
-        ),
-    ],
-};
-
-static S3: Shape = Shape {
-    what: "access to an S3 store",
-    fields: &[
-        Field::optional("region", Kind::Text, "us-east-1", "The region."),
-        Field::optional("endpoint", Kind::Text, "", "The server, for stores that are not Amazon's."),
-        Field::optional(
-            "access_key_id",
-            Kind::Secret,
-            "",
-            "The access key's id; without, the machine's own role.",
-        ),
-        Field::optional("secret_access_key", Kind::Secret, "", "The access key."),
-        Field::optional("session_token", Kind::Secret, "", "The session's token, for temporary keys."),
-        Field::optional(
-            "allow_http",
-            Kind::Bool,
-            "false",
-            "Whether the endpoint may be spoken to without TLS.",
         ),
     ],
 };
@@ -333,6 +311,12 @@ static TOPIC_SOURCE: &[Field] = &[
         Kind::Word(&["end"]),
         "for ever",
         "`end`: what the topic holds when the run begins, and no more.",
+    ),
+    Field::optional(
+        "upsert",
+        Kind::Bool,
+        "false",
+        "Whether each record takes the place of the one before it with its key, and one without a value takes that away.",
     ),
 ];
 

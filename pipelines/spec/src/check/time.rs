@@ -142,9 +142,10 @@ fn is_cte(query: &Sql, name: &str) -> bool {
 fn rules(check: &Check<'_>, transform: &Transform, query: &Sql, out: &mut Diagnostics) {
     let pipeline = check.pipeline;
     if query.windows.is_empty() {
-        // Rows that are joined may be late too.
-        let joins = joins_streams(pipeline, transform);
-        let late = query.late.as_ref().filter(|_| !joins);
+        // Rows that are joined may be late too, and those that functions OVER them put in order; not for what is never over.
+        let joins = joins_streams(pipeline, transform) || query.over_stream;
+        let may_be_late = if query.keeps_groups() { query.lets_go() } else { joins };
+        let late = query.late.as_ref().filter(|_| !may_be_late);
         let emit = query.emit.as_ref().filter(|_| !query.keeps_groups());
         for (key, span) in [("emit", emit.map(|e| e.span)), ("late", late.map(|l| l.span))] {
             if let Some(span) = span {
@@ -168,7 +169,7 @@ fn rules(check: &Check<'_>, transform: &Transform, query: &Sql, out: &mut Diagno
     let span = query.late.as_ref().map_or(transform.type_name.span, |l| l.span);
     match &late.then {
         // No row is late for what is never over.
-        _ if query.keeps_groups() => {}
+        _ if query.keeps_groups() && !query.lets_go() => {}
         LateThen::Topic(None) => {
             let message = "late rows go to a topic, and `topic` does not say which";
             out.push(Diagnostic::new(&code::LATE_TOPIC, span, message));
@@ -183,6 +184,13 @@ fn rules(check: &Check<'_>, transform: &Transform, query: &Sql, out: &mut Diagno
         }
         _ => {}
     }
+    if late.updates && query.lets_go() {
+        let message =
+            "`then: update` is about windows: groups without windows are sent again whenever they change";
+        let help =
+            "say what becomes of rows of groups that were let go of: `late: { allow: …, then: dead_letter }`";
+        out.push(Diagnostic::new(&code::CONTRADICTION, span, message).help(help));
+    }
     // No row comes late for groups that are never over.
     let again = late.updates && !query.keeps_groups();
     if again {
@@ -192,45 +200,51 @@ fn rules(check: &Check<'_>, transform: &Transform, query: &Sql, out: &mut Diagno
     if let Some(emit) = early {
         check.needs(Feature::EmitOnUpdate, emit.span, out);
     }
-    if early.is_some() || again {
-        let once = match (early, again) {
-            (Some(_), false) => "`emit: on_close`",
-            (None, _) => "another `then` than update",
-            (Some(_), true) => "`emit: on_close` and another `then` than update",
-        };
-        for sink in pipeline.sinks.values() {
-            if !check.flow.upstream_of_inputs(&sink.inputs).contains(transform.id.value.as_str()) {
-                continue;
-            }
-            if let Some(condition) = &sink.condition {
-                let message = format!(
-                    "{:?} sends a window's row more than once, and a condition cannot take back what it let through before",
-                    transform.id.value
-                );
-                let help = format!("filter where the result is read; or send rows once, with {once}");
-                out.push(Diagnostic::new(&code::NEEDS_UPSERT, condition.span, message).help(help));
-            }
-            // A topic's readers see each, the last one as the newest of its key.
-            if !sink.upserts && sink.target == Target::Foreign {
-                let message = format!(
-                    "{:?} sends a window's row more than once, and the sink {:?} would add it each time",
-                    transform.id.value, sink.id.value
-                );
-                let help = format!(
-                    "a sink with `mode: upsert` and a `key` takes it; or send rows once, with {once}"
-                );
-                let at = sink.inputs.first().map_or(sink.id.span, |i| i.span);
-                out.push(Diagnostic::new(&code::NEEDS_UPSERT, at, message).help(help));
-            }
+    // Of groups without windows, check/replaced.rs says who reads them.
+    if !query.keeps_groups() && (early.is_some() || again) {
+        sent_again(check, transform, early.is_some(), again, out);
+    }
+}
+
+/// Who reads rows of windows that are sent more than once.
+fn sent_again(check: &Check<'_>, transform: &Transform, early: bool, again: bool, out: &mut Diagnostics) {
+    let pipeline = check.pipeline;
+    let once = match (early, again) {
+        (true, false) => "`emit: on_close`",
+        (false, _) => "another `then` than update",
+        (true, true) => "`emit: on_close` and another `then` than update",
+    };
+    for sink in pipeline.sinks.values() {
+        if !check.flow.upstream_of_inputs(&sink.inputs).contains(transform.id.value.as_str()) {
+            continue;
         }
-        for reader in pipeline.transforms.values() {
-            let Some(input) = reader.inputs.iter().find(|i| i.value == transform.id.value) else { continue };
+        if let Some(condition) = &sink.condition {
             let message = format!(
-                "{:?} sends a window's row more than once, and {:?} would take each for another",
-                transform.id.value, reader.id.value
+                "{:?} sends a window's row more than once, and a condition cannot take back what it let through before",
+                transform.id.value
             );
-            let help = format!("send rows once, with {once}; or read the table that a sink keeps of them");
-            out.push(Diagnostic::new(&code::NEEDS_UPSERT, input.span, message).help(help));
+            let help = format!("filter where the result is read; or send rows once, with {once}");
+            out.push(Diagnostic::new(&code::NEEDS_UPSERT, condition.span, message).help(help));
         }
+        // A topic's readers see each, the last one as the newest of its key.
+        if !sink.upserts && sink.target == Target::Foreign {
+            let message = format!(
+                "{:?} sends a window's row more than once, and the sink {:?} would add it each time",
+                transform.id.value, sink.id.value
+            );
+            let help =
+                format!("a sink with `mode: upsert` and a `key` takes it; or send rows once, with {once}");
+            let at = sink.inputs.first().map_or(sink.id.span, |i| i.span);
+            out.push(Diagnostic::new(&code::NEEDS_UPSERT, at, message).help(help));
+        }
+    }
+    for reader in pipeline.transforms.values() {
+        let Some(input) = reader.inputs.iter().find(|i| i.value == transform.id.value) else { continue };
+        let message = format!(
+            "{:?} sends a window's row more than once, and {:?} would take each for another",
+            transform.id.value, reader.id.value
+        );
+        let help = format!("send rows once, with {once}; or read the table that a sink keeps of them");
+        out.push(Diagnostic::new(&code::NEEDS_UPSERT, input.span, message).help(help));
     }
 }

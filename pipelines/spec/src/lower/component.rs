@@ -4,8 +4,8 @@
 
 use super::{Lower, duration, integer, name, names, size, span_of, text, text_of, word};
 use crate::ast::{
-    Config, Dedupe, Emit, Late, LateThen, Operator, Sink, Source, Sql, Table, Target, TopicOp, TopicSource,
-    Transform, Wasm, Watermark,
+    Config, Dedupe, Emit, Keep, Late, LateThen, Operator, Sink, Source, Sql, Table, Target, TopicOp,
+    TopicSource, Transform, Wasm, Watermark,
 };
 use crate::catalog::{ByScheme, Delivery, Scheme};
 use crate::code;
@@ -32,6 +32,7 @@ impl Lower<'_> {
                 topic: named(node, "topic"),
                 watermark: watermark(node),
                 until_end: word(node, "until").is_some_and(|w| w == "end"),
+                upsert: word(node, "upsert").is_some_and(|w| w == "true").then(|| span_of(node, "upsert")),
             }),
             config: self.config(Section::Sources, node),
         }
@@ -156,7 +157,16 @@ impl Lower<'_> {
             Some(Spanned::new(value?, emit.span))
         });
         let late = node.get("late").and_then(|late| self.late(late));
-        Sql { windows: sql::windows(&sql), sql, emit, late }
+        let keep = node.get("keep").and_then(|keep| {
+            let value = match word(node, "keep").as_deref() {
+                Some("forever") => Keep::ForEver,
+                _ => Keep::For(duration(Some(node), "keep")?),
+            };
+            Some(Spanned::new(value, keep.span))
+        });
+        let windows = sql::windows(&sql);
+        let over_stream = windows.is_empty() && sql::has_over(&sql.text);
+        Sql { windows, over_stream, sql, emit, late, keep }
     }
 
     /// `emit` as a mapping, which has one key.

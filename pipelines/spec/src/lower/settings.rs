@@ -5,8 +5,8 @@
 use super::{Lower, duration, integer, name, names, parsed, secret, size, span_of, text, texts, word};
 use crate::ast::{
     Broker, Cluster, DataAction, Defaults, EMBEDDED, Errors, Expect, FieldType, Fit, FormatKind, Given,
-    OnExceed, Recording, Sasl, Scaling, Scenario, Schema, SchemaField, SchemaRegistry, TestCase, Tls, Topic,
-    TopicFormat,
+    OnExceed, Recording, S3, Sasl, Scaling, Scenario, Schema, SchemaField, SchemaRegistry, Snapshots,
+    TestCase, Tls, Topic, TopicFormat,
 };
 use crate::catalog::Delivery;
 use crate::code;
@@ -20,6 +20,7 @@ use crate::value::Value;
 const COMMIT_INTERVAL_MS: u64 = 1_000;
 const TRIM_INTERVAL_MS: u64 = 30_000;
 const SNAPSHOT_AFTER_BYTES: u64 = 4 << 20;
+const SNAPSHOTS_GRACE_MS: u64 = 3_600_000;
 const KEY_GROUPS: u32 = 64;
 const RETENTION_MS: u64 = 7 * 86_400_000;
 const MAX_RATE: Rate = Rate { basis_points: 500, per_ms: 60_000 };
@@ -32,6 +33,25 @@ pub(super) fn delivery(word: &str) -> Option<Delivery> {
     [Delivery::AtMostOnce, Delivery::AtLeastOnce, Delivery::ExactlyOnce]
         .into_iter()
         .find(|d| d.word() == word)
+}
+
+/// `defaults.snapshots`; one without a place has been told.
+fn snapshots(node: &Node) -> Option<Snapshots> {
+    let flag = |node: &Node, key: &str| word(node, key).map(|word| word == "true");
+    let s3 = |node: &Node| S3 {
+        region: word(node, "region"),
+        endpoint: word(node, "endpoint"),
+        access_key_id: secret(node, "access_key_id"),
+        secret_access_key: secret(node, "secret_access_key"),
+        session_token: secret(node, "session_token"),
+        allow_http: flag(node, "allow_http").unwrap_or(false),
+    };
+    Some(Snapshots {
+        url: text(node, "url")?,
+        take: flag(node, "take").unwrap_or(true),
+        grace_ms: duration(Some(node), "grace").unwrap_or(SNAPSHOTS_GRACE_MS),
+        s3: node.get("s3").map(s3).unwrap_or_default(),
+    })
 }
 
 impl Lower<'_> {
@@ -68,6 +88,9 @@ impl Lower<'_> {
             commit_interval_ms: duration(node, "commit_interval").unwrap_or(COMMIT_INTERVAL_MS),
             trim_interval_ms: duration(node, "trim_interval").unwrap_or(TRIM_INTERVAL_MS),
             snapshot_after_bytes: size(node, "snapshot_after").unwrap_or(SNAPSHOT_AFTER_BYTES),
+            snapshots: node.and_then(|n| n.get("snapshots")).and_then(snapshots),
+            standby: integer(node, "standby").and_then(|n| u32::try_from(n).ok()).unwrap_or(0),
+            warm_start: node.and_then(|n| word(n, "warm_start")).as_deref() != Some("false"),
             key_groups: integer(node, "key_groups").and_then(|n| u32::try_from(n).ok()).unwrap_or(KEY_GROUPS),
         }
     }

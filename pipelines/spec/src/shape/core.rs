@@ -147,10 +147,77 @@ static DEFAULTS: Shape = Shape {
              there is deleted.",
         ),
         Field::optional(
+            "snapshots",
+            Kind::Struct(&SNAPSHOTS),
+            "",
+            "An object store, or a folder, that state is written anew to, instead of into the changelogs.",
+        ),
+        Field::optional(
+            "standby",
+            Kind::Int(0, 16),
+            "0",
+            "How many workers beside its owner keep a copy of a key group's state, so that it is taken over without being read anew.",
+        ),
+        Field::optional(
+            "warm_start",
+            Kind::Bool,
+            "true",
+            "Whether a worker that comes to others reads state before it takes any over, as far as it has memory.",
+        ),
+        Field::optional(
             "key_groups",
             Kind::Int(1, 4_096),
             "64",
             "How many parts the state of a keyed stage behind an exchange has, for the pipeline's life.",
+        ),
+    ],
+};
+
+static SNAPSHOTS: Shape = Shape {
+    what: "snapshots of state",
+    fields: &[
+        Field::required(
+            "url",
+            Kind::Text,
+            "Where: `s3://bucket/folder`, `file:///folder`, or a folder from the pipeline's own. All workers must reach it.",
+        ),
+        Field::optional(
+            "take",
+            Kind::Bool,
+            "true",
+            "Whether they are taken. With `false` those that are there are read, and state is written into the changelogs anew: \
+             how a pipeline leaves a store.",
+        ),
+        Field::optional(
+            "grace",
+            Kind::Duration(1_000, 30 * 86_400_000),
+            "1h",
+            "How long what no snapshot names any more is left there, for those who read it: longer than reading all state takes, and \
+             than clocks of workers differ.",
+        ),
+        Field::optional("s3", Kind::Struct(&S3), "", "Access to an S3 store."),
+    ],
+};
+
+/// How an S3 store is reached, by sinks and for state.
+pub(crate) static S3: Shape = Shape {
+    what: "access to an S3 store",
+    fields: &[
+        Field::optional("region", Kind::Text, "us-east-1", "The region."),
+        Field::optional("endpoint", Kind::Text, "", "The server, for stores that are not Amazon's."),
+        Field::optional(
+            "access_key_id",
+            Kind::Secret,
+            "",
+            "The access key's id; left out, the machine's own role is asked, which needs `egress` to allow it.",
+        ),
+        Field::optional("secret_access_key", Kind::Secret, "", "The access key."),
+        Field::optional("session_token", Kind::Secret, "", "The session's token, for temporary keys."),
+        Field::optional(
+            "allow_http",
+            Kind::Bool,
+            "false",
+            "Whether the endpoint may be spoken to without TLS.",
         ),
     ],
 };
@@ -459,6 +526,12 @@ pub static OPERATORS: &[(&str, Shape)] = &[
                     Kind::Struct(&LATE),
                     "{ allow: 0s, then: dead_letter }",
                     "Rows that come after their window.",
+                ),
+                Field::optional(
+                    "keep",
+                    Kind::Either(&[DURATION, Kind::Word(&["forever"])]),
+                    "",
+                    "How long, in event time, rows of streams that are joined wait for a match that the query does not bound in time, or groups without windows for another row.",
                 ),
             ],
         },

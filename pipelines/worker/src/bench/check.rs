@@ -8,6 +8,7 @@ use millstream_spec::shape::Section;
 use millstream_spec::value::Value;
 use millstream_spec::{Diagnostic, Spanned, code};
 
+use super::GONE;
 use super::observe::shown;
 
 /// The faults of all tests.
@@ -46,6 +47,11 @@ fn inputs(pipeline: &Pipeline, case: &TestCase, found: &mut Vec<Diagnostic>) {
                         "write each line as a row of its own; a block ends without a line break as `|-`";
                     found.push(Diagnostic::new(&code::TEST_INPUT, row.span, message).help(help));
                 }
+                Value::Map(columns)
+                    if let Some((message, help)) = badly_gone(pipeline, &id.value, columns) =>
+                {
+                    found.push(Diagnostic::new(&code::TEST_INPUT, row.span, message).help(help));
+                }
                 Value::Map(columns) if pipeline.tables.contains_key(&id.value) => {
                     found.extend(columns.iter().filter_map(|column| table_cell(row, column)));
                 }
@@ -53,6 +59,36 @@ fn inputs(pipeline: &Pipeline, case: &TestCase, found: &mut Vec<Diagnostic>) {
             }
         }
     }
+}
+
+/// Of a row of a source whose rows go, which says that one is gone: what is wrong with how it names it, and what to write. Its topic's
+/// key names it, and a record without a value has nothing else.
+fn badly_gone(pipeline: &Pipeline, source: &str, columns: &[(String, Value)]) -> Option<(String, String)> {
+    let read = pipeline.sources.get(source)?.topic.as_ref().filter(|read| read.upsert.is_some())?;
+    let topic = pipeline.topics.get(&read.topic.value)?;
+    let [(name, known)] = columns else { return None };
+    if name != GONE {
+        return None;
+    }
+    let key: Vec<&str> = topic.key.iter().map(|key| key.value.as_str()).collect();
+    let form = key.iter().map(|column| format!("{column}: …")).collect::<Vec<_>>().join(", ");
+    let help = format!("write `{GONE}: {{ {form} }}`, with the topic's `key` and no other column");
+    let of_map = |known: &[(String, Value)]| -> Option<String> {
+        let names = |name: &str| known.iter().any(|(column, _)| column == name);
+        if let Some(missing) = key.iter().find(|column| !names(column)) {
+            return Some(format!("is not named by its topic's key: {missing} is missing"));
+        }
+        let others = known.iter().map(|(column, _)| column.as_str()).filter(|column| !key.contains(column));
+        let others: Vec<&str> = others.collect();
+        (!others.is_empty()).then(|| {
+            format!("is named by its topic's key alone, and {} would not be looked at", others.join(", "))
+        })
+    };
+    let why = match known {
+        Value::Map(known) => of_map(known)?,
+        _ => "is not named by its topic's key".to_owned(),
+    };
+    Some((format!("the row of {source:?} that is gone {why}"), help))
 }
 
 fn table_cell(row: &Spanned<Value>, (name, value): &(String, Value)) -> Option<Diagnostic> {

@@ -31,7 +31,7 @@ pub enum Found {
     Date(i32),
     /// A number of a SQLite table, which has no truth values and no times.
     SqlNumber(String),
-    /// Text of a SQLite table, which has no decimals and no times.
+    /// Text of a SQLite table, which has no decimals and no times, or of a record's key.
     SqlText(String),
     /// A list.
     List(Vec<Found>),

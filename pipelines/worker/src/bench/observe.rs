@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use millstream_client::Cluster;
+use millstream_client::{Cluster, RecordView};
 use millstream_connect::dead_letter::{DeadLetter, LetterRecord};
+use millstream_connector::sink::Change;
 use millstream_engine::batch_ipc;
 use millstream_plan::{Encoding, Job};
 use millstream_spec::DEAD_LETTERS;
@@ -15,8 +16,9 @@ use millstream_spec::shape::Section;
 use millstream_types::TopicPartition;
 
 use super::found::{Found, Row, row_of_json, rows_of};
-use super::{Prepared, own_output, requests};
+use super::{GONE, Prepared, own_output, requests};
 use crate::error::WorkerError;
+use crate::gone;
 use crate::restore::read_records;
 
 /// The most rows that are read of one place.
@@ -72,13 +74,13 @@ impl Prepared {
     pub async fn rows_of(&self, id: &str, cluster: &Arc<Cluster>) -> Result<Vec<Row>, WorkerError> {
         match shown(&self.pipeline, &self.job, id) {
             Some(Shown::Json(topic)) => {
-                self.topic(cluster, topic, |record| Ok(vec![row_of_json(&record.value)])).await
+                let key = self.pipeline.topics.values().find(|t| t.name.value == topic);
+                let key = key.and_then(|topic| topic.key.first()).map(|key| key.value.as_str());
+                self.topic(cluster, topic, |record| Ok(vec![row_of_record(record, key)])).await
             }
-            Some(Shown::Columns(topic)) => {
-                self.topic(cluster, topic, |record| Ok(rows_of(&batch_ipc::decode(&record.value)?))).await
-            }
+            Some(Shown::Columns(topic)) => self.topic(cluster, topic, rows_of_columns).await,
             Some(Shown::DeadLetters(topic)) => {
-                self.topic(cluster, topic, |record| Ok(vec![letter(&record)])).await
+                self.topic(cluster, topic, |record| Ok(vec![letter(record)])).await
             }
             Some(Shown::Sink(sink)) => self.sink(sink),
             Some(Shown::Hidden) | None => {
@@ -91,7 +93,7 @@ impl Prepared {
         &self,
         cluster: &Arc<Cluster>,
         name: &str,
-        mut rows_of_record: impl FnMut(LetterRecord) -> Result<Vec<Row>, WorkerError>,
+        mut rows_of_record: impl FnMut(&RecordView<'_>) -> Result<Vec<Row>, WorkerError>,
     ) -> Result<Vec<Row>, WorkerError> {
         let name: Arc<str> = name.into();
         let partitions = self.job.topics.get(name.as_ref()).map_or(0, |topic| topic.partitions);
@@ -99,12 +101,7 @@ impl Prepared {
             (0..partitions as i32).map(|p| TopicPartition::new(Arc::clone(&name), p)).collect();
         let mut rows = Vec::new();
         read_records(cluster, &partitions, |_, record| {
-            let bytes = |bytes: Option<&[u8]>| Bytes::copy_from_slice(bytes.unwrap_or_default());
-            let headers = record
-                .headers
-                .map(|header| (String::from_utf8_lossy(header.key).into_owned(), bytes(header.value)));
-            let record = LetterRecord { key: None, value: bytes(record.value), headers: headers.collect() };
-            rows.extend(rows_of_record(record)?);
+            rows.extend(rows_of_record(&record)?);
             bounded(&name, rows.len())
         })
         .await?;
@@ -143,8 +140,39 @@ fn bounded(what: &str, rows: usize) -> Result<(), WorkerError> {
     }
 }
 
+/// The row of a record of JSON. One without a value says which row is gone, by its header or by its key.
+fn row_of_record(record: &RecordView<'_>, key: Option<&str>) -> Row {
+    let told = record.headers.find_last(gone::ROW).and_then(|header| header.value);
+    match (record.value, told, key.zip(record.key)) {
+        (None, Some(told), _) => gone_row(row_of_json(told)),
+        (None, None, Some((column, key))) => {
+            gone_row(vec![(column.to_owned(), Found::SqlText(String::from_utf8_lossy(key).into_owned()))])
+        }
+        (value, ..) => row_of_json(value.unwrap_or_default()),
+    }
+}
+
+/// The rows of a record of columns.
+fn rows_of_columns(record: &RecordView<'_>) -> Result<Vec<Row>, WorkerError> {
+    let rows = batch_ipc::decode(record.value.unwrap_or_default())?;
+    Ok(match gone::change_of(record)? {
+        Change::Upsert => rows_of(&rows),
+        Change::Delete => rows_of(&gone::known(record, &rows)?).into_iter().map(gone_row).collect(),
+    })
+}
+
+/// A row that is gone, by what it is known by.
+fn gone_row(known: Row) -> Row {
+    vec![(GONE.to_owned(), Found::Map(known))]
+}
+
 /// A dead letter as a row. What differs from run to run, when it failed, is left out.
-fn letter(record: &LetterRecord) -> Row {
+fn letter(record: &RecordView<'_>) -> Row {
+    let bytes = |bytes: Option<&[u8]>| Bytes::copy_from_slice(bytes.unwrap_or_default());
+    let headers = record.headers;
+    let headers =
+        headers.map(|header| (String::from_utf8_lossy(header.key).into_owned(), bytes(header.value)));
+    let record = &LetterRecord { key: None, value: bytes(record.value), headers: headers.collect() };
     let text = |text: &str| Found::Text(text.to_owned());
     let payload = text(&String::from_utf8_lossy(&record.value));
     let Some(letter) = DeadLetter::from_record(record) else { return vec![("payload".to_owned(), payload)] };

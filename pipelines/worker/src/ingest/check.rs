@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use millstream_client::RecordRef;
 use millstream_connect::dead_letter::{DeadLetter, Origin};
 use millstream_connector::SourceBatch;
 use millstream_format::{Decoder, Encoder};
@@ -14,6 +15,8 @@ use serde_json::value::RawValue;
 use crate::error::WorkerError;
 use crate::json_key;
 use crate::lanes::{Item, What};
+use crate::outbox::{self, Fits};
+use crate::records::{TOO_LARGE, UNWRITABLE, too_large};
 
 /// Checks records of one pipeline.
 pub struct Checker {
@@ -34,6 +37,28 @@ pub struct Wanted {
     pub columns: Vec<Decoder>,
     /// What a topic's format may refuse: decoders that store all, and what writes their rows.
     pub written: Vec<(Decoder, Encoder)>,
+    /// The topics that take it as it is, and those of `written`, with the most bytes of their batches.
+    topics: Vec<(Arc<str>, usize)>,
+    written_to: Vec<(Arc<str>, usize)>,
+}
+
+/// What is wrong with the size of a record for a topic.
+fn misfit(
+    (topic, bytes_max): &(Arc<str>, usize),
+    value: &[u8],
+    beside: impl Fn() -> usize,
+) -> Option<(&'static str, String)> {
+    let record = RecordRef { value: Some(value), ..RecordRef::default() };
+    // The key is in the value too, and a header says how far others have come.
+    if let Ok(Fits::Yes) = outbox::fits(&RecordRef { key: Some(value), ..record }, *bytes_max) {
+        return None;
+    }
+    let most = bytes_max.saturating_sub(beside() + 64);
+    match outbox::fits(&record, most) {
+        Ok(Fits::No { bytes, .. }) => Some((TOO_LARGE, too_large(topic, bytes, *bytes_max))),
+        Ok(Fits::Yes) => None,
+        Err(error) => Some((TOO_LARGE, error.to_string())),
+    }
 }
 
 impl Wanted {
@@ -50,12 +75,20 @@ impl Wanted {
         if let Some(bad) = unfit {
             return Some((malformed, bad.to_string()));
         }
-        self.written.iter_mut().find_map(|(decoder, encoder)| {
+        let keys = &self.keys;
+        let beside = || keys.iter().filter_map(|key| json_key::field(record, key)).map(<[u8]>::len).sum();
+        if let Some(misfit) = self.topics.iter().find_map(|topic| misfit(topic, record, beside)) {
+            return Some(misfit);
+        }
+        self.written.iter_mut().enumerate().find_map(|(at, (decoder, encoder))| {
             if let Err(bad) = decoder.push(record) {
                 return Some((malformed, bad.to_string()));
             }
-            let why = encoder.rows(&decoder.finish()).write(0, &mut Vec::new()).err()?;
-            Some(("unwritable", why))
+            let mut value = Vec::new();
+            match encoder.rows(&decoder.finish()).write(0, &mut value) {
+                Err(why) => Some((UNWRITABLE, why)),
+                Ok(_) => misfit(self.written_to.get(at)?, &value, beside),
+            }
         })
     }
 }
@@ -74,6 +107,12 @@ impl Checker {
     /// A checker.
     pub fn new(pipeline: Arc<str>, function: Option<(Arc<str>, Function)>, wanted: Wanted) -> Checker {
         Checker { pipeline, function, wanted, batch: Batch::new() }
+    }
+
+    /// Where records go: topics that take them as they are, and those in whose format they are written, each with the most bytes
+    /// that its batches have.
+    pub fn goes_to(&mut self, topics: Vec<(Arc<str>, usize)>, written_to: Vec<(Arc<str>, usize)>) {
+        (self.wanted.topics, self.wanted.written_to) = (topics, written_to);
     }
 
     fn letter(&self, from: &Unchecked, index: usize, step: &str, why: (&str, &str), now: i64) -> What {

@@ -16,12 +16,13 @@ use millstream_types::TopicPartition;
 use millstream_types::hash::partition_for_key;
 
 use super::{Flight, Ingest, IngestOutput, ROUND_BYTES};
-use crate::error::WorkerError;
+use crate::error::{WorkerError, over_rate};
 use crate::json_key;
 use crate::lanes::{self, Advance, Item, Lane, What};
 use crate::levels;
-use crate::outbox::Outbox;
+use crate::outbox::{Fits, Outbox};
 use crate::positions;
+use crate::records::too_large;
 use crate::transaction::Transaction;
 
 impl Ingest<'_> {
@@ -121,6 +122,7 @@ impl Ingest<'_> {
             outbox,
             offsets: offsets.collect(),
             consumer: consumer.handle(),
+            time: self.context.transaction_time.clone(),
         };
         tracing::debug!(stage = %self.context.stage, items = items.len(), build_ms = began.elapsed().as_millis(), "built");
         let held = self.group.hold().await;
@@ -163,10 +165,7 @@ impl Ingest<'_> {
         match guard.seen(self.context.clock.monotonic_ms(), items.len() as u64, bad) {
             Verdict::Go => Ok(()),
             Verdict::Over { bad, all } => {
-                let text = format!(
-                    "{bad} of the last {all} records are bad, which is above `errors: data: max_rate`; nothing more is read \
-                     until a person has looked: correct the input or the rate and run again, or say `on_exceed: continue`"
-                );
+                let text = over_rate(bad, all);
                 let waits = self.stage.pauses && !self.stage.is_bounded();
                 Err(if waits { WorkerError::Paused(text) } else { WorkerError::Fatal(text) })
             }
@@ -205,10 +204,14 @@ impl Ingest<'_> {
         count("good");
         for output in &mut self.stage.outputs {
             match output {
-                IngestOutput::Json { topic, partitions, key } => {
+                IngestOutput::Json { topic, partitions, key, bytes_max } => {
                     let (key, partition) = placed(value, (topic, *partitions), key.as_deref(), self.rounds)?;
                     let record = RecordRef { timestamp, key, value: Some(value), headers };
-                    outbox.append(topic, partition, &record)?;
+                    if let Fits::No { bytes, most } =
+                        outbox.append_fitting((topic, partition), &record, *bytes_max)?
+                    {
+                        return Err(WorkerError::Fatal(too_large(topic, bytes, most)));
+                    }
                 }
                 IngestOutput::Rows { topic, partitions, decoder, waiting, .. } => {
                     decoder.push(value).map_err(|bad| unfit(topic, &bad))?;

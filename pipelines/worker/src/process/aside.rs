@@ -1,30 +1,48 @@
 //! What goes on no further: rows that operators put aside and records that are bad, to the dead letters or to the topic that
 //! a query names for its late rows. Never enters: who put them aside, and why.
 
-use arrow::array::RecordBatch;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Schema};
 use bytes::Bytes;
 use millstream_client::{ConsumerRecords, RecordRef};
 use millstream_connect::dead_letter::{DeadLetter, Origin};
-use millstream_engine::stage::OutputBatch;
-use millstream_format::json::JsonRows;
+use millstream_engine::stage::{Failed, FailedAt, OutputBatch};
+use millstream_format::json::{self, JsonRows};
 use millstream_types::hash::partition_for_key;
 
-use super::Driver;
+use super::outgoing::Outgoing;
 use crate::error::WorkerError;
-use crate::outbox::Outbox;
 use crate::polled::find;
 
-/// A row that an output's format has no form for.
+/// A row that cannot be a record of an output's topic.
 pub(super) struct Unwritable {
     /// The place of the output.
     pub(super) output: usize,
     /// The row alone.
     pub(super) row: RecordBatch,
-    /// What it has no form for.
+    /// Why, as one word, and in full.
+    pub(super) reason: &'static str,
     pub(super) why: String,
 }
 
-impl Driver {
+/// A row with the columns that it can show in JSON: others as text, or not at all.
+fn in_json(row: &RecordBatch) -> Result<RecordBatch, WorkerError> {
+    let (mut fields, mut columns): (Vec<Field>, Vec<ArrayRef>) = Default::default();
+    for (field, column) in row.schema().fields().iter().zip(row.columns()) {
+        let has_form = json::check(&Schema::new(vec![field.as_ref().clone()])).is_ok();
+        let shown = if has_form { Ok(Arc::clone(column)) } else { cast(column, &DataType::Utf8) };
+        let Ok(shown) = shown else { continue };
+        fields.push(Field::new(field.name(), shown.data_type().clone(), true));
+        columns.push(shown);
+    }
+    let options = RecordBatchOptions::new().with_row_count(Some(row.num_rows()));
+    Ok(RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?)
+}
+
+impl Outgoing {
     /// Rows that an operator put aside, to the dead letters.
     pub(super) fn aside(
         &mut self,
@@ -53,7 +71,7 @@ impl Driver {
                     value: Some(&payload),
                     headers: &[],
                 };
-                self.letters.append(topic, partition, &record)?;
+                self.outbox.append(topic, partition, &record)?;
                 continue;
             }
             self.letter(records, place, step, (reason.to_owned(), String::new()))?;
@@ -102,24 +120,69 @@ impl Driver {
             payload,
             headers: Vec::new(),
         };
-        self.letters.append_dead_letter(to, &letter)
+        self.outbox.append_dead_letter(to, &letter)
     }
 
-    /// A row that an output's format has no form for; its payload is the row as JSON.
-    pub(super) fn unwritable(&mut self, outbox: &mut Outbox, found: Unwritable) -> Result<(), WorkerError> {
-        let Unwritable { output, row, why } = found;
-        let to = &self.setup.outputs[output];
-        let reason = "unwritable";
-        *self.counts.entry(format!("rejected.{reason}")).or_default() += 1;
+    /// What could not be computed: the record as it came, or a row that operators made.
+    pub(super) fn failed(
+        &mut self,
+        records: Option<&ConsumerRecords>,
+        found: Failed,
+    ) -> Result<(), WorkerError> {
+        let Failed { step, what, reason, error } = found;
+        match what {
+            FailedAt::Record { source, group, offset } => {
+                self.count_bad(&format!("rejected.{reason}"));
+                let place = (self.source_of(Some(&source))?, group.0, offset);
+                self.letter(records, place, &step, (reason.to_owned(), error))
+            }
+            FailedAt::Row(row) => {
+                // No record: what was read and what was rejected are held against each other.
+                self.count_bad(&format!("unfit.{reason}"));
+                self.made += 1;
+                let origin = Origin::Source(format!("a row of {step}"));
+                self.row_letter(&row, (&step, origin), (reason, error))
+            }
+        }
+    }
+
+    /// A row that cannot be a record of an output's topic.
+    pub(super) fn unwritable(&mut self, found: Unwritable) -> Result<(), WorkerError> {
+        let Unwritable { output, row, reason, why } = found;
+        let setup = Arc::clone(&self.setup);
+        let to = &setup.outputs[output];
+        // What a dedupe lets through is the record.
+        let kind = if self.deduped.contains(&to.from) { "rejected" } else { "unfit" };
+        self.count_bad(&format!("{kind}.{reason}"));
+        self.made += 1;
         let origin = Origin::Source(format!("a row of {} for topic {}", to.from, to.topic));
-        self.stop_on_bad(reason, &why, &origin)?;
+        self.row_letter(&row, (&to.from, origin), (reason, why))
+    }
+
+    /// Counts a record, or a row, that goes no further.
+    pub(super) fn count_bad(&mut self, what: &str) {
+        self.bad += 1;
+        match self.counts.get_mut(what) {
+            Some(count) => *count += 1,
+            None => drop(self.counts.insert(what.to_owned(), 1)),
+        }
+    }
+
+    /// A dead letter whose payload is a row as JSON.
+    fn row_letter(
+        &mut self,
+        row: &RecordBatch,
+        (step, origin): (&str, Origin),
+        (reason, error): (&str, String),
+    ) -> Result<(), WorkerError> {
+        self.stop_on_bad(reason, &error, &origin)?;
         let Some(letters) = &self.setup.dead_letters else { return Ok(()) };
         let mut payload = Vec::new();
-        JsonRows::new(&row).write(0, &mut payload);
+        JsonRows::new(&in_json(row)?).write(0, &mut payload);
         let letter = DeadLetter {
             reason: reason.to_owned(),
-            error: why,
-            step: to.from.clone(),
+            error,
+            step: step.to_owned(),
             pipeline: self.setup.pipeline.clone(),
             origin,
             at_ms: self.context.clock.wall_ms(),
@@ -127,7 +190,7 @@ impl Driver {
             payload: payload.into(),
             headers: Vec::new(),
         };
-        outbox.append_dead_letter(letters, &letter)
+        self.outbox.append_dead_letter(letters, &letter)
     }
 
     /// Where bad records stop the pipeline, what would be a dead letter does. (Late rows of windows are none there: the file

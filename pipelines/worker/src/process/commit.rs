@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use millstream_client::{ConsumerHandle, OffsetAndMetadata};
-use millstream_engine::state::ChangelogEntry;
+use millstream_connect::rate::Verdict;
+use millstream_engine::error::StageError;
+use millstream_engine::state::ChangelogRecord;
 use millstream_spec::catalog::Delivery;
 use millstream_types::TopicPartition;
 
 use super::Driver;
-use crate::error::WorkerError;
+use super::outgoing::Levels;
+use crate::error::{WorkerError, over_rate};
 use crate::positions;
 use crate::transaction::Transaction;
 
@@ -28,6 +31,20 @@ impl Driver {
         consumer: &ConsumerHandle,
         may_snapshot: MaySnapshot,
     ) -> Result<(), WorkerError> {
+        if self.has_failed {
+            let text = "a commit of this worker has failed: it begins again from the one before".to_owned();
+            return Err(WorkerError::Transient(text));
+        }
+        let done = self.commit_all(consumer, may_snapshot).await;
+        self.has_failed = done.is_err();
+        done
+    }
+
+    async fn commit_all(
+        &mut self,
+        consumer: &ConsumerHandle,
+        may_snapshot: MaySnapshot,
+    ) -> Result<(), WorkerError> {
         let fence = self.fence(consumer);
         if self.moved.is_empty() && fence.is_none() {
             // Nothing is owned, or it is not known yet from where on.
@@ -37,35 +54,34 @@ impl Driver {
         let levels = self.levels();
         self.send_early().await?;
         let late = self.take_rows(Delivery::AtMostOnce)?;
-        let changes = self.stage.commit(self.now())?;
-        // Windows that fired just now; late rows were found in their own poll.
-        self.drain(None)?;
-        let mut outbox = std::mem::take(&mut self.letters);
-        let unwritable = self.put_rows(&mut outbox, now, &levels, None)?;
-        unwritable.into_iter().try_for_each(|found| self.unwritable(&mut outbox, found))?;
+        let changes = self.fire(now, &levels)?;
+        self.out.write(now, &levels, |_| true)?;
+        let mut outbox = self.out.take_outbox();
+        self.watch_rate()?;
         // Watermarks belong to the stage: each changelog has them, so that none misses another that is renamed or gone.
         for change in changes {
+            self.changelogs.changed(&change);
             let value = change.entry.encode();
             for (operator, (topic, _)) in &self.setup.changelogs {
-                if matches!(&change.entry, ChangelogEntry::State { operator: of, .. } if of != operator) {
+                if change.entry.operator().is_some_and(|of| of != operator) {
                     continue;
                 }
                 outbox.append_value(topic, change.partition, now, &value)?;
                 self.changelogs.wrote(operator, change.partition, value.len());
             }
         }
-        let wants_snapshot = matches!(may_snapshot, MaySnapshot::Yes) && self.changelogs.is_due();
+        let wants_snapshot = matches!(may_snapshot, MaySnapshot::Yes) && self.changelogs.due() > 0;
         if outbox.is_empty() && late.is_empty() && self.moved.is_empty() && !wants_snapshot {
             return Ok(());
         }
         let cluster = Arc::clone(&self.context.cluster);
         let snapshot = match wants_snapshot {
-            true => self.changelogs.snapshot(&cluster, &mut self.stage, &mut outbox, now).await?,
+            true => Some(self.changelogs.snapshot(&cluster, &mut self.stage, &mut outbox, now).await?),
             false => None,
         };
         self.count();
         let who = (self.context.stage.as_str(), self.context.instance.as_str());
-        positions::write_counts(&mut outbox, &self.setup.positions, now, who, &self.counts)?;
+        positions::write_counts(&mut outbox, &self.setup.positions, now, who, &self.out.counts)?;
         let offsets = self.moved.iter();
         let offsets = offsets.map(|(partition, offset)| (partition.clone(), OffsetAndMetadata::new(*offset)));
         let mut offsets: BTreeMap<TopicPartition, OffsetAndMetadata> = offsets.collect();
@@ -74,10 +90,11 @@ impl Driver {
         }
         self.plain.arrived().await?;
         let name = self.context.stage.clone();
-        let transaction = Transaction { stage: name.clone(), outbox, offsets, consumer: consumer.clone() };
+        let (consumer, time) = (consumer.clone(), self.context.transaction_time.clone());
+        let transaction = Transaction { stage: name.clone(), outbox, offsets, consumer, time };
         transaction.commit(&self.producer).await?;
         if let Some(taken) = snapshot {
-            self.changelogs.was_committed(&cluster, taken);
+            self.changelogs.was_committed(&cluster, taken).await;
         }
         self.send_late(late).await?;
         self.moved.clear();
@@ -86,10 +103,59 @@ impl Driver {
         self.note_state()?;
         self.context.progress.update(&name, |figures| {
             figures.commits += 1;
-            figures.counts.clone_from(&self.counts);
-            figures.taken = self.counts.get("read").copied().unwrap_or(0);
+            figures.counts.clone_from(&self.out.counts);
+            figures.taken = self.out.counts.get("read").copied().unwrap_or(0);
         });
         Ok(())
+    }
+
+    /// What changed in the engine; windows fire. What comes out does not wait as columns until all of it has come. Its levels are those
+    /// of before the commit: nobody had been promised what fires now.
+    fn fire(&mut self, now: i64, levels: &Levels) -> Result<Vec<ChangelogRecord>, WorkerError> {
+        let (clock, mut refused) = (self.now(), None);
+        let Driver { stage, out, .. } = self;
+        let mut take = |given| {
+            // Late rows were found in their own poll.
+            out.take_in(None, given)?;
+            if out.has_much(|_| true) { out.write(now, levels, |_| true) } else { Ok(()) }
+        };
+        let changes = stage.commit_giving(clock, |given| {
+            take(given).map_err(|error| {
+                refused = Some(error);
+                StageError::NotTaken
+            })
+        });
+        match (changes, refused) {
+            (_, Some(error)) => Err(error),
+            (changes, None) => {
+                let changes = changes?;
+                take(stage.take_outputs())?;
+                Ok(changes)
+            }
+        }
+    }
+
+    /// Does not go on where too many records are bad: nothing of this commit is written, and the next run reads it again.
+    fn watch_rate(&mut self) -> Result<(), WorkerError> {
+        let out = &mut self.out;
+        let counts = [&mut self.taken, &mut out.made, &mut out.bad, &mut out.results];
+        let [taken, made, bad, results] = counts.map(std::mem::take);
+        // Rows that were made and failed are held against those that were given, too.
+        let made = if made > 0 { made + results } else { 0 };
+        let now = self.now();
+        let Some(guard) = &mut self.rate else { return Ok(()) };
+        match guard.seen(now, taken + made, bad) {
+            Verdict::Go => Ok(()),
+            Verdict::Over { bad, all } => {
+                let text = over_rate(bad, all);
+                let is_bounded =
+                    self.setup.inputs.iter().all(|input| self.context.ends.of(&input.topic).is_some());
+                Err(match self.setup.pauses && !is_bounded {
+                    true => WorkerError::Paused(text),
+                    false => WorkerError::Fatal(text),
+                })
+            }
+        }
     }
 
     /// A position that is committed where none has moved, since positions are what fences a worker that was replaced: time
@@ -105,7 +171,7 @@ impl Driver {
     fn count(&mut self) {
         for (name, counts) in self.stage.counts() {
             // Of a dedupe that everything goes through, how much did: what was read can be held against it.
-            let into = if self.deduped.contains(name) { counts.rows_in } else { 0 };
+            let into = if self.out.deduped.contains(name) { counts.rows_in } else { 0 };
             let discarded = self.setup.discards.iter().any(|of| of == name);
             let named = [
                 ("into", into),
@@ -118,7 +184,7 @@ impl Driver {
                 let key = format!("{what}.{name}");
                 let before = self.counted.insert(key.clone(), count).unwrap_or(0);
                 if count > before {
-                    *self.counts.entry(key).or_default() += count - before;
+                    *self.out.counts.entry(key).or_default() += count - before;
                 }
             }
         }

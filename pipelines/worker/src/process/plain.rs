@@ -73,7 +73,7 @@ impl Driver {
     pub(super) async fn send_late(&mut self, mut rows: Outbox) -> Result<(), WorkerError> {
         for delivery in std::mem::take(&mut self.plain.late) {
             if let Err(error) = delivery.wait().await {
-                *self.counts.entry("lost_batches".to_owned()).or_default() += 1;
+                *self.out.counts.entry("lost_batches".to_owned()).or_default() += 1;
                 tracing::warn!(stage = %self.context.stage, %error, "rows that are promised at most once were lost");
             }
         }
@@ -86,15 +86,10 @@ impl Driver {
     /// The rows of which this is promised, as records. Those that a format has no form for become dead letters of the next
     /// commit.
     pub(super) fn take_rows(&mut self, delivery: Delivery) -> Result<Outbox, WorkerError> {
-        let mut outbox = Outbox::default();
         if self.plain.producer.is_none() {
-            return Ok(outbox);
+            return Ok(Outbox::default());
         }
         let (now, levels) = (self.context.clock.wall_ms(), self.levels());
-        let unwritable = self.put_rows(&mut outbox, now, &levels, Some(delivery))?;
-        let mut letters = std::mem::take(&mut self.letters);
-        unwritable.into_iter().try_for_each(|found| self.unwritable(&mut letters, found))?;
-        self.letters = letters;
-        Ok(outbox)
+        self.out.records_of(now, &levels, delivery)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
-use millstream_engine::stage::Stage;
+use millstream_engine::stage::{Stage, UnfitRow};
 use tokio::sync::{mpsc, watch};
 
 use super::{Driver, ProcessStage};
@@ -104,14 +104,15 @@ impl Driver {
                 let text = format!("table {} is asked and cannot be", wanted.table);
                 return Err(WorkerError::Fatal(text));
             };
-            let rows = tokio::select! {
+            let found = tokio::select! {
                 found = table.find(&wanted.keys) => found?,
                 () = self.context.stopped() => {
                     let text = format!("the run was stopped while table {} was asked", wanted.table);
                     return Err(WorkerError::Transient(text));
                 }
             };
-            self.stage.answer(&wanted, &rows, now)?;
+            self.stage.answer(&wanted, &found.rows, now)?;
+            self.stage.refuse(&wanted, &found.unfit)?;
             self.context.progress.table(&self.context.stage, &wanted.table, |figures| {
                 figures.rows = self.stage.table_rows(&wanted.table) as u64;
                 figures.changes += wanted.keys.num_rows() as u64;
@@ -133,11 +134,15 @@ fn change(
     Ok(())
 }
 
-fn show(context: &StageContext, stage: &Stage, name: &str, changes: Option<&Changes>) {
+fn show(context: &StageContext, stage: &mut Stage, name: &str, changes: Option<&Changes>) {
+    let unfit = stage.take_unfit();
+    if let Some(UnfitRow { table, row, error }) = unfit.first() {
+        tracing::warn!(%table, row, %error, rows = unfit.len(), "rows of a table cannot be joined, and change nothing");
+    }
     context.progress.table(&context.stage, name, |figures| {
         figures.rows = stage.table_rows(name) as u64;
         figures.changes += changes.map_or(1, |changes| (changes.ids.len() + changes.gone.len()) as u64);
-        figures.bad += changes.map_or(0, |changes| changes.bad);
+        figures.bad += changes.map_or(0, |changes| changes.bad) + unfit.len() as u64;
     });
 }
 

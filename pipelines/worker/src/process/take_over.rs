@@ -4,8 +4,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use millstream_client::ConsumerHandle;
+use millstream_client::{Cluster, ConsumerHandle};
+use millstream_engine::state::copy::{CopiedPart, Place};
 use millstream_model::KeyGroup;
 use millstream_types::{MemoryClaim, TopicPartition};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -15,9 +17,13 @@ use super::Driver;
 use super::commit::MaySnapshot;
 use crate::error::WorkerError;
 use crate::restore::{self, Fetched};
+use crate::snapshots::reading::Marked;
 
 /// How many parts are read at once; each is in memory whole until it is restored.
 const AT_ONCE: usize = 2;
+
+/// For how long key groups are taken over before what is here goes on.
+const AT_A_TIME: Duration = Duration::from_millis(100);
 
 /// What is being read of changelogs.
 pub(super) struct Restoring {
@@ -31,9 +37,36 @@ pub(super) struct Restoring {
 /// What was read, with the room and the memory that it takes until it is restored.
 struct Reading {
     number: u64,
-    fetched: Result<Fetched, WorkerError>,
+    came: Result<Came, WorkerError>,
     _room: Option<OwnedSemaphorePermit>,
     _memory: MemoryClaim,
+}
+
+/// State of key groups, on its way to the stage.
+enum Came {
+    /// Read from the changelogs.
+    Read(Fetched),
+    /// From a copy that was here; and which of its key groups a store has, by the partition of their changelog.
+    Copied(CopiedPart, BTreeMap<Place, BTreeSet<u32>>),
+}
+
+impl Came {
+    fn bytes(&self) -> u64 {
+        match self {
+            Came::Read(fetched) => fetched.bytes,
+            Came::Copied(part, _) => part.bytes().values().sum::<usize>() as u64,
+        }
+    }
+
+    fn retain(&mut self, waits: impl Fn(&u32) -> bool) {
+        match self {
+            Came::Read(fetched) => fetched.groups.retain(waits),
+            Came::Copied(part, stored) => {
+                stored.values_mut().for_each(|groups| groups.retain(&waits));
+                part.retain(waits);
+            }
+        }
+    }
 }
 
 impl Restoring {
@@ -53,6 +86,22 @@ impl Restoring {
     }
 }
 
+/// Which of these key groups have state in a store, by the partition of their changelog.
+async fn stored(
+    cluster: &Arc<Cluster>,
+    topics: &BTreeMap<String, (Arc<str>, u32)>,
+    groups: &BTreeSet<u32>,
+    marked: &Marked,
+) -> Result<BTreeMap<Place, BTreeSet<u32>>, WorkerError> {
+    let mut found = BTreeMap::new();
+    for (operator, of) in topics {
+        let stored = marked.stored(cluster, &restore::partitions_of(groups, of)).await?;
+        let by_place = stored.into_iter().map(|(at, of)| ((operator.clone(), at.partition as u32), of));
+        found.extend(by_place);
+    }
+    Ok(found)
+}
+
 impl Driver {
     /// Begins to restore the key groups of which all partitions came, and takes over what has been read.
     pub(super) fn take_over(&mut self, consumer: &ConsumerHandle) -> Result<(), WorkerError> {
@@ -63,44 +112,108 @@ impl Driver {
         };
         let found: BTreeSet<u32> = self.coming.iter().map(|p| p.partition as u32).filter(is_new).collect();
         if self.changelogs.topics().is_empty() {
-            return self.begin(consumer, Fetched::none(found));
+            return self.begin(consumer, Came::Read(Fetched::none(found)));
         }
-        for groups in restore::parts(&found, self.changelogs.topics()) {
+        let marked = self.changelogs.marked();
+        let parts = restore::parts(&found, self.changelogs.topics()).into_iter().flat_map(|groups| {
+            // What there is a copy of comes from it, the rest is read.
+            let copied = self.standby.covers(&groups);
+            let read: BTreeSet<u32> = groups.difference(&copied).copied().collect();
+            [(copied, true), (read, false)]
+        });
+        let parts: Vec<(BTreeSet<u32>, bool)> = parts.filter(|(groups, _)| !groups.is_empty()).collect();
+        for (groups, is_copied) in parts {
+            let copy = is_copied.then(|| self.standby.take(groups.clone()));
             let number = self.restoring.next;
             self.restoring.next += 1;
             self.restoring.begun.extend(groups.iter().map(|group| (*group, number)));
             let (cluster, room) = (Arc::clone(&self.context.cluster), Arc::clone(&self.restoring.room));
-            let topics = self.changelogs.topics().clone();
+            let (topics, marked) = (self.changelogs.topics().clone(), marked.clone());
             let memory = self.context.memory.claim("restored");
             self.restoring.readings.spawn(async move {
-                let room = room.acquire_owned().await.ok();
-                let fetched = restore::fetch(&cluster, &topics, groups).await;
-                memory.set(fetched.as_ref().map_or(0, |fetched| fetched.bytes));
-                Reading { number, fetched, _room: room, _memory: memory }
+                let copied = match copy {
+                    // One that cannot be trusted does not come.
+                    Some(copy) => copy.await.ok(),
+                    None => None,
+                };
+                let (came, room) = match copied {
+                    Some(part) => {
+                        let stored = stored(&cluster, &topics, part.groups(), &marked).await;
+                        (stored.map(|stored| Came::Copied(part, stored)), None)
+                    }
+                    None => {
+                        let room = room.acquire_owned().await.ok();
+                        (restore::fetch(&cluster, &topics, groups, &marked).await.map(Came::Read), room)
+                    }
+                };
+                memory.set(came.as_ref().map_or(0, Came::bytes));
+                Reading { number, came, _room: room, _memory: memory }
             });
         }
-        // One at a time: what is here already goes on in between.
-        let Some(read) = self.restoring.readings.try_join_next() else { return Ok(()) };
+        // Some at a time: what is here already goes on in between.
+        let began = Instant::now();
+        while began.elapsed() < AT_A_TIME
+            && let Some(read) = self.restoring.readings.try_join_next()
+        {
+            self.take_read(consumer, read)?;
+        }
+        Ok(())
+    }
+
+    /// Takes over what was read for key groups that still wait for it.
+    fn take_read(
+        &mut self,
+        consumer: &ConsumerHandle,
+        read: Result<Reading, tokio::task::JoinError>,
+    ) -> Result<(), WorkerError> {
         let reading = read.map_err(|error| WorkerError::Fatal(format!("reading changelogs: {error}")))?;
         let waits = |group: &u32| self.restoring.begun.get(group) == Some(&reading.number);
         if !self.restoring.begun.keys().any(waits) {
             // All of it was given up meanwhile; whether it could be read is nobody's concern.
             return Ok(());
         }
-        let mut fetched = reading.fetched?;
-        fetched.groups.retain(waits);
+        let mut came = reading.came?;
+        came.retain(waits);
         self.restoring.begun.retain(|_, of| *of != reading.number);
-        self.begin(consumer, fetched)
+        self.begin(consumer, came)
+    }
+
+    /// Says which key groups are here or are coming.
+    pub(super) fn tell_standby(&self, consumer: &ConsumerHandle) {
+        let coming = self.coming.iter().map(|partition| partition.partition as u32);
+        let member = consumer.group_metadata().ok().map(|member| member.member_id.to_string());
+        self.standby.holds(self.owned.iter().copied().chain(coming).collect(), member);
     }
 
     /// Restores key groups, and reads on behind their positions.
-    fn begin(&mut self, consumer: &ConsumerHandle, fetched: Fetched) -> Result<(), WorkerError> {
-        let groups = fetched.groups.clone();
+    fn begin(&mut self, consumer: &ConsumerHandle, came: Came) -> Result<(), WorkerError> {
+        let groups = match &came {
+            Came::Read(fetched) => fetched.groups.clone(),
+            Came::Copied(part, _) => part.groups().clone(),
+        };
         if groups.is_empty() {
             return Ok(());
         }
         let now = self.now();
-        fetched.restore(&mut self.stage, &mut self.changelogs, now)?;
+        let (began, count, bytes) = (Instant::now(), groups.len() as u64, came.bytes());
+        let is_copied = matches!(came, Came::Copied(..));
+        match came {
+            Came::Read(fetched) => fetched.restore(&mut self.stage, &mut self.changelogs, now)?,
+            // It holds state, and hardly any changes: it is no reason to write that anew.
+            Came::Copied(part, stored) => {
+                for ((operator, partition), groups) in stored {
+                    self.changelogs.read_stored(&operator, partition, (0, groups));
+                }
+                self.stage.take_up(part, now)?;
+            }
+        }
+        tracing::debug!(
+            stage = %self.context.stage, key_groups = count, is_copied, bytes,
+            ms = began.elapsed().as_millis(), "took key groups over"
+        );
+        self.context.progress.update(&self.context.stage, |figures| {
+            *(if is_copied { &mut figures.groups_copied } else { &mut figures.groups_read }) += count;
+        });
         let setup = Arc::clone(&self.setup);
         let all: Vec<TopicPartition> = groups.iter().flat_map(|group| setup.partitions(*group)).collect();
         self.coming.retain(|partition| !groups.contains(&(partition.partition as u32)));
@@ -134,7 +247,10 @@ impl Driver {
             consumer.pause(&left);
             self.coming.extend(left);
         }
-        self.stage.revoke(gone)?;
+        self.changelogs.revoked(&gone);
+        // Its state, which may be large, goes when others need not wait for it any more.
+        self.stage.close(gone);
+        self.tell_standby(consumer);
         self.note_state()?;
         Ok(())
     }

@@ -28,6 +28,9 @@ use crate::retry::Action;
 
 /// The fewest bytes that a fetch asks for in all: there is always room for something.
 const FETCH_BYTES_MIN: usize = 256 << 10;
+/// The fewest bytes that it asks for of one partition. A broker gives the first of an answer a larger batch all the same, and only that one:
+/// most batches fit into this, so that an answer has those of several.
+const PARTITION_BYTES_MIN: usize = 32 << 10;
 /// How long a partition rests after a failed fetch.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
@@ -120,7 +123,12 @@ async fn try_fetch(
     let conn = core.cluster.conn(node, purpose).await?;
     let with_ids = targets.iter().all(|(target, _)| !metadata.topic_id(&target.partition.topic).is_zero());
     let version = conn.version_up_to::<FetchRequest>(if with_ids { i16::MAX } else { 12 })?;
-    let room = core.positions.lock().room(config.prefetch_bytes).max(FETCH_BYTES_MIN);
+    let (room, share) = {
+        let positions = core.positions.lock();
+        (positions.room(config.prefetch_bytes), positions.share(config.prefetch_bytes))
+    };
+    let at_most = |bytes: usize, least: usize| i32::try_from(bytes.max(least)).unwrap_or(i32::MAX);
+    let partition_max_bytes = config.partition_bytes_max.min(at_most(share, PARTITION_BYTES_MIN));
     // In the order of the targets, which a broker fills its answer in: a topic may come more than once.
     let mut topics: Vec<(&Arc<str>, Vec<FetchPartition>)> = Vec::new();
     for (target, leader_epoch) in targets {
@@ -128,7 +136,7 @@ async fn try_fetch(
             partition: target.partition.partition,
             current_leader_epoch: if version >= 9 { *leader_epoch } else { -1 },
             fetch_offset: target.offset,
-            partition_max_bytes: config.partition_bytes_max,
+            partition_max_bytes,
             ..FetchPartition::default()
         };
         match topics.last_mut() {
@@ -139,7 +147,7 @@ async fn try_fetch(
     let request = FetchRequest {
         max_wait_ms: if waits { config.fetch_wait.as_millis().min(i32::MAX as u128) as i32 } else { 0 },
         min_bytes: config.fetch_min_bytes,
-        max_bytes: config.fetch_bytes_max.min(i32::try_from(room).unwrap_or(i32::MAX)),
+        max_bytes: config.fetch_bytes_max.min(at_most(room, FETCH_BYTES_MIN)),
         isolation_level: config.isolation.code(),
         session_id: 0,
         session_epoch: -1,
@@ -312,7 +320,7 @@ fn open_batches(
             Codec::None => bytes.slice_ref(batch.payload()),
             codec => scratch.decompress_owned(codec, batch.payload())?,
         };
-        if visible {
+        if visible && core.config.check_records {
             // Checked here, once, so that an application that walks the records meets no surprise in the middle.
             for record in millstream_batch::Records::new(&header, &payload) {
                 record?;

@@ -346,6 +346,8 @@ pub(crate) async fn list_offsets(
         }
         for (node, topics) in by_node {
             let request = ListOffsetsRequest {
+                // A consumer: a broker's number would be a follower's, who is told of what is not committed too.
+                replica_id: -1,
                 isolation_level: isolation.code(),
                 topics: topics
                     .into_iter()

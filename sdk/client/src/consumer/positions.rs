@@ -192,7 +192,7 @@ impl Positions {
         all_bytes: usize,
         isolation: Isolation,
     ) -> Vec<FetchTarget> {
-        let full = self.buffered_bytes >= all_bytes || self.memory.is_short();
+        let full = self.is_full(all_bytes);
         let mut targets: Vec<(u64, FetchTarget)> = self
             .partitions
             .iter()
@@ -219,10 +219,30 @@ impl Positions {
         targets.into_iter().map(|(_, target)| target).collect()
     }
 
+    fn is_full(&self, all_bytes: usize) -> bool {
+        self.buffered_bytes >= all_bytes || self.memory.is_short()
+    }
+
+    /// How many bytes become `opened` when an answer is opened.
+    fn packed(&self, opened: usize) -> usize {
+        let expansion = if self.expansion > 0.0 { self.expansion } else { EXPANSION_AT_FIRST };
+        (opened as f64 / expansion) as usize
+    }
+
     /// How many bytes an answer may have, so that about `all_bytes` are buffered when it is opened.
     pub(crate) fn room(&self, all_bytes: usize) -> usize {
-        let expansion = if self.expansion > 0.0 { self.expansion } else { EXPANSION_AT_FIRST };
-        (all_bytes.saturating_sub(self.buffered_bytes) as f64 / expansion) as usize
+        self.packed(all_bytes.saturating_sub(self.buffered_bytes))
+    }
+
+    /// How many bytes of an answer one partition may have: when all is full, those that have nothing ready share as much again, however
+    /// many they are.
+    pub(crate) fn share(&self, all_bytes: usize) -> usize {
+        if !self.is_full(all_bytes) {
+            return usize::MAX;
+        }
+        let has_nothing = |state: &&PartitionState| !state.paused && state.buffered.is_empty();
+        let wanting = self.partitions.values().filter(has_nothing).count();
+        self.packed(all_bytes / wanting.max(1))
     }
 
     /// Notes what an answer of so many bytes became.
@@ -352,5 +372,28 @@ mod tests {
         assert_eq!(again.offset, 7);
         assert!(positions.begin_fetch(&again));
         assert!(positions.fetchable(now, 1 << 20, 1 << 20, Isolation::ReadUncommitted).is_empty());
+    }
+
+    #[test]
+    fn however_many_partitions_there_are_not_much_more_than_all_is_buffered() {
+        let mut positions = Positions::new(MemoryBudget::unlimited().claim("fetched"));
+        for partition in 0..600 {
+            positions.add(TopicPartition::new("topic", partition), Start::Earliest);
+            positions.seek(&TopicPartition::new("topic", partition), 0, -1);
+        }
+        let all = 16 << 20;
+        // What comes is as large when it is opened.
+        positions.opened(1 << 20, 1 << 20);
+        assert_eq!(positions.share(all), usize::MAX, "while there is room, one may take all of it");
+        positions.buffered_bytes = all;
+        let targets = positions.fetchable(Instant::now(), 1 << 20, all, Isolation::ReadUncommitted);
+        assert_eq!(targets.len(), 600, "none starves");
+        assert!(positions.share(all) * targets.len() <= all);
+        // Those that are paused want nothing: the one that goes on gets what they would.
+        for partition in 1..600 {
+            positions.partitions.get_mut(&TopicPartition::new("topic", partition)).expect("added").paused =
+                true;
+        }
+        assert_eq!(positions.share(all), all);
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millstream_client::{
-    ClientError, Cluster, CommitPolicy, Consumer, ConsumerConfig, Isolation, OffsetAndMetadata, OffsetReset,
-    Producer, ProducerConfig,
+    Admin, ClientError, Cluster, CommitPolicy, Consumer, ConsumerConfig, Isolation, OffsetAndMetadata,
+    OffsetReset, Producer, ProducerConfig,
 };
 use millstream_types::TopicPartition;
 
@@ -164,6 +164,13 @@ fn an_open_transaction_holds_read_committed_back() {
         let mut consumer = Consumer::new(&cluster, config).unwrap();
         consumer.assign([partition.clone()]).await.unwrap();
         assert_eq!(consumer.poll(Duration::from_secs(1)).await.unwrap().count(), 0);
+        for (isolation, end) in [(Isolation::ReadCommitted, 0), (Isolation::ReadUncommitted, 6)] {
+            let listed = Admin::new(&cluster)
+                .list_offsets(isolation, -1, std::slice::from_ref(&partition))
+                .await
+                .unwrap();
+            assert_eq!(listed[&partition].offset, end, "{isolation:?}");
+        }
         producer.commit_transaction().await.unwrap();
         let mut values = Vec::new();
         while values.len() < 6 {

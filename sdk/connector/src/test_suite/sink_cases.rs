@@ -141,4 +141,29 @@ pub const SINK_CASES: &[Case] = &[
         needs: &[Keyed, Deletes],
         script: "open A 0; stage A 0 4; commit A; delete A 0 2; commit A; expect; stage A 0 2; delete A 0 1; commit A; expect; kill A; finish 0 12",
     },
+    Case {
+        name: "a row goes and comes again within a commit",
+        needs: &[Keyed, Deletes],
+        script: "open A 0; stage A 0 4; delete A 0 2; replace A 0 2; commit A; expect; replace A 0 1; delete A 0 1; replace A 0 1; replace A 0 1; commit A; expect; kill A; finish 0 14",
+    },
+    Case {
+        name: "a row comes and goes within a commit, and the other way round in the next",
+        needs: &[Keyed, Deletes],
+        script: "open A 0; stage A 0 3; delete A 0 1; replace A 0 1; delete A 0 1; stage A 0 1; commit A; expect; delete A 0 1; stage A 0 2; replace A 0 2; delete A 0 2; replace A 0 1; commit A; expect; kill A; finish 0 16",
+    },
+    Case {
+        name: "what goes twice, or was never there, is gone",
+        needs: &[Keyed, Deletes],
+        script: "open A 0; stage A 0 3; delete A 0 1; delete A 0 1; commit A; expect; delete A 0 1; commit A; expect; kill A; finish 0 9",
+    },
+    Case {
+        name: "rows of two partitions come and go in one commit",
+        needs: &[Keyed, Deletes],
+        script: "open A 0 1; stage A 0 3; stage A 1 3; delete A 1 2; delete A 0 1; replace A 1 1; replace A 0 1; delete A 1 1; commit A; expect; kill A; finish 0 9; finish 1 9",
+    },
+    Case {
+        name: "dies at POINT while rows go and come again",
+        needs: &[Keyed, Deletes],
+        script: "open A 0; stage A 0 4; commit A; delete A 0 2; replace A 0 1; stage A 0 1; delete A 0 1; die A POINT; kill A; expect; finish 0 12",
+    },
 ];

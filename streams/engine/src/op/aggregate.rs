@@ -6,23 +6,33 @@ use std::sync::Arc;
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampMillisecondArray, UInt32Array,
 };
-use arrow::compute::take;
-use arrow::datatypes::SchemaRef;
+use arrow::compute::kernels::zip::zip;
+use arrow::compute::{not, take};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion_common::Result as DataFusionResult;
 use datafusion_expr::GroupsAccumulator;
 use datafusion_physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion_physical_expr::{GroupsAccumulatorAdapter, PhysicalExpr};
 use millstream_model::{EventTime, LateRule};
 
+use super::Give;
 use super::again::Updates;
 use super::as_of::Versions;
 use super::chunk::Chunk;
+use super::divide::Divide;
+use super::faults::{Faults, tell};
+use super::gone;
 use super::grouping::{Bound, GroupingSets};
 use super::interval::Side;
+use super::join::evaluate;
+use super::latest::LatestGroups;
+use super::over_time::OverTime;
 use super::pane::Fired;
 use super::row_key::check_type;
 use super::rows::WindowRows;
 use super::session::SessionAggregate;
+use super::sum;
+use super::update_join::UpdateSide;
 use super::windowed::WindowAggregate;
 use crate::error::StageError;
 use crate::state::Owned;
@@ -32,6 +42,7 @@ use crate::state::scratch::Spill;
 pub(crate) const KEY_COLUMNS: usize = 2;
 
 /// One aggregate of a query.
+#[derive(Clone)]
 pub(crate) struct AggregateColumn {
     pub(crate) function: Arc<AggregateFunctionExpr>,
     pub(crate) arguments: Vec<Arc<dyn PhysicalExpr>>,
@@ -41,11 +52,25 @@ pub(crate) struct AggregateColumn {
 
 impl AggregateColumn {
     pub(crate) fn accumulator(&self) -> DataFusionResult<Box<dyn GroupsAccumulator>> {
+        if let Some(sum) = sum::accumulator(&self.function) {
+            return Ok(sum);
+        }
         if self.function.groups_accumulator_supported() {
             return self.function.create_groups_accumulator();
         }
         let function = Arc::clone(&self.function);
         Ok(Box::new(GroupsAccumulatorAdapter::new(move || function.create_accumulator())))
+    }
+
+    /// The type of its results.
+    pub(crate) fn kind(&self) -> DataType {
+        self.function.field().data_type().clone()
+    }
+
+    /// Whether it may have no result although it took every row: an average with more digits than its type holds.
+    pub(crate) fn may_fail(&self) -> bool {
+        self.function.fun().name() == "avg"
+            && matches!(self.kind(), DataType::Decimal128(38, _) | DataType::Decimal256(..))
     }
 }
 
@@ -59,6 +84,7 @@ pub(crate) enum OutputColumn {
 }
 
 /// What an aggregation computes; fixed by the query.
+#[derive(Clone)]
 pub(crate) struct AggregatePlan {
     pub(crate) late: LateRule,
     pub(crate) keys: Vec<Arc<dyn PhysicalExpr>>,
@@ -104,7 +130,8 @@ impl AggregatePlan {
     /// What the query's keys and aggregates are computed from, for every row.
     pub(crate) fn values(&self, chunk: &Chunk) -> Result<Values, StageError> {
         let value = |e: &Arc<dyn PhysicalExpr>| -> Result<ArrayRef, StageError> {
-            Ok(e.evaluate(&chunk.batch)?.into_array(chunk.rows())?)
+            let values = e.evaluate(&chunk.batch).and_then(|values| values.into_array(chunk.rows()));
+            values.map_err(|error| StageError::from(error).computing(|| e.to_string()))
         };
         let mut groups: Vec<ArrayRef> = vec![Arc::new(chunk.groups.clone())];
         for key in &self.keys {
@@ -122,13 +149,15 @@ impl AggregatePlan {
         Ok(Values { groups, sets: Arc::clone(&self.sets), arguments })
     }
 
-    /// The query's columns of a result, given each row's window.
+    /// The query's columns of a result, given each row's window. Groups that have none are put among the faults, and are rows that are
+    /// gone.
     pub(crate) fn output(
         &self,
-        results: Fired,
-        starts: Vec<EventTime>,
-        ends: Vec<EventTime>,
+        mut results: Fired,
+        (starts, ends): (Vec<EventTime>, Vec<EventTime>),
+        faults: &mut Faults,
     ) -> Result<Chunk, StageError> {
+        let unfit = std::mem::take(&mut results.unfit);
         let instants = |at: Vec<EventTime>| -> ArrayRef {
             Arc::new(TimestampMillisecondArray::from(at).with_timezone("UTC"))
         };
@@ -141,8 +170,24 @@ impl AggregatePlan {
             OutputColumn::Aggregate(i) => Ok(Arc::clone(&results.values[*i])),
         });
         let columns: DataFusionResult<Vec<ArrayRef>> = columns.collect();
-        let batch = RecordBatch::try_new(self.schema.clone(), columns?)?;
-        Ok(Chunk::made(batch, results.groups))
+        if unfit.is_empty() {
+            let batch = RecordBatch::try_new(self.schema.clone(), columns?)?;
+            return Ok(Chunk::made(batch, results.groups));
+        }
+        // A result that is missing is null, whatever the schema says.
+        let fields = self.schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+        let with_nulls = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let all = RecordBatch::try_new(with_nulls, columns?)?;
+        let keep = tell(&all, unfit, faults);
+        let columns = all.columns().iter().zip(self.schema.fields()).map(|(column, field)| {
+            if field.is_nullable() || column.null_count() == 0 {
+                return Ok(Arc::clone(column));
+            }
+            Ok(zip(&keep, column, &gone::blank(field, column.len())?)?)
+        });
+        let columns = columns.collect::<Result<Vec<ArrayRef>, StageError>>()?;
+        let batch = RecordBatch::try_new(self.schema.clone(), columns)?;
+        Ok(Chunk { gone: Some(not(&keep)?), ..Chunk::made(batch, results.groups) })
     }
 }
 
@@ -214,6 +259,14 @@ pub(crate) enum Aggregation {
     Near(Side),
     /// Nothing is computed: what was said last of each key is kept for rows of another stream that ask for it.
     Versions(Box<Versions>),
+    /// Of rows that take the place of earlier ones.
+    Latest(Box<LatestGroups>),
+    /// Functions over the rows of a key, in the order of their times.
+    Over(Box<OverTime>),
+    /// Nothing is computed: of rows that take the place of earlier ones the latest are kept, for those of another stream.
+    Updating(Box<UpdateSide>),
+    /// Nothing is computed: where rows lie that take the place of each other.
+    Divide(Box<Divide>),
 }
 
 /// What is kept for another stream is looked at together with it: `interval` does that.
@@ -231,7 +284,13 @@ impl Aggregation {
         match self {
             Aggregation::Windows(windows) => Some(&windows.plan),
             Aggregation::Sessions(sessions) => Some(&sessions.plan),
-            Aggregation::Rows(_) | Aggregation::Near(_) | Aggregation::Versions(_) => None,
+            Aggregation::Latest(latest) => Some(&latest.plan),
+            Aggregation::Rows(_)
+            | Aggregation::Near(_)
+            | Aggregation::Versions(_)
+            | Aggregation::Over(_)
+            | Aggregation::Divide(_)
+            | Aggregation::Updating(_) => None,
         }
     }
 
@@ -242,6 +301,10 @@ impl Aggregation {
             Aggregation::Rows(rows) => &rows.plan.late,
             Aggregation::Near(side) => &side.plan.late,
             Aggregation::Versions(versions) => &versions.plan.late,
+            Aggregation::Latest(latest) => &latest.plan.late,
+            Aggregation::Over(over) => &over.plan.late,
+            Aggregation::Updating(side) => &side.plan.late,
+            Aggregation::Divide(divide) => &divide.late,
         }
     }
 
@@ -252,15 +315,48 @@ impl Aggregation {
             Aggregation::Rows(rows) => &rows.plan.state_schema,
             Aggregation::Near(side) => &side.plan.state_schema,
             Aggregation::Versions(versions) => &versions.plan.state_schema,
+            Aggregation::Latest(latest) => &latest.state_schema,
+            Aggregation::Over(over) => over.state_schema(),
+            Aggregation::Updating(side) => &side.plan.state_schema,
+            Aggregation::Divide(divide) => &divide.state_schema,
         }
     }
 
-    pub(crate) fn update(&mut self, chunk: &Chunk, late: &mut Vec<u32>) -> Result<(), StageError> {
+    /// Everything that is computed for rows before they are added; nothing fails for them afterwards.
+    pub(crate) fn prepare(&self, chunk: &Chunk) -> Result<Option<Values>, StageError> {
         match self {
-            Aggregation::Windows(windows) => windows.update(chunk),
-            Aggregation::Rows(rows) => rows.update(chunk),
-            Aggregation::Near(_) | Aggregation::Versions(_) => Err(unfit("is added to")),
-            Aggregation::Sessions(sessions) => sessions.update(chunk, late),
+            _ if chunk.rows() == 0 => Ok(None),
+            Aggregation::Windows(windows) => windows.plan.values(chunk).map(Some),
+            Aggregation::Sessions(sessions) => sessions.plan.values(chunk).map(Some),
+            Aggregation::Rows(_) => Ok(None),
+            Aggregation::Near(side) => evaluate(&side.plan.keys, &chunk.batch).map(|_| None),
+            Aggregation::Versions(versions) => evaluate(&versions.plan.keys, &chunk.batch).map(|_| None),
+            Aggregation::Latest(latest) => latest.prepare(chunk).map(|()| None),
+            // What functions are computed from are columns by now.
+            Aggregation::Over(_) | Aggregation::Divide(_) => Ok(None),
+            Aggregation::Updating(side) => side.prepare(chunk).map(|()| None),
+        }
+    }
+
+    /// Adds rows, with what was prepared of them.
+    pub(crate) fn update(
+        &mut self,
+        chunk: &Chunk,
+        values: Option<Values>,
+        late: &mut Vec<u32>,
+    ) -> Result<(), StageError> {
+        match (self, values) {
+            (Aggregation::Rows(rows), _) => rows.update(chunk),
+            (Aggregation::Latest(latest), _) => latest.update(chunk),
+            (Aggregation::Over(over), _) => over.update(chunk, late),
+            (Aggregation::Updating(side), _) => side.update(chunk),
+            (Aggregation::Near(_) | Aggregation::Versions(_) | Aggregation::Divide(_), _) => {
+                Err(unfit("is added to"))
+            }
+            (Aggregation::Windows(windows), Some(values)) => windows.update(chunk, values),
+            (Aggregation::Sessions(sessions), Some(values)) => sessions.update(chunk, values, late),
+            // No rows.
+            (_, None) => Ok(()),
         }
     }
 
@@ -270,12 +366,20 @@ impl Aggregation {
         watermarks: &[i64],
         fired_at: &mut [i64],
         updates: Updates,
-    ) -> Result<Vec<Chunk>, StageError> {
+        faults: &mut Faults,
+        give: Give<'_>,
+    ) -> Result<(), StageError> {
         match self {
-            Aggregation::Windows(windows) => windows.fire(before, watermarks, fired_at, updates),
-            Aggregation::Sessions(sessions) => sessions.fire(watermarks, fired_at),
-            Aggregation::Rows(rows) => rows.fire(before, watermarks, fired_at),
-            Aggregation::Near(_) | Aggregation::Versions(_) => Err(unfit("fires")),
+            Aggregation::Windows(windows) => {
+                windows.fire((before, watermarks), fired_at, updates, faults, give)
+            }
+            Aggregation::Sessions(sessions) => sessions.fire(watermarks, fired_at, updates, faults, give),
+            Aggregation::Rows(rows) => rows.fire(before, watermarks, fired_at, faults, give),
+            Aggregation::Latest(latest) => latest.fire(updates, faults, give),
+            Aggregation::Over(over) => over.fire(watermarks, fired_at, faults, give),
+            // What it gives, it has given.
+            Aggregation::Divide(_) => Ok(()),
+            Aggregation::Near(_) | Aggregation::Versions(_) | Aggregation::Updating(_) => Err(unfit("fires")),
         }
     }
 
@@ -286,6 +390,10 @@ impl Aggregation {
             Aggregation::Rows(rows) => rows.delta(),
             Aggregation::Near(side) => side.delta(),
             Aggregation::Versions(versions) => versions.delta(),
+            Aggregation::Latest(latest) => latest.delta(),
+            Aggregation::Over(over) => over.delta(),
+            Aggregation::Updating(side) => side.delta(),
+            Aggregation::Divide(divide) => divide.delta(),
         }
     }
 
@@ -296,6 +404,10 @@ impl Aggregation {
             Aggregation::Rows(rows) => rows.all(wanted),
             Aggregation::Near(side) => side.all(wanted),
             Aggregation::Versions(versions) => versions.all(wanted),
+            Aggregation::Latest(latest) => latest.all(wanted),
+            Aggregation::Over(over) => over.all(wanted),
+            Aggregation::Updating(side) => side.all(wanted),
+            Aggregation::Divide(divide) => divide.all(wanted),
         }
     }
 
@@ -306,6 +418,10 @@ impl Aggregation {
             Aggregation::Rows(rows) => rows.restore(batch, owned),
             Aggregation::Near(side) => side.restore(batch, owned),
             Aggregation::Versions(versions) => versions.restore(batch, owned),
+            Aggregation::Latest(latest) => latest.restore(batch, owned),
+            Aggregation::Over(over) => over.restore(batch, owned),
+            Aggregation::Updating(side) => side.restore(batch, owned),
+            Aggregation::Divide(divide) => divide.restore(batch, owned),
         }
     }
 
@@ -319,19 +435,77 @@ impl Aggregation {
                 Ok(())
             }
             // What nothing asks for any more goes with the next commit.
-            Aggregation::Versions(_) => Ok(()),
+            Aggregation::Versions(_)
+            | Aggregation::Latest(_)
+            | Aggregation::Divide(_)
+            | Aggregation::Updating(_) => Ok(()),
+            Aggregation::Over(over) => over.finish_restore(watermarks, restored),
+        }
+    }
+
+    /// For what is read and never run.
+    pub(crate) fn only_read(&mut self) {
+        if let Aggregation::Windows(windows) = self {
+            windows.only_read();
+        }
+    }
+
+    /// More records of the changelog come to what has been restored.
+    pub(crate) fn reopen(&mut self) -> Result<(), StageError> {
+        match self {
+            Aggregation::Sessions(sessions) => sessions.reopen(),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn settle(&mut self) -> Result<(), StageError> {
+        match self {
+            Aggregation::Windows(windows) => windows.settle(),
+            Aggregation::Sessions(sessions) => sessions.settle(),
+            Aggregation::Rows(_)
+            | Aggregation::Near(_)
+            | Aggregation::Versions(_)
+            | Aggregation::Latest(_)
+            | Aggregation::Divide(_)
+            | Aggregation::Updating(_)
+            | Aggregation::Over(_) => Ok(()),
+        }
+    }
+
+    pub(crate) fn open(
+        &mut self,
+        watermarks: &[i64],
+        give: impl FnMut(Chunk) -> Result<(), StageError>,
+        faults: &mut Faults,
+    ) -> Result<(), StageError> {
+        match self {
+            Aggregation::Windows(windows) => windows.open(watermarks, give, faults),
+            Aggregation::Sessions(sessions) => sessions.open(give, faults),
+            Aggregation::Latest(latest) => latest.open(give, faults),
+            Aggregation::Rows(_)
+            | Aggregation::Near(_)
+            | Aggregation::Versions(_)
+            | Aggregation::Over(_)
+            | Aggregation::Divide(_)
+            | Aggregation::Updating(_) => Err(unfit("is read")),
         }
     }
 
     /// Lets go of key groups.
     pub(crate) fn forget(&mut self, groups: &Owned) -> Result<(), StageError> {
-        let mut each = groups.iter().map(|group| group.0);
         match self {
-            Aggregation::Windows(windows) => each.try_for_each(|group| windows.forget(group)),
-            Aggregation::Sessions(sessions) => each.try_for_each(|group| sessions.forget(group)),
+            Aggregation::Windows(windows) => windows.forget(groups),
+            Aggregation::Sessions(sessions) => sessions.forget(groups),
             Aggregation::Rows(rows) => rows.forget(groups),
             Aggregation::Near(side) => side.forget(groups),
             Aggregation::Versions(versions) => versions.forget(groups),
+            Aggregation::Latest(latest) => latest.forget(groups),
+            Aggregation::Over(over) => over.forget(groups),
+            Aggregation::Updating(side) => side.forget(groups),
+            Aggregation::Divide(divide) => {
+                divide.forget(groups);
+                Ok(())
+            }
         }
     }
 
@@ -342,16 +516,26 @@ impl Aggregation {
             Aggregation::Rows(rows) => rows.size(),
             Aggregation::Near(side) => side.size(),
             Aggregation::Versions(versions) => versions.size(),
+            Aggregation::Latest(latest) => latest.size(),
+            Aggregation::Over(over) => over.size(),
+            Aggregation::Updating(side) => side.size(),
+            Aggregation::Divide(divide) => divide.size(),
         }
     }
 
-    /// What is kept for other streams, row by row, stays in memory.
+    /// Moves what is committed to a scratch, until so many bytes of memory are free. Past rows of functions OVER, and where rows lie
+    /// that are divided anew, stay in memory.
     pub(crate) fn spill(&mut self, spill: &Spill, bytes: &mut usize) -> Result<(), StageError> {
         match self {
             Aggregation::Windows(windows) => windows.spill(spill, bytes),
             Aggregation::Sessions(sessions) => sessions.spill(spill, bytes),
             Aggregation::Rows(rows) => rows.spill(spill, bytes),
-            Aggregation::Near(_) | Aggregation::Versions(_) => Ok(()),
+            Aggregation::Near(side) => side.spill(spill, bytes),
+            Aggregation::Versions(versions) => versions.spill(spill, bytes),
+            Aggregation::Updating(side) => side.spill(spill, bytes),
+            Aggregation::Over(over) => over.spill(spill, bytes),
+            Aggregation::Latest(latest) => latest.spill(spill, bytes),
+            Aggregation::Divide(_) => Ok(()),
         }
     }
 
@@ -361,7 +545,12 @@ impl Aggregation {
             Aggregation::Windows(windows) => windows.disk_size(),
             Aggregation::Sessions(sessions) => sessions.disk_size(),
             Aggregation::Rows(rows) => rows.disk_size(),
-            Aggregation::Near(_) | Aggregation::Versions(_) => 0,
+            Aggregation::Near(side) => side.disk_size(),
+            Aggregation::Versions(versions) => versions.disk_size(),
+            Aggregation::Updating(side) => side.disk_size(),
+            Aggregation::Over(over) => over.disk_size(),
+            Aggregation::Latest(latest) => latest.disk_size(),
+            Aggregation::Divide(_) => 0,
         }
     }
 
@@ -373,6 +562,10 @@ impl Aggregation {
             Aggregation::Rows(rows) => rows.entries(),
             Aggregation::Near(side) => side.entries(),
             Aggregation::Versions(versions) => versions.entries(),
+            Aggregation::Latest(latest) => latest.entries(),
+            Aggregation::Over(over) => over.entries(),
+            Aggregation::Updating(side) => side.entries(),
+            Aggregation::Divide(divide) => divide.entries(),
         }
     }
 }

@@ -15,17 +15,14 @@ use arrow::datatypes::{SchemaRef, TimestampMillisecondType};
 use datafusion_physical_expr::PhysicalExpr;
 use millstream_model::Watermark;
 
-use super::Step;
 use super::chunk::Chunk;
-use super::interval::Side;
-use super::join::evaluate;
+use super::faults::{Fault, Faults, evaluate_fit};
+use super::interval::{Place, Side};
 use super::row_key::RowKeys;
+use super::{Give, Step, run_behind};
 use crate::error::StageError;
 use crate::sql::query::least;
 pub(crate) use versions::{Versions, VersionsPlan};
-
-/// How many rows go through the look-ups at once.
-const ROWS_MAX: usize = 65_536;
 
 /// Of each of several streams, its key groups' watermarks.
 type Watermarks<'a> = [Cow<'a, [i64]>];
@@ -45,11 +42,23 @@ pub(crate) struct Lookup {
 }
 
 impl Lookup {
-    /// Adds to each row the columns of its version, or nulls.
-    fn run(&self, chunk: Chunk, versions: &Versions) -> Result<Chunk, StageError> {
+    /// Adds to each row the columns of its version, or nulls. Rows for which something cannot be computed are put among the faults.
+    fn run(
+        &self,
+        mut chunk: Chunk,
+        versions: &Versions,
+        faults: &mut Faults,
+    ) -> Result<Vec<Chunk>, StageError> {
+        let (columns, fit) = evaluate_fit(&self.keys, &chunk.batch, |row, error| {
+            let error = error.computing(|| "a key".to_owned());
+            faults.push(Fault { row: chunk.batch.slice(row, 1), error });
+        })?;
+        if let Some(fit) = fit {
+            chunk = chunk.filter(&fit)?;
+        }
         let times = chunk.batch.column(self.time).as_primitive::<TimestampMillisecondType>().values();
         let mut keys: Vec<ArrayRef> = vec![Arc::new(chunk.groups.clone())];
-        keys.extend(evaluate(&self.keys, &chunk.batch)?);
+        keys.extend(columns);
         let keys = RowKeys::new(&keys);
         let mut key = Vec::new();
         let found = times.iter().enumerate().map(|(row, time)| {
@@ -64,11 +73,7 @@ impl Lookup {
         columns.extend(versions.columns(&found)?);
         let options = RecordBatchOptions::new().with_row_count(Some(chunk.rows()));
         let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;
-        let mut chunk = Chunk { batch, ..chunk };
-        for step in &self.then {
-            chunk = step.run(chunk, &mut Vec::new())?;
-        }
-        Ok(chunk)
+        run_behind(&self.then, vec![Chunk { batch, ..chunk }], faults)
     }
 }
 
@@ -90,17 +95,20 @@ impl AsOfJoin {
         }
     }
 
-    /// With a commit: the rows whose versions are known by now. The watermarks are those of the other streams.
+    /// With a commit: gives the rows whose versions are known by now. The watermarks are those of the other streams.
     pub(crate) fn fire(
         &self,
         (waiting, versions): (&mut Side, &[&Versions]),
         (before, now): (&Watermarks<'_>, &Watermarks<'_>),
-    ) -> Result<Vec<Chunk>, StageError> {
+        faults: &mut Faults,
+        give: Give<'_>,
+    ) -> Result<(), StageError> {
         let ended = |group: usize| now.iter().any(|of| of[group] == Watermark::END.to_raw());
         let (before, known) = (self.known_to(before), self.known_to(now));
         let places = waiting.unmatched(&before, &known);
-        let mut given = Vec::new();
-        for places in places.chunks(ROWS_MAX) {
+        let beside = versions.iter().map(|versions| versions.row_bytes()).sum();
+        let portions: Vec<&[Place]> = waiting.portions(&places, beside).collect();
+        for places in portions {
             // At the end of bounded input rows come out before their time. That they have is kept with them, and no watermark is
             // raised for it: versions that a later run brings are in time for later rows.
             for place in places {
@@ -109,13 +117,17 @@ impl AsOfJoin {
                 }
             }
             let groups = UInt32Array::from_iter_values(places.iter().map(|place| waiting.group_of(place)));
-            let mut chunk = Chunk::made(waiting.rows(places)?, groups);
+            let mut chunks = vec![Chunk::made(waiting.rows(places)?, groups)];
             for (lookup, versions) in self.lookups.iter().zip(versions) {
-                chunk = lookup.run(chunk, versions)?;
+                let mut found = Vec::new();
+                for chunk in chunks {
+                    found.extend(lookup.run(chunk, versions, faults)?);
+                }
+                chunks = found;
             }
-            given.extend((chunk.rows() > 0).then_some(chunk));
+            chunks.into_iter().try_for_each(|chunk| give(chunk, faults))?;
         }
-        Ok(given)
+        Ok(())
     }
 
     /// Lets go of rows that have met their versions, and of versions that nothing will meet any more.

@@ -25,7 +25,7 @@ use super::row_key::RowKeys;
 use crate::error::StageError;
 use crate::state::Owned;
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Seen {
     key: [u64; 2],
     content: u64,
@@ -50,6 +50,8 @@ pub(crate) struct Dedupe {
     pub(crate) late_by_ms: i64,
     pub(crate) seed: u64,
     groups: BTreeMap<u32, Group>,
+    /// What the rows since the last [`Dedupe::accept`] found: key groups, with how many rows of theirs were fresh.
+    tried: Vec<(u32, usize)>,
 }
 
 /// What became of a chunk.
@@ -66,9 +68,26 @@ pub(crate) struct Deduped {
 
 impl Dedupe {
     pub(crate) fn new(key: Vec<usize>, time: usize, within_ms: i64, late_by_ms: i64, seed: u64) -> Dedupe {
-        Dedupe { key, time, within_ms, late_by_ms, seed, groups: BTreeMap::new() }
+        Dedupe { key, time, within_ms, late_by_ms, seed, groups: BTreeMap::new(), tried: Vec::new() }
     }
 
+    /// What has been run since the last time counts from now on.
+    pub(crate) fn accept(&mut self) {
+        self.tried.clear();
+    }
+
+    /// What has been run since the last [`Dedupe::accept`] was not.
+    pub(crate) fn undo(&mut self) {
+        for (group, fresh) in self.tried.drain(..).rev() {
+            let Some(Group { seen, fresh: rows, .. }) = self.groups.get_mut(&group) else { continue };
+            for row in rows.drain(fresh..) {
+                let found = seen.find_entry(row.key[0], |s| s.key == row.key && s.time == row.time);
+                found.expect("a fresh row is among those seen").remove();
+            }
+        }
+    }
+
+    /// Runs rows, until it is said whether they count.
     pub(crate) fn run(&mut self, chunk: Chunk) -> Result<Deduped, StageError> {
         let columns: Vec<ArrayRef> = chunk.batch.columns().to_vec();
         let key_columns: Vec<ArrayRef> = self.key.iter().map(|i| Arc::clone(&columns[*i])).collect();
@@ -86,7 +105,9 @@ impl Dedupe {
                 continue;
             }
             if current.as_ref().is_none_or(|(at, _)| *at != group) {
-                current = Some((group, self.groups.entry(group).or_default()));
+                let table = self.groups.entry(group).or_default();
+                self.tried.push((group, table.fresh.len()));
+                current = Some((group, table));
             }
             let (_, table) = current.as_mut().expect("set just above");
             keys.write(row, &mut bytes);

@@ -13,19 +13,21 @@ mod side;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array, new_null_array,
+    ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array, new_null_array,
 };
-use arrow::compute::{not, prep_null_mask_filter};
+use arrow::compute::{and, not};
 use arrow::datatypes::{SchemaRef, TimestampMillisecondType};
 use datafusion_physical_expr::PhysicalExpr;
 use millstream_model::{LateRule, Watermark};
 
 use super::chunk::{Chunk, retain};
+use super::faults::{Fault, Faults, true_of};
 use super::join_kind::JoinKind;
 use super::row_key::RowKeys;
+use super::stored_rows::row_bytes;
 use crate::error::StageError;
-use side::{Place, keys};
-pub(crate) use side::{Side, SidePlan};
+use side::keys;
+pub(crate) use side::{FOR_EVER, Place, Side, SidePlan};
 
 /// How many pairs are looked at, and given, at once.
 const PAIRS_MAX: usize = 65_536;
@@ -40,25 +42,23 @@ pub(crate) struct IntervalJoin {
 }
 
 impl IntervalJoin {
-    /// Runs rows of one side, `left` or not: those that they meet come out, those that may still be met are kept. The places in
-    /// the stage's input of rows that are late are added to `late`.
+    /// Runs rows of one side that are in time, `left` or not: those that they meet come out, those that may still be met are kept.
+    /// Pairs whose condition cannot be computed are put among the faults.
     pub(crate) fn push(
         &self,
         (own, other): (&mut Side, &mut Side),
         is_left: bool,
         chunk: Chunk,
-        late: &mut Vec<u32>,
+        faults: &mut Faults,
     ) -> Result<Vec<Chunk>, StageError> {
-        let chunk = in_time(own.plan.time, &own.plan.late, chunk, late)?;
         if chunk.rows() == 0 {
             return Ok(Vec::new());
         }
-        let times =
-            chunk.batch.column(own.plan.time).as_primitive::<TimestampMillisecondType>().values().clone();
+        let times = own.plan.times(&chunk.batch);
         let keys = keys(&own.plan, &chunk.batch, chunk.groups.values())?;
         let keys = RowKeys::new(&keys);
         let mut matched = vec![false; chunk.rows()];
-        let mut found = Vec::new();
+        let mut found = Found { chunks: Vec::new(), faults };
         // Whether a row that comes is only asked whether it has a match.
         let one_will_do = own.plan.once && self.filter.is_none();
         let (mut key, mut own_rows, mut places) = (Vec::new(), Vec::new(), Vec::new());
@@ -77,17 +77,27 @@ impl IntervalJoin {
         }
         self.meet(&chunk, (&mut own_rows, &mut places), other, is_left, &mut matched, &mut found)?;
         if !own.plan.once {
-            own.keep(&chunk, &matched)?;
-            return Ok(found);
+            match own.may_be_met(&chunk, &times) {
+                Some(needed) => {
+                    let needed = chunk.filter(&needed)?;
+                    own.keep(&needed, &vec![false; needed.rows()])?;
+                }
+                None => own.keep(&chunk, &matched)?,
+            }
+            return Ok(found.chunks);
         }
         // A row that has found its match has been given, or never is: it need not be kept.
         let matched = BooleanArray::from(matched);
-        let alone = chunk.clone().filter(&not(&matched)?)?;
+        let mut needed = not(&matched)?;
+        if let Some(met) = own.may_be_met(&chunk, &times) {
+            needed = and(&needed, &met)?;
+        }
+        let alone = chunk.clone().filter(&needed)?;
         own.keep(&alone, &vec![false; alone.rows()])?;
         if matches!(self.kind, JoinKind::Semi(_)) && matched.true_count() > 0 {
-            found.push(chunk.filter(&matched)?);
+            found.chunks.push(chunk.filter(&matched)?);
         }
-        Ok(found)
+        Ok(found.chunks)
     }
 
     /// Takes note of what has found a match by pairs that fulfil the condition, and gives what comes out by that: the pairs, or the
@@ -99,20 +109,34 @@ impl IntervalJoin {
         other: &mut Side,
         is_left: bool,
         matched: &mut [bool],
-        found: &mut Vec<Chunk>,
+        found: &mut Found<'_>,
     ) -> Result<(), StageError> {
         let (own_rows, places) = (std::mem::take(own_rows), std::mem::take(places));
-        // One row alone may meet very many.
-        for (own_rows, places) in own_rows.chunks(PAIRS_MAX).zip(places.chunks(PAIRS_MAX)) {
+        // One row alone may meet very many, and they may be large.
+        let portions: Vec<&[Place]> = other.portions(&places, row_bytes(&chunk.batch)).collect();
+        let mut rest = own_rows.as_slice();
+        for places in portions {
+            let (own_rows, behind) = rest.split_at(places.len());
+            rest = behind;
             let (mut own_rows, mut places) = (own_rows.to_vec(), places.to_vec());
             let mut rows = None;
             if self.filter.is_some() || self.kind.given().is_none() {
                 rows = Some(self.rows(chunk, &own_rows, &other.rows(&places)?, is_left)?);
             }
             if let (Some(pairs), Some(filter)) = (&mut rows, &self.filter) {
-                let keep = filter.evaluate(&pairs.batch)?.into_array(pairs.rows())?;
-                let keep = keep.as_boolean();
-                let keep = if keep.null_count() > 0 { &prep_null_mask_filter(keep) } else { keep };
+                let mut unknown = Vec::new();
+                let keep = &true_of(filter, &pairs.batch, |pair, error| {
+                    let error = error.computing(|| format!("the condition {filter}"));
+                    found.faults.push(Fault { row: pairs.batch.slice(pair, 1), error });
+                    unknown.push(pair);
+                })?;
+                // Of rows whose match is not known it is not said that they have none.
+                for pair in unknown.into_iter().filter(|_| !matches!(self.kind, JoinKind::Semi(_))) {
+                    matched[own_rows[pair] as usize] = true;
+                    if other.plan.outer || other.plan.once {
+                        other.was_matched(places[pair]);
+                    }
+                }
                 *pairs = pairs.clone().filter(keep)?;
                 retain(&mut own_rows, keep.values().iter());
                 retain(&mut places, keep.values().iter());
@@ -122,9 +146,9 @@ impl IntervalJoin {
                 places.retain(|place| other.was_matched(*place));
             }
             if self.kind.given().is_none() {
-                found.extend(rows.filter(|rows| rows.rows() > 0));
+                found.chunks.extend(rows.filter(|rows| rows.rows() > 0));
             } else if matches!(self.kind, JoinKind::Semi(_)) && other.plan.once && !places.is_empty() {
-                found.push(as_they_are(other, &places)?);
+                found.chunks.push(as_they_are(other, &places)?);
             }
         }
         Ok(())
@@ -146,28 +170,32 @@ impl IntervalJoin {
         Ok(Chunk { batch, ..own })
     }
 
-    /// With a commit: the rows of a side that found no match and can find none any more. The watermarks are the other side's.
+    /// With a commit: gives the rows of a side that found no match and can find none any more. The watermarks are the other side's.
     pub(crate) fn fire(
         &self,
         side: &Side,
         is_left: bool,
         (before, now): (&[i64], &[i64]),
         fired_at: &mut [i64],
-    ) -> Result<Option<Chunk>, StageError> {
+        mut give: impl FnMut(Chunk) -> Result<(), StageError>,
+    ) -> Result<(), StageError> {
         if !side.plan.outer {
-            return Ok(None);
+            return Ok(());
         }
         let places = side.unmatched(before, now);
-        if places.is_empty() {
-            return Ok(None);
-        }
         for place in &places {
             let at = &mut fired_at[side.group_of(place) as usize];
             *at = side.over_at(place).max(*at);
         }
-        let alone = as_they_are(side, &places)?;
+        // Some at a time: what lies in a scratch is read for it.
+        side.portions(&places, 0).try_for_each(|places| give(self.unmatched(side, is_left, places)?))
+    }
+
+    /// Rows of a side that have no match, as they are given.
+    fn unmatched(&self, side: &Side, is_left: bool, places: &[Place]) -> Result<Chunk, StageError> {
+        let alone = as_they_are(side, places)?;
         if self.kind.given().is_some() {
-            return Ok(Some(alone));
+            return Ok(alone);
         }
         let Chunk { batch: rows, groups, .. } = alone;
         let others = self.both.fields().len() - rows.num_columns();
@@ -179,8 +207,14 @@ impl IntervalJoin {
             others.iter().map(|f| new_null_array(f.data_type(), places.len())).collect();
         let own = rows.columns().to_vec();
         let columns = if is_left { [own, nulls].concat() } else { [nulls, own].concat() };
-        Ok(Some(Chunk::made(RecordBatch::try_new(Arc::clone(&self.both), columns)?, groups)))
+        Ok(Chunk::made(RecordBatch::try_new(Arc::clone(&self.both), columns)?, groups))
     }
+}
+
+/// What comes out of rows that are pushed, and the pairs of which it is not known.
+struct Found<'a> {
+    chunks: Vec<Chunk>,
+    faults: &'a mut Faults,
 }
 
 /// Kept rows, by their places.

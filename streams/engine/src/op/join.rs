@@ -1,16 +1,21 @@
 //! A stream joined with a table: each row meets the table as it is when the row comes. The table is handed in whole
 //! and indexed by the join's key; handing it in again replaces it, and single rows are replaced by what tells them apart.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute::take_record_batch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Field, SchemaRef};
 use bytes::Bytes;
 use datafusion_physical_expr::PhysicalExpr;
+use hashbrown::HashMap;
 
 use super::Step;
 use super::chunk::{Chunk, retain};
+use super::faults::by_parts;
+use super::gone::blank;
+use super::row_key::RowKeys;
 use super::table_rows::TableRows;
 use crate::error::{StageError, columns};
 
@@ -52,12 +57,24 @@ pub(crate) struct TableJoin {
     pub(crate) filter: Option<Arc<dyn PhysicalExpr>>,
     /// The columns of both.
     pub(crate) both: SchemaRef,
+    /// Of the columns by which the table's rows are told apart, those that are not compared: where there are some, several rows of it
+    /// may match one of the stream.
+    pub(crate) not_compared: Vec<String>,
+    /// How many columns of the table stand before those of the stream.
+    pub(crate) columns_before: usize,
     pub(crate) loaded: Option<TableRows>,
+    /// Of a table that is asked: which of the keys those are that it is asked by.
+    pub(crate) asked_by: Vec<usize>,
+    /// And the keys whose rows cannot be used, with the reason: rows that ask for one of these fail.
+    pub(crate) refused: HashMap<Bytes, Arc<str>>,
 }
 
+/// Rows of a table that cannot be joined, by their place among those that were handed in.
+pub(crate) type UnfitRows = Vec<(usize, StageError)>;
+
 impl TableJoin {
-    /// Replaces the table.
-    pub(crate) fn load(&mut self, table: &RecordBatch) -> Result<(), StageError> {
+    /// Replaces the table, with those of its rows that can be joined; gives the others.
+    pub(crate) fn load(&mut self, table: &RecordBatch) -> Result<UnfitRows, StageError> {
         let before = self.loaded.take();
         let loaded = self.change(table, &[], &[]);
         if loaded.is_err() {
@@ -66,13 +83,14 @@ impl TableJoin {
         loaded
     }
 
-    /// Takes rows away and adds others, which take the place of those with their ids; the ids differ.
+    /// Takes rows away and adds others, which take the place of those with their ids; the ids differ. A row for which what the query
+    /// asks of it cannot be computed changes nothing, and is given back.
     pub(crate) fn change(
         &mut self,
         table: &RecordBatch,
         ids: &[Bytes],
         gone: &[Bytes],
-    ) -> Result<(), StageError> {
+    ) -> Result<UnfitRows, StageError> {
         let same = table.num_columns() == self.table_schema.fields().len()
             && table
                 .schema()
@@ -87,17 +105,27 @@ impl TableJoin {
                 found: columns(&table.schema()),
             });
         }
+        gone.iter().chain(ids).for_each(|id| drop(self.refused.remove(id)));
         let rows = table.num_rows();
-        let mut chunk = Chunk::made(table.clone(), UInt32Array::from(vec![0; rows]));
-        chunk.origin = (0..rows as u32).collect();
-        for step in &self.table_steps {
-            chunk = step.run(chunk, &mut Vec::new())?;
-        }
-        let keys = evaluate(&self.table_keys, &chunk.batch)?;
+        let mut whole = Chunk::made(table.clone(), UInt32Array::from(vec![0; rows]));
+        whole.origin = (0..rows as u32).collect();
+        let mut unfit = Vec::new();
+        let (chunk, keys) = match self.prepared(whole.clone()) {
+            Err(error) if error.is_of_rows() => {
+                let mut attempt = |rows: Range<usize>| self.prepared(whole.slice(rows)).map(drop);
+                let mut note = |row, error| unfit.push((row, error));
+                by_parts(0..rows, &mut attempt, &mut note, &mut Vec::new())?;
+                let mut fit = vec![true; rows];
+                unfit.iter().for_each(|(row, _)| fit[*row] = false);
+                self.prepared(whole.filter(&BooleanArray::from(fit))?)?
+            }
+            prepared => prepared?,
+        };
         let loaded = self.loaded.get_or_insert_with(|| TableRows::new(chunk.batch.schema()));
         gone.iter().for_each(|id| loaded.remove(id));
         // A row that the query's conditions take away takes the place of an earlier one all the same.
         let mut kept = vec![false; rows];
+        unfit.iter().for_each(|(row, _)| kept[*row] = true);
         chunk.origin.values().iter().for_each(|row| kept[*row as usize] = true);
         let dropped = ids.iter().zip(&kept).filter(|(_, kept)| !**kept);
         dropped.for_each(|(id, _)| loaded.remove(id));
@@ -105,7 +133,44 @@ impl TableJoin {
             [] => Vec::new(),
             ids => chunk.origin.values().iter().map(|row| ids[*row as usize].clone()).collect(),
         };
-        loaded.add(chunk.batch, keys, &ids)
+        loaded.add(chunk.batch, keys, &ids)?;
+        Ok(unfit)
+    }
+
+    /// What is joined of a table's rows, and what it is joined on.
+    fn prepared(&self, mut chunk: Chunk) -> Result<(Chunk, Vec<ArrayRef>), StageError> {
+        for step in &self.table_steps {
+            chunk = step.run(chunk, &mut Vec::new())?;
+        }
+        let keys = evaluate(&self.table_keys, &chunk.batch)?;
+        Ok((chunk, keys))
+    }
+
+    /// The first row that asks for a key whose rows cannot be used.
+    fn check_refused(&self, keys: &[ArrayRef], rows: usize) -> Result<(), StageError> {
+        let columns: Vec<ArrayRef> = self.asked_by.iter().map(|at| Arc::clone(&keys[*at])).collect();
+        let (of_rows, mut key) = (RowKeys::new(&columns), Vec::new());
+        for row in (0..rows).filter(|row| !of_rows.any_null(*row)) {
+            of_rows.write(row, &mut key);
+            if let Some(why) = self.refused.get(key.as_slice()) {
+                return Err(StageError::LookedUp { table: self.table.clone(), why: Arc::clone(why) });
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows that are gone, with blanks for the columns of the table.
+    pub(crate) fn run_gone(&self, chunk: Chunk, schema: &SchemaRef) -> Result<Chunk, StageError> {
+        let (rows, own) = (chunk.rows(), chunk.batch.num_columns());
+        let first = self.columns_before;
+        let column = |(at, field): (usize, &Arc<Field>)| match at.checked_sub(first).filter(|at| *at < own) {
+            Some(at) => Ok(Arc::clone(chunk.batch.column(at))),
+            None => blank(field, rows),
+        };
+        let columns = schema.fields().iter().enumerate().map(column).collect::<Result<Vec<_>, _>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let batch = RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?;
+        Ok(Chunk { batch, ..chunk })
     }
 
     pub(crate) fn run(&self, chunk: Chunk) -> Result<Chunk, StageError> {
@@ -113,7 +178,11 @@ impl TableJoin {
             operator: self.operator.clone(),
             table: self.table.clone(),
         })?;
-        let keys = evaluate(&self.stream_keys, &chunk.batch)?;
+        let keys = evaluate(&self.stream_keys, &chunk.batch)
+            .map_err(|error| error.computing(|| format!("what table {} is joined on", self.table)))?;
+        if !self.refused.is_empty() {
+            self.check_refused(&keys, chunk.rows())?;
+        }
         if let Unmatched::DropOrPass | Unmatched::PassOrDrop = self.unmatched {
             let mut keep = vec![self.unmatched == Unmatched::PassOrDrop; chunk.rows()];
             let mut note = |row: u32| keep[row as usize] = self.unmatched == Unmatched::DropOrPass;
@@ -166,7 +235,9 @@ impl TableJoin {
         for (stream, rows) in pairs.stream.chunks(PAIRS_MAX).zip(pairs.table.chunks(PAIRS_MAX)) {
             let stream = take_record_batch(&chunk.batch, &UInt32Array::from(stream.to_vec()))?;
             let both = self.columns(table, &stream, rows)?;
-            let found = filter.evaluate(&both)?.into_array(both.num_rows())?;
+            let found = filter.evaluate(&both).and_then(|found| found.into_array(both.num_rows()));
+            let found =
+                found.map_err(|e| StageError::from(e).computing(|| format!("the condition {filter}")))?;
             keep.extend(found.as_boolean().iter().map(|keep| keep == Some(true)));
         }
         retain(&mut pairs.stream, keep.iter().copied());

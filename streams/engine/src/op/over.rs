@@ -6,14 +6,16 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt32Array};
 use arrow::compute::{SortOptions, concat, partition, take, take_record_batch};
 use arrow::datatypes::SchemaRef;
 use arrow::row::{RowConverter, SortField};
+use datafusion_common::DataFusionError;
 use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::window::WindowExpr;
 
 use super::chunk::Chunk;
+use super::faults::{Fault, Faults, evaluate_fit};
 use crate::error::StageError;
 
 pub(crate) struct OverStep {
@@ -29,35 +31,58 @@ pub(crate) struct Function {
 }
 
 impl OverStep {
-    pub(crate) fn run(&self, chunk: Chunk) -> Result<Chunk, StageError> {
-        if chunk.rows() == 0 {
-            return Ok(Chunk { batch: RecordBatch::new_empty(Arc::clone(&self.schema)), ..chunk });
+    /// Rows for which a function cannot be computed are put among the faults, and the functions computed over the others: the row,
+    /// where its own values are to blame, or all rows of its partition.
+    pub(crate) fn run(&self, mut chunk: Chunk, faults: &mut Faults) -> Result<Chunk, StageError> {
+        // Each time round there are fewer rows.
+        while chunk.rows() > 0 {
+            let mut columns = chunk.batch.columns().to_vec();
+            let mut unfit = Vec::new();
+            for function in &self.functions {
+                match over(function, &chunk.batch)? {
+                    Ok(values) => columns.push(values),
+                    Err(rows) => {
+                        unfit = rows;
+                        break;
+                    }
+                }
+            }
+            if unfit.is_empty() {
+                let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
+                return Ok(Chunk { batch, ..chunk });
+            }
+            let mut keep = vec![true; chunk.rows()];
+            for (row, error) in unfit {
+                keep[row] = false;
+                faults.push(Fault { row: chunk.batch.slice(row, 1), error });
+            }
+            chunk = chunk.filter(&BooleanArray::from(keep))?;
         }
-        let mut columns = chunk.batch.columns().to_vec();
-        for function in &self.functions {
-            columns.push(over(function, &chunk.batch)?);
-        }
-        let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
-        Ok(Chunk { batch, ..chunk })
+        Ok(Chunk { batch: RecordBatch::new_empty(Arc::clone(&self.schema)), ..chunk })
     }
 }
 
-/// The function's value for each row.
+/// Rows for which there is no value, and why.
+type Unfit = Vec<(usize, StageError)>;
+
+/// The function's value for each row, or the rows that are to be left out first.
 fn over(
     Function { call: function, equals_share }: &Function,
     batch: &RecordBatch,
-) -> Result<ArrayRef, StageError> {
+) -> Result<Result<ArrayRef, Unfit>, StageError> {
     let rows = batch.num_rows();
-    let value = |expr: &Arc<dyn PhysicalExpr>| -> Result<ArrayRef, StageError> {
-        Ok(expr.evaluate(batch)?.into_array(rows)?)
-    };
-    let by: Result<Vec<ArrayRef>, StageError> = function.partition_by().iter().map(value).collect();
-    let by = by?;
+    let name = || format!("{} OVER rows", function.name());
+    let mut unfit: Unfit = Vec::new();
+    let mut exprs: Vec<Arc<dyn PhysicalExpr>> = function.partition_by().to_vec();
+    exprs.extend(function.order_by().iter().map(|sort| Arc::clone(&sort.expr)));
+    let (mut by, _) = evaluate_fit(&exprs, batch, |row, error| unfit.push((row, error.computing(name))))?;
+    if !unfit.is_empty() {
+        return Ok(Err(unfit));
+    }
+    let order_by = by.split_off(function.partition_by().len());
     let mut keys: Vec<(ArrayRef, SortOptions)> =
         by.iter().map(|column| (Arc::clone(column), SortOptions::default())).collect();
-    for sort in function.order_by() {
-        keys.push((value(&sort.expr)?, sort.options));
-    }
+    keys.extend(order_by.into_iter().zip(function.order_by().iter().map(|sort| sort.options)));
     if !equals_share {
         keys.extend(batch.columns().iter().map(|column| (Arc::clone(column), SortOptions::default())));
     }
@@ -65,8 +90,29 @@ fn over(
     let batch = take_record_batch(batch, &order)?;
     let by: Result<Vec<ArrayRef>, _> = by.iter().map(|column| take(column, &order, None)).collect();
     let mut parts: Vec<ArrayRef> = Vec::new();
+    let place = |at: usize| order.value(at) as usize;
     for range in partition(&by?)?.ranges() {
-        parts.push(function.evaluate(&batch.slice(range.start, range.len()))?);
+        let rows = batch.slice(range.start, range.len());
+        match function.evaluate(&rows).map_err(StageError::from) {
+            Ok(values) => parts.push(values),
+            Err(error) if !error.is_of_rows() => return Err(error),
+            Err(error) => {
+                let known = unfit.len();
+                let note = |row: usize, error: StageError| {
+                    unfit.push((place(range.start + row), error.computing(name)));
+                };
+                evaluate_fit(&function.expressions(), &rows, note)?;
+                if unfit.len() == known {
+                    // No row's own values: what they give together.
+                    let text = error.computing(name).to_string();
+                    let again = || StageError::Compute(DataFusionError::Execution(text.clone()));
+                    unfit.extend(range.map(|at| (place(at), again())));
+                }
+            }
+        }
+    }
+    if !unfit.is_empty() {
+        return Ok(Err(unfit));
     }
     let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
     // Back into the order in which rows came.
@@ -74,7 +120,7 @@ fn over(
     for (place, row) in order.values().iter().enumerate() {
         places[*row as usize] = place as u32;
     }
-    Ok(take(&concat(&parts)?, &UInt32Array::from(places), None)?)
+    Ok(Ok(take(&concat(&parts)?, &UInt32Array::from(places), None)?))
 }
 
 fn sorted(keys: &[(ArrayRef, SortOptions)]) -> Result<UInt32Array, StageError> {

@@ -4,19 +4,23 @@
 //! last one, and let a key group leave without the others being touched. Committed rows may go to a scratch: then they are
 //! merged portion by portion.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array};
-use arrow::compute::{concat_batches, filter_record_batch};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array, new_null_array};
+use arrow::compute::{concat, concat_batches, filter_record_batch, nullif};
 use arrow::datatypes::UInt32Type;
 use datafusion_expr::{EmitTo, GroupsAccumulator};
 use datafusion_physical_plan::aggregates::group_values::{GroupValues, new_group_values};
 use datafusion_physical_plan::aggregates::order::GroupOrdering;
 
-use super::aggregate::{AggregatePlan, Values};
+use super::aggregate::{AggregateColumn, AggregatePlan, Values};
 use super::chunk::constant_i64;
+use super::committed::Committed;
+use super::faults::by_parts;
 use super::run::{Place, Portions, Run, RunWriter, places};
+use super::sum;
 use crate::error::StageError;
 use crate::state::Owned;
 use crate::state::scratch::Spill;
@@ -70,12 +74,85 @@ impl Table {
     }
 
     /// Takes everything out as results: the group columns, then a column for each aggregate.
-    fn results(&mut self) -> Result<(Vec<ArrayRef>, Vec<ArrayRef>), StageError> {
+    fn evaluate(&mut self) -> Result<(Vec<ArrayRef>, Vec<ArrayRef>), StageError> {
         let groups = self.groups.emit(EmitTo::All)?;
         self.groups.clear_shrink(0);
         let values: Result<Vec<ArrayRef>, _> =
             self.accumulators.iter_mut().map(|a| a.evaluate(EmitTo::All)).collect();
         Ok((groups, values?))
+    }
+
+    /// The same as the results of a window, with the groups that have none.
+    fn results(&mut self, plan: &AggregatePlan) -> Result<Fired, StageError> {
+        let mut unfit = Vec::new();
+        let (groups, mut values) = match plan.aggregates.iter().any(AggregateColumn::may_fail) {
+            false => self.evaluate()?,
+            true => self.evaluate_fit(plan, &mut unfit)?,
+        };
+        for (values, aggregate) in values.iter_mut().zip(&plan.aggregates) {
+            let Some(beyond) = sum::beyond(&aggregate.function, values) else { continue };
+            let too_large = || StageError::TooLarge {
+                what: aggregate.function.name().to_owned(),
+                kind: aggregate.kind().to_string(),
+            };
+            unfit.extend(
+                (0..beyond.len()).filter(|group| beyond.value(*group)).map(|group| (group, too_large())),
+            );
+            *values = nullif(values, &beyond)?;
+        }
+        let mut groups = groups.into_iter();
+        let key_groups = groups.next().expect("the key group is the first group column");
+        let groups_of = key_groups.as_primitive::<UInt32Type>().clone();
+        Ok(Fired { groups: groups_of, keys: groups.collect(), values, unfit })
+    }
+
+    /// As [`Table::evaluate`], where an aggregate may have no result: where it has none for some group, those are found, and have a
+    /// null.
+    fn evaluate_fit(
+        &mut self,
+        plan: &AggregatePlan,
+        unfit: &mut Vec<(usize, StageError)>,
+    ) -> Result<(Vec<ArrayRef>, Vec<ArrayRef>), StageError> {
+        let state = self.state(plan, 0)?;
+        let table_of = |rows: Range<usize>| -> Result<Table, StageError> {
+            let mut table = Table::new(plan)?;
+            table.merge(plan, &state.slice(rows.start, rows.len()))?;
+            Ok(table)
+        };
+        let mut failed = BTreeSet::new();
+        let mut attempt =
+            |rows: Range<usize>| table_of(rows.clone())?.evaluate().map(|values| (rows.start, values));
+        let mut parts = Vec::new();
+        let mut note = |group, _| failed.extend([group]);
+        by_parts(0..state.num_rows(), &mut attempt, &mut note, &mut parts)?;
+        for group in failed {
+            let mut table = table_of(group..group + 1)?;
+            let groups = table.groups.emit(EmitTo::All)?;
+            let mut values = Vec::new();
+            for (accumulator, aggregate) in table.accumulators.iter_mut().zip(plan.all_aggregates()) {
+                values.push(match accumulator.evaluate(EmitTo::All).map_err(StageError::from) {
+                    Ok(value) => value,
+                    Err(error) => {
+                        unfit.push((group, error.computing(|| aggregate.function.name().to_owned())));
+                        new_null_array(&aggregate.kind(), 1)
+                    }
+                });
+            }
+            parts.push((group, (groups, values)));
+        }
+        parts.sort_by_key(|(first, _)| *first);
+        if parts.is_empty() {
+            return self.evaluate();
+        }
+        let columns = |of: &dyn Fn(usize) -> Vec<ArrayRef>| -> Result<Vec<ArrayRef>, StageError> {
+            let all: Vec<Vec<ArrayRef>> = (0..parts.len()).map(of).collect();
+            let column = |at: usize| {
+                let parts: Vec<&dyn Array> = all.iter().map(|columns| columns[at].as_ref()).collect();
+                Ok(concat(&parts)?)
+            };
+            (0..all[0].len()).map(column).collect()
+        };
+        Ok((columns(&|part| parts[part].1.0.clone())?, columns(&|part| parts[part].1.1.clone())?))
     }
 
     fn size(&self) -> usize {
@@ -88,7 +165,7 @@ pub(crate) struct Pane {
     key: i64,
     live: Table,
     pending: Vec<RecordBatch>,
-    committed: Vec<Run>,
+    committed: Committed,
     /// A bit for each key group that has rows here.
     members: Vec<u64>,
 }
@@ -98,6 +175,8 @@ pub(crate) struct Fired {
     pub(crate) groups: UInt32Array,
     pub(crate) keys: Vec<ArrayRef>,
     pub(crate) values: Vec<ArrayRef>,
+    /// The groups that have no result, by their place, with the reason.
+    pub(crate) unfit: Vec<(usize, StageError)>,
 }
 
 /// The sum of parts of several panes.
@@ -120,8 +199,8 @@ impl Sum {
     }
 
     /// The results.
-    pub(crate) fn into_results(mut self) -> Result<Fired, StageError> {
-        Ok(fired(self.0.results()?))
+    pub(crate) fn into_results(mut self, plan: &AggregatePlan) -> Result<Fired, StageError> {
+        self.0.results(plan)
     }
 }
 
@@ -145,18 +224,14 @@ fn each_sum(
     Ok(())
 }
 
-/// The results of the groups of some runs, of key groups that are wanted, in portions.
-pub(crate) fn results_of(
+/// Gives the results of the groups of some runs, of key groups that are wanted, in portions.
+pub(crate) fn each_result(
     plan: &AggregatePlan,
     runs: &[Run],
     wanted: impl Fn(u32) -> bool,
-) -> Result<Vec<Fired>, StageError> {
-    let mut results = Vec::new();
-    each_sum(plan, runs, wanted, |sum| {
-        results.push(sum.into_results()?);
-        Ok(())
-    })?;
-    Ok(results)
+    mut give: impl FnMut(Fired) -> Result<(), StageError>,
+) -> Result<(), StageError> {
+    each_sum(plan, runs, wanted, |sum| give(sum.into_results(plan)?))
 }
 
 /// One run of several, of key groups that are wanted, with a state row for each group: in the scratch, if one of them is and it
@@ -177,7 +252,7 @@ pub(crate) fn merged(
 }
 
 /// The same, to a scratch or in memory.
-fn merged_to(
+pub(crate) fn merged_to(
     plan: &AggregatePlan,
     runs: &[Run],
     pane: i64,
@@ -199,13 +274,6 @@ fn merged_to(
         (None, [whole]) => Run::Memory(whole.clone()),
         (None, parts) => Run::Memory(concat_batches(&plan.state_schema, parts)?),
     })
-}
-
-/// Group columns, of which the key group is the first, and values.
-fn fired((groups, values): (Vec<ArrayRef>, Vec<ArrayRef>)) -> Fired {
-    let mut groups = groups.into_iter();
-    let key_groups = groups.next().expect("the key group is the first group column");
-    Fired { groups: key_groups.as_primitive::<UInt32Type>().clone(), keys: groups.collect(), values }
 }
 
 /// A set of groups.
@@ -267,13 +335,16 @@ pub(crate) enum Layer {
     Pending,
 }
 
-/// How many committed batches a pane keeps before it merges them into one.
-const COMMITTED_BATCHES_MAX: usize = 8;
-
 impl Pane {
     pub(crate) fn new(plan: &AggregatePlan, key: i64) -> Result<Pane, StageError> {
         let members = vec![0; plan.key_groups.div_ceil(64) as usize];
-        Ok(Pane { key, live: Table::new(plan)?, pending: Vec::new(), committed: Vec::new(), members })
+        Ok(Pane {
+            key,
+            live: Table::new(plan)?,
+            pending: Vec::new(),
+            committed: Committed::default(),
+            members,
+        })
     }
 
     /// The pane of this number, made where there is none.
@@ -355,30 +426,34 @@ impl Pane {
         gone: &[u32],
     ) -> Result<Vec<(Layer, Run)>, StageError> {
         self.settle(plan)?;
-        let committed = self.committed.iter().map(|run| (Layer::Committed, run.clone()));
+        let committed = self.committed.runs().iter().map(|run| (Layer::Committed, run.clone()));
         let pending = self.pending.iter().map(|rows| (Layer::Pending, Run::Memory(rows.clone())));
         let taken = committed.chain(pending).collect();
         self.forget(plan, gone)?;
         Ok(taken)
     }
 
-    /// The results of these key groups, which leave the pane.
-    pub(crate) fn fire(&mut self, plan: &AggregatePlan, due: &[u32]) -> Result<Vec<Fired>, StageError> {
+    /// Gives the results of these key groups, in portions; they leave the pane.
+    pub(crate) fn fire(
+        &mut self,
+        plan: &AggregatePlan,
+        due: &[u32],
+        mut give: impl FnMut(Fired) -> Result<(), StageError>,
+    ) -> Result<(), StageError> {
         let all = self.members().eq(due.iter().copied());
-        if all && self.pending.is_empty() && self.committed.is_empty() {
+        if all && self.pending.is_empty() && self.committed.runs().is_empty() {
             self.members.fill(0);
-            return Ok(vec![fired(self.live.results()?)]);
+            return give(self.live.results(plan)?);
         }
-        let results = results_of(plan, &self.runs(plan)?, |group| due.binary_search(&group).is_ok())?;
-        self.forget(plan, due)?;
-        Ok(results)
+        each_result(plan, &self.runs(plan)?, |group| due.binary_search(&group).is_ok(), give)?;
+        self.forget(plan, due)
     }
 
     /// Everything that is here, as runs.
     pub(crate) fn runs(&mut self, plan: &AggregatePlan) -> Result<Vec<Run>, StageError> {
         self.settle(plan)?;
         let pending = self.pending.iter().map(|rows| Run::Memory(rows.clone()));
-        Ok(self.committed.iter().cloned().chain(pending).collect())
+        Ok(self.committed.runs().iter().cloned().chain(pending).collect())
     }
 
     /// Lets go of key groups, in rising order.
@@ -398,10 +473,7 @@ impl Pane {
             .collect();
         self.pending = kept?.into_iter().filter(|rows| rows.num_rows() > 0).collect();
         let is_gone = members_in(gone);
-        let committed = std::mem::take(&mut self.committed);
-        for run in committed {
-            self.committed.extend(run.without(&is_gone)?);
-        }
+        self.committed.forget(&is_gone)?;
         self.members.iter_mut().zip(is_gone).for_each(|(here, gone)| *here &= !gone);
         Ok(())
     }
@@ -420,32 +492,15 @@ impl Pane {
     pub(crate) fn delta(&mut self, plan: &AggregatePlan) -> Result<Vec<RecordBatch>, StageError> {
         self.settle(plan)?;
         let fresh = std::mem::take(&mut self.pending);
-        self.committed.extend(fresh.iter().cloned().map(Run::Memory));
-        if self.committed.len() > COMMITTED_BATCHES_MAX {
-            self.compact(plan)?;
-        }
+        self.committed.take_in()?;
+        fresh.iter().for_each(|rows| self.committed.push(Run::Memory(rows.clone())));
+        self.committed.make_fewer(plan, self.key)?;
         Ok(fresh)
     }
 
-    /// Merges committed runs that are not much larger than those behind them, so that each row is merged a number
-    /// of times that is logarithmic in the number of commits.
-    fn compact(&mut self, plan: &AggregatePlan) -> Result<(), StageError> {
-        let mut from = self.committed.len() - 1;
-        let mut rows = self.committed[from].rows();
-        while from > 0 && (self.committed[from - 1].rows() <= 2 * rows || from >= COMMITTED_BATCHES_MAX) {
-            from -= 1;
-            rows += self.committed[from].rows();
-        }
-        let runs = &self.committed[from..];
-        let to = runs.iter().find_map(Run::spilled);
-        let merged = match merged_to(plan, runs, self.key, |_| true, to) {
-            // A scratch without room: another time.
-            Err(StageError::Scratch(_)) => return Ok(()),
-            merged => merged?,
-        };
-        self.committed.truncate(from);
-        self.committed.push(merged);
-        Ok(())
+    /// Merges committed runs where there are many, as they come from a changelog.
+    pub(crate) fn settle_runs(&mut self, plan: &AggregatePlan) -> Result<(), StageError> {
+        self.committed.make_fewer_now(plan, self.key)
     }
 
     /// What is committed of these key groups, as state rows, one for each of its groups.
@@ -453,7 +508,7 @@ impl Pane {
         let mut parts = Vec::new();
         each_sum(
             plan,
-            &self.committed,
+            self.committed.runs(),
             |group| wanted.has(group),
             |mut sum| {
                 parts.push(sum.0.state(plan, self.key)?);
@@ -470,17 +525,17 @@ impl Pane {
         spill: &Spill,
         bytes: &mut usize,
     ) -> Result<(), StageError> {
-        spill_runs(&mut self.committed, &plan.placed_by, spill, bytes)
+        spill_runs(self.committed.runs_mut(), &plan.placed_by, spill, bytes)
     }
 
     pub(crate) fn size(&self) -> usize {
         let pending = self.pending.iter().map(|rows| rows.get_array_memory_size());
-        self.live.size() + pending.sum::<usize>() + self.committed.iter().map(Run::size).sum::<usize>()
+        self.live.size() + pending.sum::<usize>() + self.committed.runs().iter().map(Run::size).sum::<usize>()
     }
 
     /// Bytes in a scratch.
     pub(crate) fn disk_size(&self) -> u64 {
-        self.committed.iter().map(Run::disk_size).sum()
+        self.committed.runs().iter().map(Run::disk_size).sum()
     }
 }
 
@@ -493,6 +548,9 @@ pub(crate) fn spill_runs(
 ) -> Result<(), StageError> {
     for run in runs {
         let size = run.size();
+        if *bytes > 0 && matches!(run, Run::Partial(_)) {
+            *run = run.purged()?;
+        }
         let Run::Memory(rows) = run else { continue };
         if *bytes > 0 && size >= spill.part_bytes_min {
             let mut writer = RunWriter::new(spill);

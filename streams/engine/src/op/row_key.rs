@@ -36,6 +36,12 @@ enum Values<'a> {
     Struct(Vec<Column<'a>>),
 }
 
+#[inline]
+fn fixed<const WIDTH: usize>(bytes: &[u8], row: usize, out: &mut Vec<u8>) {
+    let value: &[u8; WIDTH] = bytes[row * WIDTH..].first_chunk().expect("a value for each row");
+    out.extend_from_slice(value);
+}
+
 impl<'a> Column<'a> {
     fn new(array: &'a ArrayRef) -> Column<'a> {
         let values = match array.data_type() {
@@ -74,6 +80,7 @@ impl<'a> Column<'a> {
         self.nulls.is_some_and(|nulls| nulls.is_null(row))
     }
 
+    #[inline]
     fn write(&self, row: usize, out: &mut Vec<u8>) {
         if self.is_null(row) {
             out.push(0);
@@ -81,6 +88,10 @@ impl<'a> Column<'a> {
         }
         out.push(1);
         match &self.values {
+            // Of a size that is known here, no function is called.
+            Values::Fixed { bytes, width: 8 } => fixed::<8>(bytes, row, out),
+            Values::Fixed { bytes, width: 4 } => fixed::<4>(bytes, row, out),
+            Values::Fixed { bytes, width: 16 } => fixed::<16>(bytes, row, out),
             Values::Fixed { bytes, width } => out.extend_from_slice(&bytes[row * width..(row + 1) * width]),
             Values::Bool(values) => out.push(u8::from(values.value(row))),
             Values::Text { offsets, bytes } => {

@@ -10,8 +10,10 @@ use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{Int64Type, SchemaRef, UInt32Type};
 use millstream_model::{EventTime, LateRule, Watermark, Window, Windows};
 
+use super::Give;
 use super::aggregate::KEY_COLUMNS;
 use super::chunk::Chunk;
+use super::faults::Faults;
 use super::pane::{members_in, members_of, part, spill_runs};
 use super::run::Run;
 use super::windowed::{PaneKey, windows_over};
@@ -95,7 +97,7 @@ impl Pane {
         for run in self.committed.drain(..) {
             match run {
                 Run::Memory(part) => rows.push(part),
-                Run::Disk(_) => kept.push(run),
+                Run::Partial(_) | Run::Disk(_) => kept.push(run),
             }
         }
         kept.push(Run::Memory(concat_batches(&plan.state_schema, &rows)?));
@@ -188,17 +190,18 @@ impl WindowRows {
         before: &[i64],
         watermarks: &[i64],
         fired_at: &mut [i64],
-    ) -> Result<Vec<Chunk>, StageError> {
+        faults: &mut Faults,
+        give: Give<'_>,
+    ) -> Result<(), StageError> {
         let (windows, late) = (self.plan.windows, &self.plan.late);
         let members = self.members();
-        let mut fired = Vec::new();
         let keys = self.panes.keys().copied();
         for window in windows_over(keys, (windows, late), &members, before, watermarks) {
             let is_due = |group: u32| {
                 let at = |of: &[i64]| Watermark::from_raw(of[group as usize]);
                 late.fires_between(window.end, at(before), at(watermarks))
             };
-            let mut small = Vec::new();
+            let (mut small, mut small_rows) = (Vec::new(), 0);
             for pane in self.of_window(window) {
                 let due: Vec<u32> = members_of(&pane.members).filter(|group| is_due(*group)).collect();
                 for group in &due {
@@ -209,19 +212,24 @@ impl WindowRows {
                     match rows.num_rows() {
                         0 => {}
                         // What is large goes on as it is.
-                        LARGE_ROWS.. => fired.push(self.output(rows, window)?),
+                        LARGE_ROWS.. => return give(self.output(rows, window)?, faults),
                         _ => small.push(rows.clone()),
+                    }
+                    small_rows += rows.num_rows();
+                    if small_rows >= LARGE_ROWS {
+                        let rows = concat_batches(&self.plan.state_schema, &std::mem::take(&mut small))?;
+                        small_rows = 0;
+                        give(self.output(&rows, window)?, faults)?;
                     }
                     Ok(())
                 })?;
             }
             if !small.is_empty() {
                 let rows = concat_batches(&self.plan.state_schema, &small)?;
-                fired.push(self.output(&rows, window)?);
+                give(self.output(&rows, window)?, faults)?;
             }
         }
-        self.forget_over(watermarks, |_| true)?;
-        Ok(fired)
+        self.forget_over(watermarks, |_| true)
     }
 
     /// The panes that hold rows of a window.

@@ -12,6 +12,7 @@ use twox_hash::XxHash3_64;
 
 use super::pane::part;
 use super::row_key::RowKeys;
+use super::stored_rows::damaged;
 use crate::batch_ipc;
 use crate::error::StageError;
 use crate::state::scratch::{Kept, Spill};
@@ -55,7 +56,7 @@ impl Block {
     /// The rows, and the place of each.
     fn read(&self) -> Result<(RecordBatch, Vec<Place>), StageError> {
         let bytes = self.kept.read().map_err(StageError::Scratch)?;
-        let mut rows = batch_ipc::decode(&bytes)?;
+        let mut rows = batch_ipc::decode(&bytes).map_err(damaged)?;
         let places = rows.remove_column(rows.num_columns() - 1);
         Ok((rows, places.as_primitive::<UInt64Type>().values().to_vec()))
     }
@@ -73,7 +74,7 @@ pub(crate) struct DiskRun {
 
 impl DiskRun {
     fn has_gone(&self, group: u32) -> bool {
-        self.gone.get(group as usize / 64).is_some_and(|word| word & 1 << (group % 64) != 0)
+        is_in(&self.gone, group)
     }
 
     fn blocks_in(&self, range: &RangeInclusive<Place>) -> impl Iterator<Item = &Arc<Block>> {
@@ -188,10 +189,37 @@ fn places_of(rows: &RecordBatch, placed_by: &[usize]) -> Vec<Place> {
     places(rows.column(0).as_primitive::<UInt32Type>(), &keys)
 }
 
+/// A run in memory, of which the rows of some key groups do not count any more. Clones share its rows.
+#[derive(Clone, Debug)]
+pub(crate) struct PartialRun {
+    rows: RecordBatch,
+    /// A bit for each key group that has gone.
+    gone: Vec<u64>,
+}
+
+impl PartialRun {
+    /// The rows that count, of key groups that are wanted.
+    fn part(&self, wanted: impl Fn(u32) -> bool) -> Result<RecordBatch, StageError> {
+        part(&self.rows, |group| wanted(group) && !is_in(&self.gone, group))
+    }
+}
+
+/// Whether a key group is in a set of bits.
+fn is_in(set: &[u64], group: u32) -> bool {
+    set.get(group as usize / 64).is_some_and(|word| word & 1 << (group % 64) != 0)
+}
+
+/// Adds a set of bits to another.
+pub(crate) fn add_to(all: &mut Vec<u64>, more: &[u64]) {
+    all.resize(all.len().max(more.len()), 0);
+    all.iter_mut().zip(more).for_each(|(all, more)| *all |= more);
+}
+
 /// See the module. Clones share their rows.
 #[derive(Clone, Debug)]
 pub(crate) enum Run {
     Memory(RecordBatch),
+    Partial(PartialRun),
     Disk(DiskRun),
 }
 
@@ -200,6 +228,7 @@ impl Run {
     pub(crate) fn rows(&self) -> usize {
         match self {
             Run::Memory(rows) => rows.num_rows(),
+            Run::Partial(run) => run.rows.num_rows(),
             Run::Disk(run) => run.rows,
         }
     }
@@ -208,6 +237,7 @@ impl Run {
     pub(crate) fn size(&self) -> usize {
         match self {
             Run::Memory(rows) => rows.get_array_memory_size(),
+            Run::Partial(run) => run.rows.get_array_memory_size(),
             Run::Disk(run) => run.blocks.len() * (size_of::<Block>() + 128) + run.gone.len() * 8,
         }
     }
@@ -215,7 +245,7 @@ impl Run {
     /// Bytes in the scratch.
     pub(crate) fn disk_size(&self) -> u64 {
         match self {
-            Run::Memory(_) => 0,
+            Run::Memory(_) | Run::Partial(_) => 0,
             Run::Disk(run) => run.blocks.iter().map(|block| block.kept.stored_bytes()).sum(),
         }
     }
@@ -223,23 +253,24 @@ impl Run {
     /// How it went to the scratch, if it is there.
     pub(crate) fn spilled(&self) -> Option<&Spill> {
         match self {
-            Run::Memory(_) => None,
+            Run::Memory(_) | Run::Partial(_) => None,
             Run::Disk(run) => Some(&run.spill),
         }
     }
 
     /// Lets go of the rows of some key groups, by a bit for each. Nothing is left if there were no others.
     pub(crate) fn without(self, gone: &[u64]) -> Result<Option<Run>, StageError> {
-        let is_gone =
-            |group: u32| gone.get(group as usize / 64).is_some_and(|word| word & 1 << (group % 64) != 0);
         Ok(match self {
             Run::Memory(rows) => {
-                let rows = part(&rows, |group| !is_gone(group))?;
+                let rows = part(&rows, |group| !is_in(gone, group))?;
+                (rows.num_rows() > 0).then_some(Run::Memory(rows))
+            }
+            Run::Partial(run) => {
+                let rows = run.part(|group| !is_in(gone, group))?;
                 (rows.num_rows() > 0).then_some(Run::Memory(rows))
             }
             Run::Disk(mut run) => {
-                run.gone.resize(run.gone.len().max(gone.len()), 0);
-                run.gone.iter_mut().zip(gone).for_each(|(all, more)| *all |= more);
+                add_to(&mut run.gone, gone);
                 let mut blocks = std::mem::take(&mut run.blocks);
                 blocks.retain(|block| {
                     (group_of(block.first)..=group_of(block.last)).any(|group| !run.has_gone(group))
@@ -247,6 +278,32 @@ impl Run {
                 run.blocks = blocks;
                 (!run.blocks.is_empty()).then_some(Run::Disk(run))
             }
+        })
+    }
+
+    /// The same, but rows in memory stay where they are until they are [`Run::purged`]: that they do not count is noted.
+    pub(crate) fn without_later(self, gone: &[u64]) -> Result<Option<Run>, StageError> {
+        let (rows, gone) = match self {
+            Run::Memory(rows) => (rows, gone.to_vec()),
+            Run::Partial(PartialRun { rows, gone: mut all }) => {
+                add_to(&mut all, gone);
+                (rows, all)
+            }
+            Run::Disk(_) => return self.without(gone),
+        };
+        let groups = rows.column(0).as_primitive::<UInt32Type>().values();
+        if groups.iter().all(|group| is_in(&gone, *group)) {
+            return Ok(None);
+        }
+        let is_whole = !groups.iter().any(|group| is_in(&gone, *group));
+        Ok(Some(if is_whole { Run::Memory(rows) } else { Run::Partial(PartialRun { rows, gone }) }))
+    }
+
+    /// Lets go of rows that do not count.
+    pub(crate) fn purged(&self) -> Result<Run, StageError> {
+        Ok(match self {
+            Run::Partial(run) => Run::Memory(run.part(|_| true)?),
+            _ => self.clone(),
         })
     }
 
@@ -258,6 +315,7 @@ impl Run {
     ) -> Result<(), StageError> {
         match self {
             Run::Memory(rows) => give(&part(rows, wanted)?),
+            Run::Partial(run) => give(&run.part(wanted)?),
             Run::Disk(run) => run.read(&EVERYWHERE, wanted, &mut give),
         }
     }
@@ -270,6 +328,7 @@ impl Run {
     ) -> Result<(), StageError> {
         match self {
             Run::Memory(rows) => give(rows),
+            Run::Partial(run) => give(&run.part(|_| true)?),
             Run::Disk(run) => run.read_at(wanted, &mut give),
         }
     }
@@ -278,6 +337,7 @@ impl Run {
 /// A run as it is read portion by portion.
 enum Source<'a> {
     Whole(&'a RecordBatch),
+    Partial(&'a PartialRun),
     Sorted(RecordBatch, Vec<Place>),
     Disk(&'a DiskRun),
 }
@@ -318,19 +378,21 @@ impl<'a> Portions<'a> {
         }
         ranges.push(start..=Place::MAX);
         let cut_up = ranges.len() > 1;
+        let sorted = |rows: RecordBatch| -> Result<Source<'a>, StageError> {
+            let places = places_of(&rows, placed_by);
+            let mut order: Vec<u32> = (0..places.len() as u32).collect();
+            order.sort_by_key(|row| places[*row as usize]);
+            let sorted = order.iter().map(|row| places[*row as usize]).collect();
+            Ok(Source::Sorted(take_record_batch(&rows, &UInt32Array::from(order))?, sorted))
+        };
         let source = |(at, run): (usize, &'a Run)| -> Result<Source<'a>, StageError> {
-            Ok(match run {
-                Run::Disk(run) => Source::Disk(run),
-                Run::Memory(rows) if !cut_up => Source::Whole(rows),
-                Run::Memory(rows) => {
-                    let rows = part(rows, |group| wanted(at, group))?;
-                    let places = places_of(&rows, placed_by);
-                    let mut order: Vec<u32> = (0..places.len() as u32).collect();
-                    order.sort_by_key(|row| places[*row as usize]);
-                    let sorted = order.iter().map(|row| places[*row as usize]).collect();
-                    Source::Sorted(take_record_batch(&rows, &UInt32Array::from(order))?, sorted)
-                }
-            })
+            match run {
+                Run::Disk(run) => Ok(Source::Disk(run)),
+                Run::Memory(rows) if !cut_up => Ok(Source::Whole(rows)),
+                Run::Partial(run) if !cut_up => Ok(Source::Partial(run)),
+                Run::Memory(rows) => sorted(part(rows, |group| wanted(at, group))?),
+                Run::Partial(run) => sorted(run.part(|group| wanted(at, group))?),
+            }
         };
         let sources: Result<_, _> = runs.iter().enumerate().map(source).collect();
         Ok(Portions { sources: sources?, ranges })
@@ -355,6 +417,7 @@ impl<'a> Portions<'a> {
             };
             match source {
                 Source::Whole(rows) => give(&part(rows, |group| wanted(at, group))?)?,
+                Source::Partial(run) => give(&run.part(|group| wanted(at, group))?)?,
                 Source::Sorted(rows, places) => give(&cut(rows, places, range))?,
                 Source::Disk(run) => run.read(range, |group| wanted(at, group), &mut give)?,
             }

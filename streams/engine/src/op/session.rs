@@ -12,6 +12,10 @@
 //! Panes are buckets of the times at which sessions close. Rows go into the pane of their session's end as they see it;
 //! when the watermark reaches a pane, its rows fire or move on to where their session ends by now. So each row is looked
 //! at about once for each gap that its session goes on.
+//!
+//! Groups that are let go of when nothing has come for them for a time are sessions of that gap, whose rows are sent while they
+//! go on (`emit: on_update`): of each key those of its latest session, whose end is no news. What has changed is sent before it
+//! goes, whatever the interval.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,12 +23,15 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::{and_kleene, concat_batches, take_record_batch};
 use arrow::datatypes::{Int64Type, UInt32Type};
-use hashbrown::{HashMap, HashTable};
+use hashbrown::{HashMap, HashSet, HashTable};
 use millstream_model::{EventTime, LateRule, SessionSpan, Sessions, Watermark, Window};
 use twox_hash::XxHash3_128;
 
+use super::Give;
+use super::again::Updates;
 use super::aggregate::{AggregatePlan, KEY_COLUMNS, Values};
 use super::chunk::Chunk;
+use super::faults::Faults;
 use super::pane::{Layer, Pane, Sum, part};
 use super::row_key::RowKeys;
 use super::run::Portions;
@@ -106,6 +113,11 @@ impl Group {
         }
     }
 
+    /// The open sessions of a key.
+    fn of_key(&self, key: Key) -> impl Iterator<Item = &Session> {
+        self.sessions.iter_hash(key[0]).filter(move |session| session.key == key)
+    }
+
     fn extend(&mut self, session: Session, by: SessionSpan) -> Session {
         let found = self.find_mut(session.key, session.id);
         found.span = found.span.and(by);
@@ -136,6 +148,8 @@ pub(crate) struct SessionAggregate {
     pub(crate) sessions: Sessions,
     /// Which of the plan's keys a session is of. Rows with other values of the rest share it.
     pub(crate) keys: Vec<usize>,
+    /// Where rows are sent while sessions go on, and not when they are over: the keys that have changed since, with their key group.
+    changed: Option<HashSet<(u32, Key)>>,
     groups: BTreeMap<u32, Group>,
     panes: BTreeMap<i64, Pane>,
     /// State rows of a restore that is under way.
@@ -230,20 +244,33 @@ fn hashes(columns: &[ArrayRef], rows: usize) -> Vec<Key> {
 }
 
 impl SessionAggregate {
-    pub(crate) fn new(mut plan: AggregatePlan, sessions: Sessions, keys: Vec<usize>) -> SessionAggregate {
+    /// `lets_go`: whether rows are sent while sessions go on, and not when they are over.
+    pub(crate) fn new(
+        mut plan: AggregatePlan,
+        sessions: Sessions,
+        keys: Vec<usize>,
+        lets_go: bool,
+    ) -> SessionAggregate {
+        let changed = lets_go.then(HashSet::new);
         let (groups, panes) = (BTreeMap::new(), BTreeMap::new());
         // The fragments of a session are in one place.
         plan.place_by(keys.iter().map(|key| KEY_COLUMNS + key).collect());
-        SessionAggregate { plan, sessions, keys, groups, panes, restored: Vec::new() }
+        SessionAggregate { plan, sessions, keys, changed, groups, panes, restored: Vec::new() }
+    }
+
+    /// Whether groups are sent while their sessions go on.
+    pub(crate) fn lets_go(&self) -> bool {
+        self.changed.is_some()
     }
 
     /// Adds rows to sessions; the chunk's panes are their event times. Gives the places in the stage's input of rows
     /// that are late.
-    pub(crate) fn update(&mut self, chunk: &Chunk, late: &mut Vec<u32>) -> Result<(), StageError> {
-        if chunk.rows() == 0 {
-            return Ok(());
-        }
-        let values = self.plan.values(chunk)?;
+    pub(crate) fn update(
+        &mut self,
+        chunk: &Chunk,
+        values: Values,
+        late: &mut Vec<u32>,
+    ) -> Result<(), StageError> {
         let times = chunk.panes.as_ref().expect("an aggregate has a window before it");
         let keys: Vec<ArrayRef> = self.keys.iter().map(|key| Arc::clone(&values.groups[1 + key])).collect();
         let rule = (self.sessions, &self.plan.late);
@@ -259,6 +286,9 @@ impl SessionAggregate {
             match group.place(rule, key, time, watermark) {
                 None => late.push(chunk.origin.value(row)),
                 Some(Placed { session, joined }) => {
+                    if let Some(changed) = &mut self.changed {
+                        changed.insert((number, key));
+                    }
                     let pane = self.sessions.bucket(session.span);
                     placed.push(row, time, session.id, None, pane);
                     if let Some(joined) = joined {
@@ -288,13 +318,103 @@ impl SessionAggregate {
         }
     }
 
-    /// The result of every session that is over at these watermarks (one for each key group). `fired_at` is raised to
-    /// the watermark at which the last of them is over.
+    /// Gives the result of every session that is over at these watermarks (one for each key group). `fired_at` is raised to
+    /// the watermark at which the last of them is over. Of groups that are sent while they go on: what has changed, where that
+    /// is due or goes.
     pub(crate) fn fire(
         &mut self,
         watermarks: &[i64],
         fired_at: &mut [i64],
-    ) -> Result<Vec<Chunk>, StageError> {
+        updates: Updates,
+        faults: &mut Faults,
+        give: Give<'_>,
+    ) -> Result<(), StageError> {
+        if !self.lets_go() {
+            return self.close(watermarks, fired_at, faults, give);
+        }
+        let due = self.due(watermarks, updates);
+        self.send(&due, faults, give)?;
+        // What they give was sent, and what could not be summed up was told then.
+        let fired_at = &mut vec![Watermark::NONE.to_raw(); fired_at.len()];
+        self.close(watermarks, fired_at, &mut Faults::new(), &mut |_, _| Ok(()))
+    }
+
+    /// The keys that have changed and are sent: all of them, or those that have a session which is over.
+    fn due(&mut self, watermarks: &[i64], updates: Updates) -> Vec<(u32, Key)> {
+        let Some(changed) = &mut self.changed else { return Vec::new() };
+        let (sessions, late, groups) = (self.sessions, &self.plan.late, &self.groups);
+        let of = |(number, key): (u32, Key)| groups.get(&number).into_iter().flat_map(move |g| g.of_key(key));
+        let is_over = |of_key: (u32, Key)| {
+            let watermark = Watermark::from_raw(watermarks[of_key.0 as usize]);
+            of(of_key).any(|s| late.fired(sessions.closes_at(s.span), watermark))
+        };
+        match updates {
+            Updates::Due => changed.drain().collect(),
+            Updates::Wait => changed.extract_if(|of_key| is_over(*of_key)).collect(),
+        }
+    }
+
+    /// Gives the rows of some keys.
+    fn send(&mut self, due: &[(u32, Key)], faults: &mut Faults, give: Give<'_>) -> Result<(), StageError> {
+        let groups = &self.groups;
+        let of = |(number, key): (u32, Key)| groups.get(&number).into_iter().flat_map(move |g| g.of_key(key));
+        // Of each key its latest session, and its place among those.
+        let latest = due.iter().zip(0i64..).filter_map(|(key, place)| {
+            Some((*key, (of(*key).max_by_key(|session| session.span.last)?.id, place)))
+        });
+        let latest: HashMap<(u32, Key), (EventTime, i64)> = latest.collect();
+        if latest.is_empty() {
+            return Ok(());
+        }
+        let mut key_groups: Vec<u32> = latest.keys().map(|(group, _)| *group).collect();
+        key_groups.sort_unstable();
+        let mut runs = Vec::new();
+        for pane in self.panes.values_mut() {
+            runs.extend(pane.runs(&self.plan)?);
+        }
+        let wanted = |_: usize, group: u32| key_groups.binary_search(&group).is_ok();
+        let portions = Portions::new(&runs, &self.plan.placed_by, wanted)?;
+        for range in portions.ranges() {
+            let mut sum = Sum::new(&self.plan)?;
+            portions.each(&range, wanted, |_, rows| {
+                let state = self.state_rows(rows);
+                let (mut taken, mut places) = (Vec::new(), Vec::new());
+                for (row, number) in state.groups.iter().enumerate() {
+                    let key = state.keys[row];
+                    let Some((id, place)) = latest.get(&(*number, key)) else { continue };
+                    let root =
+                        self.groups.get(number).map(|group| group.root(key, state.fragments.value(row)));
+                    if root == Some(*id) {
+                        taken.push(row as u32);
+                        places.push(*place);
+                    }
+                }
+                self.add(&mut sum, &take_record_batch(rows, &UInt32Array::from(taken))?, places)
+            })?;
+            if !sum.is_empty() {
+                let rows = sum.into_results(&self.plan)?;
+                let none = vec![0; rows.groups.len()];
+                give(self.plan.output(rows, (none.clone(), none), faults)?, faults)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds state rows to the sum of their sessions, which have these places: not by fragment.
+    fn add(&self, sum: &mut Sum, rows: &RecordBatch, places: Vec<i64>) -> Result<(), StageError> {
+        let mut columns = rows.columns().to_vec();
+        columns[self.plan.state_from() - 1] = Arc::new(Int64Array::from(places));
+        sum.merge(&self.plan, &RecordBatch::try_new(rows.schema(), columns)?)
+    }
+
+    /// Gives the result of every session that is over at these watermarks, which are let go of.
+    fn close(
+        &mut self,
+        watermarks: &[i64],
+        fired_at: &mut [i64],
+        faults: &mut Faults,
+        give: Give<'_>,
+    ) -> Result<(), StageError> {
         let reached = |at: EventTime, group: u32| {
             self.plan.late.fired(at, Watermark::from_raw(watermarks[group as usize]))
         };
@@ -312,11 +432,10 @@ impl SessionAggregate {
             }
         }
         if taken.is_empty() {
-            return Ok(Vec::new());
+            return Ok(());
         }
         let wanted = |run: usize, group: u32| taken[run].2.binary_search(&group).is_ok();
         let portions = Portions::new(&runs, &self.plan.placed_by, wanted)?;
-        let mut results = Vec::new();
         for range in portions.ranges() {
             let mut firing = Firing {
                 watermarks,
@@ -329,11 +448,13 @@ impl SessionAggregate {
                 let (bucket, layer, _) = &taken[run];
                 self.fire_rows(rows, (*bucket, *layer), &mut firing)
             })?;
-            results.extend(self.fired(firing)?);
+            if let Some(chunk) = self.fired(firing, faults)? {
+                give(chunk, faults)?;
+            }
         }
         self.panes.retain(|_, pane| !pane.is_empty());
         self.groups.retain(|_, group| !group.sessions.is_empty());
-        Ok(results)
+        Ok(())
     }
 
     /// Adds rows of a pane that was reached to their sessions, where those are over; the others go on to the pane of their
@@ -379,16 +500,13 @@ impl SessionAggregate {
         }
         if !due.0.is_empty() {
             let due_rows = take_record_batch(rows, &UInt32Array::from(due.0))?;
-            let mut columns = due_rows.columns().to_vec();
-            // Summed by session, not by fragment.
-            columns[self.plan.state_from() - 1] = Arc::new(Int64Array::from(due.1));
-            firing.sum.merge(&self.plan, &RecordBatch::try_new(due_rows.schema(), columns)?)?;
+            self.add(&mut firing.sum, &due_rows, due.1)?;
         }
         Ok(())
     }
 
     /// The results of sessions that are over, which are let go of.
-    fn fired(&mut self, firing: Firing<'_>) -> Result<Option<Chunk>, StageError> {
+    fn fired(&mut self, firing: Firing<'_>, faults: &mut Faults) -> Result<Option<Chunk>, StageError> {
         let Firing { over, joined, sum, .. } = firing;
         if over.is_empty() {
             return Ok(None);
@@ -401,13 +519,7 @@ impl SessionAggregate {
         for (number, fragment) in joined {
             self.groups.get_mut(&number).expect("a group with sessions").parents.remove(&fragment);
         }
-        let results = sum.into_results()?;
-        let places = results.keys.last().expect("the session is a key").as_primitive::<Int64Type>().clone();
-        let of = |bound: fn(&Window) -> EventTime| {
-            places.values().iter().map(|place| bound(&windows[*place as usize])).collect()
-        };
-        let (starts, ends) = (of(|window| window.start), of(|window| window.end));
-        Ok(Some(self.plan.output(results, starts, ends)?))
+        Ok(Some(self.output(sum, &windows, faults)?))
     }
 
     /// What changed since the last call, as state rows.
@@ -477,6 +589,9 @@ impl SessionAggregate {
         }
         for ((group, key, fragment), Fragment { parent, .. }) in &fragments {
             let open = spans.contains_key(&(*group, *key, root(*group, *key, *fragment)));
+            if let (Some(changed), true) = (&mut self.changed, open) {
+                changed.insert((*group, *key));
+            }
             if let (Some(parent), true) = (parent, open) {
                 let group = self.groups.entry(*group).or_default();
                 group.parents.insert((*key, *fragment), *parent);
@@ -499,15 +614,101 @@ impl SessionAggregate {
         Ok(())
     }
 
-    /// Lets go of a key group.
-    pub(crate) fn forget(&mut self, group: u32) -> Result<(), StageError> {
-        self.groups.remove(&group);
-        for pane in self.panes.values_mut().filter(|pane| pane.has_member(group)) {
-            pane.forget(&self.plan, &[group])?;
+    /// Makes a restore of what is here, to which more records may come. What ends it makes sessions of all of them.
+    pub(crate) fn reopen(&mut self) -> Result<(), StageError> {
+        for pane in self.panes.values_mut() {
+            for run in pane.runs(&self.plan)? {
+                run.each(
+                    |_| true,
+                    |rows| {
+                        self.restored.push(rows.clone());
+                        Ok(())
+                    },
+                )?;
+            }
+        }
+        self.panes.clear();
+        self.groups.clear();
+        Ok(())
+    }
+
+    /// Makes few runs of the many that the records of a changelog were.
+    pub(crate) fn settle(&mut self) -> Result<(), StageError> {
+        self.panes.values_mut().try_for_each(|pane| pane.settle_runs(&self.plan))
+    }
+
+    /// What every open session holds: what it would give if it were over now. Changes nothing.
+    pub(crate) fn open(
+        &mut self,
+        mut give: impl FnMut(Chunk) -> Result<(), StageError>,
+        faults: &mut Faults,
+    ) -> Result<(), StageError> {
+        if self.lets_go() {
+            let of = |(number, group): (&u32, &Group)| -> Vec<(u32, Key)> {
+                group.sessions.iter().map(|session| (*number, session.key)).collect()
+            };
+            let all: HashSet<(u32, Key)> = self.groups.iter().flat_map(of).collect();
+            let all: Vec<(u32, Key)> = all.into_iter().collect();
+            return self.send(&all, faults, &mut |chunk, _| give(chunk));
+        }
+        let mut runs = Vec::new();
+        for pane in self.panes.values_mut() {
+            runs.extend(pane.runs(&self.plan)?);
+        }
+        let mut places: HashMap<(u32, Key, EventTime), usize> = HashMap::new();
+        let mut windows: Vec<Window> = Vec::new();
+        let mut sum = Sum::new(&self.plan)?;
+        for run in &runs {
+            run.each(
+                |_| true,
+                |rows| {
+                    let state = self.state_rows(rows);
+                    let place = |(row, number): (usize, &u32)| {
+                        let group = &self.groups[number];
+                        let (key, fragment) = (state.keys[row], state.fragments.value(row));
+                        let root = group.root(key, fragment);
+                        *places.entry((*number, key, root)).or_insert_with(|| {
+                            let of = |s: &&Session| s.key == key && s.id == root;
+                            let session = group.sessions.iter_hash(key[0]).find(of);
+                            let session = session.expect("a fragment has its session");
+                            windows.push(self.sessions.window(session.span));
+                            windows.len() - 1
+                        }) as i64
+                    };
+                    let by = state.groups.iter().enumerate().map(place).collect();
+                    self.add(&mut sum, rows, by)
+                },
+            )?;
+        }
+        if sum.is_empty() { Ok(()) } else { give(self.output(sum, &windows, faults)?) }
+    }
+
+    /// The results of sessions, whose numbers rows have as their last key.
+    fn output(&self, sum: Sum, windows: &[Window], faults: &mut Faults) -> Result<Chunk, StageError> {
+        let results = sum.into_results(&self.plan)?;
+        let places = results.keys.last().expect("the session is a key").as_primitive::<Int64Type>().clone();
+        let of = |bound: fn(&Window) -> EventTime| {
+            places.values().iter().map(|place| bound(&windows[*place as usize])).collect()
+        };
+        let bounds = (of(|window| window.start), of(|window| window.end));
+        self.plan.output(results, bounds, faults)
+    }
+
+    /// Lets go of key groups.
+    pub(crate) fn forget(&mut self, groups: &Owned) -> Result<(), StageError> {
+        self.groups.retain(|group, _| !groups.has(*group));
+        if let Some(changed) = &mut self.changed {
+            changed.retain(|(of, _)| !groups.has(*of));
+        }
+        for pane in self.panes.values_mut() {
+            let gone: Vec<u32> = pane.members().filter(|member| groups.has(*member)).collect();
+            if !gone.is_empty() {
+                pane.forget(&self.plan, &gone)?;
+            }
         }
         self.panes.retain(|_, pane| !pane.is_empty());
         for rows in &mut self.restored {
-            *rows = part(rows, |member| member != group)?;
+            *rows = part(rows, |member| !groups.has(member))?;
         }
         Ok(())
     }
@@ -525,7 +726,12 @@ impl SessionAggregate {
     pub(crate) fn size(&self) -> usize {
         let parent = size_of::<((Key, EventTime), EventTime)>();
         let of = |group: &Group| group.sessions.allocation_size() + group.parents.capacity() * parent;
-        self.groups.values().map(of).sum::<usize>() + self.panes.values().map(Pane::size).sum::<usize>()
+        let changed = self.changed.as_ref().map_or(0, |changed| changed.capacity() * size_of::<(u32, Key)>());
+        let restored = self.restored.iter().map(RecordBatch::get_array_memory_size);
+        changed
+            + self.groups.values().map(of).sum::<usize>()
+            + self.panes.values().map(Pane::size).sum::<usize>()
+            + restored.sum::<usize>()
     }
 
     /// Open sessions.

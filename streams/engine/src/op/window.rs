@@ -13,7 +13,7 @@ use arrow::array::{
 use arrow::datatypes::{SchemaRef, TimestampMillisecondType};
 use millstream_model::{EventTime, LateRule, Verdict, Watermark, Window, Windows};
 
-use super::chunk::Chunk;
+use super::chunk::{Chunk, retain};
 use super::windowed::PaneKey;
 use crate::error::StageError;
 
@@ -70,12 +70,7 @@ impl Placed {
 impl WindowStep {
     pub(crate) fn run(&self, chunk: Chunk, late: &mut Vec<u32>) -> Result<Chunk, StageError> {
         if self.windows.is_tumbling() {
-            let chunk = match &self.late {
-                Some(rule) => self.on_time(chunk, rule, late)?,
-                None => chunk,
-            };
-            let times = chunk.batch.column(self.time).as_primitive::<TimestampMillisecondType>();
-            let starts: Vec<i64> = times.values().iter().map(|time| self.windows.slice_of(*time)).collect();
+            let (chunk, starts) = self.tumbling(chunk, late)?;
             let ends = starts.iter().map(|start| start + self.windows.size_ms()).collect();
             let panes = Int64Array::from(starts.clone());
             return self.with_bounds(chunk, starts, ends, panes);
@@ -128,17 +123,30 @@ impl WindowStep {
         Ok(Chunk { batch, panes: Some(panes), ..chunk })
     }
 
-    /// The rows of tumbling windows that are not late.
-    fn on_time(&self, chunk: Chunk, rule: &LateRule, late: &mut Vec<u32>) -> Result<Chunk, StageError> {
-        let times = chunk.batch.column(self.time).as_primitive::<TimestampMillisecondType>();
-        let before = late.len();
-        let mut keep = vec![true; chunk.rows()];
-        for (row, (time, watermark)) in times.values().iter().zip(chunk.watermarks.values()).enumerate() {
-            if rule.verdict(self.windows, *time, Watermark::from_raw(*watermark)) == Verdict::Late {
-                keep[row] = false;
-                late.push(chunk.origin.value(row));
-            }
+    /// The rows of tumbling windows that are not late, and where the window of each starts.
+    fn tumbling(&self, chunk: Chunk, late: &mut Vec<u32>) -> Result<(Chunk, Vec<EventTime>), StageError> {
+        let times = chunk.batch.column(self.time).as_primitive::<TimestampMillisecondType>().values();
+        let (mut last, size) = (None, self.windows.size_ms());
+        let start_of = |time: &EventTime| {
+            // Neighbours are mostly of one window: that spares the division.
+            let start = last.filter(|start: &EventTime| (0..size).contains(&time.wrapping_sub(*start)));
+            let start = start.unwrap_or_else(|| self.windows.slice_of(*time));
+            last = Some(start);
+            start
+        };
+        let mut starts: Vec<EventTime> = times.iter().map(start_of).collect();
+        let Some(rule) = &self.late else { return Ok((chunk, starts)) };
+        let is_late = |(start, watermark): (&EventTime, &i64)| {
+            rule.closed(start + size, Watermark::from_raw(*watermark))
+        };
+        let rows = starts.iter().zip(chunk.watermarks.values());
+        if !rows.clone().any(is_late) {
+            return Ok((chunk, starts));
         }
-        if late.len() == before { Ok(chunk) } else { chunk.filter(&BooleanArray::from(keep)) }
+        let keep: Vec<bool> = rows.map(|row| !is_late(row)).collect();
+        let out = keep.iter().zip(chunk.origin.values()).filter(|(keep, _)| !**keep);
+        late.extend(out.map(|(_, origin)| *origin));
+        retain(&mut starts, keep.iter().copied());
+        Ok((chunk.filter(&BooleanArray::from(keep))?, starts))
     }
 }

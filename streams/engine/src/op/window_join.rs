@@ -12,13 +12,12 @@ use arrow::datatypes::{SchemaRef, UInt32Type};
 use datafusion_physical_expr::PhysicalExpr;
 
 use super::chunk::{Chunk, retain};
-use super::join::evaluate;
+use super::faults::{Fault, Faults, evaluate_fit, true_of};
 use super::join_kind::{JoinKind, JoinSide};
 use super::row_index::RowIndex;
+use super::stored_rows::{Portion, row_bytes};
 use crate::error::StageError;
 
-/// How many pairs are looked at, and given, at once.
-const PAIRS_MAX: usize = 65_536;
 /// How many rows of the left side are looked at together at least.
 const PART_ROWS: usize = 8_192;
 
@@ -70,6 +69,11 @@ impl Rows {
     }
 }
 
+/// How many pairs are looked at, and given, at once.
+fn pairs_at_once(left: &Rows, right: &Rows) -> usize {
+    Portion::rows_of(row_bytes(&left.batch) + row_bytes(&right.batch))
+}
+
 /// Places of rows that belong together; null where a side has none.
 #[derive(Default)]
 struct Pairs {
@@ -108,33 +112,48 @@ fn parts(chunks: &[Chunk]) -> impl Iterator<Item = &[Chunk]> {
 }
 
 impl WindowJoin {
-    /// Joins what fired; `whole`: as one chunk. The right side is held in an index; the left one passes by, as it came.
-    pub(crate) fn run(&self, left: &[Chunk], right: &[Chunk], whole: bool) -> Result<Vec<Chunk>, StageError> {
+    /// Joins what fired; `whole`: as one chunk. The right side is held in an index; the left one passes by, as it came. Rows whose
+    /// key cannot be computed, and pairs whose condition cannot, are put among the faults.
+    pub(crate) fn run(
+        &self,
+        left: &[Chunk],
+        right: &[Chunk],
+        whole: bool,
+        faults: &mut Faults,
+    ) -> Result<Vec<Chunk>, StageError> {
         if left.is_empty() && right.is_empty() {
             return Ok(Vec::new());
         }
-        let right = Rows::of(right, &self.right.schema)?;
-        let index = RowIndex::new(&keys(&self.right, &right)?);
+        let (right, keys) = keys(&self.right, Rows::of(right, &self.right.schema)?, faults)?;
+        let index = RowIndex::new(&keys);
         let given = match self.kind.given() {
-            None => self.pairs(left, &right, &index)?,
-            Some(side) => self.rows_of(side, left, &right, &index)?,
+            None => self.pairs(left, &right, &index, faults)?,
+            Some(side) => self.rows_of(side, left, &right, &index, faults)?,
         };
         if whole { Chunk::joined(given) } else { Ok(given) }
     }
 
     /// Pairs, and rows without one where their side is outer.
-    fn pairs(&self, left: &[Chunk], right: &Rows, index: &RowIndex) -> Result<Vec<Chunk>, StageError> {
+    fn pairs(
+        &self,
+        left: &[Chunk],
+        right: &Rows,
+        index: &RowIndex,
+        faults: &mut Faults,
+    ) -> Result<Vec<Chunk>, StageError> {
         let mut has_match = vec![false; right.batch.num_rows()];
         let mut given = Vec::new();
         for part in parts(left) {
-            let left = Rows::of(part, &self.left.schema)?;
-            let mut pairs = self.found(&left, right, index)?;
-            pairs.right.iter().flatten().for_each(|row| has_match[*row as usize] = true);
+            let (left, keys) = keys(&self.left, Rows::of(part, &self.left.schema)?, faults)?;
+            let (mut pairs, unknown) = self.found((&left, &keys), right, index, faults)?;
+            let with_match = pairs.right.iter().chain(&unknown.right);
+            with_match.flatten().for_each(|row| has_match[*row as usize] = true);
             if self.kind.gives_unmatched(JoinSide::Left) {
-                let alone: Vec<u32> = unmatched(&pairs.left, left.batch.num_rows()).collect();
+                let with_match = pairs.left.iter().chain(&unknown.left);
+                let alone = unmatched(with_match, left.batch.num_rows());
                 alone.into_iter().for_each(|row| pairs.push(Some(row), None));
             }
-            for slice in pairs.slices(PAIRS_MAX) {
+            for slice in pairs.slices(pairs_at_once(&left, right)) {
                 given.push(self.rows(&left, right, slice)?);
             }
         }
@@ -143,31 +162,41 @@ impl WindowJoin {
             let mut pairs = Pairs::default();
             let alone = (0..right.batch.num_rows() as u32).filter(|row| !has_match[*row as usize]);
             alone.for_each(|row| pairs.push(None, Some(row)));
-            for slice in pairs.slices(PAIRS_MAX) {
+            for slice in pairs.slices(pairs_at_once(&left, right)) {
                 given.push(self.rows(&left, right, slice)?);
             }
         }
         Ok(given)
     }
 
-    /// The pairs that fulfil the condition.
-    fn found(&self, left: &Rows, right: &Rows, index: &RowIndex) -> Result<Pairs, StageError> {
-        let mut pairs = Pairs::default();
-        index.meet(&keys(&self.left, left)?, |row, found| {
+    /// The pairs that fulfil the condition, and those of which that is not known.
+    fn found(
+        &self,
+        (left, keys): (&Rows, &[ArrayRef]),
+        right: &Rows,
+        index: &RowIndex,
+        faults: &mut Faults,
+    ) -> Result<(Pairs, Pairs), StageError> {
+        let (mut pairs, mut unknown) = (Pairs::default(), Pairs::default());
+        index.meet(keys, |row, found| {
             if found.is_some() {
                 pairs.push(Some(row), found);
             }
         });
-        let Some(filter) = &self.filter else { return Ok(pairs) };
+        let Some(filter) = &self.filter else { return Ok((pairs, unknown)) };
         let mut keep = Vec::with_capacity(pairs.left.len());
-        for slice in pairs.slices(PAIRS_MAX) {
+        for slice in pairs.slices(pairs_at_once(left, right)) {
             let both = self.rows(left, right, slice)?;
-            let found = filter.evaluate(&both.batch)?.into_array(both.rows())?;
-            keep.extend(found.as_boolean().iter().map(|keep| keep == Some(true)));
+            let found = true_of(filter, &both.batch, |pair, error| {
+                let error = error.computing(|| format!("the condition {filter}"));
+                faults.push(Fault { row: both.batch.slice(pair, 1), error });
+                unknown.push(slice.0[pair], slice.1[pair]);
+            })?;
+            keep.extend(found.values().iter());
         }
         retain(&mut pairs.left, keep.iter().copied());
         retain(&mut pairs.right, keep.iter().copied());
-        Ok(pairs)
+        Ok((pairs, unknown))
     }
 
     /// The rows of one side that match something, or those that match nothing. Without a condition no pair is made: a row of the
@@ -178,12 +207,13 @@ impl WindowJoin {
         left: &[Chunk],
         right: &Rows,
         index: &RowIndex,
+        faults: &mut Faults,
     ) -> Result<Vec<Chunk>, StageError> {
         let wanted = !self.kind.gives_unmatched(side);
         let mut right_matched = vec![false; right.batch.num_rows()];
         let mut given = Vec::new();
         for part in parts(left) {
-            let left = Rows::of(part, &self.left.schema)?;
+            let (left, keys) = keys(&self.left, Rows::of(part, &self.left.schema)?, faults)?;
             let mut left_matched = vec![false; left.batch.num_rows()];
             let mut note = |row: u32, found: Option<u32>| {
                 if let Some(found) = found {
@@ -192,9 +222,14 @@ impl WindowJoin {
                 }
             };
             match &self.filter {
-                None => index.meet_first(&keys(&self.left, &left)?, note),
+                None => index.meet_first(&keys, note),
                 Some(_) => {
-                    let pairs = self.found(&left, right, index)?;
+                    let (mut pairs, unknown) = self.found((&left, &keys), right, index, faults)?;
+                    if !wanted {
+                        // Of rows whose match is not known it is not said that they have none.
+                        pairs.left.extend(unknown.left);
+                        pairs.right.extend(unknown.right);
+                    }
                     let pairs = pairs.left.iter().flatten().zip(&pairs.right);
                     pairs.for_each(|(row, found)| note(*row, *found));
                 }
@@ -238,16 +273,24 @@ impl WindowJoin {
     }
 }
 
-/// The columns of a side's key, the key group with them.
-fn keys(side: &Side, rows: &Rows) -> Result<Vec<ArrayRef>, StageError> {
+/// The rows of a side that have a key, and its columns, the key group with them.
+fn keys(side: &Side, mut rows: Rows, faults: &mut Faults) -> Result<(Rows, Vec<ArrayRef>), StageError> {
+    let (columns, fit) = evaluate_fit(&side.keys, &rows.batch, |row, error| {
+        let error = error.computing(|| "a key".to_owned());
+        faults.push(Fault { row: rows.batch.slice(row, 1), error });
+    })?;
+    if let Some(fit) = fit {
+        rows.groups = filter(&rows.groups, &fit)?.as_primitive::<UInt32Type>().clone();
+        rows.batch = filter_record_batch(&rows.batch, &fit)?;
+    }
     let mut keys: Vec<ArrayRef> = vec![Arc::new(rows.groups.clone())];
-    keys.extend(evaluate(&side.keys, &rows.batch)?);
-    Ok(keys)
+    keys.extend(columns);
+    Ok((rows, keys))
 }
 
 /// The rows of a side that are in no pair.
-fn unmatched(matched: &[Option<u32>], rows: usize) -> impl Iterator<Item = u32> + use<> {
+fn unmatched<'a>(matched: impl Iterator<Item = &'a Option<u32>>, rows: usize) -> Vec<u32> {
     let mut has_match = vec![false; rows];
-    matched.iter().flatten().for_each(|row| has_match[*row as usize] = true);
-    (0..rows as u32).filter(move |row| !has_match[*row as usize])
+    matched.flatten().for_each(|row| has_match[*row as usize] = true);
+    (0..rows as u32).filter(|row| !has_match[*row as usize]).collect()
 }

@@ -19,10 +19,12 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::{Int64Type, UInt32Type};
 use millstream_model::{EventTime, LateRule, Watermark, Window, Windows};
 
+use super::Give;
 use super::again::{Again, Changed, Updates};
-use super::aggregate::{AggregatePlan, KEY_COLUMNS};
+use super::aggregate::{AggregatePlan, KEY_COLUMNS, Values};
 use super::chunk::Chunk;
-use super::pane::{Groups, Pane, Sum, members_of, part, results_of};
+use super::faults::Faults;
+use super::pane::{Fired, Groups, Pane, Sum, each_result, members_of, part};
 use super::run::{Place, Run};
 use super::slices::{SliceSums, Slices};
 use crate::error::StageError;
@@ -123,11 +125,7 @@ impl WindowAggregate {
     }
 
     /// Adds rows to their panes.
-    pub(crate) fn update(&mut self, chunk: &Chunk) -> Result<(), StageError> {
-        if chunk.rows() == 0 {
-            return Ok(());
-        }
-        let values = self.plan.values(chunk)?;
+    pub(crate) fn update(&mut self, chunk: &Chunk, values: Values) -> Result<(), StageError> {
         let (plan, open) = (&self.plan, &mut self.panes);
         if self.windows.is_endless() {
             return Pane::at(open, plan, self.windows.slice_of(0))?.update(&values);
@@ -158,21 +156,21 @@ impl WindowAggregate {
         Ok(runs)
     }
 
-    /// The results of every window that fires for its key group at these watermarks (one for each key group) and had not at
+    /// Gives the results of every window that fires for its key group at these watermarks (one for each key group) and had not at
     /// those before, by rising window; and of those that send rows again, what has changed. `fired_at` is raised to the watermark
     /// at which the last of them is over, where windows do not go on after the end of bounded input.
     pub(crate) fn fire(
         &mut self,
-        before: &[i64],
-        watermarks: &[i64],
+        (before, watermarks): (&[i64], &[i64]),
         fired_at: &mut [i64],
         updates: Updates,
-    ) -> Result<Vec<Chunk>, StageError> {
+        faults: &mut Faults,
+        give: Give<'_>,
+    ) -> Result<(), StageError> {
         let before: &[i64] =
             &before.iter().zip(&self.reached).map(|(at, reached)| *at.max(reached)).collect::<Vec<_>>();
         let members = self.members();
         self.note_fresh(before, &members)?;
-        let mut fired = Vec::new();
         let keys = self.panes.keys().copied();
         let goes_on = self.plan.late.updates;
         for window in windows_over(keys, (self.windows, &self.plan.late), &members, before, watermarks) {
@@ -195,28 +193,31 @@ impl WindowAggregate {
             if due.is_empty() {
                 continue;
             }
-            let results = match self.windows.is_tumbling() && !goes_on {
-                true => self.panes.get_mut(&start).expect("as above").fire(&self.plan, &due)?,
-                false => {
-                    let runs = self.runs(window, &due)?;
-                    results_of(&self.plan, &runs, |group| due.binary_search(&group).is_ok())?
+            let ends_now = self.windows.is_tumbling() && !goes_on;
+            let runs = if ends_now { Vec::new() } else { self.runs(window, &due)? };
+            let plan = &self.plan;
+            let given = |results: Fired| -> Result<(), StageError> {
+                if results.groups.is_empty() {
+                    return Ok(());
                 }
-            };
-            for results in results.into_iter().filter(|results| !results.groups.is_empty()) {
                 if !goes_on {
                     for group in results.groups.values() {
                         let at = &mut fired_at[*group as usize];
-                        *at = self.plan.late.fires_at(end).max(*at);
+                        *at = plan.late.fires_at(end).max(*at);
                     }
                 }
                 let rows = results.groups.len();
-                fired.push(self.plan.output(results, vec![start; rows], vec![end; rows])?);
+                give(plan.output(results, (vec![start; rows], vec![end; rows]), faults)?, faults)
+            };
+            match ends_now {
+                true => self.panes.get_mut(&start).expect("as above").fire(plan, &due, given)?,
+                false => each_result(plan, &runs, |group| due.binary_search(&group).is_ok(), given)?,
             }
         }
-        fired.extend(self.again((before, watermarks), &members, updates)?);
+        self.again((before, watermarks), &members, updates, faults, give)?;
         self.forget_over(watermarks, |_| true)?;
         self.reached.copy_from_slice(watermarks);
-        Ok(fired)
+        Ok(())
     }
 
     /// Notes the groups that rows have come for since the last commit, where some window may have sent them before.
@@ -273,14 +274,16 @@ impl WindowAggregate {
         Ok(())
     }
 
-    /// The rows of groups that have changed, of the windows that send again.
+    /// Gives the rows of groups that have changed, of the windows that send again.
     fn again(
         &mut self,
         (before, watermarks): (&[i64], &[i64]),
         members: &[u32],
         updates: Updates,
-    ) -> Result<Vec<Chunk>, StageError> {
-        let Some(changed) = &mut self.changed else { return Ok(Vec::new()) };
+        faults: &mut Faults,
+        give: Give<'_>,
+    ) -> Result<(), StageError> {
+        let Some(changed) = &mut self.changed else { return Ok(()) };
         let (late, early) = (self.plan.late.clone(), self.early);
         let again = Again { late: &late, early, updates, before, watermarks };
         // By window: the groups, their places, and their key groups.
@@ -310,17 +313,17 @@ impl WindowAggregate {
                 of.extend(key_groups.iter().filter(|group| again.sends(window.end, **group)));
             }
         }
-        let mut results = Vec::new();
         for (window, (mut groups, mut places, of)) in by_window {
             let of: Vec<u32> = of.into_iter().collect();
             places.sort_unstable();
-            let fired = self.sum_groups(window, (&mut groups, &places), &of)?.into_results()?;
+            let fired = self.sum_groups(window, (&mut groups, &places), &of)?.into_results(&self.plan)?;
             let rows = fired.groups.len();
             if rows > 0 {
-                results.push(self.plan.output(fired, vec![window.start; rows], vec![window.end; rows])?);
+                let bounds = (vec![window.start; rows], vec![window.end; rows]);
+                give(self.plan.output(fired, bounds, faults)?, faults)?;
             }
         }
-        Ok(results)
+        Ok(())
     }
 
     /// The sum of a window for some groups, whose places these are, of these key groups.
@@ -369,7 +372,11 @@ impl WindowAggregate {
             places.entry(panes.value(row)).or_default().push(row as u32);
         }
         for (pane, rows) in places {
-            let rows = arrow::compute::take_record_batch(batch, &UInt32Array::from(rows))?;
+            let rows = match rows.len() == batch.num_rows() {
+                // All of one pane, as windows that stay open for long have it.
+                true => batch.clone(),
+                false => arrow::compute::take_record_batch(batch, &UInt32Array::from(rows))?,
+            };
             if let (Some(changed), true) = (&mut self.changed, self.early) {
                 // What was sent of it by an earlier owner, nobody knows. What changes in windows that have fired goes with the
                 // commit in which it does, unless an interval is kept.
@@ -386,15 +393,70 @@ impl WindowAggregate {
         self.forget_over(watermarks, |group| restored.has(group))
     }
 
-    /// Lets go of a key group.
-    pub(crate) fn forget(&mut self, group: u32) -> Result<(), StageError> {
-        for pane in self.panes.values_mut() {
-            if pane.members().any(|member| member == group) {
-                pane.forget(&self.plan, &[group])?;
+    /// For what is read and never run: which groups have changed is not kept.
+    pub(crate) fn only_read(&mut self) {
+        self.changed = None;
+    }
+
+    /// Makes few runs of the many that the records of a changelog were.
+    pub(crate) fn settle(&mut self) -> Result<(), StageError> {
+        self.panes.values_mut().try_for_each(|pane| pane.settle_runs(&self.plan))
+    }
+
+    /// What every window holds that has not closed for its key group at these watermarks, by rising window: what it would give if
+    /// it were sent now. Changes nothing.
+    pub(crate) fn open(
+        &mut self,
+        watermarks: &[i64],
+        mut give: impl FnMut(Chunk) -> Result<(), StageError>,
+        faults: &mut Faults,
+    ) -> Result<(), StageError> {
+        let members = self.members();
+        let Some(least) = members.iter().map(|group| watermarks[*group as usize]).min() else {
+            return Ok(());
+        };
+        let late = self.plan.late.clone();
+        let is_open = |window: &Window, group: &u32| {
+            !late.closed(window.end, Watermark::from_raw(watermarks[*group as usize]))
+        };
+        let after = least.saturating_sub(late.allow_ms).saturating_sub(1);
+        let mut windows = BTreeSet::new();
+        for raw in self.panes.keys() {
+            match PaneKey::from_raw(*raw, self.windows) {
+                PaneKey::Slice(start) => windows.extend(self.windows.of_slice(start, after)),
+                PaneKey::Whole(end) => drop(windows.insert(self.windows.ending_at(end))),
             }
         }
-        self.sums.forget(group);
-        self.reached[group as usize] = Watermark::NONE.to_raw();
+        for window in windows {
+            let due: Vec<u32> = members.iter().copied().filter(|group| is_open(&window, group)).collect();
+            if due.is_empty() {
+                continue;
+            }
+            let runs = self.runs(window, &due)?;
+            let wanted = |group: u32| due.binary_search(&group).is_ok();
+            each_result(&self.plan, &runs, wanted, |results| {
+                let rows = results.groups.len();
+                let bounds = (vec![window.start; rows], vec![window.end; rows]);
+                if rows == 0 { Ok(()) } else { give(self.plan.output(results, bounds, faults)?) }
+            })?;
+        }
+        // They would go stale with the next records.
+        self.sums = SliceSums::default();
+        Ok(())
+    }
+
+    /// Lets go of key groups.
+    pub(crate) fn forget(&mut self, groups: &Owned) -> Result<(), StageError> {
+        for pane in self.panes.values_mut() {
+            let gone: Vec<u32> = pane.members().filter(|member| groups.has(*member)).collect();
+            if !gone.is_empty() {
+                pane.forget(&self.plan, &gone)?;
+            }
+        }
+        for group in groups.iter().map(|group| group.0) {
+            self.sums.forget(group);
+            self.reached[group as usize] = Watermark::NONE.to_raw();
+        }
         self.panes.retain(|_, pane| !pane.is_empty());
         Ok(())
     }

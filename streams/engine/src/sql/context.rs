@@ -105,6 +105,11 @@ impl Context {
         }
     }
 
+    /// For relations that are at rest: functions that cut streams are not there.
+    pub(super) fn at_rest(relations: &Relations) -> Context {
+        Context { relation_planners: Vec::new(), ..Context::new(relations) }
+    }
+
     pub(super) fn config(&self) -> &ConfigOptions {
         &self.config
     }

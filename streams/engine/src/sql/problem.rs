@@ -64,8 +64,13 @@ impl SqlProblem {
         let mut numbers = place.split(", Column: ").map(|n| n.trim().parse().unwrap_or(1));
         let (line, column) = (numbers.next().unwrap_or(1), numbers.next().unwrap_or(1));
         let is_as_of = sql.to_ascii_lowercase().contains("asof");
-        let help =
-            is_as_of.then(|| format!("an ASOF JOIN keeps every row of its left side; {}", super::as_of::USE));
+        let help = match message.strip_prefix("Expected: an SQL statement, found: ") {
+            _ if is_as_of => {
+                Some(format!("an ASOF JOIN keeps every row of its left side; {}", super::as_of::USE))
+            }
+            Some(_) => Some("a query begins with SELECT, or WITH".to_owned()),
+            None => None,
+        };
         SqlProblem { line, column, message: format!("syntax: {message}"), help }
     }
 
@@ -78,6 +83,10 @@ impl SqlProblem {
                 .chain(found.notes.iter().map(|n| &n.message))
                 .map(String::as_str)
                 .collect();
+            if let Some(kinds) = kinds_of(&help).filter(|_| found.message.contains("incompatible types")) {
+                let text = format!("{}, {kinds}", found.message);
+                return SqlProblem::at(found.span, None, sql, text, Some(CAST));
+            }
             let help = (!help.is_empty()).then(|| help.join("; "));
             let input =
                 found.message.strip_prefix("table '").and_then(|rest| rest.strip_suffix("' not found"));
@@ -97,8 +106,23 @@ impl SqlProblem {
         // "type_coercion\ncaused by\nError during planning: …": the last line of the chain is the cause.
         let whole = text.clone();
         let text = text.lines().rfind(|l| !l.trim().is_empty()).unwrap_or(&text).to_owned();
+        if let Some((_, rest)) = whole.split_once("No field named ") {
+            let (name, known) = rest.split_once("Valid fields are ").unwrap_or((rest, ""));
+            let name = name.trim().trim_end_matches('.').trim_matches('"').to_owned();
+            let mut names: Vec<&str> = known
+                .trim_end_matches(['.', '\n', ' '])
+                .split(", ")
+                .filter(|name| !name.is_empty())
+                .collect();
+            names.sort_unstable();
+            names.dedup();
+            let help = (!names.is_empty()).then(|| format!("there are: {}", names.join(", ")));
+            let text = format!("there is no column {name}");
+            return SqlProblem::at(None, Some(&name), sql, text, help.as_deref());
+        }
         let mut message = text.as_str();
         for prefix in [
+            "Arrow error: ",
             "Error during planning: ",
             "Internal error: ",
             "This feature is not implemented: ",
@@ -111,11 +135,35 @@ impl SqlProblem {
             let call = call.split('\'').next().unwrap_or(call);
             let name = call.split('(').next().unwrap_or(call);
             let text = format!("there is no {call}: {name} does not take these types");
-            return SqlProblem::at(None, Some(name), sql, text, Some("change a type with CAST(… AS …)"));
+            return SqlProblem::at(None, Some(name), sql, text, Some(CAST));
         }
         let message = message.trim_end_matches(|c: char| c == '.' || c.is_whitespace());
-        SqlProblem::at(None, None, sql, message.to_owned(), None)
+        let message = message.strip_prefix("Cast error: ").unwrap_or(message);
+        SqlProblem::at(None, None, sql, message.to_owned(), advice(message))
     }
+}
+
+const CAST: &str = "change a type with CAST(… AS …)";
+
+/// What to do about what DataFusion says without it.
+pub(super) fn advice(message: &str) -> Option<&'static str> {
+    [
+        ("Cannot cast string", "compare values of one type; TRY_CAST(… AS …) gives a null where CAST cannot"),
+        ("ivide by zero", "guard it: nullif(x, 0), or CASE WHEN x <> 0 THEN … END"),
+        (
+            "Table Functions are not supported",
+            "windows are made in the pipeline's file; here, GROUP BY date_bin(INTERVAL '1 hour', column)",
+        ),
+    ]
+    .into_iter()
+    .find(|(part, _)| message.contains(part))
+    .map(|(_, help)| help)
+}
+
+/// The types that notes are about, where they are about nothing else.
+fn kinds_of(notes: &[&str]) -> Option<String> {
+    let kinds: Option<Vec<&str>> = notes.iter().map(|note| note.strip_prefix("has type ")).collect();
+    Some(kinds.filter(|kinds| !kinds.is_empty())?.join(" and "))
 }
 
 /// Where a word of the text first stands, whatever its case; with a bracket before it, where it first stands behind one.

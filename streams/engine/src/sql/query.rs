@@ -2,22 +2,27 @@
 //! rows of windows that are over go on, joined where there are several. Never enters: SQL.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use datafusion_physical_expr::PhysicalExpr;
+use datafusion_physical_expr::expressions::Column;
 use millstream_types::Millis;
 
 use crate::error::StageError;
-use crate::op::Step;
 use crate::op::again::Updates;
-use crate::op::aggregate::Aggregation;
+use crate::op::aggregate::{Aggregation, OutputColumn, Values};
 use crate::op::as_of::{AsOfJoin, Versions};
 use crate::op::chunk::Chunk;
-use crate::op::interval::{IntervalJoin, Side, in_time};
+use crate::op::faults::{Fault, Faults, by_parts};
+use crate::op::interval::{FOR_EVER, IntervalJoin, Side, in_time};
 use crate::op::join::TableJoin;
 use crate::op::table_rows::TableRows;
+use crate::op::update_join::{Sides, UpdateJoin};
 use crate::op::window_join::WindowJoin;
+use crate::op::{Give, Step, gone, run_behind};
 use crate::state::Owned;
 
 /// One stream of a query, and what is done to its rows as they come.
@@ -47,46 +52,43 @@ pub(crate) enum Origin {
     Near(IntervalJoin),
     /// The rows of the first, with the versions that the others have of their keys.
     AsOf(AsOfJoin),
+    /// Two branches whose rows take the place of each other: the first and the second.
+    Updating(Box<UpdateJoin>),
+    /// Rows that take the place of each other, with those that they leave elsewhere.
+    Divide,
     /// Two of them.
     Join { left: Box<Closed>, right: Box<Closed>, join: Box<WindowJoin> },
 }
 
 impl Closed {
+    /// Functions OVER want all rows of a window together.
+    fn wants_together(&self) -> bool {
+        self.after.iter().any(|step| matches!(step, Step::Over(_)))
+    }
+
     /// What the branches' rows become; those that are taken are gone from `fired`.
-    fn run(&self, fired: &mut [Vec<Chunk>]) -> Result<Vec<Chunk>, StageError> {
-        // Functions OVER want all rows of a window together.
-        let whole = self.after.iter().any(|step| matches!(step, Step::Over(_)));
+    fn run(&self, fired: &mut [Vec<Chunk>], faults: &mut Faults) -> Result<Vec<Chunk>, StageError> {
+        let whole = self.wants_together();
         let given = match &self.from {
             // What rows that are near each other gave is where their first branch is.
-            Origin::Near(_) | Origin::AsOf(_) => std::mem::take(&mut fired[0]),
+            Origin::Near(_) | Origin::AsOf(_) | Origin::Divide | Origin::Updating(_) => {
+                std::mem::take(&mut fired[0])
+            }
             // What was partly in a scratch comes in portions.
             Origin::Branch(at) if whole => Chunk::joined(std::mem::take(&mut fired[*at]))?,
             Origin::Branch(at) => std::mem::take(&mut fired[*at]),
             Origin::Join { left, right, join } => {
-                let (left, right) = (left.run(fired)?, right.run(fired)?);
-                join.run(&left, &right, whole)?
+                let (left, right) = (left.run(fired, faults)?, right.run(fired, faults)?);
+                join.run(&left, &right, whole, faults)?
             }
         };
-        self.behind(given)
-    }
-
-    /// What the steps behind make of rows.
-    fn behind(&self, given: Vec<Chunk>) -> Result<Vec<Chunk>, StageError> {
-        let mut results = Vec::new();
-        for mut chunk in given {
-            for step in &self.after {
-                chunk = step.run(chunk, &mut Vec::new())?;
-            }
-            if chunk.rows() > 0 {
-                results.push(chunk);
-            }
-        }
-        Ok(results)
+        run_behind(&self.after, given, faults)
     }
 
     pub(crate) fn steps<'a>(&'a self, steps: &mut Vec<&'a Step>) {
         match &self.from {
-            Origin::Branch(_) | Origin::Near(_) => {}
+            Origin::Branch(_) | Origin::Near(_) | Origin::Divide => {}
+            Origin::Updating(join) => steps.extend(&join.steps),
             Origin::AsOf(join) => steps.extend(join.lookups.iter().flat_map(|lookup| &lookup.then)),
             Origin::Join { left, right, .. } => {
                 left.steps(steps);
@@ -99,7 +101,7 @@ impl Closed {
     /// The steps of this part and of all under it.
     pub(crate) fn steps_mut(&mut self) -> Vec<&mut Step> {
         let mut steps = match &mut self.from {
-            Origin::Branch(_) | Origin::Near(_) => Vec::new(),
+            Origin::Branch(_) | Origin::Near(_) | Origin::Divide | Origin::Updating(_) => Vec::new(),
             Origin::AsOf(join) => join.lookups.iter_mut().flat_map(|lookup| &mut lookup.then).collect(),
             Origin::Join { left, right, .. } => {
                 let mut steps = left.steps_mut();
@@ -115,7 +117,7 @@ impl Closed {
     pub(crate) fn shift(&mut self, by: usize) {
         match &mut self.from {
             Origin::Branch(at) => *at += by,
-            Origin::Near(_) | Origin::AsOf(_) => {}
+            Origin::Near(_) | Origin::AsOf(_) | Origin::Divide | Origin::Updating(_) => {}
             Origin::Join { left, right, .. } => {
                 left.shift(by);
                 right.shift(by);
@@ -165,6 +167,50 @@ fn as_of(branches: &mut [Branch]) -> (&mut Side, Vec<&mut Versions>) {
     (waiting, versions.collect())
 }
 
+/// Two branches whose rows take the place of each other.
+fn updating(branches: &mut [Branch]) -> Sides<'_> {
+    let [left, right] = branches else { panic!("two branches are kept up to date") };
+    let (Some(Aggregation::Updating(left)), Some(Aggregation::Updating(right))) =
+        (&mut left.aggregate, &mut right.aggregate)
+    else {
+        panic!("both branches keep their latest rows")
+    };
+    (left, right)
+}
+
+/// Results without those that have no value: nothing is taken away by them.
+fn only_here(chunks: &mut Vec<Chunk>) -> Result<(), StageError> {
+    let here = std::mem::take(chunks).into_iter().map(Chunk::here);
+    *chunks = here.collect::<Result<_, _>>()?;
+    Ok(())
+}
+
+/// Results with word of which are gone, where they take the place of each other: a condition behind them takes rows away. Of others
+/// those that have a value.
+fn as_given(chunk: Chunk, replaces: bool) -> Result<Chunk, StageError> {
+    if !replaces {
+        return chunk.here();
+    }
+    let rows = chunk.rows();
+    let gone = chunk.gone.clone().unwrap_or_else(|| gone::none(rows));
+    Ok(Chunk { gone: Some(gone), ..chunk })
+}
+
+/// What becomes of rows before state.
+pub(crate) enum Prepared {
+    /// They go on.
+    Rows(Chunk),
+    /// State takes them.
+    Held(Held),
+}
+
+/// Rows that state takes, with what was computed for them.
+pub(crate) struct Held {
+    branch: usize,
+    chunk: Chunk,
+    values: Option<Values>,
+}
+
 /// A query that can run.
 pub struct Query {
     pub(crate) operator: String,
@@ -180,6 +226,10 @@ pub struct Query {
     pub(super) updated_at: Option<Millis>,
     /// Of each column that comes out, the stream's column that it is, unchanged; all `None` behind an aggregation.
     pub(super) passes: Vec<Option<usize>>,
+    /// Of a join that is kept up to date: the columns that a row which comes out is known by.
+    pub(super) joined_by: Option<Vec<String>>,
+    /// Where it computes nothing of several rows: the columns that those which take the place of each other are known by, among those that are read.
+    pub(super) known_by: Option<Vec<usize>>,
 }
 
 impl std::fmt::Debug for Query {
@@ -212,6 +262,81 @@ impl Query {
     /// Whether it has windows that fire, and so keeps state.
     pub fn is_windowed(&self) -> bool {
         self.closed.is_some()
+    }
+
+    /// Whether it joins streams without windows: rows come out as they meet, and are never taken back.
+    pub(crate) fn is_joined(&self) -> bool {
+        matches!(&self.closed, Some(Closed { from: Origin::Near(_), .. }))
+    }
+
+    /// Whether it keeps groups without windows, which want no event time.
+    pub(crate) fn keeps_groups(&self) -> bool {
+        let endless = |branch: &Branch| match &branch.aggregate {
+            Some(Aggregation::Windows(windows)) => windows.windows.is_endless(),
+            Some(Aggregation::Sessions(sessions)) => sessions.lets_go(),
+            Some(Aggregation::Latest(_) | Aggregation::Divide(_) | Aggregation::Updating(_)) => true,
+            _ => branch.into.is_some(),
+        };
+        self.is_windowed() && self.branches.iter().all(endless)
+    }
+
+    /// Whether the rows of its groups are known by what they are grouped by, and take the place of each other.
+    fn replaces(&self) -> bool {
+        let plan = self.aggregates().next().and_then(Aggregation::plan);
+        self.keeps_groups() && plan.is_some_and(|plan| plan.sets.sets.is_empty())
+    }
+
+    /// Whether it keeps groups that are let go of when nothing comes for them for a time.
+    pub(crate) fn lets_go(&self) -> bool {
+        self.aggregates()
+            .any(|aggregate| matches!(aggregate, Aggregation::Sessions(sessions) if sessions.lets_go()))
+    }
+
+    /// Whether it groups or joins rows that take the place of earlier ones.
+    pub(crate) fn reads_latest(&self) -> bool {
+        self.aggregates()
+            .any(|aggregate| matches!(aggregate, Aggregation::Latest(_) | Aggregation::Updating(_)))
+    }
+
+    /// Whether it divides rows that take the place of each other anew.
+    pub(crate) fn divides(&self) -> bool {
+        matches!(&self.closed, Some(Closed { from: Origin::Divide, .. }))
+    }
+
+    /// Where rows take the place of each other: the columns that one which comes out is known by, where all of them come out.
+    pub(crate) fn latest_by(&self) -> Option<Vec<String>> {
+        if let Some(known) = &self.joined_by {
+            return Some(known.clone());
+        }
+        let (mut places, steps) = match &self.closed {
+            Some(closed) if self.replaces() => {
+                let plan = self.aggregates().next()?.plan()?;
+                let place = |key| plan.output.iter().position(|column| *column == OutputColumn::Key(key));
+                ((0..plan.keys.len()).map(place).collect::<Option<Vec<usize>>>()?, closed.after.as_slice())
+            }
+            Some(closed) if self.divides() => (self.known_by.clone()?, closed.after.as_slice()),
+            None => (self.known_by.clone()?, &self.branches.first()?.before[1..]),
+            _ => return None,
+        };
+        for step in steps {
+            match step {
+                Step::Filter(_) => {}
+                Step::Scan { columns, .. } => {
+                    let moved = |at: &usize| columns.iter().position(|column| column == at);
+                    places = places.iter().map(moved).collect::<Option<_>>()?;
+                }
+                Step::Project { exprs, .. } => {
+                    let is = |expr: &Arc<dyn PhysicalExpr>, at: usize| {
+                        expr.downcast_ref::<Column>().is_some_and(|column| column.index() == at)
+                    };
+                    let moved = |at: &usize| exprs.iter().position(|expr| is(expr, *at));
+                    places = places.iter().map(moved).collect::<Option<_>>()?;
+                }
+                Step::Join(join) => places.iter_mut().for_each(|at| *at += join.columns_before),
+                _ => return None,
+            }
+        }
+        Some(places.into_iter().map(|at| self.schema.field(at).name().clone()).collect())
     }
 
     /// The optimised logical plan, for people.
@@ -258,89 +383,254 @@ impl Query {
         Ok(())
     }
 
-    /// Runs a chunk of a branch's stream through. What comes out at once, and the places in the stage's input of late rows.
-    pub(crate) fn run(
-        &mut self,
+    /// The steps that rows of a branch go through as they come, in the order in which they do.
+    pub(crate) fn steps_of(&self, branch: usize) -> impl Iterator<Item = &Step> {
+        let mut next = Some((branch, 0));
+        let parts = std::iter::from_fn(move || {
+            let (branch, from) = next?;
+            let Branch { before, into, .. } = &self.branches[branch];
+            next = *into;
+            Some(&before[from..])
+        });
+        parts.flatten()
+    }
+
+    /// The branch in which the rows of one end.
+    fn last_of(&self, mut branch: usize) -> usize {
+        while let Some((next, _)) = self.branches[branch].into {
+            branch = next;
+        }
+        branch
+    }
+
+    /// Does all that is done to a chunk of a branch's stream before state, and computes what is computed for it: nothing fails
+    /// afterwards for its rows, and no state has them yet. The places in the stage's input of late rows are added to `late`.
+    pub(crate) fn prepare(
+        &self,
         branch: usize,
         mut chunk: Chunk,
         late: &mut Vec<u32>,
+    ) -> Result<Prepared, StageError> {
+        for step in self.steps_of(branch) {
+            chunk = step.run(chunk, late)?;
+        }
+        let branch = self.last_of(branch);
+        let Some(aggregate) = &self.branches[branch].aggregate else { return Ok(Prepared::Rows(chunk)) };
+        let time = match aggregate {
+            // What the other side keeps for ever is met by the latest row.
+            Aggregation::Near(side) => side.plan.time.filter(|_| self.is_let_go_for(branch)),
+            Aggregation::Versions(versions) => Some(versions.plan.time),
+            _ => None,
+        };
+        if let Some(time) = time {
+            chunk = in_time(time, aggregate.late(), chunk, late)?;
+        }
+        let values = aggregate.prepare(&chunk)?;
+        Ok(Prepared::Held(Held { branch, chunk, values }))
+    }
+
+    /// Gives rows to the state; what comes out at once. The places in the stage's input of late rows are added to `late`.
+    pub(crate) fn hold(
+        &mut self,
+        held: Held,
+        late: &mut Vec<u32>,
+        faults: &mut Faults,
     ) -> Result<Vec<Chunk>, StageError> {
-        let (mut branch, mut from) = (branch, 0);
-        loop {
-            let Branch { before, into, .. } = &self.branches[branch];
-            for step in &before[from..] {
-                chunk = step.run(chunk, late)?;
+        let Held { branch, chunk, values } = held;
+        match &self.closed {
+            Some(Closed { from: Origin::Near(join), after }) => {
+                let sides = near(&mut self.branches, branch);
+                let found = join.push(sides, branch == 0, chunk, faults)?;
+                return run_behind(after, found, faults);
             }
-            match into {
-                Some(next) => (branch, from) = *next,
-                None => break,
-            }
-        }
-        if let Some(Closed { from: Origin::Near(join), .. }) = &self.closed {
-            let sides = near(&mut self.branches, branch);
-            let found = join.push(sides, branch == 0, chunk, late)?;
-            let closed = self.closed.as_ref().map(|closed| closed.behind(found));
-            return Ok(closed.transpose()?.unwrap_or_default());
-        }
-        if let Some(Closed { from: Origin::AsOf(_), .. }) = &self.closed {
-            match &mut self.branches[branch].aggregate {
-                Some(Aggregation::Near(waiting)) => {
-                    let chunk = in_time(waiting.plan.time, &waiting.plan.late, chunk, late)?;
-                    waiting.keep(&chunk, &vec![false; chunk.rows()])?;
-                }
-                Some(Aggregation::Versions(versions)) => {
-                    versions.add(&in_time(versions.plan.time, &versions.plan.late, chunk, late)?)?;
-                }
+            Some(Closed { from: Origin::AsOf(_), .. }) => match &mut self.branches[branch].aggregate {
+                Some(Aggregation::Near(waiting)) => waiting.keep(&chunk, &vec![false; chunk.rows()])?,
+                Some(Aggregation::Versions(versions)) => versions.add(&chunk)?,
                 _ => panic!("rows wait for versions, or are versions"),
-            }
-            return Ok(Vec::new());
+            },
+            Some(Closed { from: Origin::Divide, after }) => match &mut self.branches[branch].aggregate {
+                Some(Aggregation::Divide(divide)) => return run_behind(after, divide.push(chunk)?, faults),
+                _ => panic!("rows are divided by what keeps where they lie"),
+            },
+            _ => match &mut self.branches[branch].aggregate {
+                Some(aggregate) => aggregate.update(&chunk, values, late)?,
+                None => panic!("rows are held by what keeps state"),
+            },
         }
-        match &mut self.branches[branch].aggregate {
-            None => Ok(vec![chunk]),
-            Some(aggregate) => {
-                aggregate.update(&chunk, late)?;
-                Ok(Vec::new())
-            }
+        Ok(Vec::new())
+    }
+
+    /// Notes how far the branches have come, of all that was read and run: by key group, of each.
+    pub(crate) fn note_read(&mut self, watermarks: &[Cow<'_, [i64]>]) {
+        for at in [0, 1] {
+            let (side, _) = near(&mut self.branches, at);
+            side.note_other(&watermarks[1 - at]);
         }
     }
 
-    /// The results of windows that are over, those of others that are sent again or early, and the rows that nothing can
-    /// meet any more. `fired_at` is raised, for each branch, to the watermark at which the last of them is over.
+    /// Whether rows that wait for those of a branch are let go of by its watermark: else none of its rows is late.
+    fn is_let_go_for(&self, branch: usize) -> bool {
+        if !self.is_joined() {
+            return true;
+        }
+        let others = self.branches.iter().enumerate().filter(|(at, _)| *at != branch);
+        let mut sides = others.filter_map(|(_, other)| match &other.aggregate {
+            Some(Aggregation::Near(side)) => Some(side),
+            _ => None,
+        });
+        sides.any(|side| side.plan.lets_go())
+    }
+
+    /// Gives rows that come from state to the state of a query; what comes out at once. Of a row for which something cannot be
+    /// computed nothing is taken; one that takes the place of an earlier one takes that away.
+    pub(crate) fn hold_behind(
+        &mut self,
+        branch: usize,
+        chunk: Chunk,
+        faults: &mut Faults,
+    ) -> Result<Vec<Chunk>, StageError> {
+        let chunks = self.run_behind(branch, chunk, faults)?;
+        let branch = self.last_of(branch);
+        let mut out = Vec::new();
+        for chunk in chunks {
+            let Some(aggregate) = &self.branches[branch].aggregate else { continue };
+            let (mut given, mut told) = (Vec::new(), Vec::new());
+            let mut attempt = |rows: Range<usize>| {
+                let first = rows.start;
+                let prepare = |part: Chunk| {
+                    let values = aggregate.prepare(&part)?;
+                    Ok((part, values))
+                };
+                gone::run_or_gone(chunk.slice(rows), prepare, |error| told.push((first, error)))
+            };
+            let mut note = |row: usize, error| faults.push(Fault { row: chunk.batch.slice(row, 1), error });
+            by_parts(0..chunk.rows(), &mut attempt, &mut note, &mut given)?;
+            told.into_iter().for_each(|(row, error)| note(row, error));
+            for (chunk, values) in given {
+                out.extend(self.hold(Held { branch, chunk, values }, &mut Vec::new(), faults)?);
+            }
+        }
+        Ok(out)
+    }
+
+    /// Runs rows that come from state through a query that keeps none.
+    pub(crate) fn run_behind(
+        &self,
+        branch: usize,
+        chunk: Chunk,
+        faults: &mut Faults,
+    ) -> Result<Vec<Chunk>, StageError> {
+        let mut chunks = vec![chunk];
+        for step in self.steps_of(branch) {
+            chunks = run_behind(std::slice::from_ref(step), chunks, faults)?;
+        }
+        Ok(chunks)
+    }
+
+    /// Gives the results of windows that are over, those of others that are sent again or early, and the rows that nothing can
+    /// meet any more; in portions, where functions do not want all rows of a window together. `fired_at` is raised, for each
+    /// branch, to the watermark at which the last of them is over.
     pub(crate) fn fire(
         &mut self,
         progress: &Progress<'_>,
         fired_at: &mut [Vec<i64>],
         updates: Updates,
-    ) -> Result<Vec<Chunk>, StageError> {
-        let Some(closed) = &self.closed else {
-            return Ok(Vec::new());
-        };
-        if let Origin::Near(join) = &closed.from {
-            let mut given = Vec::new();
-            for at in [0, 1] {
-                // By the other side's watermark.
-                let (side, _) = near(&mut self.branches, at);
-                let other = (progress.before[1 - at].as_ref(), progress.now[1 - at].as_ref());
-                given.extend(join.fire(side, at == 0, other, &mut fired_at[1 - at])?);
+        faults: &mut Faults,
+        give: Give<'_>,
+    ) -> Result<(), StageError> {
+        let replaces = self.replaces();
+        let Some(closed) = &self.closed else { return Ok(()) };
+        let together = closed.wants_together();
+        let mut held = Vec::new();
+        let mut behind = |chunk: Chunk, faults: &mut Faults| {
+            if together {
+                held.push(chunk);
+                return Ok(());
             }
-            return closed.behind(given);
+            let mut given = run_behind(&closed.after, vec![chunk], faults)?.into_iter();
+            given.try_for_each(|chunk| give(chunk, faults))
+        };
+        match &closed.from {
+            Origin::Near(join) => {
+                for at in [0, 1] {
+                    // By the other side's watermark.
+                    let (side, _) = near(&mut self.branches, at);
+                    let other = (progress.before[1 - at].as_ref(), progress.now[1 - at].as_ref());
+                    join.fire(side, at == 0, other, &mut fired_at[1 - at], |chunk| behind(chunk, faults))?;
+                }
+            }
+            Origin::AsOf(join) => {
+                let (waiting, versions) = as_of(&mut self.branches);
+                let versions: Vec<&Versions> = versions.into_iter().map(|versions| &*versions).collect();
+                let others = (&progress.before[1..], &progress.now[1..]);
+                join.fire((waiting, &versions), others, faults, &mut behind)?;
+            }
+            Origin::Updating(join) => {
+                join.fire(updating(&mut self.branches), updates, faults, &mut behind)?;
+            }
+            from @ (Origin::Branch(_) | Origin::Divide | Origin::Join { .. }) => {
+                // What is joined is over when it is for each.
+                let (before, now) = (least(&progress.before), least(&progress.now));
+                let Some((first, others)) = fired_at.split_first_mut() else { return Ok(()) };
+                let mut fired: Vec<Vec<Chunk>> = self.branches.iter().map(|_| Vec::new()).collect();
+                for (at, branch) in self.branches.iter_mut().enumerate() {
+                    let Some(aggregate) = &mut branch.aggregate else { continue };
+                    let goes_on = matches!(from, Origin::Branch(of) if *of == at) && !together;
+                    aggregate.fire(&before, &now, first, updates, faults, &mut |chunk, faults| {
+                        let chunk = as_given(chunk, replaces)?;
+                        if goes_on {
+                            return behind(chunk, faults);
+                        }
+                        fired[at].push(chunk);
+                        Ok(())
+                    })?;
+                }
+                others.iter_mut().for_each(|other| other.clone_from(first));
+                held = closed.run(&mut fired, faults)?;
+                return held.into_iter().try_for_each(|chunk| give(chunk, faults));
+            }
         }
-        if let Origin::AsOf(join) = &closed.from {
-            let (waiting, versions) = as_of(&mut self.branches);
-            let versions: Vec<&Versions> = versions.into_iter().map(|versions| &*versions).collect();
-            let others = (&progress.before[1..], &progress.now[1..]);
-            let given = join.fire((waiting, &versions), others)?;
-            return closed.behind(given);
+        run_behind(&closed.after, held, faults)?.into_iter().try_for_each(|chunk| give(chunk, faults))
+    }
+
+    /// What the query would give if all that it holds and has not closed were sent now, at these watermarks. Changes nothing.
+    pub(crate) fn open(
+        &mut self,
+        watermarks: &[i64],
+        mut give: impl FnMut(&Chunk) -> Result<(), StageError>,
+    ) -> Result<Vec<Chunk>, StageError> {
+        let Some(closed) = &self.closed else { return Ok(Vec::new()) };
+        // Rows that cannot be computed would not be sent either.
+        let mut faults = Faults::new();
+        let mut held: Vec<Vec<Chunk>> = Vec::with_capacity(self.branches.len());
+        if let Origin::Updating(join) = &closed.from {
+            let (left, right) = updating(&mut self.branches);
+            let mut chunks = Vec::new();
+            let keep = |chunk: Chunk| {
+                give(&chunk)?;
+                chunks.push(chunk);
+                Ok(())
+            };
+            join.open((left, right), keep, &mut faults)?;
+            return run_behind(&closed.after, chunks, &mut faults);
         }
-        // What is joined is over when it is for each.
-        let (before, now) = (least(&progress.before), least(&progress.now));
-        let Some(first) = fired_at.first_mut() else { return Ok(Vec::new()) };
-        let aggregates = self.branches.iter_mut().map(|branch| branch.aggregate.as_mut());
-        let fired = aggregates.map(|a| a.map_or(Ok(Vec::new()), |a| a.fire(&before, &now, first, updates)));
-        let fired: Result<Vec<_>, _> = fired.collect();
-        let first = first.clone();
-        fired_at.iter_mut().skip(1).for_each(|other| other.clone_from(&first));
-        closed.run(&mut fired?)
+        for branch in &mut self.branches {
+            let mut chunks = Vec::new();
+            if let Some(aggregate) = &mut branch.aggregate {
+                aggregate.open(
+                    watermarks,
+                    |chunk| {
+                        give(&chunk)?;
+                        chunks.push(chunk);
+                        Ok(())
+                    },
+                    &mut faults,
+                )?;
+            }
+            only_here(&mut chunks)?;
+            held.push(chunks);
+        }
+        closed.run(&mut held, &mut faults)
     }
 
     /// Lets go of rows that nothing can meet any more, at these watermarks of the branches.
@@ -401,9 +691,15 @@ impl Query {
     pub(crate) fn allowance_ms(&self) -> i64 {
         let near = |aggregate: &Aggregation| match aggregate {
             // A row that comes may meet one that came so long before it.
-            Aggregation::Near(side) => side.plan.from.abs().max(side.plan.to.abs()),
+            // One that may come at any time comes when it does: the topic that it goes to says how late it may be.
+            Aggregation::Near(side) => {
+                let bounds = [side.plan.from.abs(), side.plan.to.abs()];
+                bounds.into_iter().filter(|bound| *bound < FOR_EVER).max().unwrap_or(0)
+            }
             // Rows of a window come with their own times.
             Aggregation::Rows(rows) => rows.plan.windows.size_ms(),
+            // Rows come when what their frames hold behind them has.
+            Aggregation::Over(over) => over.ahead_ms,
             _ => 0,
         };
         // A row that asks for versions of later times waits for them.

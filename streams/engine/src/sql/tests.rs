@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use millstream_model::LateRule;
 
-use super::{Relation, Relations, SqlOptions, compile};
+use super::{Keep, Relation, Relations, SqlOptions, compile};
 
 fn relations() -> Relations {
     let time = || DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
@@ -27,6 +27,7 @@ fn relations() -> Relations {
         schema: Arc::new(stream),
         event_time: Some("issued_at".into()),
         partitioned_by: Some(vec!["store_id".into()]),
+        latest_by: None,
     };
     let returned = |by: &str| Relation::Stream {
         schema: Arc::new(Schema::new(vec![
@@ -37,6 +38,7 @@ fn relations() -> Relations {
         ])),
         event_time: Some("at".into()),
         partitioned_by: Some(vec![by.to_owned()]),
+        latest_by: None,
     };
     let mut number = returned("store_id");
     if let Relation::Stream { schema, .. } = &mut number {
@@ -60,12 +62,18 @@ fn relations() -> Relations {
         ("numbers".into(), number),
         ("loose".into(), loose),
         ("whole".into(), whole),
-        ("stores".into(), Relation::Table { schema: Arc::new(table) }),
+        ("stores".into(), Relation::Table { schema: Arc::new(table), key: vec!["store_id".into()] }),
     ])
 }
 
 fn options() -> SqlOptions {
-    SqlOptions { operator: "revenue-1".into(), late: LateRule::default(), key_groups: 8, update_ms: None }
+    SqlOptions {
+        operator: "revenue-1".into(),
+        late: LateRule::default(),
+        key_groups: 8,
+        update_ms: None,
+        keep: None,
+    }
 }
 
 const REVENUE: &str =
@@ -101,6 +109,14 @@ fn the_revenue_query_reads_three_columns_and_keeps_money_exact() {
 fn these_run() {
     for sql in [
         "SELECT * FROM unique",
+        "SELECT store_id, issued_at, sum(total) OVER (PARTITION BY store_id ORDER BY issued_at RANGE BETWEEN INTERVAL '1 hour' PRECEDING AND CURRENT ROW) AS last_hour,
+         lag(issued_at) OVER (PARTITION BY store_id, qty ORDER BY issued_at, invoice_id) AS before FROM unique WHERE total > 1
+         QUALIFY row_number() OVER (PARTITION BY store_id ORDER BY issued_at) = 1",
+        "SELECT i.store_id, s.city, avg(i.weight) OVER w AS mean, max(i.invoice_id) OVER w AS last FROM unique i JOIN stores s ON s.store_id = i.store_id
+         WINDOW w AS (PARTITION BY i.store_id ORDER BY i.issued_at ROWS BETWEEN 9 PRECEDING AND 1 PRECEDING)",
+        "SELECT a.store_id, a.n, s.city FROM (SELECT store_id, count(*) OVER (PARTITION BY store_id ORDER BY at) AS n FROM
+         (SELECT store_id, at FROM returns UNION ALL SELECT store_id, issued_at AS at FROM unique)) a JOIN stores s ON s.store_id = a.store_id WHERE a.n > 2",
+        "SELECT at, sum(amount) OVER (ORDER BY at) AS total FROM whole",
         "SELECT store_id, total * 2 AS twice FROM unique WHERE total > 1.5 AND qty IS NOT NULL",
         "SELECT upper(u.store_id) AS store, s.city FROM unique u LEFT JOIN stores s ON s.store_id = u.store_id",
         "SELECT u.store_id, s.city FROM stores s RIGHT JOIN unique u ON s.store_id = u.store_id",
@@ -340,7 +356,107 @@ fn these_are_refused_with_place_and_reason() {
         ),
         (
             "SELECT store_id, qty, row_number() OVER (PARTITION BY store_id ORDER BY qty) AS n FROM unique",
-            "1:36: OVER (…) wants all rows of a window, and a stream's rows come one by one",
+            "1:36: row_number is ordered by unique.qty, and a stream's rows are in order by their event time alone; ORDER BY issued_at",
+        ),
+        (
+            "SELECT store_id, ntile(4) OVER (PARTITION BY store_id ORDER BY issued_at) AS n FROM unique",
+            "1:18: ntile goes over all rows of its key, of which later ones are to come",
+        ),
+        (
+            "SELECT store_id, percent_rank() OVER (PARTITION BY store_id ORDER BY issued_at) AS n FROM unique",
+            "1:18: percent_rank goes over all rows of its key",
+        ),
+        (
+            "SELECT store_id, cume_dist() OVER (PARTITION BY store_id ORDER BY issued_at) AS n FROM unique",
+            "1:18: cume_dist goes over all rows of its key",
+        ),
+        (
+            "SELECT store_id, lead(qty) OVER (PARTITION BY store_id ORDER BY issued_at) AS n FROM unique",
+            "1:18: lead waits for a later row of its key, which may never come; look back from the later row with lag",
+        ),
+        (
+            "SELECT store_id, sum(qty) OVER (PARTITION BY store_id ORDER BY issued_at RANGE BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) AS n FROM unique",
+            "1:27: the frame of sum reaches to UNBOUNDED FOLLOWING",
+        ),
+        (
+            "SELECT store_id, sum(qty) OVER (PARTITION BY store_id ORDER BY issued_at ROWS BETWEEN CURRENT ROW AND 2 FOLLOWING) AS n FROM unique",
+            "1:27: the frame of sum waits for later rows of its key, which may never come; say for how long",
+        ),
+        (
+            "SELECT store_id, sum(qty) OVER (PARTITION BY store_id) AS n FROM unique",
+            "1:27: sum without ORDER BY goes over all rows of its key",
+        ),
+        (
+            "SELECT store_id, sum(qty) OVER (PARTITION BY store_id ORDER BY issued_at DESC) AS n FROM unique",
+            "1:27: sum begins with the latest row",
+        ),
+        (
+            "SELECT store_id, sum(qty) OVER (PARTITION BY store_id ORDER BY paid_at) AS n FROM unique",
+            "1:27: sum is ordered by unique.paid_at",
+        ),
+        (
+            "SELECT invoice_id, sum(qty) OVER (PARTITION BY invoice_id ORDER BY issued_at) AS n FROM unique",
+            "1:29: unique is partitioned by store_id, and the query does not partition by it",
+        ),
+        (
+            "SELECT store_id, sum(amount) OVER (PARTITION BY store_id ORDER BY at) AS n FROM loose",
+            "1:30: loose has several partitions and no key",
+        ),
+        (
+            "SELECT store_id, sum(qty) OVER (PARTITION BY store_id ORDER BY issued_at RANGE BETWEEN INTERVAL '1 month' PRECEDING AND CURRENT ROW) AS n FROM unique",
+            "1:27: the frame of sum has a bound that is no interval of days or less",
+        ),
+        (
+            "SELECT store_id, sum(qty) OVER (PARTITION BY store_id ORDER BY issued_at GROUPS BETWEEN 1 PRECEDING AND CURRENT ROW) AS n FROM unique",
+            "1:27: the frame of sum counts GROUPS",
+        ),
+        (
+            "SELECT store_id, sum(qty) OVER (PARTITION BY store_id ORDER BY issued_at ROWS BETWEEN 200000 PRECEDING AND CURRENT ROW) AS n FROM unique",
+            "1:27: the frame of sum begins 200000 rows back; the bound is 100000",
+        ),
+        (
+            "SELECT store_id, sum(qty) OVER (PARTITION BY store_id ORDER BY issued_at RANGE BETWEEN UNBOUNDED PRECEDING AND INTERVAL '1 hour' PRECEDING) AS n FROM unique",
+            "1:27: the frame of sum begins with the first row of its key and ends elsewhere than at CURRENT ROW",
+        ),
+        (
+            "SELECT store_id, median(qty) OVER (PARTITION BY store_id ORDER BY issued_at) AS n FROM unique",
+            "1:18: median from UNBOUNDED PRECEDING keeps all values of each key for ever",
+        ),
+        (
+            "SELECT store_id, count(DISTINCT qty) OVER (PARTITION BY store_id ORDER BY issued_at) AS n FROM unique",
+            "1:18: count(DISTINCT …) from UNBOUNDED PRECEDING keeps all values",
+        ),
+        (
+            "SELECT store_id, array_agg(qty) OVER (PARTITION BY store_id ORDER BY issued_at ROWS BETWEEN 2 PRECEDING AND CURRENT ROW) AS n FROM unique",
+            "1:18: array_agg has not been shown",
+        ),
+        (
+            "SELECT store_id, lag(qty, 200000) OVER (PARTITION BY store_id ORDER BY issued_at) AS n FROM unique",
+            "1:18: lag looks 200000 rows back",
+        ),
+        (
+            "SELECT store_id, lag(qty, 1, qty) OVER (PARTITION BY store_id ORDER BY issued_at) AS n FROM unique",
+            "1:18: lag has ",
+        ),
+        (
+            "SELECT store_id, first_value(qty) IGNORE NULLS OVER (PARTITION BY store_id ORDER BY issued_at) AS n FROM unique",
+            "1:18: first_value IGNORE NULLS could look at any earlier row",
+        ),
+        (
+            "SELECT store_id, sum(n) OVER (PARTITION BY store_id ORDER BY issued_at) AS m FROM (SELECT *, count(*) OVER (PARTITION BY store_id ORDER BY issued_at) AS n FROM unique)",
+            "1:25: OVER (…) goes over what another OVER (…) gives",
+        ),
+        (
+            "SELECT store_id, count(*) AS m FROM (SELECT *, count(*) OVER (PARTITION BY store_id ORDER BY issued_at) AS n FROM unique) GROUP BY store_id, n",
+            "1:123: what OVER (…) gives is grouped",
+        ),
+        (
+            "SELECT store_id, window_end, sum(qty) OVER (PARTITION BY store_id, window_end ORDER BY issued_at) AS m FROM TUMBLE(unique, issued_at, INTERVAL '1 hour')",
+            "1:39: OVER (…) goes over rows of windows that nothing has grouped",
+        ),
+        (
+            "SELECT a.store_id, r.amount FROM (SELECT store_id, issued_at, count(*) OVER (PARTITION BY store_id ORDER BY issued_at) AS n FROM unique) a JOIN returns r ON r.store_id = a.store_id AND r.at BETWEEN a.issued_at AND a.issued_at + INTERVAL '1 hour' WHERE a.n > 1",
+            "1:140: what OVER (…) gives is joined with another stream",
         ),
         (
             "SELECT store_id, rank() OVER (PARTITION BY store_id ORDER BY count(*)) AS n FROM TUMBLE(unique, issued_at, INTERVAL '1 hour') GROUP BY store_id, window_end",
@@ -496,7 +612,7 @@ fn these_are_refused_with_place_and_reason() {
         ),
         (
             "SELECT store_id, window_end, count(*) AS n FROM TUMBLE((SELECT i.store_id, i.issued_at FROM unique i JOIN returns r ON r.store_id = i.store_id AND r.at = i.issued_at), issued_at, INTERVAL '1 hour') GROUP BY store_id, window_end",
-            "1:49: windows over windows, or over a join of streams, do not run yet",
+            "1:49: windows over windows, over a join of streams or over what OVER (…) gives do not run yet",
         ),
         (
             "SELECT i.store_id, r.amount FROM returns i JOIN numbers r ON r.store_id = i.store_id AND r.at = i.at",
@@ -531,4 +647,145 @@ fn these_are_refused_with_place_and_reason() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Whether a query runs, or is refused in words that hold these.
+fn same(sql: &str, found: Option<String>, wanted: Option<&str>) {
+    match (&found, wanted) {
+        (None, None) => {}
+        (Some(found), Some(wanted)) if found.contains(wanted) => {}
+        _ => panic!("{sql}: {found:?}"),
+    }
+}
+
+/// What holds of queries whose streams meet at any time, and of rows that take the place of earlier ones.
+#[test]
+fn what_is_kept_for_ever_is_refused_where_it_would_be_taken_back() {
+    let day = Some(Keep::For(86_400_000));
+    let ever = Some(Keep::ForEver);
+    let join = |kind: &str, on: &str| {
+        format!(
+            "SELECT u.store_id, r.invoice_id FROM unique u {kind} returns r ON r.store_id = u.store_id{on}"
+        )
+    };
+    for (sql, keep, place) in [
+        (join("JOIN", ""), ever, None),
+        (join("JOIN", " AND r.at >= u.issued_at"), ever, None),
+        (join("RIGHT JOIN", " AND r.at >= u.issued_at"), ever, None),
+        (join("JOIN", ""), None, Some("two streams are joined, unique and returns, and a row could find its match at any other time")),
+        (join("LEFT JOIN", ""), ever, Some("a row of unique could find its match at any later time")),
+        (join("LEFT JOIN", " AND r.at >= u.issued_at"), ever, Some("a row of unique could find its match at any later time")),
+        (join("FULL JOIN", " AND r.at >= u.issued_at"), ever, Some("a row of unique could find its match at any later time")),
+        (join("JOIN", ""), day, Some("how long rows are kept is said in event time, and the query does not read that of unique")),
+        (
+            "SELECT u.store_id, u.issued_at, r.at FROM unique u LEFT JOIN returns r ON r.store_id = u.store_id".to_owned(),
+            day,
+            None,
+        ),
+        (
+            "SELECT u.store_id FROM unique u WHERE NOT EXISTS (SELECT 1 FROM returns r WHERE r.store_id = u.store_id)".to_owned(),
+            ever,
+            Some("a row of unique could find its match at any later time"),
+        ),
+        ("SELECT store_id FROM unique".to_owned(), ever, Some("keep says how long rows of streams wait")),
+        (
+            join("JOIN", " AND r.at BETWEEN u.issued_at AND u.issued_at + INTERVAL '1 hour'"),
+            ever,
+            Some("keep says how long rows of streams wait"),
+        ),
+    ] {
+        let found = compile(&sql, &relations(), &SqlOptions { keep, ..options() });
+        let found = found.err().map(|problems| problems[0].to_string());
+        same(&sql, found, place);
+    }
+}
+
+/// Rows that take the place of earlier ones are filtered, computed with and grouped; nothing else is made of them, and what they
+/// are known by stays with them.
+#[test]
+fn rows_that_are_replaced_are_known() {
+    let mut relations = relations();
+    if let Some(Relation::Stream { latest_by, .. }) = relations.get_mut("unique") {
+        *latest_by = Some(vec!["store_id".into(), "invoice_id".into()]);
+    }
+    for (sql, place) in [
+        ("SELECT store_id, sum(total) AS n FROM unique WHERE invoice_id <> 'x' GROUP BY store_id", None),
+        ("SELECT DISTINCT store_id, upper(invoice_id) AS id FROM unique", None),
+        (
+            "SELECT id, max(total) AS n FROM (SELECT upper(invoice_id) AS id, store_id, total FROM unique) WHERE id <> 'x' GROUP BY id, store_id",
+            None,
+        ),
+        (
+            "SELECT store_id, count(*) AS n FROM (SELECT store_id, concat(invoice_id, qty) AS id FROM unique) GROUP BY store_id, id",
+            None,
+        ),
+        ("SELECT store_id, qty, count(*) AS n FROM unique GROUP BY store_id, qty", None),
+        ("SELECT store_id, count(*) AS n FROM unique WHERE total > 5 GROUP BY store_id", None),
+        (
+            "SELECT store_id, invoice_id, count(*) AS n FROM unique GROUP BY store_id, ROLLUP (invoice_id)",
+            Some("several groupings at once"),
+        ),
+        (
+            "SELECT store_id, total FROM unique",
+            Some(
+                "rows of unique take the place of earlier ones with the same store_id, invoice_id, and what comes out does not have",
+            ),
+        ),
+        (
+            "SELECT store_id, upper(invoice_id) AS invoice_id FROM unique",
+            Some(
+                "rows of unique take the place of earlier ones with the same store_id, invoice_id, and what comes out does not have",
+            ),
+        ),
+        (
+            "SELECT u.store_id, count(*) AS n FROM unique u JOIN stores s ON s.store_id = u.store_id GROUP BY u.store_id",
+            Some("rows of unique take the place of earlier ones, and what"),
+        ),
+        (
+            "SELECT store_id, window_start, count(*) AS n FROM TUMBLE(unique, issued_at, INTERVAL '1 hour') GROUP BY store_id, window_start",
+            Some("rows of unique take the place of earlier ones, and what"),
+        ),
+        (
+            "SELECT store_id FROM unique UNION SELECT store_id FROM returns",
+            Some("rows of unique take the place of earlier ones, and what"),
+        ),
+    ] {
+        // Rows that are not grouped go on as they come.
+        let update_ms =
+            ["GROUP BY", "DISTINCT", "UNION"].iter().any(|word| sql.contains(word)).then_some(1_000);
+        let found = compile(sql, &relations, &SqlOptions { update_ms, ..options() });
+        let found = found.err().map(|problems| problems[0].to_string());
+        same(sql, found, place);
+    }
+}
+
+/// Groups that are let go of: by the time of their rows, which all of them have.
+#[test]
+fn groups_that_are_let_go_of_are_timed() {
+    let mut relations = relations();
+    let mut silent = relations["returns"].clone();
+    if let Relation::Stream { event_time, .. } = &mut silent {
+        *event_time = None;
+    }
+    relations.insert("silent".into(), silent);
+    for (sql, place) in [
+        ("SELECT store_id, count(*) AS n FROM returns GROUP BY store_id", None),
+        (
+            "SELECT store_id, count(*) AS n FROM (SELECT store_id FROM unique UNION ALL SELECT store_id FROM returns) GROUP BY store_id",
+            None,
+        ),
+        ("SELECT store_id, count(*) AS n FROM silent GROUP BY store_id", Some("and silent has none")),
+        (
+            "SELECT store_id, count(*) AS n FROM (SELECT store_id FROM returns UNION ALL SELECT store_id FROM silent) GROUP BY store_id",
+            Some("has none"),
+        ),
+        (
+            "SELECT store_id, invoice_id, count(*) AS n FROM returns GROUP BY store_id, ROLLUP (invoice_id)",
+            Some("several groupings at once are kept for ever"),
+        ),
+    ] {
+        let options = SqlOptions { update_ms: Some(1_000), keep: Some(Keep::For(60_000)), ..options() };
+        let found = compile(sql, &relations, &options).err().map(|problems| problems[0].to_string());
+        same(sql, found, place);
+    }
 }

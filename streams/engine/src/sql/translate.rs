@@ -6,11 +6,14 @@ mod as_of;
 mod interval;
 mod join;
 mod over;
+mod over_time;
 mod sets;
 mod stream_join;
 mod union;
 mod unnest;
+mod update_join;
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -27,12 +30,14 @@ use super::context::Source;
 use super::problem::SqlProblem;
 use super::query::{Branch, Closed, Origin};
 use super::window_node::{Cut, StreamWindow};
-use super::{Query, Relation, Relations, SqlOptions};
+use super::{Keep, Query, Relation, Relations, SqlOptions};
 use crate::op::Step;
+use crate::op::aggregate::Aggregation;
 use crate::op::join::Unmatched;
 use crate::op::row_key;
 use crate::op::window::{SessionStep, WindowStep};
 use millstream_model::{Sessions, Windows};
+use update_join::Updating;
 
 /// What a column is, as far as it matters to windows and to the placement of keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +68,19 @@ struct Chain {
     window: Option<Grouped>,
     /// Whether something between the window and its aggregate computes with the window's bounds.
     bounds_used: bool,
+    /// Of rows that take the place of earlier ones.
+    latest: Option<Latest>,
+    /// What those of a join that is kept up to date are known by.
+    updating: Option<Updating>,
     tables: BTreeSet<String>,
+}
+
+/// Rows that take the place of earlier ones.
+struct Latest {
+    /// The columns that are read of them.
+    schema: SchemaRef,
+    /// Those of them that they are known by.
+    identity: Vec<usize>,
 }
 
 impl Chain {
@@ -77,12 +94,42 @@ impl Chain {
         self.closed.is_none() && matches!(self.window, Some(Grouped::Sessions(..)))
     }
 
+    /// Whether its rows are groups without windows.
+    fn keeps_groups(&self) -> bool {
+        matches!(&self.closed, Some(Closed { from: Origin::Branch(_), .. })) && self.window.is_none()
+    }
+
+    /// Whether its rows are groups that are known by what they are grouped by: one that does not fulfil a condition is gone.
+    fn replaces(&self) -> bool {
+        let plan = self.branches.first().and_then(|branch| branch.aggregate.as_ref()?.plan());
+        self.keeps_groups() && plan.is_some_and(|plan| plan.sets.sets.is_empty())
+    }
+
+    /// Whether its rows are known by columns of theirs, whatever a sink looks for them by.
+    fn is_known(&self) -> bool {
+        self.replaces() || self.updating.is_some()
+    }
+
+    /// Whether its rows are pairs of streams that meet as they come.
+    fn is_near(&self) -> bool {
+        matches!(&self.closed, Some(Closed { from: Origin::Near(_), .. }))
+    }
+
     /// Whether its rows are those of streams that are joined without windows.
     fn is_joined(&self) -> bool {
-        matches!(&self.closed, Some(Closed { from: Origin::Near(_) | Origin::AsOf(_), .. }))
+        matches!(
+            &self.closed,
+            Some(Closed { from: Origin::Near(_) | Origin::AsOf(_) | Origin::Updating(_), .. })
+        )
+    }
+
+    /// Whether its rows are those of functions OVER a stream.
+    fn is_over_time(&self) -> bool {
+        self.branches.iter().any(|branch| matches!(branch.aggregate, Some(Aggregation::Over(_))))
     }
 
     fn push(&mut self, step: Step) {
+        let Some(step) = self.push_updating(step) else { return };
         match &mut self.closed {
             Some(closed) => closed.after.push(step),
             None => self.branch().before.push(step),
@@ -127,6 +174,8 @@ struct Translator<'a> {
     options: &'a SqlOptions,
     props: ExecutionProps,
     context: PhysicalPlanningContext,
+    /// Whether `keep` has said how long rows of some join wait.
+    keep_used: Cell<bool>,
 }
 
 pub(super) fn translate(
@@ -140,8 +189,17 @@ pub(super) fn translate(
         options,
         props: ExecutionProps::new(),
         context: PhysicalPlanningContext::default(),
+        keep_used: Cell::new(false),
     };
-    let chain = translator.walk(plan).map_err(|p| vec![p])?;
+    let mut chain = translator.walk(plan).map_err(|p| vec![p])?;
+    if options.keep.is_some() && !translator.keep_used.get() {
+        let text = "keep says how long rows of streams wait for a match that may come at any time, or groups without windows for another row, and this query has neither";
+        return Err(vec![translator.problem("select", text, Some("take keep away"))]);
+    }
+    let row_wise = |step: &Step| matches!(step, Step::Scan { .. } | Step::Filter(_) | Step::Project { .. });
+    if chain.latest.is_some() && !chain.branches.iter().flat_map(|branch| &branch.before).all(row_wise) {
+        return Err(vec![translator.takes_places(&chain, "select")]);
+    }
     translator.check_spread(&chain, chain.closed.is_none()).map_err(|p| vec![p])?;
     if chain.in_sessions() {
         let text = "a session's bounds are known when it is over, and the query gives rows before";
@@ -161,13 +219,21 @@ pub(super) fn translate(
         return Err(vec![SqlProblem::at_start(text)]);
     }
     translator.check_updates(&chain).map_err(|p| vec![p])?;
+    let joined_by = translator.finish_updating(&mut chain).map_err(|p| vec![p])?;
     let schema = output_schema(plan.schema(), sql)?;
+    let names = |columns: Vec<usize>| columns.into_iter().map(|at| schema.field(at).name().clone()).collect();
+    let joined_by = joined_by.map(names);
     let passed = |trace: &Trace| match trace {
-        Trace::Stream(column) if chain.closed.is_none() => Some(*column),
+        // Of streams that are joined row by row, those of the first; of groups that are kept, those that they are known by.
+        Trace::Stream(column) if chain.closed.is_none() || chain.is_near() || chain.keeps_groups() => {
+            Some(*column)
+        }
+        Trace::Stream(column) if chain.updating.is_some() => Some(*column),
         _ => None,
     };
     let passes = chain.trace.iter().map(passed).collect();
-    Ok(Query {
+    let unknown = chain.latest.is_some().then(|| translator.unknown(&chain));
+    let query = Query {
         operator: options.operator.clone(),
         tables: chain.tables.into_iter().collect(),
         branches: chain.branches,
@@ -177,7 +243,13 @@ pub(super) fn translate(
         update_ms: options.update_ms,
         updated_at: None,
         passes,
-    })
+        joined_by,
+        known_by: chain.latest.map(|latest| latest.identity),
+    };
+    match unknown {
+        Some(problem) if query.latest_by().is_none() => Err(vec![problem]),
+        _ => Ok(query),
+    }
 }
 
 /// The columns that come out: each has a name that a sink can use, and no two have the same.
@@ -269,8 +341,36 @@ impl Translator<'_> {
         let trace = reads.iter().map(|i| Trace::Stream(*i)).collect();
         let name = scan.table_name.table().to_owned();
         let mut reads = reads;
+        let count = reads.len();
+        // What the operator has to know of rows, and the query need not read: it is read besides, and leaves with the next step.
+        let known: Option<Vec<usize>> = match &source.relation {
+            Relation::Stream { latest_by: Some(columns), .. } => {
+                Some(columns.iter().filter_map(|name| schema.index_of(name).ok()).collect())
+            }
+            _ => None,
+        };
+        // Which groups are let go of is told by the time of their rows.
+        let time = self.groups_for().and_then(|_| event_time_of(&source.relation));
+        let time = time.filter(|_| known.is_none());
+        let mut latest = None;
+        if known.is_some() || time.is_some() {
+            for at in known.iter().flatten().chain(&time) {
+                if !reads.contains(at) {
+                    reads.push(*at);
+                }
+            }
+            let place = |at: &usize| reads.iter().position(|read| read == at);
+            let wide = Arc::new(schema.project(&reads).map_err(|e| self.explained(&e.into()))?);
+            let narrow = (0..count).collect();
+            steps[0] = Step::Scan { columns: narrow, schema: Arc::clone(scan.projected_schema.inner()) };
+            let timed = time.as_ref().and_then(place).map(Step::Timed);
+            let scan = Step::Scan { columns: reads.clone(), schema: Arc::clone(&wide) };
+            steps.splice(0..0, std::iter::once(scan).chain(timed));
+            latest = known
+                .map(|known| Latest { schema: wide, identity: known.iter().filter_map(place).collect() });
+        }
         reads.sort_unstable();
-        Ok(Chain {
+        let chain = Chain {
             branches: vec![Branch {
                 stream: name.clone(),
                 reads,
@@ -284,15 +384,108 @@ impl Translator<'_> {
             trace,
             window: None,
             bounds_used: false,
+            latest,
+            updating: None,
             tables: BTreeSet::new(),
-        })
+        };
+        self.check_divided(&chain)?;
+        Ok(chain)
+    }
+
+    /// Of groups that are kept up to date: how long each is kept when no row comes for it, in milliseconds, where not for ever.
+    fn groups_for(&self) -> Option<i64> {
+        match self.options.keep {
+            Some(Keep::For(span)) if self.options.update_ms.is_some() => Some(span),
+            _ => None,
+        }
+    }
+
+    /// A chain whose rows stand for themselves.
+    fn appended(&self, plan: &LogicalPlan, word: &str) -> Result<Chain, SqlProblem> {
+        let chain = self.walk(plan)?;
+        if chain.latest.is_some() { Err(self.takes_places(&chain, word)) } else { Ok(chain) }
+    }
+
+    /// Rows that take the place of earlier ones are read by what keeps none of them and could not take back what it made of one.
+    fn takes_places(&self, chain: &Chain, word: &str) -> SqlProblem {
+        let (reader, help) = match word {
+            "tumble" | "hop" | "cumulate" | "session" => (
+                "a window",
+                "group them without windows, SELECT …, SUM(…) FROM it GROUP BY …, with emit: { on_update: 5s }; or read their topic by a source without `upsert`, where each record counts for itself",
+            ),
+            "over" => (
+                "OVER (…)",
+                "group them, with emit: { on_update: 5s }; or rank them in the table that a sink keeps of them",
+            ),
+            "union" => {
+                ("UNION", "give each stream a sink and a target of its own, or group each by itself first")
+            }
+            "unnest" => (
+                "unnest",
+                "take lists apart before rows are grouped; or read their topic by a source without `upsert`, where each record counts for itself",
+            ),
+            "asof" => (
+                "ASOF JOIN",
+                "read their topic by a source without `upsert`, where each record is a version of its key",
+            ),
+            "join" | "exists" | "in" => (
+                "a join with a table",
+                "join the table before the GROUP BY that makes these rows; or read the table's topic by a source with `upsert: true`, and join both as streams, with emit: { on_update: 1s }",
+            ),
+            _ => (
+                "this query",
+                "group them, SELECT …, SUM(…) FROM it GROUP BY …, with emit: { on_update: 5s }; or read the table that a sink keeps of them",
+            ),
+        };
+        let text = format!(
+            "rows of {} take the place of earlier ones, and what {reader} makes of a row could not be taken back when it is replaced or goes",
+            chain.name
+        );
+        self.problem(word, text, Some(help))
+    }
+
+    /// Rows that take the place of earlier ones go on, and what they are known by does not all come out.
+    fn unknown(&self, chain: &Chain) -> SqlProblem {
+        let Relation::Stream { latest_by: Some(known), .. } = &chain.relation else {
+            return self.takes_places(chain, "select");
+        };
+        let known = known.join(", ");
+        let text = format!(
+            "rows of {} take the place of earlier ones with the same {known}, and what comes out does not have all of these as they are, so that nobody could tell which row takes the place of which",
+            chain.name
+        );
+        self.problem("select", text, Some(&format!("select {known} too, as they are")))
+    }
+
+    /// Rows that take the place of earlier ones lie in the partition of the earlier ones: what they are divided by is among what
+    /// they are known by.
+    fn check_divided(&self, chain: &Chain) -> Result<(), SqlProblem> {
+        let Relation::Stream { latest_by: Some(known), partitioned_by: Some(by), .. } = &chain.relation
+        else {
+            return Ok(());
+        };
+        let Some(column) = by.iter().find(|column| !known.contains(column)) else { return Ok(()) };
+        let known = known.join(", ");
+        let text = format!(
+            "rows of {} take the place of earlier ones with the same {known}, and are divided by {column}: when that changes, the earlier one would stay behind in another partition",
+            chain.name
+        );
+        let help = format!(
+            "give the topic one of {known} as its key, or group by {column} too where these rows are made"
+        );
+        Err(self.problem(&chain.name, text, Some(&help)))
     }
 
     fn projection(&self, projection: &Projection) -> Result<Chain, SqlProblem> {
-        let mut chain = self.walk(&projection.input)?;
+        self.project(self.walk(&projection.input)?, projection)
+    }
+
+    /// What a projection makes of a chain's rows.
+    fn project(&self, mut chain: Chain, projection: &Projection) -> Result<Chain, SqlProblem> {
         let input = projection.input.schema();
         let exprs: Result<Vec<_>, _> = projection.expr.iter().map(|e| self.expr(e, input)).collect();
-        let traces: Vec<Trace> = projection.expr.iter().map(|e| trace(e, input, &chain.trace)).collect();
+        let mut traces: Vec<Trace> = projection.expr.iter().map(|e| trace(e, input, &chain.trace)).collect();
+        self.project_updating(&mut chain, projection, &mut traces);
         let computed = projection.expr.iter().zip(&traces).filter(|(_, t)| **t == Trace::Other);
         chain.use_bounds(computed.map(|(e, _)| e), input);
         chain.trace = traces;
@@ -302,15 +495,15 @@ impl Translator<'_> {
 
     fn window(&self, window: &StreamWindow) -> Result<Chain, SqlProblem> {
         use datafusion_expr::UserDefinedLogicalNodeCore;
-        let mut chain = self.walk(&window.input)?;
         let word = &window.cut.word().to_ascii_lowercase();
+        let mut chain = self.appended(&window.input, word)?;
         let Relation::Stream { event_time, schema, .. } = &chain.relation else {
             return Err(self.problem(word, format!("{} is a table and has no windows", chain.name), None));
         };
         if chain.window.is_some() || chain.closed.is_some() {
             return Err(self.problem(
                 word,
-                "windows over windows, or over a join of streams, do not run yet",
+                "windows over windows, over a join of streams or over what OVER (…) gives do not run yet",
                 Some("publish the first result to a topic and aggregate that"),
             ));
         }
@@ -383,7 +576,10 @@ impl Translator<'_> {
             let help = if early { "take emit away" } else { "take late away" };
             return Err(self.problem("select", text, Some(&format!("{help}: rows go on as they come"))));
         };
-        if !matches!(closed.from, Origin::Branch(_)) {
+        if chain.is_over_time() {
+            return refuse("over", "OVER (…) gives each row of a stream once", once);
+        }
+        if !matches!(closed.from, Origin::Branch(_) | Origin::Updating(_)) {
             return refuse("join", "what a row is joined with may change", once);
         }
         if chain.in_sessions() || matches!(chain.window, Some(Grouped::Sessions(..))) {
@@ -391,7 +587,7 @@ impl Translator<'_> {
         }
         for step in &closed.after {
             match step {
-                Step::Filter(_) => {
+                Step::Filter(_) if !chain.replaces() => {
                     return refuse(
                         "having",
                         "a condition on the result would have to take rows back",
@@ -405,6 +601,22 @@ impl Translator<'_> {
                         "a table without a match would have to take rows back",
                         "LEFT JOIN it by equalities alone, or join it before the GROUP BY",
                     );
+                }
+                // Rows that are known by the same would come of one, and which of them stays is chance.
+                Step::Join(join) if chain.is_known() && !join.not_compared.is_empty() => {
+                    let (table, missing) = (&join.table, join.not_compared.join(", "));
+                    let why = format!(
+                        "several rows of {table} may match one of these: they are told apart by {missing} too, which the join does not compare, so that of what comes out only one row would stay"
+                    );
+                    let help = match chain.updating {
+                        Some(_) => format!(
+                            "compare {missing} too, or join {table} as a stream whose rows take the place of each other (upsert: true), by a transform of its own"
+                        ),
+                        None => format!(
+                            "compare {missing} too, or join {table} before the GROUP BY and group by {missing} as well"
+                        ),
+                    };
+                    return refuse("join", &why, &help);
                 }
                 Step::Unnest(_) => {
                     return refuse(
@@ -429,5 +641,13 @@ fn trace(expr: &Expr, input: &DFSchema, traces: &[Trace]) -> Trace {
         Expr::Column(column) => input.index_of_column(column).map_or(Trace::Other, |i| traces[i]),
         Expr::Alias(alias) => trace(&alias.expr, input, traces),
         _ => Trace::Other,
+    }
+}
+
+/// The column of a stream's event time.
+fn event_time_of(relation: &Relation) -> Option<usize> {
+    match relation {
+        Relation::Stream { event_time: Some(name), schema, .. } => schema.index_of(name).ok(),
+        _ => None,
     }
 }

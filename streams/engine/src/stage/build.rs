@@ -7,15 +7,17 @@ use std::sync::Arc;
 use arrow::datatypes::{Schema, SchemaRef};
 use millstream_model::key_group::KEY_GROUPS_MAX;
 use millstream_model::time::SPAN_MS_MAX;
-use millstream_model::{SourceWatermarks, Watermark};
+use millstream_model::{LateThen, SourceWatermarks, Watermark};
 
+use super::fired::Fired;
 use super::source::Source;
 use super::{
     Operator, OperatorCounts, OperatorKind, OperatorSpec, Outputs, Running, SourceSpec, Stage, StageSpec,
 };
 use crate::op::dedupe::Dedupe;
 use crate::op::row_key;
-use crate::sql::{self, Relation, Relations, SqlOptions, SqlProblem};
+use crate::sql::{self, Keep, Relation, Relations, SqlOptions, SqlProblem};
+use crate::state::Owned;
 use millstream_format::Decoder;
 
 /// The most streams that a stage reads and a query joins.
@@ -59,6 +61,10 @@ struct Node {
     partitioned_by: Option<Vec<String>>,
     /// Rows come with a commit, not with rows of the source.
     fired: bool,
+    /// Rows of streams that are joined without windows, or what is made of them row by row: none is ever taken back.
+    joined: bool,
+    /// The columns that a row is known by, where each takes the place of the one before it that has the same.
+    latest_by: Option<Vec<String>>,
 }
 
 impl Stage {
@@ -74,6 +80,8 @@ impl Stage {
             time: source.event_time.clone(),
             partitioned_by: source.partitioned_by.clone(),
             fired: false,
+            joined: false,
+            latest_by: source.latest_by.clone(),
         };
         let mut nodes: Vec<Node> = spec.sources.iter().enumerate().map(source).collect();
         let mut operators = Vec::new();
@@ -115,9 +123,11 @@ impl Stage {
             key_groups: spec.key_groups,
             changelog_partitions: spec.changelog_partitions,
             operators,
+            closed: Owned::default(),
             declared_tables: spec.tables.into_keys().collect(),
             lookups: super::lookups::Lookups::default(),
             out: Outputs::default(),
+            unfit: Vec::new(),
         })
     }
 }
@@ -132,6 +142,14 @@ fn build_source(
     let spec = &stage.sources[at];
     let read = columns_read(at, stage, operators, nodes);
     let decoder = Decoder::new(&spec.format, &spec.schema, &read).map_err(|e| plain(None, e.to_string()))?;
+    let known = spec.latest_by.as_ref().map(|names| {
+        let columns = names.iter().map(|name| spec.schema.index_of(name)).collect::<Result<Vec<_>, _>>();
+        let known = columns.and_then(|columns| spec.schema.project(&columns));
+        let known =
+            known.map_err(|e| plain(None, format!("what rows of {} are known by: {e}", spec.name)))?;
+        let all: Vec<usize> = (0..known.fields().len()).collect();
+        Decoder::json(&known, &all).map_err(|e| plain(None, e.to_string()))
+    });
     let mut place = vec![None; spec.schema.fields().len()];
     for (at, column) in read.iter().enumerate() {
         place[*column] = Some(at);
@@ -159,7 +177,8 @@ fn build_source(
         followed_committed: vec![Watermark::NONE.to_raw(); stage.key_groups as usize],
         groups: Vec::new(),
         bounds: Vec::new(),
-        latest: Vec::new(),
+        gone: Vec::new(),
+        known: known.transpose()?,
         offsets: Vec::new(),
         waiting: Vec::new(),
     })
@@ -245,15 +264,35 @@ fn build_operator(
                     node.name
                 )));
             }
+            if node.latest_by.is_some() {
+                return Err(problem(format!(
+                    "it drops repeats of {}, whose rows take the place of each other; there are none to drop",
+                    node.name
+                )));
+            }
             let dedupe = build_dedupe(key, *within_ms, late_by_ms.unwrap_or(*within_ms), node);
             let out = Node { name: spec.name.clone(), ..node.clone() };
             (Running::Dedupe(dedupe.map_err(problem)?), vec![input], out)
         }
-        OperatorKind::Sql { sql, late, update_ms } => {
+        OperatorKind::Divide { by } => {
+            let [input] = streams[..] else {
+                return Err(problem(format!(
+                    "it divides {} streams of the stage anew; it can divide one",
+                    streams.len()
+                )));
+            };
+            let node = &nodes[input];
+            let query = sql::divide(&spec.id, &node.name, &node.schema, node.latest_by.as_deref(), by);
+            let query = query.map_err(problem)?;
+            let out = Node { partitioned_by: Some(by.clone()), ..behind(&query, &[node], spec) };
+            (Running::Sql { query: Box::new(query), late: LateThen::Drop }, vec![input], out)
+        }
+        OperatorKind::Sql { sql, late, update_ms, keep } => {
             let mut relations = Relations::new();
             for name in &spec.inputs {
-                if let Some(schema) = stage.tables.get(name) {
-                    relations.insert(name.clone(), Relation::Table { schema: Arc::clone(schema) });
+                if let Some(table) = stage.tables.get(name) {
+                    let (schema, key) = (Arc::clone(&table.schema), table.key.clone());
+                    relations.insert(name.clone(), Relation::Table { schema, key });
                 }
             }
             for node in streams.iter().map(|at| &nodes[*at]) {
@@ -263,8 +302,12 @@ fn build_operator(
                         schema: Arc::clone(&node.schema),
                         event_time: node.time.clone(),
                         partitioned_by: node.partitioned_by.clone(),
+                        latest_by: node.latest_by.clone(),
                     },
                 );
+            }
+            if let Some(Keep::For(span)) = keep.filter(|keep| !keep.is_within(SPAN_MS_MAX)) {
+                return Err(problem(format!("keep: {span} ms: the bounds are 1 and {SPAN_MS_MAX}")));
             }
             if let Some(every) = update_ms.filter(|every| !(1..=SPAN_MS_MAX).contains(every)) {
                 return Err(problem(format!(
@@ -276,6 +319,7 @@ fn build_operator(
                 late: late.clone(),
                 key_groups: stage.key_groups,
                 update_ms: *update_ms,
+                keep: *keep,
             };
             let query = sql::compile(sql, &relations, &options).map_err(|found| {
                 let problems = found.into_iter().map(|p| StageProblem {
@@ -299,9 +343,15 @@ fn build_operator(
             }
             let read: Vec<&Node> = inputs.iter().map(|at| &nodes[*at]).collect();
             // What windows give comes with a commit, not with a row: rows of it can be filtered and computed with, not more.
-            if let Some(node) = read.iter().find(|node| node.fired && query.is_windowed()) {
+            // Of a join of streams groups without windows can be made: they want no event time. Rows that take the place of each
+            // other are read by what keeps the latest of them.
+            let may_read = |node: &Node| {
+                let of_groups = node.joined && query.keeps_groups() || query.reads_latest();
+                !node.fired || !query.is_windowed() || of_groups
+            };
+            if let Some(node) = read.iter().find(|node| !may_read(node)) {
                 return Err(problem(format!(
-                    "it has windows over {0}, or joins it, and {0} comes from windows or a join of the same stage; publish that to a topic first",
+                    "it has windows or functions OVER {0}, or joins it, and {0} comes from windows, functions OVER or a join of the same stage; publish that to a topic first",
                     node.name
                 )));
             }
@@ -316,6 +366,7 @@ fn build_operator(
         branches: inputs.iter().map(|at| nodes[*at].sources.clone()).collect(),
         inputs,
         running,
+        fired: Fired::default(),
         wanted: stage.outputs.contains(&spec.name),
         counts: OperatorCounts::default(),
     };
@@ -334,9 +385,12 @@ fn behind(query: &sql::Query, read: &[&Node], spec: &OperatorSpec) -> Node {
         schema: query.schema(),
         direct: false,
         sources: sources_of(read.iter().copied()),
-        time: node.time.as_ref().and_then(name).map(str::to_owned),
+        // What is joined comes when both of its rows are there: of no window, and by no order of time.
+        time: node.time.as_ref().filter(|_| !query.is_windowed()).and_then(name).map(str::to_owned),
         partitioned_by: node.partitioned_by.as_ref().map(|columns| columns.iter().map(kept).collect()),
         fired: read.iter().any(|node| node.fired) || query.is_windowed(),
+        latest_by: query.latest_by(),
+        joined: query.is_joined() || !query.is_windowed() && read.iter().any(|node| node.joined),
     }
 }
 

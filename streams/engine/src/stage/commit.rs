@@ -2,7 +2,6 @@
 //! proportional to what changed.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
@@ -10,11 +9,13 @@ use arrow::datatypes::UInt32Type;
 use millstream_model::{KeyGroup, Watermark};
 use millstream_types::Millis;
 
+use super::fired::Pairs;
+use super::leaving::{Giver, Leaving, Take};
 use super::source::{self, Source};
-use super::{OutputBatch, Running, Stage};
+use super::{Operator, Outputs, Running, Stage};
 use crate::batch_ipc;
 use crate::error::StageError;
-use crate::op::chunk::Chunk;
+use crate::op::faults::Faults;
 use crate::sql::query::Progress;
 use crate::state::{ChangelogEntry, ChangelogRecord, Owned, RECORD_BYTES_MAX};
 
@@ -31,13 +32,32 @@ impl Stage {
     /// Runs what waits, fires every window that is over, and gives the records for the changelog: what changed since
     /// the last commit. They and [`Stage::take_outputs`] belong to one transaction.
     pub fn commit(&mut self, now: Millis) -> Result<Vec<ChangelogRecord>, StageError> {
+        let mut given = Outputs::default();
+        let records = self.commit_giving(now, |some| {
+            given.extend(some);
+            Ok(())
+        });
+        given.extend(self.take_outputs());
+        self.out = given;
+        records
+    }
+
+    /// The same, and hands out what comes out while it does, some at a time; the rest is in [`Stage::take_outputs`]. So what is due
+    /// all at once is not in memory at once. Whoever cannot take it ends the commit, by [`StageError::NotTaken`] for one.
+    pub fn commit_giving(
+        &mut self,
+        now: Millis,
+        mut take: impl FnMut(Outputs) -> Result<(), StageError>,
+    ) -> Result<Vec<ChangelogRecord>, StageError> {
         self.turn(now)?;
         // Of each source.
         let mut watermarks: Vec<Vec<i64>> = self.sources.iter().map(Source::watermarks).collect();
         for (source, watermarks) in self.sources.iter_mut().zip(&watermarks) {
             source.promised.clone_from(watermarks);
         }
-        self.fire(&mut watermarks, now)?;
+        self.fire(&watermarks, now, &mut take)?;
+        // What is kept is what was promised before the end.
+        watermarks = self.before_ends(&watermarks);
         let mut records = Vec::new();
         for (at, watermarks) in watermarks.iter().enumerate() {
             let source = &self.sources[at];
@@ -58,7 +78,9 @@ impl Stage {
             .map(|(source, own)| source::greater(&source::greater(own, &source.followed), &over(source)))
             .collect();
         for i in 0..self.operators.len() {
+            let known = Stage::progress(&self.operators[i], &watermarks, &joined);
             let operator = &mut self.operators[i];
+            let fired = operator.fired.take_changed();
             let rows = match &mut operator.running {
                 Running::Dedupe(dedupe) => {
                     let delta = dedupe.delta();
@@ -67,13 +89,14 @@ impl Stage {
                     vec![delta]
                 }
                 Running::Sql { query, .. } => {
-                    let known = if operator.sources.len() > 1 { &joined } else { &watermarks };
                     let of = |of: &Vec<usize>| Stage::least(of, |at| &known[at]);
                     query.sweep(&operator.branches.iter().map(of).collect::<Vec<_>>())?;
                     query.aggregates_mut().map(|a| a.delta()).collect::<Result<_, _>>()?
                 }
             };
-            self.state_records(&self.operators[i].id, rows, &mut records)?;
+            let operator = &self.operators[i].id;
+            self.state_records(operator, rows, &mut records)?;
+            self.fired_records(operator, fired, &mut records);
         }
         for (source, watermarks) in self.sources.iter_mut().zip(watermarks) {
             source.committed = watermarks;
@@ -94,62 +117,38 @@ impl Stage {
         all.filter(|group| group.0 % self.changelog_partitions == partition).collect()
     }
 
-    /// What an operator, by its stable id, keeps for some key groups that are assigned here, all of one partition of its
-    /// changelog, as records that void its earlier ones there: to be written behind those of the commit just before, in
-    /// its transaction. They hold the groups' watermarks too. Nothing where there is no such operator or group.
-    pub fn snapshot(
-        &mut self,
-        operator: &str,
-        partition: u32,
-        groups: Vec<KeyGroup>,
-    ) -> Result<Vec<ChangelogRecord>, StageError> {
-        let Some(at) = self.operators.iter().position(|o| o.id == operator) else { return Ok(Vec::new()) };
-        if groups.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut wanted = Owned::default();
-        groups.iter().for_each(|group| wanted.add(*group));
-        let reset = ChangelogEntry::Reset { operator: operator.to_owned(), groups: groups.clone() };
-        let mut records = vec![ChangelogRecord { partition, entry: reset }];
-        for (at, source) in self.sources.iter().enumerate() {
-            let mut known = vec![(Of::Own, &source.committed)];
-            if self.sources.len() > 1 {
-                known.push((Of::Others, &source.followed_committed));
-            }
-            for (of, committed) in known {
-                let pairs = groups.iter().map(|group| (*group, committed[group.0 as usize])).collect();
-                let entry = ChangelogEntry::Watermarks { source: self.name_of(at, of), pairs };
-                records.push(ChangelogRecord { partition, entry });
-            }
-        }
-        let (sources, found) = (&self.sources, &mut self.operators[at]);
-        let rows = match &mut found.running {
-            Running::Dedupe(dedupe) => {
-                let committed = Stage::least(&found.sources, |at| &sources[at].committed);
-                vec![dedupe.all(&committed, &wanted)]
-            }
-            Running::Sql { query, .. } => {
-                query.aggregates_mut().map(|a| a.all(&wanted)).collect::<Result<_, _>>()?
-            }
-        };
-        self.state_records(operator, rows, &mut records)?;
-        Ok(records)
+    /// Every source's watermarks without the ends of input.
+    fn before_ends(&self, watermarks: &[Vec<i64>]) -> Vec<Vec<i64>> {
+        let all = self.sources.iter().zip(watermarks);
+        all.map(|(source, watermarks)| source.before_ends(watermarks)).collect()
     }
 
-    /// Fires every window that is over, and sends again or early what has changed of others. Where input has ended, the watermark to keep is not the end of time but the
-    /// one at which the last window that fired was over: a later run over more input then finds later windows open,
-    /// and those that fired stay so (SM-2); windows whose rows are sent again raise it by nothing and go on. A window over several sources fires by the least of their watermarks.
-    fn fire(&mut self, watermarks: &mut [Vec<i64>], clock: Millis) -> Result<(), StageError> {
-        let mut fired_at = vec![vec![Watermark::NONE.to_raw(); self.key_groups as usize]; watermarks.len()];
+    /// Fires every window that is over, and sends again or early what has changed of others. Where input has ended, an operator
+    /// notes the watermark at which the last window that it fired was over: a later run over more input then finds its later windows
+    /// open, and those that fired stay so (SM-2, SM-5); windows whose rows are sent again note nothing and go on. A window over
+    /// several sources fires by the least of their watermarks.
+    fn fire(&mut self, watermarks: &[Vec<i64>], clock: Millis, take: Take<'_>) -> Result<(), StageError> {
         let (own, joined) = self.committed();
         let now_joined = self.sources.iter().zip(watermarks.iter());
         let now_joined: Vec<Vec<i64>> =
             now_joined.map(|(source, own)| source::greater(own, &source.followed)).collect();
+        let kept_own = self.before_ends(watermarks);
+        let kept_joined = self.sources.iter().zip(&kept_own);
+        let kept_joined: Vec<Vec<i64>> =
+            kept_joined.map(|(source, own)| source::greater(own, &source.followed)).collect();
+        let mut leaving = Leaving::new(&mut self.out, Some(take));
         for at in 0..self.operators.len() {
             let known = Stage::progress(&self.operators[at], &own, &joined);
-            let known_now = Stage::progress(&self.operators[at], watermarks, &now_joined);
-            let operator = &mut self.operators[at];
-            let Running::Sql { query, .. } = &mut operator.running else { continue };
+            // The end of input ends no group that is let go of: those go by what will be kept.
+            let lets_go =
+                matches!(&self.operators[at].running, Running::Sql { query, .. } if query.lets_go());
+            let known_now = match lets_go {
+                true => Stage::progress(&self.operators[at], &kept_own, &kept_joined),
+                false => Stage::progress(&self.operators[at], watermarks, &now_joined),
+            };
+            let Some((operator, behind)) = self.operators[at..].split_first_mut() else { continue };
+            let Operator { running, name, wanted, counts, .. } = operator;
+            let Running::Sql { query, .. } = running else { continue };
             if !query.is_windowed() {
                 continue;
             }
@@ -163,47 +162,25 @@ impl Stage {
             let mut last = vec![none; operator.branches.len()];
             let is_last = operator.sources.iter().all(|at| self.sources[*at].clocks.all_finished());
             let updates = query.updates(clock, is_last);
-            let fired = query.fire(&progress, &mut last, updates)?;
+            let mut faults = Faults::new();
+            let node = self.sources.len() + at;
+            let mut giver = Giver { name, wanted: *wanted, counts, node, behind };
+            let mut give = |chunk, faults: &mut Faults| {
+                leaving.fail_rows(name, faults)?;
+                giver.hand_on(chunk, &mut leaving)
+            };
+            query.fire(&progress, &mut last, updates, &mut faults, &mut give)?;
+            leaving.fail_rows(name, &mut faults)?;
             for (of, last) in operator.branches.iter().zip(&last) {
                 for source in of {
-                    fired_at[*source].iter_mut().zip(last).for_each(|(at, last)| *at = (*at).max(*last));
+                    for group in self.sources[*source].clocks.partitions() {
+                        let place = group.0 as usize;
+                        if watermarks[*source][place] == Watermark::END.to_raw() {
+                            operator.fired.raise(self.key_groups, *source, group, last[place]);
+                        }
+                    }
                 }
             }
-            fired.into_iter().try_for_each(|chunk| self.hand_on(at, chunk))?;
-        }
-        for ((source, watermarks), fired_at) in self.sources.iter().zip(watermarks).zip(fired_at) {
-            for group in source.clocks.partitions() {
-                let at = group.0 as usize;
-                if watermarks[at] == Watermark::END.to_raw() {
-                    let kept = source.clocks.before_end(group).to_raw();
-                    watermarks[at] = kept.max(fired_at[at]).max(source.committed[at]);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Rows that an operator gives with a commit: out, if wanted, and through the operators behind it.
-    fn hand_on(&mut self, at: usize, chunk: Chunk) -> Result<(), StageError> {
-        let node = self.sources.len() + at;
-        let operator = &mut self.operators[at];
-        operator.counts.rows_out += chunk.rows() as u64;
-        if operator.wanted && chunk.rows() > 0 {
-            self.out.batches.push(OutputBatch::made(Arc::clone(&operator.name), &chunk));
-        }
-        for behind in at + 1..self.operators.len() {
-            let operator = &mut self.operators[behind];
-            // Only queries without windows are behind one that has some.
-            let Running::Sql { query, .. } = &mut operator.running else { continue };
-            // A union may read it more than once.
-            let inputs = operator.inputs.iter().enumerate().filter(|(_, input)| **input == node);
-            let branches: Vec<usize> = inputs.map(|(branch, _)| branch).collect();
-            let mut given = Vec::new();
-            for branch in branches.into_iter().filter(|_| chunk.rows() > 0) {
-                operator.counts.rows_in += chunk.rows() as u64;
-                given.extend(query.run(branch, chunk.clone(), &mut Vec::new())?);
-            }
-            given.into_iter().try_for_each(|chunk| self.hand_on(behind, chunk))?;
         }
         Ok(())
     }
@@ -238,11 +215,28 @@ impl Stage {
         for (partition, groups) in self.by_partition(&changed) {
             let pairs = groups.into_iter().map(|g| (KeyGroup(g as u32), now[g])).collect();
             let entry = ChangelogEntry::Watermarks { source: source.clone(), pairs };
-            records.push(ChangelogRecord { partition, entry });
+            records.push(ChangelogRecord { partition, entry, groups: Vec::new() });
         }
     }
 
-    fn state_records(
+    fn fired_records(&self, operator: &str, fired: Pairs, records: &mut Vec<ChangelogRecord>) {
+        for (source, pairs) in fired {
+            let mut partitions: BTreeMap<u32, Vec<(KeyGroup, i64)>> = BTreeMap::new();
+            for (group, mark) in pairs {
+                partitions.entry(group.0 % self.changelog_partitions).or_default().push((group, mark));
+            }
+            for (partition, pairs) in partitions {
+                let (operator, source) = (operator.to_owned(), self.name_of(source, Of::Own));
+                records.push(ChangelogRecord {
+                    partition,
+                    entry: ChangelogEntry::Fired { operator, source, pairs },
+                    groups: Vec::new(),
+                });
+            }
+        }
+    }
+
+    pub(super) fn state_records(
         &self,
         operator: &str,
         branches: Vec<RecordBatch>,
@@ -253,14 +247,24 @@ impl Stage {
                 continue;
             }
             let mut places: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-            for (row, group) in rows.column(0).as_primitive::<UInt32Type>().values().iter().enumerate() {
-                places.entry(group % self.changelog_partitions).or_default().push(row as u32);
+            let (mut has, mut row) = (Owned::default(), 0);
+            for run in rows.column(0).as_primitive::<UInt32Type>().values().chunk_by(|a, b| a == b) {
+                let behind = row + run.len() as u32;
+                places.entry(run[0] % self.changelog_partitions).or_default().extend(row..behind);
+                has.add(KeyGroup(run[0]));
+                row = behind;
             }
             for (partition, places) in places {
-                let part = take_record_batch(rows, &UInt32Array::from(places))?;
+                // Those that are all of one partition are not copied for it.
+                let part = match places.len() == rows.num_rows() {
+                    true => rows.clone(),
+                    false => take_record_batch(rows, &UInt32Array::from(places))?,
+                };
+                let of = |group: &KeyGroup| group.0 % self.changelog_partitions == partition;
+                let groups: Vec<KeyGroup> = has.iter().filter(of).collect();
                 for rows in batch_ipc::encode(&part, RECORD_BYTES_MAX - 1_024)? {
                     let entry = ChangelogEntry::State { operator: operator.to_owned(), branch, rows };
-                    records.push(ChangelogRecord { partition, entry });
+                    records.push(ChangelogRecord { partition, entry, groups: groups.clone() });
                 }
             }
         }

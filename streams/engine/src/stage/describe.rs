@@ -3,6 +3,7 @@
 //! they were made of. Never enters: layout on a screen, topics.
 
 mod joins;
+mod over;
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,10 +17,12 @@ use crate::op::Step;
 use crate::op::aggregate::{AggregateColumn, AggregatePlan, Aggregation};
 use crate::op::dedupe::Dedupe;
 use crate::op::grouping::GroupingSet;
+use crate::op::interval::FOR_EVER;
 use crate::op::unnest::UnnestColumn;
 use crate::op::window::WindowStep;
 use crate::sql::Query;
-use joins::{closed_steps, join_text};
+use joins::{closed_steps, join_text, updating_text};
+use over::{over_state, over_text};
 
 /// A stage as it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,12 +95,16 @@ impl Stage {
                     (None, vec![step], vec![state], Some(late))
                 }
                 Running::Sql { query, late } => {
-                    let endless =
-                        |a: &&Aggregation| matches!(a, Aggregation::Windows(w) if w.windows.is_endless());
+                    let endless = |a: &&Aggregation| match a {
+                        Aggregation::Windows(windows) => windows.windows.is_endless(),
+                        Aggregation::Latest(_) | Aggregation::Divide(_) | Aggregation::Updating(_) => true,
+                        _ => false,
+                    };
                     let rule = query.aggregates().next().filter(|a| !endless(a));
                     let rule = rule.map(|aggregate| late_text(aggregate, late));
                     let state = query.aggregates().map(state_of).collect();
-                    (Some(readable(query.explain())), query_steps(query), state, rule)
+                    let plan = (!query.divides()).then(|| readable(query.explain()));
+                    (plan, query_steps(query), state, rule)
                 }
             };
             let (id, name) = (operator.id.clone(), operator.name.to_string());
@@ -215,6 +222,7 @@ fn step(step: &Step) -> String {
             let time = session.schema.field(session.time).name();
             format!("session: rows of one key are one session while they come within a gap by {time}")
         }
+        Step::Timed(_) => "time: of each row, for groups that are let go of".to_owned(),
         Step::Unnest(unnest) => {
             let items = unnest.columns.iter().zip(unnest.schema.fields());
             let items = items.filter(|(column, _)| !matches!(column, UnnestColumn::Beside(_)));
@@ -247,11 +255,29 @@ fn aggregate_text(aggregate: &Aggregation) -> String {
             return "keep: rows until the others' watermarks have passed their time".to_owned()
                 + &allowance(aggregate.late());
         }
-        return format!(
-            "keep: rows for those of the other side from {} before to {} after them",
-            span(-side.plan.from),
-            span(side.plan.to)
-        );
+        let bound = |ms: i64, way: &str| match ms {
+            FOR_EVER => format!("any time {way}"),
+            ms => format!("{} {way}", span(ms)),
+        };
+        let (from, to) = (bound(-side.plan.from, "before"), bound(side.plan.to, "after"));
+        return format!("keep: rows for those of the other side from {from} to {to} them");
+    }
+    if let Aggregation::Updating(side) = aggregate {
+        return updating_text(side);
+    }
+    if let Aggregation::Over(over) = aggregate {
+        return over_text(over);
+    }
+    if let Aggregation::Divide(divide) = aggregate {
+        let (known, by) = divide.names();
+        let known = known.join(", ");
+        return match by.is_empty() {
+            true => format!("divide: rows are known by {known}, and stay where they are"),
+            false => format!(
+                "divide: of each {known}, the row is taken away where it was when {} has changed",
+                by.join(", ")
+            ),
+        };
     }
     if let Aggregation::Versions(versions) = aggregate {
         let by = sql(&versions.plan.keys).join(", ");
@@ -266,6 +292,14 @@ fn aggregate_text(aggregate: &Aggregation) -> String {
         if aggregates.is_empty() { "nothing but the keys".to_owned() } else { aggregates.join(", ") };
     let by = keys_text(plan);
     let by = if by.is_empty() { "the window alone".to_owned() } else { format!("{by} and window") };
+    if let Aggregation::Latest(latest) = aggregate {
+        let by = if plan.keys.is_empty() { "nothing".to_owned() } else { keys_text(plan) };
+        let known = latest.identity.iter().map(|at| latest.schema.field(*at).name().as_str());
+        let known = known.collect::<Vec<_>>().join(", ");
+        return format!(
+            "aggregate: {computed} by {by}, over the latest row of each {known}, kept up to date for ever"
+        );
+    }
     let wait = allowance(&plan.late);
     if let Aggregation::Windows(windows) = aggregate
         && windows.windows.is_endless()
@@ -273,6 +307,13 @@ fn aggregate_text(aggregate: &Aggregation) -> String {
         let by = keys_text(plan);
         let by = if by.is_empty() { "nothing".to_owned() } else { by };
         return format!("aggregate: {computed} by {by}, kept up to date for ever");
+    }
+    if let Aggregation::Sessions(sessions) = aggregate
+        && sessions.lets_go()
+    {
+        let by = if plan.keys.is_empty() { "nothing".to_owned() } else { keys_text(plan) };
+        let kept = span(sessions.sessions.gap_ms());
+        return format!("aggregate: {computed} by {by}, kept up to date while rows come within {kept}");
     }
     let passes = match aggregate {
         // A row just at the end of a session still belongs to it.
@@ -326,11 +367,26 @@ fn state_of(aggregate: &Aggregation) -> StateDescription {
         if state.is_empty() { "that it was seen".to_owned() } else { state.join(", ") }
     };
     let holds = match aggregate {
+        Aggregation::Over(over) => return over_state(over),
+        Aggregation::Divide(divide) => {
+            let (known, by) = divide.names();
+            let key = known.into_iter().map(str::to_owned).collect();
+            let holds = match by.is_empty() {
+                true => "nothing: rows stay where they are".to_owned(),
+                false => format!("where its row lies: {}", by.join(", ")),
+            };
+            return StateDescription { key, holds, kept: "while the row is there".to_owned() };
+        }
         Aggregation::Windows(windows) => computed(&windows.plan),
         Aggregation::Sessions(sessions) => computed(&sessions.plan),
         Aggregation::Rows(rows) => format!("each row: {}", rows.kept().collect::<Vec<_>>().join(", ")),
         Aggregation::Near(side) => format!("each row: {}", names(&side.plan.schema)),
         Aggregation::Versions(versions) => format!("each version: {}", names(&versions.plan.schema)),
+        Aggregation::Latest(latest) => format!("the latest row of each: {}", names(&latest.schema)),
+        Aggregation::Updating(side) => format!(
+            "the latest row of each, and the one before it until what has changed is sent: {}",
+            names(&side.plan.joined)
+        ),
     };
     let mut key = aggregate.plan().map(|plan| sql(&plan.keys)).unwrap_or_default();
     match aggregate {
@@ -338,11 +394,21 @@ fn state_of(aggregate: &Aggregation) -> StateDescription {
         Aggregation::Near(side) => key.extend(sql(&side.plan.keys)),
         Aggregation::Versions(versions) => key.extend(sql(&versions.plan.keys)),
         Aggregation::Windows(windows) if windows.windows.is_endless() => {}
+        Aggregation::Latest(latest) => {
+            key = latest.identity.iter().map(|at| latest.schema.field(*at).name().clone()).collect();
+        }
+        Aggregation::Updating(side) => key = side.identity_names().map(str::to_owned).collect(),
         _ => key.push("window".to_owned()),
     }
     let kept = match aggregate {
         Aggregation::Windows(aggregate) => of_windows(aggregate.windows, late),
         Aggregation::Rows(rows) => of_windows(rows.plan.windows, late),
+        Aggregation::Latest(_) | Aggregation::Divide(_) => "until it is gone".to_owned(),
+        Aggregation::Updating(_) => "until it is gone".to_owned(),
+        Aggregation::Near(side) if !side.plan.lets_go() => match side.plan.once {
+            true => "until it has found a match".to_owned(),
+            false => "for ever".to_owned(),
+        },
         Aggregation::Near(side) => {
             let kept = side.plan.to + late.allow_ms;
             let (far, way) = (span(kept.abs()), if kept < 0 { "before" } else { "past" });
@@ -361,6 +427,11 @@ fn state_of(aggregate: &Aggregation) -> StateDescription {
                 span(within)
             ),
         },
+        Aggregation::Sessions(aggregate) if aggregate.lets_go() => {
+            let kept = span(aggregate.sessions.gap_ms() + late.allow_ms);
+            format!("until the watermark is {kept} past the last row of the group")
+        }
+        Aggregation::Over(over) => over_state(over).kept,
         Aggregation::Sessions(aggregate) => {
             let kept = span(aggregate.sessions.gap_ms() + late.allow_ms);
             format!("until the session fires: the watermark is {kept} past its last row")
@@ -392,7 +463,7 @@ fn late_text(aggregate: &Aggregation, then: &LateThen) -> String {
         LateThen::DeadLetter => "go to the dead letters".to_owned(),
         LateThen::Topic(topic) => format!("go to topic {topic}"),
     };
-    if matches!(aggregate, Aggregation::Near(_) | Aggregation::Versions(_)) {
+    if matches!(aggregate, Aggregation::Near(_) | Aggregation::Versions(_) | Aggregation::Over(_)) {
         return format!("rows more than {} behind their own watermark {goes}", span(rule.allow_ms));
     }
     match rule.allow_ms {

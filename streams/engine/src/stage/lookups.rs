@@ -17,7 +17,8 @@ use super::{Running, Stage};
 use crate::error::StageError;
 use crate::op::Step;
 use crate::op::chunk::Chunk;
-use crate::op::join::{TableJoin, evaluate};
+use crate::op::faults::{Faults, evaluate_fit};
+use crate::op::join::TableJoin;
 use crate::op::row_key::RowKeys;
 use crate::sql::Query;
 
@@ -101,8 +102,14 @@ impl Lookups {
         is_ready.then(|| std::mem::take(&mut self.gathered))
     }
 
-    /// What the first join on the way of a chunk asks for and does not know; or the rows behind all of them.
-    fn follow(&self, steps: &[Step], mut chunk: Chunk, now: Millis) -> Result<Found, StageError> {
+    /// What the first join on the way of a chunk asks for and does not know; or the rows behind all of them, if any. Rows for which
+    /// something cannot be computed ask for nothing: when they are run, they are found.
+    fn follow<'a>(
+        &self,
+        steps: impl Iterator<Item = &'a Step>,
+        mut chunk: Chunk,
+        now: Millis,
+    ) -> Result<Found, StageError> {
         for step in steps {
             if let Step::Join(join) = step
                 && let Some(asked) = self.tables.get(&join.table)
@@ -110,15 +117,38 @@ impl Lookups {
             {
                 return Ok(Found::Unknown(Wanted { table: join.table.clone(), keys }));
             }
-            chunk = step.run(chunk, &mut Vec::new())?;
+            match Chunk::together(&step.run_fit(&chunk, &mut Faults::new())?)? {
+                Some(rows) => chunk = rows,
+                None => return Ok(Found::Rows(None)),
+            }
         }
-        Ok(Found::Rows(Box::new(chunk)))
+        Ok(Found::Rows(Some(Box::new(chunk))))
     }
+}
+
+/// Keys as bytes.
+fn bytes_of(columns: &[ArrayRef]) -> Vec<Bytes> {
+    let (keys, mut bytes) = (RowKeys::new(columns), Vec::new());
+    let rows = 0..columns.first().map_or(0, |column| column.len());
+    let each = rows.map(|row| {
+        keys.write(row, &mut bytes);
+        Bytes::copy_from_slice(&bytes)
+    });
+    each.collect()
 }
 
 enum Found {
     Unknown(Wanted),
-    Rows(Box<Chunk>),
+    Rows(Option<Box<Chunk>>),
+}
+
+/// Rows of a table that is asked, for some of the keys that were asked for, that cannot be used.
+#[derive(Clone, Debug)]
+pub struct Unfit {
+    /// Their keys, under their names in the table.
+    pub keys: RecordBatch,
+    /// Of each, what is wrong with it.
+    pub why: Vec<String>,
 }
 
 impl Asked {
@@ -131,10 +161,10 @@ impl Asked {
     ) -> Result<Option<RecordBatch>, StageError> {
         let by = asked_by(join, &self.spec.key).expect("checked when the table was declared");
         let exprs: Vec<_> = by.iter().map(|at| Arc::clone(&join.stream_keys[*at])).collect();
-        let columns = evaluate(&exprs, &chunk.batch)?;
+        let (columns, _) = evaluate_fit(&exprs, &chunk.batch, |_, _| {})?;
         let keys = RowKeys::new(&columns);
         let (mut rows, mut seen, mut bytes) = (Vec::new(), HashSet::new(), Vec::new());
-        for row in (0..chunk.rows()).filter(|row| !keys.any_null(*row)) {
+        for row in (0..columns.first().map_or(0, |column| column.len())).filter(|row| !keys.any_null(*row)) {
             keys.write(row, &mut bytes);
             if !self.knows(&bytes, now) && seen.insert(bytes.clone()) {
                 rows.push(row as u32);
@@ -224,7 +254,12 @@ impl Stage {
         };
         self.lookups.tables.insert(table.to_owned(), asked);
         let none = RecordBatch::new_empty(schema);
-        self.each_join(table, |join| join.load(&none)).map_err(|e| (table.to_owned(), e.to_string()))
+        let key = self.lookups.tables[table].spec.key.clone();
+        self.each_join(table, |join| {
+            join.asked_by = asked_by(join, &key).expect("checked just above");
+            join.load(&none).map(drop)
+        })
+        .map_err(|e| (table.to_owned(), e.to_string()))
     }
 
     /// Whether rows of a node come with a commit.
@@ -238,6 +273,7 @@ impl Stage {
     /// [`Stage::answer`], and call this again, until nothing is wanted. Only then may a turn come, a commit, or an end; and no
     /// more rows between. Nothing to do where no table is asked.
     pub fn wanted(&mut self, now: Millis) -> Result<Option<Wanted>, StageError> {
+        self.let_go()?;
         if self.lookups.is_empty() {
             return Ok(None);
         }
@@ -249,7 +285,7 @@ impl Stage {
                 let gone = asked.forget(now);
                 let none = |join: &mut TableJoin| {
                     let none = RecordBatch::new_empty(Arc::clone(&join.table_schema));
-                    join.change(&none, &[], &gone)
+                    join.change(&none, &[], &gone).map(drop)
                 };
                 if !gone.is_empty() {
                     self.each_join(&table, none)?;
@@ -282,22 +318,10 @@ impl Stage {
                         // It lets through some of them.
                         Running::Dedupe(_) => given.push(chunk.clone()),
                         Running::Sql { query, .. } => {
-                            let follow = |steps: &[Step], chunk| self.lookups.follow(steps, chunk, now);
-                            let mut chunk = chunk.clone();
-                            let (mut branch, mut from) = (branch, 0);
-                            loop {
-                                let of = &query.branches()[branch];
-                                match follow(&of.before[from..], chunk)? {
-                                    Found::Unknown(wanted) => return Ok(Some(wanted)),
-                                    Found::Rows(rows) => chunk = *rows,
-                                }
-                                match of.into {
-                                    Some(next) => (branch, from) = next,
-                                    None => break,
-                                }
-                            }
-                            if !query.is_windowed() {
-                                given.push(chunk);
+                            match self.lookups.follow(query.steps_of(branch), chunk.clone(), now)? {
+                                Found::Unknown(wanted) => return Ok(Some(wanted)),
+                                Found::Rows(Some(rows)) if !query.is_windowed() => given.push(*rows),
+                                Found::Rows(_) => {}
                             }
                         }
                     }
@@ -314,15 +338,6 @@ impl Stage {
         let unknown =
             || StageError::Unknown { kind: "table", name: wanted.table.clone(), known: String::new() };
         let asked = self.lookups.tables.get_mut(&wanted.table).ok_or_else(unknown)?;
-        let bytes_of = |columns: &[ArrayRef]| -> Vec<Bytes> {
-            let (keys, mut bytes) = (RowKeys::new(columns), Vec::new());
-            let rows = 0..columns.first().map_or(0, |column| column.len());
-            let each = rows.map(|row| {
-                keys.write(row, &mut bytes);
-                Bytes::copy_from_slice(&bytes)
-            });
-            each.collect()
-        };
         let mut open: HashSet<Bytes> = bytes_of(wanted.keys.columns()).into_iter().collect();
         let schema = rows.schema();
         let columns = asked.spec.key.iter().map(|name| Ok(Arc::clone(rows.column(schema.index_of(name)?))));
@@ -338,6 +353,24 @@ impl Stage {
             open.remove(id);
         }
         let gone: Vec<Bytes> = open.into_iter().collect();
-        self.each_join(&wanted.table, |join| join.change(rows, &ids, &gone))
+        self.each_join(&wanted.table, |join| {
+            for (row, error) in join.change(rows, &ids, &gone)? {
+                join.refused.insert(ids[row].clone(), error.to_string().into());
+            }
+            Ok(())
+        })
+    }
+
+    /// Behind [`Stage::answer`]: what the table has for some of the keys cannot be used. Rows that ask for one of these fail, until
+    /// it is asked for again.
+    pub fn refuse(&mut self, wanted: &Wanted, unfit: &Unfit) -> Result<(), StageError> {
+        let asked_for: HashSet<Bytes> = bytes_of(wanted.keys.columns()).into_iter().collect();
+        let ids = bytes_of(unfit.keys.columns());
+        self.each_join(&wanted.table, |join| {
+            for (id, why) in ids.iter().zip(&unfit.why).filter(|(id, _)| asked_for.contains(*id)) {
+                join.refused.insert(id.clone(), why.as_str().into());
+            }
+            Ok(())
+        })
     }
 }

@@ -3,16 +3,32 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::{AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
-use arrow::compute::{concat_batches, filter_record_batch};
-use arrow::datatypes::{SchemaRef, TimestampMillisecondType};
+use arrow::array::{
+    ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array,
+};
+use arrow::compute::{concat_batches, filter_record_batch, interleave};
+use arrow::datatypes::{Field, SchemaRef, TimestampMillisecondType};
 use millstream_model::{EventTime, KeyGroup, SourceWatermarks, Watermark};
 use millstream_types::Millis;
 
 use super::{RejectedRecord, Rejection, TimeBounds};
 use crate::error::{StageError, columns};
 use crate::op::chunk::{Chunk, retain};
-use millstream_format::Decoder;
+use crate::op::gone::blank;
+use millstream_format::{BadRecord, Decoder};
+
+/// What is known of an event time from outside.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Bounds {
+    /// How far a row may raise its partition's watermark at most.
+    raises_to: EventTime,
+    /// The latest that it may have.
+    latest: EventTime,
+}
+
+impl Bounds {
+    const NONE: Bounds = Bounds { raises_to: EventTime::MAX, latest: EventTime::MAX };
+}
 
 pub(super) struct Source {
     pub(super) name: Arc<str>,
@@ -34,14 +50,26 @@ pub(super) struct Source {
     /// Of the rows waiting: key group and offset.
     pub(super) groups: Vec<u32>,
     pub(super) offsets: Vec<i64>,
-    /// How far a row may raise its partition's watermark at most.
-    pub(super) bounds: Vec<i64>,
-    /// The latest event time that each may have.
-    pub(super) latest: Vec<i64>,
+    /// What bounds their event times, for so many neighbours each.
+    pub(super) bounds: Vec<(usize, Bounds)>,
+    /// Which are gone, where any may be.
+    pub(super) gone: Vec<bool>,
+    /// Where each row takes the place of the one before it that is known by the same: makes columns of what rows that are gone were
+    /// known by.
+    pub(super) known: Option<Decoder>,
     pub(super) waiting: Vec<RecordBatch>,
 }
 
 impl Source {
+    /// The same watermarks, of what has ended that from before its end: what is kept of it.
+    pub(super) fn before_ends(&self, watermarks: &[i64]) -> Vec<i64> {
+        let of = |(group, at): (usize, &i64)| match *at == Watermark::END.to_raw() {
+            true => self.clocks.before_end(KeyGroup(group as u32)).to_raw().max(self.committed[group]),
+            false => *at,
+        };
+        watermarks.iter().enumerate().map(of).collect()
+    }
+
     pub(super) fn assign(&mut self, group: KeyGroup, now: Millis) {
         let restored = Watermark::from_raw(self.committed[group.0 as usize]);
         self.promised[group.0 as usize] = restored.to_raw();
@@ -70,16 +98,54 @@ impl Source {
         }
         match self.decoder.push_value(value) {
             Ok(()) => {
-                self.groups.push(group.0);
-                self.offsets.push(offset);
-                self.bounds.push(bounds.others_at.unwrap_or(EventTime::MAX));
-                self.latest.push(bounds.latest.unwrap_or(EventTime::MAX));
+                let raises_to = bounds.others_at.unwrap_or(EventTime::MAX);
+                let bounds = Bounds { raises_to, latest: bounds.latest.unwrap_or(EventTime::MAX) };
+                self.note((group, offset), (1, bounds), false);
                 Ok(None)
             }
             Err(why) => {
                 let source = Arc::clone(&self.name);
                 Ok(Some(RejectedRecord { source, group, offset, why: Rejection::Bad(why) }))
             }
+        }
+    }
+
+    /// Takes word that a row is gone: what it is known by, as a JSON object; says what is wrong with it.
+    pub(super) fn push_gone(
+        &mut self,
+        group: KeyGroup,
+        offset: i64,
+        known: &[u8],
+    ) -> Result<Option<BadRecord>, StageError> {
+        if !self.clocks.has(group) {
+            return Err(StageError::NotAssigned(group));
+        }
+        let Some(decoder) = &mut self.known else {
+            let what = format!("a row of {} that is gone", self.name);
+            return Err(StageError::Schema {
+                what,
+                expected: columns(&self.schema),
+                found: "none".to_owned(),
+            });
+        };
+        if let Err(bad) = decoder.push(known) {
+            return Ok(Some(bad));
+        }
+        self.note((group, offset), (1, Bounds::NONE), true);
+        Ok(None)
+    }
+
+    /// Notes what is known of rows beside their columns.
+    #[inline]
+    fn note(&mut self, (group, offset): (KeyGroup, i64), (rows, bounds): (usize, Bounds), gone: bool) {
+        self.groups.extend(std::iter::repeat_n(group.0, rows));
+        self.offsets.extend(std::iter::repeat_n(offset, rows));
+        match self.bounds.last_mut() {
+            Some((of, last)) if *last == bounds => *of += rows,
+            _ => self.bounds.push((rows, bounds)),
+        }
+        if self.known.is_some() {
+            self.gone.extend(std::iter::repeat_n(gone, rows));
         }
     }
 
@@ -104,17 +170,55 @@ impl Source {
             let what = format!("a batch of {}", self.name);
             return Err(StageError::Schema { what, expected: columns(&self.schema), found: columns(&found) });
         }
-        // Records that wait in the decoder came first.
-        if self.decoder.rows() > 0 {
-            let decoded = self.decoder.finish();
-            self.waiting.push(decoded);
-        }
-        self.groups.extend(std::iter::repeat_n(group.0, batch.num_rows()));
-        self.offsets.extend(std::iter::repeat_n(offset, batch.num_rows()));
-        self.bounds.extend(std::iter::repeat_n(EventTime::MAX, batch.num_rows()));
-        self.latest.extend(std::iter::repeat_n(EventTime::MAX, batch.num_rows()));
+        self.add(group, offset, batch)
+    }
+
+    fn add(&mut self, group: KeyGroup, offset: i64, batch: &RecordBatch) -> Result<(), StageError> {
+        // Records that wait in the decoders came first.
+        self.take_decoded()?;
+        self.note((group, offset), (batch.num_rows(), Bounds::NONE), false);
         self.waiting.push(batch.clone());
         Ok(())
+    }
+
+    /// Makes columns of the records that the decoders hold: rows, and what rows that are gone were known by, in the order in which they
+    /// came.
+    fn take_decoded(&mut self) -> Result<(), StageError> {
+        let (here, away) = (self.decoder.rows(), self.known.as_ref().map_or(0, Decoder::rows));
+        let Some(known) = self.known.as_mut().filter(|_| away > 0) else {
+            if here > 0 {
+                let decoded = self.decoder.finish();
+                self.waiting.push(decoded);
+            }
+            return Ok(());
+        };
+        let (decoded, known) = (self.decoder.finish(), known.finish());
+        // Each row's place: among those that are there, or those that are gone.
+        let mut next = [0, 0];
+        let places = self.gone[self.gone.len() - here - away..].iter().map(|gone| {
+            let of = usize::from(*gone);
+            next[of] += 1;
+            (of, next[of] - 1)
+        });
+        let places: Vec<(usize, usize)> = places.collect();
+        let column = |(field, here): (&Arc<Field>, &ArrayRef)| -> Result<ArrayRef, StageError> {
+            let away = match known.column_by_name(field.name()) {
+                Some(column) => Arc::clone(column),
+                None => blank(field, away)?,
+            };
+            Ok(interleave(&[here.as_ref(), away.as_ref()], &places)?)
+        };
+        let columns = self.schema.fields().iter().zip(decoded.columns()).map(column);
+        let columns: Vec<ArrayRef> = columns.collect::<Result<_, _>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(places.len()));
+        let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?;
+        self.waiting.push(batch);
+        Ok(())
+    }
+
+    /// The bytes of records that wait to become columns.
+    pub(super) fn input_bytes(&self) -> usize {
+        self.decoder.input_bytes() + self.known.as_ref().map_or(0, Decoder::input_bytes)
     }
 
     /// The rows that wait, as one chunk, with each row's offset. Those of the far future are rejected.
@@ -126,10 +230,7 @@ impl Source {
         if self.groups.is_empty() {
             return Ok(None);
         }
-        if self.decoder.rows() > 0 {
-            let decoded = self.decoder.finish();
-            self.waiting.push(decoded);
-        }
+        self.take_decoded()?;
         let batch = match self.waiting.len() {
             1 => self.waiting.remove(0),
             _ => concat_batches(&self.schema, &std::mem::take(&mut self.waiting))?,
@@ -140,7 +241,8 @@ impl Source {
         }
         let groups = std::mem::take(&mut self.groups);
         let bounds = std::mem::take(&mut self.bounds);
-        let watermarks = self.observe((&groups, &bounds), &batch, now);
+        let gone = std::mem::take(&mut self.gone);
+        let watermarks = self.observe((&groups, &bounds), (&batch, &gone), now);
         let rows = groups.len() as u32;
         let chunk = Chunk {
             batch,
@@ -148,6 +250,7 @@ impl Source {
             watermarks: Int64Array::from(watermarks),
             origin: UInt32Array::from_iter_values(0..rows),
             panes: None,
+            gone: self.known.is_some().then(|| gone.into()),
         };
         Ok(Some((chunk, Int64Array::from(std::mem::take(&mut self.offsets)))))
     }
@@ -158,46 +261,78 @@ impl Source {
         batch: RecordBatch,
         rejected: &mut Vec<RejectedRecord>,
     ) -> Result<RecordBatch, StageError> {
-        let latest = std::mem::take(&mut self.latest);
         let Some(time) = self.time else { return Ok(batch) };
         let times = batch.column(time).as_primitive::<TimestampMillisecondType>().values();
-        if times.iter().zip(&latest).all(|(time, latest)| time <= latest) {
+        let mut first = 0;
+        let mut are_within = true;
+        for (rows, bounds) in &self.bounds {
+            let of = first..first + rows;
+            are_within &=
+                bounds.latest == EventTime::MAX || times[of].iter().all(|time| *time <= bounds.latest);
+            first += rows;
+        }
+        if are_within {
             return Ok(batch);
         }
         let mut keep = Vec::with_capacity(batch.num_rows());
-        for (row, (time, latest)) in times.iter().zip(&latest).enumerate() {
-            keep.push(time <= latest);
-            if time > latest {
-                let (group, offset) = (KeyGroup(self.groups[row]), self.offsets[row]);
-                let why = Rejection::TooFarAhead { time: *time, latest: *latest };
-                rejected.push(RejectedRecord { source: Arc::clone(&self.name), group, offset, why });
+        for (rows, Bounds { latest, .. }) in &mut self.bounds {
+            let first = keep.len();
+            for row in first..first + *rows {
+                keep.push(times[row] <= *latest);
+                if times[row] > *latest {
+                    *rows -= 1;
+                    let (group, offset) = (KeyGroup(self.groups[row]), self.offsets[row]);
+                    let why = Rejection::TooFarAhead { time: times[row], latest: *latest };
+                    rejected.push(RejectedRecord { source: Arc::clone(&self.name), group, offset, why });
+                }
             }
         }
         retain(&mut self.groups, keep.iter().copied());
         retain(&mut self.offsets, keep.iter().copied());
-        retain(&mut self.bounds, keep.iter().copied());
+        retain(&mut self.gone, keep.iter().copied());
         Ok(filter_record_batch(&batch, &BooleanArray::from(keep))?)
     }
 
     /// The watermark before each row, raw; the partitions' clocks go on.
-    fn observe(&mut self, (groups, bounds): (&[u32], &[i64]), batch: &RecordBatch, now: Millis) -> Vec<i64> {
+    fn observe(
+        &mut self,
+        (groups, bounds): (&[u32], &[(usize, Bounds)]),
+        (batch, gone): (&RecordBatch, &[bool]),
+        now: Millis,
+    ) -> Vec<i64> {
         let mut watermarks = Vec::with_capacity(groups.len());
         let times =
             self.time.map(|i| batch.column(i).as_primitive::<TimestampMillisecondType>().values().clone());
         let mut row = 0;
+        let mut bounds = bounds.iter().copied();
+        let mut bound = (0, EventTime::MAX);
         for run in groups.chunk_by(|a, b| a == b) {
             let clock = self.clocks.reading(KeyGroup(run[0]), now);
-            match &times {
-                Some(times) => {
-                    let rows = row..row + run.len();
-                    for (time, bound) in times[rows.clone()].iter().zip(&bounds[rows]) {
+            let end = row + run.len();
+            let Some(times) = &times else {
+                watermarks.extend(std::iter::repeat_n(clock.watermark().to_raw(), run.len()));
+                row = end;
+                continue;
+            };
+            while row < end {
+                while bound.0 <= row {
+                    let (rows, of) = bounds.next().unwrap_or((end - row, Bounds::NONE));
+                    bound = (bound.0 + rows, of.raises_to);
+                }
+                let to = end.min(bound.0);
+                if gone.get(row..to).is_none_or(|gone| gone.iter().all(|gone| !gone)) {
+                    clock.observe_all(&times[row..to], bound.1, &mut watermarks);
+                } else {
+                    for at in row..to {
                         watermarks.push(clock.watermark().to_raw());
-                        clock.observe(*time.min(bound));
+                        // One that is gone has no time.
+                        if !gone[at] {
+                            clock.observe(times[at].min(bound.1));
+                        }
                     }
                 }
-                None => watermarks.extend(std::iter::repeat_n(clock.watermark().to_raw(), run.len())),
+                row = to;
             }
-            row += run.len();
         }
         watermarks
     }

@@ -6,6 +6,8 @@ use arrow::datatypes::SchemaRef;
 use millstream_format::Format;
 use millstream_model::{LateRule, WatermarkConfig};
 
+use crate::sql::Keep;
+
 /// A stage.
 #[derive(Clone, Debug)]
 pub struct StageSpec {
@@ -19,7 +21,7 @@ pub struct StageSpec {
     /// How many partitions its changelog has: 1 to the number of key groups.
     pub changelog_partitions: u32,
     /// The tables that its queries may join, by name.
-    pub tables: BTreeMap<String, SchemaRef>,
+    pub tables: BTreeMap<String, TableSpec>,
     /// Its operators, each behind those that feed it.
     pub operators: Vec<OperatorSpec>,
     /// The names whose rows leave the stage: the source's or operators'. Rows that operators put aside (`.late`,
@@ -27,6 +29,22 @@ pub struct StageSpec {
     pub outputs: BTreeSet<String>,
     /// How many rows are run together; 8,192 is good, below 1,000 each row costs more.
     pub batch_rows: usize,
+}
+
+/// A table.
+#[derive(Clone, Debug)]
+pub struct TableSpec {
+    /// The columns of its rows.
+    pub schema: SchemaRef,
+    /// Those by which its rows are told apart: no two have the same in all of them. Empty where that is not known.
+    pub key: Vec<String>,
+}
+
+impl TableSpec {
+    /// A table with these columns, whose rows are told apart by `key`.
+    pub fn new<K: Into<String>>(schema: SchemaRef, key: impl IntoIterator<Item = K>) -> TableSpec {
+        TableSpec { schema, key: key.into_iter().map(Into::into).collect() }
+    }
 }
 
 /// What a stage reads.
@@ -44,6 +62,8 @@ pub struct SourceSpec {
     pub watermark: WatermarkConfig,
     /// The columns whose equality keeps rows in one partition; `None` if there is one partition only.
     pub partitioned_by: Option<Vec<String>>,
+    /// The columns that a row is known by, where each takes the place of the one before it that has the same.
+    pub latest_by: Option<Vec<String>>,
 }
 
 /// An operator.
@@ -81,5 +101,13 @@ pub enum OperatorKind {
         /// Windows that have not fired send their rows too, when they have changed: at most this often, in milliseconds of
         /// the clock. `None`: each window sends its rows once, when it fires.
         update_ms: Option<i64>,
+        /// How long rows of streams that it joins wait for matches, where the query has no bound of time.
+        keep: Option<Keep>,
+    },
+    /// Hands rows on that take the place of each other, for a topic that is divided by other columns than they are known by:
+    /// where these change, the earlier row is taken away from where it lies. Behind it rows are known by these columns too.
+    Divide {
+        /// The columns that the topic is divided by.
+        by: Vec<String>,
     },
 }

@@ -26,8 +26,10 @@ pub trait Kept: Debug + Send + Sync {
 pub struct Spill {
     /// Where it goes.
     pub scratch: Arc<dyn Scratch>,
-    /// How many bytes of rows are put at once, about: what is read to find one.
+    /// How many bytes of rows are put at once, about, that are read in the order of their keys.
     pub block_bytes: usize,
+    /// And of rows that are looked up one by one: what is read to find one.
+    pub look_up_bytes: usize,
     /// How many bytes of rows are taken together when windows fire, or when parts are made one, about.
     pub portion_bytes: usize,
     /// Parts of fewer bytes stay in memory.
@@ -35,8 +37,9 @@ pub struct Spill {
 }
 
 impl Spill {
-    /// The usual sizes: blocks of 256 KiB, portions of 16 MiB, parts from 32 KiB on.
+    /// The usual sizes: blocks of 256 KiB, and of 32 KiB for look-ups, portions of 16 MiB, parts from 32 KiB on.
     pub fn to(scratch: Arc<dyn Scratch>) -> Spill {
-        Spill { scratch, block_bytes: 256 << 10, portion_bytes: 16 << 20, part_bytes_min: 32 << 10 }
+        let (block_bytes, look_up_bytes) = (256 << 10, 32 << 10);
+        Spill { scratch, block_bytes, look_up_bytes, portion_bytes: 16 << 20, part_bytes_min: 32 << 10 }
     }
 }

@@ -30,6 +30,11 @@ impl Growth {
         self.since += bytes;
     }
 
+    /// Notes how much a restore has read of a snapshot that is kept outside of the changelog.
+    pub fn restored(&mut self, bytes: u64) {
+        self.snapshot += bytes;
+    }
+
     /// A snapshot is due: others have written much here, and wait for it.
     pub fn want(&mut self) {
         self.wanted = true;
@@ -63,13 +68,24 @@ impl Growth {
     }
 }
 
-/// A committed snapshot: the changelog partition's end just before it, and whose state it has.
+/// A committed snapshot. The changelog partition's end just before it, and whose state it has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SnapshotMark {
     /// An offset at or before its first record.
     pub offset: i64,
     /// Its key groups.
     pub groups: Vec<u32>,
+    /// Where it is kept, unless it lies in the changelog behind the offset: one that is kept elsewhere has all that lies before it.
+    pub stored: Option<Stored>,
+}
+
+/// A snapshot outside of the changelog.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stored {
+    /// Its manifest's name there.
+    pub manifest: String,
+    /// The location, as the pipeline that made it named it.
+    pub location: String,
 }
 
 /// The offset below which a changelog partition is not needed any more, by the marks of all owners: 0 while a key group
@@ -96,7 +112,7 @@ mod tests {
 
     #[test]
     fn nothing_is_deleted_that_some_key_group_needs() {
-        let mark = |offset, groups: &[u32]| SnapshotMark { offset, groups: groups.to_vec() };
+        let mark = |offset, groups: &[u32]| SnapshotMark { offset, groups: groups.to_vec(), stored: None };
         let below = |marks: &[SnapshotMark]| deletable_below(marks.to_vec(), (1, 4), 10);
         // Key groups 1, 5 and 9 write to partition 1 of 4.
         assert_eq!(below(&[]), 0);

@@ -57,6 +57,36 @@ fn special(word: u64) -> u64 {
         & HIGH
 }
 
+/// Powers of ten.
+const POWERS: [i64; 19] = {
+    let mut powers = [1; 19];
+    let mut i = 1;
+    while i < 19 {
+        powers[i] = powers[i - 1] * 10;
+        i += 1;
+    }
+    powers
+};
+
+/// How many of the eight bytes of a word are digits before the first that is none; the first byte is the lowest.
+#[inline(always)]
+fn digits(word: u64) -> usize {
+    const HIGH: u64 = 0xf0f0_f0f0_f0f0_f0f0;
+    const ZEROS: u64 = 0x3030_3030_3030_3030;
+    // A carry runs upwards, behind the first byte that is none.
+    let other = ((word & HIGH) ^ ZEROS) | ((word.wrapping_add(0x0606_0606_0606_0606) & HIGH) ^ ZEROS);
+    (other.trailing_zeros() / 8) as usize
+}
+
+/// The value of the first digits of a word, one to eight of them: pairs, fours and eights at once.
+#[inline(always)]
+fn value_of(word: u64, count: usize) -> u64 {
+    let word = (word << (8 * (8 - count))) & 0x0f0f_0f0f_0f0f_0f0f;
+    let pairs = (word.wrapping_mul(10 * 0x100 + 1) >> 8) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs.wrapping_mul(100 * 0x1_0000 + 1) >> 16) & 0x0000_ffff_0000_ffff;
+    fours.wrapping_mul(10_000 * 0x1_0000_0000 + 1) >> 32
+}
+
 impl Scanner<'_> {
     /// The byte at a place; 0, which no value starts with, behind the end.
     #[inline(always)]
@@ -76,6 +106,13 @@ impl Scanner<'_> {
     /// The first quote, backslash or control character from `at` on, or the end.
     #[inline(always)]
     fn plain(&self, mut at: usize) -> usize {
+        // Long texts by blocks that the compiler looks at as a whole.
+        while let Some(block) = self.bytes.get(at..).and_then(|rest| rest.first_chunk::<32>()) {
+            if block.iter().fold(false, |any, b| any | (*b < 0x20) | (*b == b'"') | (*b == b'\\')) {
+                break;
+            }
+            at += 32;
+        }
         while let Some(chunk) = self.bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
             let flags = special(u64::from_le_bytes(*chunk));
             if flags != 0 {
@@ -403,13 +440,37 @@ impl Scanner<'_> {
         }
     }
 
+    /// One of up to 16 digits is read eight at a time; the others by the exact general rule.
     #[inline(always)]
     fn integer(&self, at: usize) -> Result<(usize, i64), Miss> {
+        let negative = self.byte(at) == b'-';
+        let first = at + usize::from(negative);
+        if let Some((mut count, mut value)) = self.eight(first) {
+            if count == 8
+                && let Some((more, low)) = self.eight(first + 8)
+            {
+                (count, value) = (8 + more, value * POWERS[more] + low);
+            }
+            let end = first + count;
+            let behind = self.byte(end);
+            let is_whole = count > 0 && !behind.is_ascii_digit() && !matches!(behind, b'.' | b'e' | b'E');
+            if is_whole && (self.bytes[first] != b'0' || count == 1) {
+                return Ok((end, if negative { -value } else { value }));
+            }
+        }
         let (end, integer) = self.number(at)?;
         if !integer {
             return Err(Miss);
         }
         Ok((end, scalar::integer(&self.bytes[at..end]).ok_or(Miss)?))
+    }
+
+    /// The digits that stand at a place, up to eight: how many, and their value. Nothing close to the end.
+    #[inline(always)]
+    fn eight(&self, at: usize) -> Option<(usize, i64)> {
+        let word = u64::from_le_bytes(*self.bytes.get(at..)?.first_chunk::<8>()?);
+        let count = digits(word);
+        Some((count, if count == 0 { 0 } else { value_of(word, count) as i64 }))
     }
 
     /// A decimal without exponent that fits 18 digits is read here; the others by the exact general rule.
@@ -448,15 +509,6 @@ impl Scanner<'_> {
             let (end, _) = self.number(start)?;
             return Ok((end, scalar::decimal(&self.bytes[start..end], precision, scale).ok_or(Miss)?));
         }
-        const POWERS: [i64; 19] = {
-            let mut powers = [1; 19];
-            let mut i = 1;
-            while i < 19 {
-                powers[i] = powers[i - 1] * 10;
-                i += 1;
-            }
-            powers
-        };
         let value = i128::from(value * POWERS[scale_digits - fraction]);
         Ok((at, if negative { -value } else { value }))
     }

@@ -298,6 +298,50 @@ fn edge_records() {
     check(0, &between);
 }
 
+/// Digits are read eight at a time: whole numbers of every length, and what may stand behind them, near the end and far from it.
+#[test]
+fn whole_numbers_of_every_length() {
+    let mut records = Vec::new();
+    for length in 1..=20 {
+        for digit in ["9", "0", "1"] {
+            for sign in ["", "-"] {
+                let number =
+                    format!("{sign}{}{}", digit, "1234567890123456789".get(..length - 1).unwrap_or_default());
+                let tails = [
+                    "}",
+                    " }",
+                    ",\"extra\":\"so long that eight bytes can be read behind\"}",
+                    ".5}",
+                    "e1}",
+                    "E1}",
+                    "x}",
+                    "/}",
+                    ":}",
+                    "",
+                ];
+                records.extend(
+                    tails.map(|tail| format!("{{\"id\":\"a\",\"at\":0,\"n\":{number}{tail}").into_bytes()),
+                );
+            }
+        }
+    }
+    check(0, &records);
+}
+
+/// Texts are passed over in blocks: what ends one, or must not stand in it, at every place.
+#[test]
+fn texts_of_every_length() {
+    let mut records = Vec::new();
+    for length in 0..100 {
+        let text = "x".repeat(length);
+        for end in ["\"", "\\n\"", "\u{1}\"", "\\\"\"", "é\"", ""] {
+            records.push(format!("{{\"id\":\"{text}{end},\"at\":0}}").into_bytes());
+            records.push(format!("{{\"id\":\"a\",\"at\":0,\"extra\":\"{text}{end}}}").into_bytes());
+        }
+    }
+    check(0, &records);
+}
+
 #[test]
 fn what_is_inside_an_undeclared_value_is_judged_by_its_grammar_alone() {
     let deep = format!(r#"{{"id":"a","at":0,"extra":{}1{}}}"#, "[".repeat(200), "]".repeat(200));

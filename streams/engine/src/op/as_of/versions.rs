@@ -5,11 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array,
-    new_null_array,
-};
-use arrow::compute::{concat_batches, filter_record_batch, interleave, take_record_batch};
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimestampMillisecondType, UInt32Type};
 use datafusion_physical_expr::PhysicalExpr;
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
@@ -21,10 +18,10 @@ use crate::op::chunk::Chunk;
 use crate::op::join::evaluate;
 use crate::op::pane::part;
 use crate::op::row_key::RowKeys;
+use crate::op::stored_rows::{At, Standing, StoredRows, gather, going, merging};
 use crate::state::Owned;
+use crate::state::scratch::Spill;
 
-/// Batches beyond which the smaller half of them is made one.
-const BATCHES_MAX: usize = 64;
 /// Columns of a state row before those of the stream: key group, time, number.
 const OWN_COLUMNS: usize = KEY_COLUMNS + 1;
 
@@ -53,9 +50,9 @@ impl VersionsPlan {
     }
 }
 
-/// Rows that came together.
+/// Rows that came together, or were made one.
 struct Batch {
-    rows: RecordBatch,
+    rows: StoredRows,
     groups: Vec<u32>,
     times: Vec<i64>,
     numbers: Vec<i64>,
@@ -64,6 +61,14 @@ struct Batch {
     live: usize,
     /// In no changelog yet.
     is_new: bool,
+}
+
+impl Batch {
+    fn standing(&self) -> Standing {
+        let is_sparse = self.rows.is_sparse(self.live, self.groups.len());
+        let on_disk = self.rows.is_on_disk();
+        Standing { is_new: self.is_new, on_disk, counting: self.live, is_sparse }
+    }
 }
 
 const GONE: u32 = u32::MAX;
@@ -135,28 +140,18 @@ impl Versions {
 
     /// The columns of the rows at these places, nulls where there is none.
     pub(super) fn columns(&self, places: &[Option<Place>]) -> Result<Vec<ArrayRef>, StageError> {
-        let mut batches: Vec<&RecordBatch> = Vec::new();
-        let mut known: HashMap<u32, usize> = HashMap::new();
-        let at: Vec<(usize, usize)> = places
-            .iter()
-            .map(|place| match place {
-                None => (0, 0),
-                Some(place) => {
-                    let batch = *known.entry(place.batch).or_insert_with(|| {
-                        batches.push(&self.batches[&place.batch].rows);
-                        batches.len()
-                    });
-                    (batch, place.row as usize)
-                }
-            })
-            .collect();
-        let column = |(at_column, field): (usize, &Arc<Field>)| {
-            let none = new_null_array(field.data_type(), 1);
-            let values = batches.iter().map(|batch| batch.column(at_column).as_ref());
-            let values: Vec<&dyn Array> = std::iter::once(none.as_ref()).chain(values).collect();
-            Ok(interleave(&values, &at)?)
+        let mut stores: Vec<&StoredRows> = Vec::new();
+        let mut known: HashMap<u32, u32> = HashMap::new();
+        let at = |place: &Option<Place>| -> Option<At> {
+            let Place { batch, row } = (*place)?;
+            let store = *known.entry(batch).or_insert_with(|| {
+                stores.push(&self.batches[&batch].rows);
+                stores.len() as u32 - 1
+            });
+            Some((store, row))
         };
-        self.plan.schema.fields().iter().enumerate().map(column).collect()
+        let at: Vec<Option<At>> = places.iter().map(at).collect();
+        gather(&stores, &at, self.plan.schema.fields())
     }
 
     /// Takes up rows, in the order in which they are in their partitions; those with a null in their key are asked for by
@@ -206,6 +201,7 @@ impl Versions {
             }
             self.note_due(key);
         }
+        let rows = StoredRows::Memory(rows);
         self.batches.insert(batch, Batch { rows, groups, times, numbers, keys, live, is_new });
         Ok(())
     }
@@ -303,81 +299,127 @@ impl Versions {
         self.free.push(key);
     }
 
+    /// About how many bytes a version has.
+    pub(super) fn row_bytes(&self) -> usize {
+        let of = |batch: &Batch| (batch.rows.row_bytes().saturating_mul(batch.live), batch.live);
+        let sums = self.batches.values().map(of);
+        let (bytes, rows) = sums.fold((0usize, 0), |sum, of| (sum.0.saturating_add(of.0), sum.1 + of.1));
+        bytes / rows.max(1)
+    }
+
     /// Keeps batches few, and mostly of rows that are versions still: each row is copied as often as its batch doubles.
     fn tidy(&mut self) -> Result<(), StageError> {
         self.batches.retain(|_, batch| batch.live > 0);
-        let mut sizes: Vec<usize> = self.batches.values().map(|batch| batch.live).collect();
-        sizes.sort_unstable();
-        let small = if sizes.len() > BATCHES_MAX { sizes[sizes.len() / 2] } else { 0 };
-        for is_new in [false, true] {
-            let of = |batch: &Batch| {
-                batch.is_new == is_new && (batch.live <= small || batch.live * 2 < batch.groups.len())
-            };
-            let parts: Vec<u32> =
-                self.batches.iter().filter(|(_, batch)| of(batch)).map(|(at, _)| *at).collect();
-            self.merge(&parts, is_new)?;
+        let standing = self.batches.iter().map(|(at, batch)| (*at, batch.standing()));
+        for merging in merging(standing) {
+            self.merge(&merging.set)?;
         }
         Ok(())
     }
 
-    /// Makes one batch of the versions in several.
-    fn merge(&mut self, parts: &[u32], is_new: bool) -> Result<(), StageError> {
-        if parts.is_empty() {
-            return Ok(());
-        }
-        let (mut rows, mut groups, mut times) = (Vec::new(), Vec::new(), Vec::new());
+    /// Makes one batch of the versions in several, which lie in one place; gives its number.
+    fn merge(&mut self, parts: &[u32]) -> Result<Option<u32>, StageError> {
+        let Some(is_new) = parts.first().map(|first| self.batches[first].is_new) else { return Ok(None) };
+        let compacted = parts.iter().map(|part| {
+            let Batch { rows, keys, .. } = &self.batches[part];
+            rows.compacted(|row| keys[row] != GONE)
+        });
+        let compacted: Vec<(StoredRows, Vec<u32>)> = match compacted.collect() {
+            // A scratch without room: another time, and blocks of which nothing counts make some. One that cannot be read is told by who
+            // needs its rows.
+            Err(StageError::Scratch(_)) => {
+                for part in parts {
+                    if let Some(Batch { rows, keys, .. }) = self.batches.get_mut(part) {
+                        rows.let_go(|row| keys[row] != GONE);
+                    }
+                }
+                return Ok(None);
+            }
+            compacted => compacted?,
+        };
+        let (mut groups, mut times, mut stored) = (Vec::new(), Vec::new(), Vec::new());
         let (mut numbers, mut keys) = (Vec::new(), Vec::new());
-        for part in parts {
+        for (part, (rows, left)) in parts.iter().zip(compacted) {
             let batch = &self.batches[part];
-            let live: Vec<usize> = (0..batch.keys.len()).filter(|row| batch.keys[*row] != GONE).collect();
-            let places = UInt32Array::from_iter_values(live.iter().map(|row| *row as u32));
-            rows.push(take_record_batch(&batch.rows, &places)?);
-            groups.extend(live.iter().map(|row| batch.groups[*row]));
-            times.extend(live.iter().map(|row| batch.times[*row]));
-            numbers.extend(live.iter().map(|row| batch.numbers[*row]));
-            keys.extend(live.iter().map(|row| batch.keys[*row]));
+            groups.extend(left.iter().map(|row| batch.groups[*row as usize]));
+            times.extend(left.iter().map(|row| batch.times[*row as usize]));
+            numbers.extend(left.iter().map(|row| batch.numbers[*row as usize]));
+            keys.extend(left.iter().map(|row| batch.keys[*row as usize]));
+            stored.push(rows);
         }
-        let rows = concat_batches(&self.plan.schema, &rows)?;
+        let rows = StoredRows::together(&self.plan.schema, stored)?;
         let at = self.next_batch;
         self.next_batch += 1;
-        for (row, key) in keys.iter().enumerate() {
+        let mut live = 0;
+        for (row, key) in keys.iter().enumerate().filter(|(_, key)| **key != GONE) {
             let versions = &mut self.keys[*key as usize].versions;
             let place = versions.partition_point(|v| (v.time, v.number) < (times[row], numbers[row]));
             (versions[place].batch, versions[place].row) = (at, row as u32);
+            live += 1;
         }
         parts.iter().for_each(|part| drop(self.batches.remove(part)));
-        let live = keys.len();
         self.batches.insert(at, Batch { rows, groups, times, numbers, keys, live, is_new });
+        Ok(Some(at))
+    }
+
+    /// Moves what is committed to a scratch, until so many bytes of memory are free: large batches first. Small ones are made one for
+    /// it.
+    pub(crate) fn spill(&mut self, spill: &Spill, bytes: &mut usize) -> Result<(), StageError> {
+        let batches = self.batches.iter().filter(|(_, batch)| !batch.is_new && !batch.rows.is_on_disk());
+        let (mut go, small) = going(batches.map(|(at, batch)| (batch.rows.size(), *at)), spill, *bytes);
+        go.extend(self.merge(&small)?);
+        for at in go {
+            if let Some(batch) = self.batches.get_mut(&at).filter(|_| *bytes > 0) {
+                *bytes = bytes.saturating_sub(batch.rows.spill(spill)?);
+            }
+        }
         Ok(())
     }
 
-    /// The versions of a batch as state rows, of some key groups.
-    fn state_rows(&self, batch: &Batch, wanted: impl Fn(u32) -> bool) -> Result<RecordBatch, StageError> {
-        let keep = batch.keys.iter().zip(&batch.groups);
-        let keep: BooleanArray = keep.map(|(key, group)| Some(*key != GONE && wanted(*group))).collect();
-        let mut columns: Vec<ArrayRef> = vec![
-            Arc::new(UInt32Array::from(batch.groups.clone())),
-            Arc::new(Int64Array::from(batch.times.clone())),
-            Arc::new(Int64Array::from(batch.numbers.clone())),
-        ];
-        columns.extend(batch.rows.columns().iter().cloned());
-        let rows = RecordBatch::try_new(Arc::clone(&self.plan.state_schema), columns)?;
-        Ok(filter_record_batch(&rows, &keep)?)
+    /// Bytes in a scratch.
+    pub(crate) fn disk_size(&self) -> u64 {
+        self.batches.values().map(|batch| batch.rows.disk_size()).sum()
+    }
+
+    /// Adds the versions of a batch as state rows, of some key groups.
+    fn state_rows(
+        &self,
+        batch: &Batch,
+        wanted: impl Fn(u32) -> bool,
+        all: &mut Vec<RecordBatch>,
+    ) -> Result<(), StageError> {
+        let is_wanted = |row: usize| batch.keys[row] != GONE && wanted(batch.groups[row]);
+        batch.rows.each(is_wanted, |left, rows| {
+            let pick =
+                |from: &[i64]| Int64Array::from_iter_values(left.iter().map(|row| from[*row as usize]));
+            let groups = left.iter().map(|row| batch.groups[*row as usize]);
+            let mut columns: Vec<ArrayRef> = vec![
+                Arc::new(UInt32Array::from_iter_values(groups)),
+                Arc::new(pick(&batch.times)),
+                Arc::new(pick(&batch.numbers)),
+            ];
+            columns.extend(rows.columns().iter().cloned());
+            all.push(RecordBatch::try_new(Arc::clone(&self.plan.state_schema), columns)?);
+            Ok(())
+        })
     }
 
     /// What changed since the last call, as state rows.
     pub(crate) fn delta(&mut self) -> Result<RecordBatch, StageError> {
-        let new = self.batches.values().filter(|batch| batch.is_new);
-        let rows: Vec<RecordBatch> =
-            new.map(|batch| self.state_rows(batch, |_| true)).collect::<Result<_, _>>()?;
+        let mut rows = Vec::new();
+        for batch in self.batches.values().filter(|batch| batch.is_new) {
+            self.state_rows(batch, |_| true, &mut rows)?;
+        }
         self.batches.values_mut().for_each(|batch| batch.is_new = false);
         Ok(concat_batches(&self.plan.state_schema, &rows)?)
     }
 
     /// Everything of these key groups, as state rows.
     pub(crate) fn all(&self, wanted: &Owned) -> Result<RecordBatch, StageError> {
-        let rows = self.batches.values().map(|batch| self.state_rows(batch, |group| wanted.has(group)));
-        let rows: Vec<RecordBatch> = rows.collect::<Result<_, _>>()?;
+        let mut rows = Vec::new();
+        for batch in self.batches.values() {
+            self.state_rows(batch, |group| wanted.has(group), &mut rows)?;
+        }
         Ok(concat_batches(&self.plan.state_schema, &rows)?)
     }
 
@@ -411,11 +453,15 @@ impl Versions {
             versions.into_iter().for_each(|version| self.let_go(version));
             self.remove_key(key);
         }
+        for batch in self.batches.values_mut() {
+            let Batch { rows, keys, .. } = batch;
+            rows.let_go(|row| keys[row] != GONE);
+        }
         self.tidy()
     }
 
     pub(crate) fn size(&self) -> usize {
-        let of = |batch: &Batch| batch.rows.get_array_memory_size() + batch.groups.len() * 24;
+        let of = |batch: &Batch| batch.rows.size() + batch.groups.len() * 24;
         let batches: usize = self.batches.values().map(of).sum();
         let versions: usize = self.batches.values().map(|batch| batch.live).sum();
         batches + self.key_bytes + self.keys.len() * (size_of::<Key>() + 8) + versions * size_of::<Version>()

@@ -1,5 +1,7 @@
-//! The rows of one side of a join by time that may still be met: in buckets of time, with an index by key, and in the
-//! changelog. Never enters: what meets what.
+//! The rows of one side of a join by time that may still be met: in buckets of time, and in the changelog. Never enters: what meets
+//! what; how a bucket keeps its rows, in memory and in a scratch (`bucket`).
+
+mod bucket;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,7 +10,7 @@ use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Int8Array, Int64Array, RecordBatch, RecordBatchOptions,
     UInt32Array, new_null_array,
 };
-use arrow::compute::{concat_batches, interleave_record_batch, take_record_batch};
+use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{
     DataType, Field, Int8Type, Int64Type, Schema, SchemaRef, TimestampMillisecondType, UInt32Type,
 };
@@ -20,12 +22,14 @@ use crate::error::StageError;
 use crate::op::aggregate::KEY_COLUMNS;
 use crate::op::chunk::Chunk;
 use crate::op::join::evaluate;
-use crate::op::pane::part;
 use crate::op::row_key::RowKeys;
+use crate::op::stored_rows::{At, Portion, StoredRows, gather};
 use crate::state::Owned;
+use crate::state::scratch::Spill;
+use bucket::{Bucket, Facts};
 
-/// Batches of a bucket beyond which they are made one.
-const BATCHES_MAX: usize = 64;
+/// A bound of time that none is beyond: rows are met at any time, and kept for ever. Sums with it stay within bounds.
+pub(crate) const FOR_EVER: i64 = i64::MAX / 4;
 /// Columns of a state row before those of the stream: key group, time, number, what the row is.
 const OWN_COLUMNS: usize = KEY_COLUMNS + 2;
 
@@ -39,14 +43,15 @@ const NOW_MATCHED: i8 = 2;
 pub(crate) struct SidePlan {
     pub(crate) late: LateRule,
     pub(crate) schema: SchemaRef,
-    /// The event time's column; it is not nullable.
-    pub(crate) time: usize,
+    /// The event time's column; it is not nullable. `None` where rows of both sides are kept for ever.
+    pub(crate) time: Option<usize>,
     pub(crate) keys: Vec<Arc<dyn PhysicalExpr>>,
     /// Whether rows without a match come out when none can come any more.
     pub(crate) outer: bool,
     /// Whether a row is needed only until it has found a match: it is given once, as it is.
     pub(crate) once: bool,
-    /// A row at `t` meets rows of the other side from `t + from` to `t + to`, in milliseconds, both ends with them.
+    /// A row at `t` meets rows of the other side from `t + from` to `t + to`, in milliseconds, both ends with them;
+    /// [`FOR_EVER`] where there is no bound.
     pub(crate) from: i64,
     pub(crate) to: i64,
     /// Whether rows of the other side look rows up here; else there is no index, and `from` counts for nothing.
@@ -67,6 +72,25 @@ impl SidePlan {
         ];
         let columns = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
         Arc::new(Schema::new(own.into_iter().chain(columns).collect::<Vec<_>>()))
+    }
+
+    /// The event times of rows of the side.
+    pub(crate) fn times(&self, rows: &RecordBatch) -> Vec<EventTime> {
+        match self.time {
+            Some(at) => rows.column(at).as_primitive::<TimestampMillisecondType>().values().to_vec(),
+            None => vec![0; rows.num_rows()],
+        }
+    }
+
+    /// These columns as rows.
+    fn batch(&self, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch, StageError> {
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?)
+    }
+
+    /// Whether rows are let go of when the other side's watermark has passed them: else they are kept for ever.
+    pub(crate) fn lets_go(&self) -> bool {
+        self.to < FOR_EVER
     }
 
     /// Whether it matters which rows have found a match.
@@ -98,128 +122,6 @@ pub(crate) struct Place {
     row: u32,
 }
 
-/// Rows that came together.
-struct Kept {
-    rows: RecordBatch,
-    groups: Vec<u32>,
-    times: Vec<i64>,
-    numbers: Vec<i64>,
-    matched: Vec<bool>,
-    /// In no changelog yet.
-    is_new: bool,
-}
-
-impl Kept {
-    fn take(&self, places: &[u32]) -> Result<Kept, StageError> {
-        fn pick<T: Copy>(from: &[T], places: &[u32]) -> Vec<T> {
-            places.iter().map(|at| from[*at as usize]).collect()
-        }
-        Ok(Kept {
-            rows: take_record_batch(&self.rows, &UInt32Array::from(places.to_vec()))?,
-            groups: pick(&self.groups, places),
-            times: pick(&self.times, places),
-            numbers: pick(&self.numbers, places),
-            matched: pick(&self.matched, places),
-            is_new: self.is_new,
-        })
-    }
-}
-
-/// A row in the index of its bucket: time, batch and row.
-type Entry = (EventTime, u32, u32);
-
-#[derive(Default)]
-struct Bucket {
-    batches: Vec<Kept>,
-    /// How many rows each key group has here.
-    counts: BTreeMap<u32, usize>,
-    /// By key group and key.
-    index: HashMap<Box<[u8]>, Vec<Entry>>,
-}
-
-impl Bucket {
-    /// Adds rows, those without a null in their key to the index.
-    fn add(&mut self, kept: Kept, plan: &SidePlan) -> Result<(), StageError> {
-        if plan.is_looked_up {
-            self.add_to_index(&kept, plan)?;
-        }
-        for run in kept.groups.chunk_by(|a, b| a == b) {
-            *self.counts.entry(run[0]).or_default() += run.len();
-        }
-        self.batches.push(kept);
-        Ok(())
-    }
-
-    fn add_to_index(&mut self, kept: &Kept, plan: &SidePlan) -> Result<(), StageError> {
-        let batch = self.batches.len() as u32;
-        let keys = keys(plan, &kept.rows, &kept.groups)?;
-        let keys = RowKeys::new(&keys);
-        let mut key = Vec::new();
-        for (row, time) in kept.times.iter().enumerate().filter(|(row, _)| !keys.any_null(*row)) {
-            keys.write(row, &mut key);
-            let place = (*time, batch, row as u32);
-            match self.index.get_mut(key.as_slice()) {
-                Some(places) => places.push(place),
-                None => drop(self.index.insert(key.as_slice().into(), vec![place])),
-            }
-        }
-        Ok(())
-    }
-
-    /// The rows that are wanted and needed, in new batches: those that are in a changelog, and those that are not.
-    fn rebuilt(&self, plan: &SidePlan, wanted: impl Fn(u32) -> bool) -> Result<Bucket, StageError> {
-        let mut made = Bucket::default();
-        for is_new in [false, true] {
-            let mut parts = Vec::new();
-            for kept in self.batches.iter().filter(|kept| kept.is_new == is_new) {
-                let is_kept = |at: &usize| wanted(kept.groups[*at]) && !(plan.once && kept.matched[*at]);
-                let places: Vec<u32> = (0..kept.groups.len()).filter(is_kept).map(|at| at as u32).collect();
-                if !places.is_empty() {
-                    parts.push(kept.take(&places)?);
-                }
-            }
-            if parts.is_empty() {
-                continue;
-            }
-            let rows = concat_batches(&plan.schema, parts.iter().map(|part| &part.rows))?;
-            let mut whole = Kept {
-                rows,
-                groups: Vec::new(),
-                times: Vec::new(),
-                numbers: Vec::new(),
-                matched: Vec::new(),
-                is_new,
-            };
-            for part in parts {
-                whole.groups.extend(part.groups);
-                whole.times.extend(part.times);
-                whole.numbers.extend(part.numbers);
-                whole.matched.extend(part.matched);
-            }
-            made.add(whole, plan)?;
-        }
-        Ok(made)
-    }
-
-    fn rows(&self) -> usize {
-        self.counts.values().sum()
-    }
-
-    /// Makes one of the smaller half of the batches: each row is copied as often as its batch doubles. Places change.
-    fn merge_small(&mut self, plan: &SidePlan) -> Result<(), StageError> {
-        let mut sizes: Vec<usize> = self.batches.iter().map(|kept| kept.groups.len()).collect();
-        sizes.sort_unstable();
-        let middle = sizes[sizes.len() / 2];
-        let (small, large): (Vec<Kept>, Vec<Kept>) =
-            std::mem::take(&mut self.batches).into_iter().partition(|kept| kept.groups.len() <= middle);
-        let merged = Bucket { batches: small, ..Bucket::default() }.rebuilt(plan, |_| true)?;
-        let mut made = Bucket::default();
-        large.into_iter().chain(merged.batches).try_for_each(|kept| made.add(kept, plan))?;
-        *self = made;
-        Ok(())
-    }
-}
-
 /// The columns of a side's key, the key group before them.
 pub(super) fn keys(plan: &SidePlan, rows: &RecordBatch, groups: &[u32]) -> Result<Vec<ArrayRef>, StageError> {
     let mut keys: Vec<ArrayRef> = vec![Arc::new(UInt32Array::from(groups.to_vec()))];
@@ -237,38 +139,46 @@ pub(crate) struct Side {
     now_matched: Vec<(u32, EventTime, i64)>,
     /// While state is restored: where rows are, by key group and number.
     restoring: HashMap<(u32, i64), Place>,
+    /// How far the other side had come, by key group, when all that had been read of it had met what was here.
+    other_at: Vec<i64>,
 }
 
 impl Side {
     pub(crate) fn new(plan: SidePlan) -> Side {
-        Side { plan, buckets: BTreeMap::new(), next: 0, now_matched: Vec::new(), restoring: HashMap::new() }
+        let (buckets, restoring) = (BTreeMap::new(), HashMap::new());
+        Side { plan, buckets, next: 0, now_matched: Vec::new(), restoring, other_at: Vec::new() }
+    }
+
+    /// Notes how far the other side has come, of which all that was read has met what is here.
+    pub(crate) fn note_other(&mut self, watermarks: &[i64]) {
+        self.other_at.clear();
+        self.other_at.extend_from_slice(watermarks);
+    }
+
+    /// Which rows may be met by rows that are still to come: the others need not be kept at all. Nothing where all may, or where
+    /// one comes out when nothing has met it.
+    pub(super) fn may_be_met(&self, chunk: &Chunk, times: &[EventTime]) -> Option<BooleanArray> {
+        if self.plan.outer || !self.plan.lets_go() || self.other_at.is_empty() {
+            return None;
+        }
+        let rows = chunk.groups.values().iter().zip(times);
+        let is_over = |(group, time): (&u32, &i64)| self.plan.is_over(*time, self.other_at[*group as usize]);
+        rows.clone().any(is_over).then(|| rows.map(|row| Some(!is_over(row))).collect())
     }
 
     /// The rows of a key whose time is in a range and that are needed, by rising buckets.
     pub(super) fn find(&mut self, key: &[u8], (from, to): (EventTime, EventTime), found: &mut Vec<Place>) {
-        for (bucket, kept) in self.buckets.range_mut(self.plan.bucket_of(from)..=self.plan.bucket_of(to)) {
-            let Bucket { batches, index, .. } = kept;
-            let Some(places) = index.get_mut(key) else { continue };
-            if self.plan.once {
-                // Each is passed over once.
-                places.retain(|(_, batch, row)| !batches[*batch as usize].matched[*row as usize]);
-            }
-            for (time, batch, row) in places {
-                if (from..=to).contains(time) {
-                    found.push(Place { bucket: *bucket, batch: *batch, row: *row });
-                }
-            }
+        let plan = &self.plan;
+        for (bucket, kept) in self.buckets.range_mut(plan.bucket_of(from)..=plan.bucket_of(to)) {
+            let bucket = *bucket;
+            kept.find(key, (from, to), plan, |batch, row| found.push(Place { bucket, batch, row }));
         }
     }
 
     /// Whether a row of a key has its time in a range.
     pub(super) fn has(&self, key: &[u8], (from, to): (EventTime, EventTime)) -> bool {
         let mut buckets = self.buckets.range(self.plan.bucket_of(from)..=self.plan.bucket_of(to));
-        buckets.any(|(_, kept)| {
-            kept.index
-                .get(key)
-                .is_some_and(|places| places.iter().any(|(time, ..)| (from..=to).contains(time)))
-        })
+        buckets.any(|(_, kept)| kept.has(key, (from, to)))
     }
 
     /// Notes that a row has found a match; gives whether it is its first.
@@ -276,40 +186,57 @@ impl Side {
         let Some(bucket) = self.buckets.get_mut(&place.bucket) else { return false };
         let kept = &mut bucket.batches[place.batch as usize];
         let row = place.row as usize;
-        let is_first = !std::mem::replace(&mut kept.matched[row], true);
+        let is_first = kept.was_matched(row, &self.plan);
         if is_first && !kept.is_new {
-            self.now_matched.push((kept.groups[row], kept.times[row], kept.numbers[row]));
+            let Facts { groups, times, numbers, .. } = &kept.facts;
+            self.now_matched.push((groups[row], times[row], numbers[row]));
         }
         is_first
     }
 
     /// The watermark of the other side at which a kept row is over.
-    pub(super) fn over_at(&self, place: &Place) -> EventTime {
-        let time = self.buckets[&place.bucket].batches[place.batch as usize].times[place.row as usize];
-        time + self.plan.to + self.plan.late.allow_ms + 1
+    pub(crate) fn over_at(&self, place: &Place) -> EventTime {
+        self.time_of(place) + self.plan.to + self.plan.late.allow_ms + 1
+    }
+
+    /// The event time of a kept row.
+    pub(crate) fn time_of(&self, place: &Place) -> EventTime {
+        self.buckets[&place.bucket].batches[place.batch as usize].facts.times[place.row as usize]
     }
 
     /// The key group of a kept row.
     pub(crate) fn group_of(&self, place: &Place) -> u32 {
-        self.buckets[&place.bucket].batches[place.batch as usize].groups[place.row as usize]
+        self.buckets[&place.bucket].batches[place.batch as usize].facts.groups[place.row as usize]
+    }
+
+    /// About how many bytes a kept row has.
+    pub(crate) fn row_bytes(&self, place: &Place) -> usize {
+        self.buckets[&place.bucket].batches[place.batch as usize].row_bytes
+    }
+
+    /// Places, so many at once that their rows, and so many bytes beside each, do not take much.
+    pub(crate) fn portions<'a>(
+        &self,
+        places: &'a [Place],
+        beside: usize,
+    ) -> impl Iterator<Item = &'a [Place]> {
+        let mut portion = Portion::default();
+        places.chunk_by(move |_, next| !portion.is_over(1, self.row_bytes(next) + beside))
     }
 
     /// The rows at these places.
     pub(crate) fn rows(&self, places: &[Place]) -> Result<RecordBatch, StageError> {
-        let mut batches: Vec<&RecordBatch> = Vec::new();
-        let mut known: HashMap<(i64, u32), usize> = HashMap::new();
-        let mut at = Vec::with_capacity(places.len());
-        for place in places {
-            let batch = *known.entry((place.bucket, place.batch)).or_insert_with(|| {
-                batches.push(&self.buckets[&place.bucket].batches[place.batch as usize].rows);
-                batches.len() - 1
+        let mut stores: Vec<&StoredRows> = Vec::new();
+        let mut known: HashMap<(i64, u32), u32> = HashMap::new();
+        let at = |place: &Place| {
+            let store = *known.entry((place.bucket, place.batch)).or_insert_with(|| {
+                stores.push(&self.buckets[&place.bucket].batches[place.batch as usize].rows);
+                stores.len() as u32 - 1
             });
-            at.push((batch, place.row as usize));
-        }
-        if batches.is_empty() {
-            return Ok(RecordBatch::new_empty(Arc::clone(&self.plan.schema)));
-        }
-        Ok(interleave_record_batch(&batches, &at)?)
+            Some((store, place.row))
+        };
+        let at: Vec<Option<At>> = places.iter().map(at).collect();
+        self.plan.batch(gather(&stores, &at, self.plan.schema.fields())?, places.len())
     }
 
     /// Keeps rows; whether each has found a match already is told with them. One with a null in its key meets nothing.
@@ -331,38 +258,41 @@ impl Side {
         if chunk.rows() == 0 {
             return Ok(());
         }
-        let times = chunk.batch.column(self.plan.time).as_primitive::<TimestampMillisecondType>().values();
         let numbers = self.next..self.next + chunk.rows() as i64;
         self.next = numbers.end;
-        let all = Kept {
-            rows: chunk.batch.clone(),
+        let facts = Facts {
             groups: chunk.groups.values().to_vec(),
-            times: times.to_vec(),
+            times: self.plan.times(&chunk.batch),
             numbers: numbers.collect(),
             matched: matched.to_vec(),
-            is_new: true,
         };
-        self.put(all)?;
+        self.put(&chunk.batch, facts, true)?;
         Ok(())
     }
 
     /// Puts rows into their buckets; gives each that it put something into, with the number of batches that it had before.
-    fn put(&mut self, all: Kept) -> Result<Vec<(i64, usize)>, StageError> {
-        let mut written = Vec::new();
+    fn put(
+        &mut self,
+        rows: &RecordBatch,
+        facts: Facts,
+        is_new: bool,
+    ) -> Result<Vec<(i64, usize)>, StageError> {
         let mut places: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
-        for (row, time) in all.times.iter().enumerate() {
+        for (row, time) in facts.times.iter().enumerate() {
             places.entry(self.plan.bucket_of(*time)).or_default().push(row as u32);
         }
-        let is_one = places.len() == 1;
-        let mut all = Some(all);
-        for (bucket, rows) in places {
-            let kept = match (is_one, &all) {
-                (false, Some(all)) => all.take(&rows)?,
-                _ => all.take().expect("rows of one bucket are put once"),
-            };
-            let place = self.buckets.entry(bucket).or_default();
-            written.push((bucket, place.batches.len()));
-            place.add(kept, &self.plan)?;
+        let known = |buckets: &BTreeMap<i64, Bucket>, bucket: &i64| {
+            buckets.get(bucket).map_or(0, |bucket| bucket.batches.len())
+        };
+        let written = places.keys().map(|bucket| (*bucket, known(&self.buckets, bucket))).collect();
+        if let Some((bucket, _)) = places.first_key_value().filter(|_| places.len() == 1) {
+            let place = self.buckets.entry(*bucket).or_default();
+            place.add(rows.clone(), facts, is_new, &self.plan)?;
+            return Ok(written);
+        }
+        for (bucket, places) in places {
+            let (of, place) = (facts.of(&places), self.buckets.entry(bucket).or_default());
+            place.add(take_record_batch(rows, &UInt32Array::from(places))?, of, is_new, &self.plan)?;
         }
         Ok(written)
     }
@@ -378,8 +308,8 @@ impl Side {
                 continue;
             }
             for (batch, kept) in kept.batches.iter().enumerate() {
-                for row in (0..kept.groups.len()).filter(|row| !kept.matched[*row]) {
-                    let (group, time) = (kept.groups[row] as usize, kept.times[row]);
+                for row in kept.unmatched() {
+                    let (group, time) = (kept.facts.groups[row] as usize, kept.facts.times[row]);
                     let was_over = !kept.is_new && self.plan.is_over(time, before[group]);
                     if self.plan.is_over(time, now[group]) && !was_over {
                         found.push(Place { bucket: *bucket, batch: batch as u32, row: row as u32 });
@@ -393,7 +323,7 @@ impl Side {
     /// Lets go of buckets whose rows nobody can meet any more, by the other side's watermarks.
     pub(crate) fn sweep(&mut self, other: &[i64]) -> Result<(), StageError> {
         let plan = &self.plan;
-        let mut gone = Vec::new();
+        let (mut gone, mut moved) = (Vec::new(), false);
         for (bucket, kept) in &mut self.buckets {
             let end = plan.end_of(*bucket);
             let is_over = |group: u32| plan.is_over(end, other[group as usize]);
@@ -401,41 +331,47 @@ impl Side {
             let rows = kept.rows();
             if over == rows {
                 gone.push(*bucket);
-            } else if over * 2 > rows {
-                *kept = kept.rebuilt(plan, |group| !is_over(group))?;
-            } else if kept.batches.len() > BATCHES_MAX {
-                kept.merge_small(plan)?;
+                continue;
             }
+            if over * 2 > rows {
+                kept.let_go(plan, is_over);
+            }
+            moved |= kept.tidy(plan)?;
         }
         gone.iter().for_each(|bucket| drop(self.buckets.remove(bucket)));
+        if moved {
+            self.note_moved();
+        }
         Ok(())
     }
 
-    /// Rows that are needed, as state rows.
-    fn state_rows(&self, kept: &Kept) -> Result<RecordBatch, StageError> {
-        if self.plan.once && kept.matched.contains(&true) {
-            let needed = (0..).zip(&kept.matched).filter(|(_, matched)| !**matched);
-            return self.state_rows(&kept.take(&needed.map(|(row, _)| row).collect::<Vec<u32>>())?);
-        }
-        let what = kept.matched.iter().map(|matched| if *matched { MATCHED_ROW } else { ROW });
+    /// Rows as state rows.
+    fn state_rows(&self, rows: &RecordBatch, facts: Facts) -> Result<RecordBatch, StageError> {
+        let what = facts.matched.iter().map(|matched| if *matched { MATCHED_ROW } else { ROW });
+        let what = Int8Array::from_iter_values(what);
         let mut columns: Vec<ArrayRef> = vec![
-            Arc::new(UInt32Array::from(kept.groups.clone())),
-            Arc::new(Int64Array::from(kept.times.clone())),
-            Arc::new(Int64Array::from(kept.numbers.clone())),
-            Arc::new(Int8Array::from_iter_values(what)),
+            Arc::new(UInt32Array::from(facts.groups)),
+            Arc::new(Int64Array::from(facts.times)),
+            Arc::new(Int64Array::from(facts.numbers)),
+            Arc::new(what),
         ];
-        columns.extend(kept.rows.columns().iter().cloned());
+        columns.extend(rows.columns().iter().cloned());
         Ok(RecordBatch::try_new(Arc::clone(&self.plan.state_schema), columns)?)
     }
 
     /// What changed since the last call, as state rows.
     pub(crate) fn delta(&mut self) -> Result<RecordBatch, StageError> {
         let mut rows = Vec::new();
-        let new = |bucket: &Bucket| bucket.batches.iter().any(|kept| kept.is_new);
-        for bucket in self.buckets.values().filter(|bucket| new(bucket)) {
-            for kept in bucket.batches.iter().filter(|kept| kept.is_new) {
-                rows.push(self.state_rows(kept)?);
-            }
+        let all = self.buckets.values().flat_map(|bucket| &bucket.batches);
+        for kept in all.filter(|kept| kept.is_new) {
+            kept.each(
+                &self.plan,
+                |_| true,
+                |facts, part| {
+                    rows.push(self.state_rows(part, facts)?);
+                    Ok(())
+                },
+            )?;
         }
         let batches = self.buckets.values_mut().flat_map(|bucket| &mut bucket.batches);
         batches.for_each(|kept| kept.is_new = false);
@@ -458,10 +394,15 @@ impl Side {
     /// Everything of these key groups, as state rows.
     pub(crate) fn all(&self, wanted: &Owned) -> Result<RecordBatch, StageError> {
         let mut rows = Vec::new();
-        for bucket in self.buckets.values() {
-            for kept in &bucket.batches {
-                rows.push(part(&self.state_rows(kept)?, |group| wanted.has(group))?);
-            }
+        for kept in self.buckets.values().flat_map(|bucket| &bucket.batches) {
+            kept.each(
+                &self.plan,
+                |group| wanted.has(group),
+                |facts, part| {
+                    rows.push(self.state_rows(part, facts)?);
+                    Ok(())
+                },
+            )?;
         }
         Ok(concat_batches(&self.plan.state_schema, &rows)?)
     }
@@ -479,18 +420,15 @@ impl Side {
             let pick = |from: &[i64]| rows.iter().map(|row| from[*row as usize]).collect();
             let taken = take_record_batch(batch, &UInt32Array::from(rows.clone()))?;
             let columns = taken.columns()[OWN_COLUMNS..].to_vec();
-            let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
-            let kept = Kept {
-                rows: RecordBatch::try_new_with_options(Arc::clone(&self.plan.schema), columns, &options)?,
+            let facts = Facts {
                 groups: rows.iter().map(|row| groups[*row as usize]).collect(),
                 times: pick(times),
                 numbers: pick(numbers),
                 matched: rows.iter().map(|row| what[*row as usize] == MATCHED_ROW).collect(),
-                is_new: false,
             };
-            let next = kept.numbers.iter().max().map_or(0, |last| last + 1);
+            let next = facts.numbers.iter().max().map_or(0, |last| last + 1);
             self.next = self.next.max(next);
-            let written = self.put(kept)?;
+            let written = self.put(&self.plan.batch(columns, rows.len())?, facts, false)?;
             self.note_places(&written);
         }
         for mark in marks {
@@ -498,7 +436,7 @@ impl Side {
             // One that is gone was over.
             let Some(place) = self.restoring.get(&row) else { continue };
             if let Some(bucket) = self.buckets.get_mut(&place.bucket) {
-                bucket.batches[place.batch as usize].matched[place.row as usize] = true;
+                bucket.batches[place.batch as usize].was_matched(place.row as usize, &self.plan);
             }
         }
         Ok(())
@@ -511,11 +449,21 @@ impl Side {
         }
         for (bucket, known) in known {
             for (batch, kept) in self.buckets[bucket].batches.iter().enumerate().skip(*known) {
-                for ((group, number), row) in kept.groups.iter().zip(&kept.numbers).zip(0u32..) {
+                let Facts { groups, numbers, .. } = &kept.facts;
+                for ((group, number), row) in groups.iter().zip(numbers).zip(0u32..) {
                     let at = Place { bucket: *bucket, batch: batch as u32, row };
                     self.restoring.insert((*group, *number), at);
                 }
             }
+        }
+    }
+
+    /// Places have changed, perhaps while state is restored.
+    fn note_moved(&mut self) {
+        if !self.restoring.is_empty() {
+            self.restoring.clear();
+            let all: Vec<(i64, usize)> = self.buckets.keys().map(|bucket| (*bucket, 0)).collect();
+            self.note_places(&all);
         }
     }
 
@@ -529,23 +477,30 @@ impl Side {
         self.buckets.retain(|_, bucket| bucket.counts.keys().any(|group| !groups.has(*group)));
         for bucket in self.buckets.values_mut() {
             if bucket.counts.keys().any(|group| groups.has(*group)) {
-                *bucket = bucket.rebuilt(&self.plan, |member| !groups.has(member))?;
+                bucket.let_go(&self.plan, |member| groups.has(member));
+                bucket.tidy(&self.plan)?;
             }
         }
         self.now_matched.retain(|row| !groups.has(row.0));
-        if !self.restoring.is_empty() {
-            // Places of what is left have changed.
-            self.restoring.clear();
-            let all: Vec<(i64, usize)> = self.buckets.keys().map(|bucket| (*bucket, 0)).collect();
-            self.note_places(&all);
-        }
+        self.note_moved();
         Ok(())
     }
 
+    /// Moves what is committed to a scratch, until so many bytes of memory are free: first what is let go of last.
+    pub(crate) fn spill(&mut self, spill: &Spill, bytes: &mut usize) -> Result<(), StageError> {
+        let mut buckets = self.buckets.values_mut().rev();
+        let spilled = buckets.try_for_each(|bucket| bucket.spill(&self.plan, spill, bytes));
+        self.note_moved();
+        spilled
+    }
+
+    /// Bytes in a scratch.
+    pub(crate) fn disk_size(&self) -> u64 {
+        self.buckets.values().map(Bucket::disk_size).sum()
+    }
+
     pub(crate) fn size(&self) -> usize {
-        let of = |kept: &Kept| kept.rows.get_array_memory_size() + kept.groups.len() * 21;
-        let index = |bucket: &Bucket| bucket.index.len() * 64 + bucket.rows() * 16;
-        self.buckets.values().map(|b| b.batches.iter().map(of).sum::<usize>() + index(b)).sum()
+        self.buckets.values().map(Bucket::size).sum()
     }
 
     /// Buckets of rows.

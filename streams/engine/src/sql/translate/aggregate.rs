@@ -11,15 +11,16 @@ use datafusion_functions_aggregate::min_max::{max_udaf, min_udaf};
 use datafusion_physical_expr::aggregate::{AggregateExprBuilder, LoweredAggregateBuilder};
 use datafusion_physical_expr::{PhysicalExpr, expressions};
 
-use super::{Chain, Grouped, Trace, Translator, trace};
+use super::{Chain, Grouped, Latest, Trace, Translator, event_time_of, trace};
 use crate::op::Step;
 use crate::op::aggregate::{AggregateColumn, AggregatePlan, Aggregation, OutputColumn};
+use crate::op::latest::LatestGroups;
 use crate::op::session::{HIDDEN, SessionAggregate};
 use crate::op::windowed::WindowAggregate;
 use crate::sql::Relation;
 use crate::sql::problem::SqlProblem;
-use crate::sql::query::{Closed, Origin};
-use millstream_model::Windows;
+use crate::sql::query::{Branch, Closed, Origin};
+use millstream_model::{Sessions, Windows};
 
 /// How often a row may come out of its windows.
 const SPREAD_MAX: i64 = 100;
@@ -35,11 +36,18 @@ impl Translator<'_> {
                 Some("join it with a stream first"),
             ));
         }
+        if chain.is_over_time() {
+            return Err(self.problem(
+                "group",
+                "what OVER (…) gives is grouped, which does not run yet",
+                Some("publish it to a topic with a watermark and aggregate that by windows"),
+            ));
+        }
         if chain.is_joined() {
             return Err(self.problem(
                 "group",
                 "the result of a join is grouped, whose rows come when they are found",
-                Some("publish the join to a topic with a watermark and aggregate that by windows"),
+                Some("write the join as a transform of its own: groups without windows (emit: { on_update: 5s }) read it there, windows by a topic with a watermark"),
             ));
         }
         if matches!(&chain.closed, Some(Closed { from: Origin::Join { .. }, .. })) {
@@ -61,8 +69,14 @@ impl Translator<'_> {
         let windowed = traces.iter().any(|t| matches!(t, Trace::WindowStart | Trace::WindowEnd));
         let kept = chain.window.is_none() && self.options.update_ms.is_some();
         let grouped = match chain.window.clone() {
-            // Kept up to date for ever.
-            None if kept => Some(Grouped::Windows(Windows::endless())),
+            // Kept up to date, for a time or for ever.
+            None if kept => Some(match self.groups_for() {
+                Some(span) => self.kept_for(&chain, !by.sets.is_empty(), span)?,
+                None => {
+                    self.keep_used.set(true);
+                    Grouped::Windows(Windows::endless())
+                }
+            }),
             grouped => grouped.filter(|_| windowed),
         };
         let Some(grouped) = grouped else {
@@ -89,7 +103,14 @@ impl Translator<'_> {
             };
             return Err(self.problem(word, text, Some(help)));
         };
-        self.check_sets(&chain, &grouped, &by, &traces)?;
+        // Groups without windows are placed alike, whatever they are kept for.
+        let placed = if kept { &Grouped::Windows(Windows::endless()) } else { &grouped };
+        self.check_sets(&chain, placed, &by, &traces)?;
+        if chain.latest.is_some() && !by.sets.is_empty() {
+            let text =
+                "several groupings at once over rows that take the place of earlier ones do not run yet";
+            return Err(self.problem("group", text, Some("write a query for each")));
+        }
         let computed = by.exprs.iter().zip(&traces).filter(|(_, t)| **t == Trace::Other);
         chain.use_bounds(computed.map(|(e, _)| *e).chain(&aggregate.aggr_expr), input);
         if chain.in_sessions() && chain.bounds_used {
@@ -121,6 +142,7 @@ impl Translator<'_> {
         }
         let session_keys = match &grouped {
             Grouped::Windows(_) => Vec::new(),
+            Grouped::Sessions(..) if kept => (0..keys.len()).collect(),
             Grouped::Sessions(_, columns) => {
                 self.check_session_placement(&chain, columns)?;
                 let is_key = |t: &Trace| !matches!(t, Trace::WindowStart | Trace::WindowEnd);
@@ -167,17 +189,66 @@ impl Translator<'_> {
             key_groups: self.options.key_groups,
             placed_by: Vec::new(),
         };
+        let latest = chain.latest.take();
         chain.branch().aggregate = Some(match grouped {
+            Grouped::Windows(_) if let Some(Latest { schema, identity, .. }) = latest => {
+                let steps = chain.branch().before.split_off(1);
+                let row_wise =
+                    |step: &Step| matches!(step, Step::Scan { .. } | Step::Filter(_) | Step::Project { .. });
+                if !steps.iter().all(row_wise) {
+                    return Err(self.takes_places(&chain, "select"));
+                }
+                Aggregation::Latest(Box::new(LatestGroups::new(plan, steps, schema, identity)))
+            }
             Grouped::Windows(windows) => {
                 let early = self.options.update_ms.is_some();
                 Aggregation::Windows(WindowAggregate::new(plan, windows, early))
             }
             Grouped::Sessions(sessions, _) => {
-                Aggregation::Sessions(SessionAggregate::new(plan, sessions, session_keys))
+                Aggregation::Sessions(SessionAggregate::new(plan, sessions, session_keys, kept))
             }
         });
         chain.closed = Some(Closed { from: Origin::Branch(0), after: Vec::new() });
         Ok(chain)
+    }
+
+    /// How groups without windows are kept that are let go of when no row has come for so many milliseconds.
+    fn kept_for(&self, chain: &Chain, has_sets: bool, span: i64) -> Result<Grouped, SqlProblem> {
+        self.keep_used.set(true);
+        if has_sets {
+            let text =
+                "several groupings at once are kept for ever: when the last row of each came is not known";
+            let help = "say keep: forever, or take keep away; or write a query for each";
+            return Err(self.problem("group", text, Some(help)));
+        }
+        let is_timed = |branch: &Branch| branch.before.iter().any(|step| matches!(step, Step::Timed(_)));
+        let mut read =
+            chain.branches.iter().filter(|branch| matches!(branch.before.first(), Some(Step::Scan { .. })));
+        if chain.is_union() && !read.all(is_timed) {
+            let text =
+                format!("how long groups are kept is said in event time, and one of {} has none", chain.name);
+            let help = "give the topics of all of them a watermark; or say keep: forever";
+            return Err(self.problem("group", text, Some(help)));
+        }
+        if chain.latest.is_some() {
+            let text = format!(
+                "groups of {}, whose rows take the place of each other, are kept for ever",
+                chain.name
+            );
+            return Err(self.problem("group", text, Some("say keep: forever, or take keep away")));
+        }
+        if event_time_of(&chain.relation).is_none() {
+            let text = format!("how long groups are kept is said in event time, and {} has none", chain.name);
+            return Err(self.problem(
+                "group",
+                text,
+                Some("give its topic a watermark; or say keep: forever"),
+            ));
+        }
+        match Sessions::new(span) {
+            Ok(sessions) => Ok(Grouped::Sessions(sessions, Vec::new())),
+            Err(error) => Err(self.problem("group", format!("keep: {error}"), None)),
+        }
     }
 
     /// The aggregates that sessions keep for themselves. The operator gives their arguments itself.

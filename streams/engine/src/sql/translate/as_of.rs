@@ -24,7 +24,7 @@ const BUCKET_MS: i64 = 10_000;
 impl Translator<'_> {
     pub(super) fn as_of(&self, node: &AsOfNode) -> Result<Chain, SqlProblem> {
         let refuse = |message: String, help: &str| Err(self.problem("asof", message, Some(help)));
-        let (mut left, mut right) = (self.walk(&node.left)?, self.walk(&node.right)?);
+        let (mut left, mut right) = (self.appended(&node.left, "asof")?, self.appended(&node.right, "asof")?);
         let (left_schema, right_schema) = (node.left.schema(), node.right.schema());
         let schema = UserDefinedLogicalNodeCore::schema(node);
         if let Some(grouped) = [&left, &right].into_iter().find(|c| c.window.is_some()) {
@@ -75,7 +75,7 @@ impl Translator<'_> {
                 left.branch().aggregate = Some(Aggregation::Near(Side::new(SidePlan {
                     late: self.options.late.clone(),
                     schema: Arc::clone(left_schema.inner()),
-                    time: left_time,
+                    time: Some(left_time),
                     keys: Vec::new(),
                     outer: true,
                     once: false,

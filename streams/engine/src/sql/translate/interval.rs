@@ -9,13 +9,14 @@ use datafusion_expr::utils::{conjunction, split_conjunction};
 use datafusion_expr::{Expr, Operator};
 use millstream_model::time::SPAN_MS_MAX;
 
+use super::stream_join::{placed, traces};
 use super::{Chain, Trace, Translator};
 use crate::op::aggregate::Aggregation;
-use crate::op::interval::{IntervalJoin, Side, SidePlan};
+use crate::op::interval::{FOR_EVER, IntervalJoin, Side, SidePlan};
 use crate::op::join_kind::JoinSide;
-use crate::sql::Relation;
 use crate::sql::problem::SqlProblem;
 use crate::sql::query::{Closed, Origin};
+use crate::sql::{Keep, Relation};
 
 const NEAR: &str = "join rows whose times are near each other: … AND a.time BETWEEN b.time - INTERVAL '5 minutes' AND b.time + INTERVAL '1 hour'; or rows of the same window: FROM TUMBLE(a, …) AS a JOIN TUMBLE(b, …) AS b ON a.key = b.key AND a.window_start = b.window_start AND a.window_end = b.window_end";
 
@@ -50,14 +51,19 @@ impl Translator<'_> {
         let (left_schema, right_schema) = (join.left.schema(), join.right.schema());
         let has_time =
             |chain: &&Chain| matches!(&chain.relation, Relation::Stream { event_time: Some(_), .. });
-        if let Some(without) = [&left, &right].into_iter().find(|chain| !has_time(chain)) {
+        let without = [&left, &right].into_iter().find(|chain| !has_time(chain));
+        if let Some(without) = without.filter(|_| self.options.keep != Some(Keep::ForEver)) {
             let message = format!("{} is joined with a stream, and has no event time", without.name);
-            return refuse(message, "give its topic a watermark");
+            return refuse(
+                message,
+                "give its topic a watermark; or say keep: forever beside sql, and its rows wait for matches for ever",
+            );
         }
         if join.null_equality == NullEquality::NullEqualsNull {
             return Err(self.null_equals_null(word));
         }
         let times = (time_of(&left), time_of(&right));
+        let [left_name, right_name] = [&left, &right].map(|chain| chain.name.clone());
         let (mut from, mut to, mut rest) = (i64::MIN, i64::MAX, Vec::new());
         let mut bound = |bound: Bound| match bound {
             Bound::AtLeast(ms) => from = from.max(ms),
@@ -80,30 +86,65 @@ impl Translator<'_> {
                 _ => on.push((l.clone(), r.clone())),
             }
         }
-        let (true, (Some(left_time), Some(right_time))) = (from > i64::MIN && to < i64::MAX, times) else {
+        let bounded = (from > i64::MIN, to < i64::MAX);
+        if bounded != (true, true) {
+            let Some(keep) = self.options.keep else {
+                let message = format!(
+                    "two streams are joined, {left_name} and {right_name}, and a row could find its match at any {} time: it would have to be kept for ever",
+                    if bounded == (false, false) { "other" } else { "later" }
+                );
+                let spans = "bounds are sums of the event time and intervals of days or less, in whole milliseconds; or say beside sql how long rows are kept, keep: 30d or keep: forever";
+                return refuse(message, &format!("{near}; {spans}"));
+            };
+            self.keep_used.set(true);
+            let most = match keep {
+                Keep::For(span) => span,
+                Keep::ForEver => FOR_EVER,
+            };
+            (from, to) = (if bounded.0 { from } else { -most }, if bounded.1 { to } else { most });
+        }
+        let for_ever = (from == -FOR_EVER, to == FOR_EVER);
+        if for_ever != (true, true)
+            && let Some(name) =
+                [(&left_name, times.0), (&right_name, times.1)].iter().find(|of| of.1.is_none())
+        {
             let message = format!(
-                "two streams are joined, {} and {}, and a row could find its match at any {} time: it would have to be kept for ever",
-                left.name,
-                right.name,
-                if from == i64::MIN && to == i64::MAX { "other" } else { "later" }
+                "how long rows are kept is said in event time, and the query does not read that of {}",
+                name.0
             );
-            let spans =
-                "bounds are sums of the event time and intervals of days or less, in whole milliseconds";
-            return refuse(message, &format!("{near}; {spans}"));
-        };
+            return refuse(
+                message,
+                "let it come out of the query, or compare both times, as in AND a.time >= b.time - INTERVAL '30 days'",
+            );
+        }
+        // Rows of the left side are kept by `from`.
+        for (side, name, for_ever) in
+            [(JoinSide::Left, &left_name, for_ever.0), (JoinSide::Right, &right_name, for_ever.1)]
+        {
+            if for_ever && kind.gives_unmatched(side) {
+                let message = format!(
+                    "a row of {name} could find its match at any later time, so that it is never known to have none"
+                );
+                return refuse(message, &format!("say keep: 30d in place of forever; or {near}"));
+            }
+        }
         if from > to {
             return refuse(
                 format!("no time lies in the bounds, from {from} ms to {to} ms"),
                 "write the earlier one first",
             );
         }
-        if from < -SPAN_MS_MAX || to > SPAN_MS_MAX {
+        let is_far = |bound: i64| bound.abs() != FOR_EVER && bound.abs() > SPAN_MS_MAX;
+        if is_far(from) || is_far(to) {
             return refuse(format!("times of {from} ms to {to} ms apart: the bound is {SPAN_MS_MAX}"), near);
         }
         let (left_keys, right_keys) =
             self.keys_that_meet(&on, (&left, left_schema), (&right, right_schema), word)?;
+        let pairs = traces(&on, (&left, left_schema), (&right, right_schema));
+        let placed = placed(&kind, &left, &right, &pairs);
         let filter = conjunction(rest).map(|rest| self.expr(&rest, &both)).transpose()?;
-        let side = |side: JoinSide, schema: &DFSchema, time, keys, from, to| {
+        let side = |side: JoinSide, schema: &DFSchema, time, keys, from: i64, to: i64| {
+            let span = to.saturating_sub(from).clamp(1_000, 86_400_000);
             Aggregation::Near(Side::new(SidePlan {
                 late: self.options.late.clone(),
                 schema: Arc::clone(schema.inner()),
@@ -114,15 +155,15 @@ impl Translator<'_> {
                 is_looked_up: true,
                 from,
                 to,
-                bucket_ms: (to - from).clamp(1_000, 86_400_000),
+                // What is kept for ever is looked up in one place.
+                bucket_ms: if to < FOR_EVER { span } else { FOR_EVER },
                 state_schema: SidePlan::state_schema(schema.as_arrow()),
             }))
         };
         // A left row at t meets right ones from t - to to t - from.
-        left.branch().aggregate = Some(side(JoinSide::Left, left_schema, left_time, left_keys, -to, -from));
-        right.branch().aggregate =
-            Some(side(JoinSide::Right, right_schema, right_time, right_keys, from, to));
-        left.trace = vec![Trace::Other; join.schema.fields().len()];
+        left.branch().aggregate = Some(side(JoinSide::Left, left_schema, times.0, left_keys, -to, -from));
+        right.branch().aggregate = Some(side(JoinSide::Right, right_schema, times.1, right_keys, from, to));
+        left.trace = placed;
         left.branches.append(&mut right.branches);
         left.tables.extend(right.tables);
         if kind.given() == Some(JoinSide::Right) {
@@ -186,12 +227,20 @@ pub(super) fn instant(
 
 fn span_ms(expr: &Expr) -> Option<i64> {
     match expr {
-        Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(span)), _)
+        Expr::Literal(value, _) => span_of(value),
+        _ => None,
+    }
+}
+
+/// An interval in milliseconds, where it is of days or less.
+pub(super) fn span_of(value: &ScalarValue) -> Option<i64> {
+    match value {
+        ScalarValue::IntervalMonthDayNano(Some(span))
             if span.months == 0 && span.nanoseconds % 1_000_000 == 0 =>
         {
             Some(i64::from(span.days) * 86_400_000 + span.nanoseconds / 1_000_000)
         }
-        Expr::Literal(ScalarValue::IntervalDayTime(Some(span)), _) => {
+        ScalarValue::IntervalDayTime(Some(span)) => {
             Some(i64::from(span.days) * 86_400_000 + i64::from(span.milliseconds))
         }
         _ => None,

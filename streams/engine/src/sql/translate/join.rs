@@ -1,23 +1,33 @@
 //! A stream joined with a table, in a query's chain.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::Schema;
-use datafusion_common::{JoinType, NullEquality};
-use datafusion_expr::Expr;
+use datafusion_common::{DFSchema, JoinType, NullEquality};
 use datafusion_expr::logical_plan::Join;
+use datafusion_expr::utils::split_conjunction;
+use datafusion_expr::{BinaryExpr, Expr, LogicalPlan, Operator};
 use datafusion_physical_expr::PhysicalExpr;
+use hashbrown::HashMap;
 
-use super::stream_join::both;
-use super::{Chain, Trace, Translator};
+use super::stream_join::{both, plain};
+use super::{Chain, Trace, Translator, trace};
 use crate::op::Step;
 use crate::op::join::{StreamSide, TableJoin, Unmatched};
 use crate::op::row_key;
+use crate::sql::Relation;
 use crate::sql::problem::SqlProblem;
 
 impl Translator<'_> {
     pub(super) fn join(&self, join: &Join) -> Result<Chain, SqlProblem> {
         let (left, right) = (self.walk(&join.left)?, self.walk(&join.right)?);
+        if self.is_of_latest(&left, &right)? {
+            return self.join_latest(join, left, right);
+        }
+        if let Some(chain) = [&left, &right].into_iter().find(|chain| chain.latest.is_some()) {
+            return Err(self.takes_places(chain, "join"));
+        }
         let (mut stream, mut table, side) = match (left.is_stream(), right.is_stream()) {
             (true, false) => (left, right, StreamSide::Left),
             (false, true) => (right, left, StreamSide::Right),
@@ -96,9 +106,10 @@ impl Translator<'_> {
             self.check_keys(keys, plan.schema().inner(), "join")?;
         }
         let (left, right) = (join.left.schema(), join.right.schema());
-        let (stream_schema, ours): (_, Vec<&Expr>) = match side {
-            StreamSide::Left => (left, join.on.iter().map(|(l, _)| l).collect()),
-            StreamSide::Right => (right, join.on.iter().map(|(_, r)| r).collect()),
+        let (of_left, of_right): (Vec<&Expr>, Vec<&Expr>) = join.on.iter().map(|(l, r)| (l, r)).unzip();
+        let (stream_schema, ours, theirs) = match side {
+            StreamSide::Left => (left, of_left, of_right),
+            StreamSide::Right => (right, of_right, of_left),
         };
         stream.use_bounds(ours, stream_schema);
         let both = both(join).map_err(|e| self.explained(&e))?;
@@ -106,11 +117,13 @@ impl Translator<'_> {
         // What a row is only looked up for adds no columns.
         let only_asks = matches!(unmatched, Unmatched::DropOrPass | Unmatched::PassOrDrop);
         let table_trace = vec![Trace::Other; if only_asks { 0 } else { table.trace.len() }];
+        let table_columns = table_trace.len();
         stream.trace = match side {
             StreamSide::Left => [stream.trace, table_trace].concat(),
             StreamSide::Right => [table_trace, stream.trace].concat(),
         };
         stream.tables.insert(table.name.clone());
+        let not_compared = not_compared(&table, table_plan, &theirs);
         let table_steps = std::mem::take(&mut table.branch().before);
         let filter = join.filter.as_ref().map(|filter| self.expr(filter, &both)).transpose()?;
         stream.push(Step::Join(Box::new(TableJoin {
@@ -120,12 +133,19 @@ impl Translator<'_> {
             table_steps,
             table_keys,
             stream_keys,
+            not_compared,
             unmatched,
             side,
             filter,
             both: Arc::clone(both.inner()),
+            columns_before: if side == StreamSide::Right { table_columns } else { 0 },
             loaded: None,
+            asked_by: Vec::new(),
+            refused: HashMap::new(),
         })));
+        if let (Some(updating), StreamSide::Right) = (&mut stream.updating, side) {
+            updating.shift(table_columns);
+        }
         Ok(stream)
     }
 
@@ -141,4 +161,44 @@ impl Translator<'_> {
         }
         Ok(())
     }
+}
+
+/// Of the columns by which a table's rows are told apart, those that none of these expressions over it is, and that no condition on it
+/// fixes.
+fn not_compared(table: &Chain, plan: &LogicalPlan, compared: &[&Expr]) -> Vec<String> {
+    let Relation::Table { schema: columns, key } = &table.relation else { return Vec::new() };
+    let schema: &DFSchema = plan.schema();
+    let mut fixed = BTreeSet::new();
+    note_fixed(plan, &mut fixed);
+    let compared: Vec<Trace> =
+        compared.iter().map(|expr| trace(plain(expr, schema), schema, &table.trace)).collect();
+    let is_compared = |name: &String| {
+        fixed.contains(name) || columns.index_of(name).is_ok_and(|at| compared.contains(&Trace::Stream(at)))
+    };
+    // Of one row several may be made.
+    let unnested = table.branches.iter().flat_map(|branch| &branch.before);
+    let is_one = !unnested.into_iter().any(|step| matches!(step, Step::Unnest(_)));
+    key.iter().filter(|name| !is_one || !is_compared(name)).cloned().collect()
+}
+
+/// The columns of a table that are one value in all of its rows which a query reads.
+fn note_fixed(plan: &LogicalPlan, fixed: &mut BTreeSet<String>) {
+    let (conditions, schema): (&[Expr], _) = match plan {
+        LogicalPlan::TableScan(scan) => (&scan.filters, &scan.projected_schema),
+        LogicalPlan::Filter(filter) => match filter.input.as_ref() {
+            // Its columns have the table's names.
+            LogicalPlan::TableScan(scan) => (std::slice::from_ref(&filter.predicate), &scan.projected_schema),
+            _ => (&[], plan.schema()),
+        },
+        _ => (&[], plan.schema()),
+    };
+    for condition in conditions.iter().flat_map(split_conjunction) {
+        let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = condition else { continue };
+        if let (Expr::Column(column), Expr::Literal(..)) | (Expr::Literal(..), Expr::Column(column)) =
+            (plain(left, schema), plain(right, schema))
+        {
+            fixed.insert(column.name.clone());
+        }
+    }
+    plan.inputs().into_iter().for_each(|input| note_fixed(input, fixed));
 }

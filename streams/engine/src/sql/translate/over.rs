@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use datafusion_common::DFSchema;
-use datafusion_expr::Expr;
 use datafusion_expr::expr::{NullTreatment, WindowFunction};
+use datafusion_expr::logical_plan::Window;
+use datafusion_expr::{Expr, LogicalPlan};
 use datafusion_physical_expr::window::WindowExpr;
 use datafusion_physical_expr::{PhysicalExpr, create_physical_sort_exprs};
 use datafusion_physical_plan::windows::create_window_expr;
@@ -15,9 +16,40 @@ use crate::op::over::{Function, OverStep};
 use crate::sql::problem::SqlProblem;
 
 impl Translator<'_> {
+    /// Functions OVER rows: of closed windows, or of a stream in the order of their times.
+    pub(super) fn over(&self, over: &Window) -> Result<Chain, SqlProblem> {
+        // All that are one behind the other, and what is selected between them.
+        let mut nodes = vec![LogicalPlan::Window(over.clone())];
+        let (mut at, mut input) = (&over.input, &over.input);
+        loop {
+            match at.as_ref() {
+                LogicalPlan::Window(inner) => {
+                    nodes.push(at.as_ref().clone());
+                    (at, input) = (&inner.input, &inner.input);
+                }
+                LogicalPlan::Projection(inner) => {
+                    nodes.push(at.as_ref().clone());
+                    at = &inner.input;
+                }
+                _ => break,
+            }
+        }
+        let windows = nodes.iter().rposition(|node| matches!(node, LogicalPlan::Window(_)));
+        nodes.truncate(windows.map_or(0, |last| last + 1));
+        nodes.reverse();
+        let chain = self.appended(input, "over")?;
+        if chain.is_stream() && chain.closed.is_none() && chain.window.is_none() {
+            return self.over_time(chain, &nodes, input.schema());
+        }
+        nodes.iter().try_fold(chain, |chain, node| match node {
+            LogicalPlan::Window(over) => self.over_closed(chain, over),
+            LogicalPlan::Projection(projection) => self.project(chain, projection),
+            _ => Ok(chain),
+        })
+    }
+
     /// Functions OVER the rows of closed windows.
-    pub(super) fn over(&self, over: &datafusion_expr::logical_plan::Window) -> Result<Chain, SqlProblem> {
-        let mut chain = self.walk(&over.input)?;
+    fn over_closed(&self, mut chain: Chain, over: &Window) -> Result<Chain, SqlProblem> {
         let input = over.input.schema();
         let refuse = |message: &str, help: &str| Err(self.problem("over", message, Some(help)));
         let windows = match (&chain.closed, &chain.window) {
@@ -28,10 +60,22 @@ impl Translator<'_> {
                     "publish the sessions to a topic and aggregate them by TUMBLE there",
                 );
             }
-            _ => {
+            (Some(_), None) => {
                 return refuse(
-                    "OVER (…) wants all rows of a window, and a stream's rows come one by one",
-                    "rank what an aggregation gives: … OVER (PARTITION BY window_start, window_end ORDER BY …) FROM (SELECT … GROUP BY key, window_start, window_end)",
+                    "OVER (…) goes over the rows of a join without windows, or over what another OVER (…) gives, which does not run yet",
+                    "publish the first result to a topic with a watermark, and go on from that",
+                );
+            }
+            (None, Some(_)) => {
+                return refuse(
+                    "OVER (…) goes over rows of windows that nothing has grouped, which come before their windows are over",
+                    "go over the stream itself, by time; or rank what an aggregation gives: … OVER (PARTITION BY window_start, window_end ORDER BY …) FROM (SELECT … GROUP BY key, window_start, window_end)",
+                );
+            }
+            (None, None) => {
+                return refuse(
+                    "OVER (…) goes over the rows of a table",
+                    "a table is joined with a stream as it is when a row comes: JOIN it",
                 );
             }
         };
@@ -89,7 +133,7 @@ impl Translator<'_> {
     }
 }
 
-fn strip_alias(expr: &Expr) -> &Expr {
+pub(super) fn strip_alias(expr: &Expr) -> &Expr {
     match expr {
         Expr::Alias(alias) => strip_alias(&alias.expr),
         other => other,

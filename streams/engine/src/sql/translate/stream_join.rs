@@ -41,6 +41,12 @@ impl Translator<'_> {
         let refuse = |message: String, help: &str| Err(self.problem(word, message, Some(help)));
         let kind = self.join_kind(join)?;
         let same_window = if kind.given().is_some() { SAME_WINDOW_EXISTS } else { SAME_WINDOW };
+        if left.is_over_time() || right.is_over_time() {
+            return refuse(
+                "what OVER (…) gives is joined with another stream, which does not run yet".to_owned(),
+                "publish it to a topic with a watermark and join that",
+            );
+        }
         let windows = match (&left.window, &right.window) {
             (Some(Grouped::Windows(a)), Some(Grouped::Windows(b))) if a == b => *a,
             (Some(Grouped::Windows(_)), Some(Grouped::Windows(_))) => {
@@ -96,22 +102,7 @@ impl Translator<'_> {
             self.keys_that_meet(&join.on, (&left, left_schema), (&right, right_schema), word)?;
         let both = both(join).map_err(|e| self.explained(&e))?;
         let filter = join.filter.as_ref().map(|f| self.expr(f, &both)).transpose()?;
-        // A side that may be null says nothing of where a row is, nor of its window.
-        let is_outer = |side| kind.given().is_none() && kind.gives_unmatched(side);
-        let null_left = is_outer(JoinSide::Right);
-        let null_right = is_outer(JoinSide::Left);
-        let of_left = left.trace.iter().map(|t| if null_left { Trace::Other } else { *t });
-        // What places a row of the right side is what it is compared with, and lies where an equal one of the left would.
-        let of_right = right.trace.iter().map(|t| match t {
-            _ if null_right => Trace::Other,
-            Trace::Stream(_) => pairs.iter().find(|(_, r)| r == t).map_or(Trace::Other, |(l, _)| *l),
-            other => *other,
-        });
-        let trace = match kind.given() {
-            None => of_left.chain(of_right).collect(),
-            Some(JoinSide::Left) => of_left.collect(),
-            Some(JoinSide::Right) => of_right.collect(),
-        };
+        let trace = placed(&kind, &left, &right, &pairs);
         let (left, right) = (self.closed(left, left_schema)?, self.closed(right, right_schema)?);
         let (mut left, mut right) = (left, right);
         right.shift(left.branches.len());
@@ -297,14 +288,38 @@ pub(super) fn both(join: &Join) -> Result<DFSchemaRef, DataFusionError> {
     }
 }
 
+/// What the columns of joined rows are.
+pub(super) fn placed(kind: &JoinKind, left: &Chain, right: &Chain, pairs: &[(Trace, Trace)]) -> Vec<Trace> {
+    // A side that may be null says nothing of where a row is, nor of its window.
+    let is_outer = |side| kind.given().is_none() && kind.gives_unmatched(side);
+    let null_left = is_outer(JoinSide::Right);
+    let null_right = is_outer(JoinSide::Left);
+    let of_left = left.trace.iter().map(|t| if null_left { Trace::Other } else { *t });
+    // What places a row of the right side is what it is compared with, and lies where an equal one of the left would.
+    let of_right = right.trace.iter().map(|t| match t {
+        _ if null_right => Trace::Other,
+        Trace::Stream(_) => pairs.iter().find(|(_, r)| r == t).map_or(Trace::Other, |(l, _)| *l),
+        other => *other,
+    });
+    match kind.given() {
+        None => of_left.chain(of_right).collect(),
+        Some(JoinSide::Left) => of_left.collect(),
+        Some(JoinSide::Right) => of_right.collect(),
+    }
+}
+
 /// What is compared, of each side.
-fn traces(on: &[(Expr, Expr)], left: (&Chain, &DFSchema), right: (&Chain, &DFSchema)) -> Vec<(Trace, Trace)> {
+pub(super) fn traces(
+    on: &[(Expr, Expr)],
+    left: (&Chain, &DFSchema),
+    right: (&Chain, &DFSchema),
+) -> Vec<(Trace, Trace)> {
     let of = |expr, (chain, schema): (&Chain, &DFSchema)| trace(plain(expr, schema), schema, &chain.trace);
     on.iter().map(|(l, r)| (of(l, left), of(r, right))).collect()
 }
 
 /// A whole number that is only made a wider one: its text, and so its place, is the same.
-fn plain<'e>(expr: &'e Expr, schema: &DFSchema) -> &'e Expr {
+pub(super) fn plain<'e>(expr: &'e Expr, schema: &DFSchema) -> &'e Expr {
     let is_integer = |expr: &Expr| expr.get_type(schema).is_ok_and(|kind| kind.is_integer());
     match expr {
         Expr::Cast(cast) if cast.field.data_type().is_integer() && is_integer(&cast.expr) => {

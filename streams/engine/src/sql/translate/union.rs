@@ -12,7 +12,7 @@ use crate::sql::problem::SqlProblem;
 impl Translator<'_> {
     pub(super) fn union(&self, union: &Union) -> Result<Chain, SqlProblem> {
         let chains: Result<Vec<Chain>, SqlProblem> =
-            union.inputs.iter().map(|input| self.walk(input)).collect();
+            union.inputs.iter().map(|input| self.appended(input, "union")).collect();
         let mut chains = chains?;
         for chain in &chains {
             let refuse = |message: String, help: &str| Err(self.problem("union", message, Some(help)));

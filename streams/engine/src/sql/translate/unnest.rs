@@ -13,7 +13,7 @@ use crate::sql::problem::SqlProblem;
 impl Translator<'_> {
     pub(super) fn unnest(&self, unnest: &Unnest) -> Result<Chain, SqlProblem> {
         let refuse = |message: &str, help: &str| Err(self.problem("unnest", message, Some(help)));
-        let mut chain = self.walk(&unnest.input)?;
+        let mut chain = self.appended(&unnest.input, "unnest")?;
         if chain.in_sessions() {
             return refuse(
                 "the items of a list are rows of sessions that their record belongs to once",

@@ -6,6 +6,7 @@ use crate::op::aggregate::Aggregation;
 use crate::op::as_of::Lookup;
 use crate::op::join::{TableJoin, Unmatched};
 use crate::op::join_kind::JoinKind;
+use crate::op::update_join::UpdateSide;
 use crate::sql::Query;
 use crate::sql::query::{Branch, Closed, Origin};
 
@@ -40,6 +41,24 @@ pub(super) fn closed_steps(query: &Query, closed: &Closed, steps: &mut Vec<Strin
                 on.join(" and ")
             ));
         }
+    }
+    if let Origin::Updating(join) = &closed.from {
+        let keys: Vec<Vec<String>> = query
+            .aggregates()
+            .filter_map(|aggregate| match aggregate {
+                Aggregation::Updating(side) => Some(sql(&side.plan.keys)),
+                _ => None,
+            })
+            .collect();
+        let on = keys[0].iter().zip(&keys[1]).map(|(left, right)| format!("{left} = {right}"));
+        let on = on.collect::<Vec<_>>().join(" and ");
+        let filter = join.filter.as_ref().map(|f| format!(" where {}", Sql(f.as_ref()))).unwrap_or_default();
+        let known = query.latest_by().unwrap_or_default().join(", ");
+        steps.push(format!(
+            "join: the latest rows of both ({}), on {on}{filter}; what comes out is known by {known}, and goes when it is no more",
+            join.kind.name()
+        ));
+        steps.extend(join.steps.iter().map(step));
     }
     if let Origin::AsOf(join) = &closed.from {
         for (lookup, branch) in join.lookups.iter().zip(&query.branches()[1..]) {
@@ -84,6 +103,15 @@ fn as_of_text(lookup: &Lookup, branch: &Branch) -> String {
         branch.stream,
         on.join(" and ")
     )
+}
+
+pub(super) fn updating_text(side: &UpdateSide) -> String {
+    let known = side.identity_names().collect::<Vec<_>>().join(", ");
+    let steps: Vec<String> =
+        side.plan.steps.iter().filter(|s| !matches!(s, Step::Scan { .. })).map(step).collect();
+    let before =
+        if steps.is_empty() { String::new() } else { format!(", of rows behind {}", steps.join(", ")) };
+    format!("keep: the latest row of each {known}{before}")
 }
 
 pub(super) fn join_text(join: &TableJoin) -> String {

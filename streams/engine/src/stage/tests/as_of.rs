@@ -4,7 +4,7 @@
 use millstream_model::KeyGroup;
 
 use super::super::{Restore, Stage, TimeBounds};
-use super::joins::{ALLOW_MS, Case, DELAY_MS, Row, check_all, spec};
+use super::joins::{ALLOW_MS, Case, Closes, DELAY_MS, Row, check_all, spec};
 use super::{lines, stores};
 
 /// Each with what it means. Of two versions of one time the one that is later in its partition counts: the last part of an id
@@ -56,8 +56,11 @@ const QUERIES: &[(&str, &str)] = &[
 
 #[test]
 fn as_of_joins_give_the_batch_answer_however_their_topics_are_read() {
-    let case =
-        |(query, batch): &(&'static str, &'static str)| Case { query, batch: Some(batch), in_windows: false };
+    let case = |(query, batch): &(&'static str, &'static str)| Case {
+        batch: Some(batch),
+        closes: Closes::Known,
+        ..Case::new(query)
+    };
     check_all(&QUERIES.iter().map(case).collect::<Vec<_>>());
 }
 

@@ -1,5 +1,6 @@
 //! Single rules of a stage, each on its own: skewed replay, bounded state, a second run, refusals.
 
+use arrow::array::{Array, AsArray};
 use millstream_model::Watermark;
 
 use super::*;
@@ -171,6 +172,124 @@ fn a_second_run_over_more_input_finds_later_windows_open() {
     );
 }
 
+/// The end of a run closes what it gave: a window whose only row finds nothing in an inner join gave none, and goes on.
+#[test]
+fn a_window_whose_rows_a_join_dropped_is_not_closed_by_the_end() {
+    let mut stage = new_stage(1, &tumbling(0));
+    push(&mut stage, 0, &invoice(1, 0, 1_000_000));
+    push(&mut stage, 0, &invoice(2, STORES as u32, 1_006_000));
+    stage.finish(0, KeyGroup(0), 0).expect("an end");
+    let changelog = stage.commit(0).expect("a commit");
+    assert_eq!(names(&stage.take_outputs()), BTreeMap::from([("unique", 2), ("revenue", 1)]));
+    let mut stage = restored(&tumbling(0), &changelog).expect("a restore");
+    // In the window that was given, and in that of the row which was dropped.
+    for (id, at) in [(3, 1_000_100), (4, 1_007_000)] {
+        push(&mut stage, 0, &invoice(id, 0, at));
+    }
+    stage.finish(0, KeyGroup(0), 0).expect("an end");
+    stage.commit(0).expect("a commit");
+    let wanted = BTreeMap::from([("unique", 2), ("revenue.late", 1), ("revenue", 1)]);
+    assert_eq!(names(&stage.take_outputs()), wanted);
+}
+
+/// A stage whose windows have five seconds, with a query of windows of a minute beside them that reads the same rows.
+fn two_windows() -> Stage {
+    let mut spec = spec(1, 1, &tumbling(0), None, 64);
+    spec.operators.push(beside::operator("unique", "store_id", "issued_at"));
+    spec.outputs.insert(beside::NAME.into());
+    let mut stage = Stage::build(spec).expect("a stage");
+    stage.load_table("stores", &stores()).expect("the table");
+    stage
+}
+
+fn taken_up(mut stage: Stage, changelog: &[Bytes]) -> Stage {
+    let mut restore = Restore::new([KeyGroup(0)]);
+    changelog.iter().for_each(|value| restore.apply(&mut stage, value).expect("a record of ours"));
+    restore.finish(&mut stage, 0).expect("a restore");
+    stage
+}
+
+/// What a run over one row leaves: at 1,000,000 its windows end at 1,005,000 and 1,020,000.
+fn ended_run() -> (Stage, Vec<Bytes>) {
+    let mut stage = taken_up(two_windows(), &[]);
+    push(&mut stage, 0, &invoice(1, 0, 1_000_000));
+    stage.finish(0, KeyGroup(0), 0).expect("an end");
+    let records =
+        stage.commit(0).expect("a commit").into_iter().map(|record| record.entry.encode()).collect();
+    assert_eq!(names(&stage.take_outputs()), BTreeMap::from([("unique", 1), ("revenue", 1), ("beside", 1)]));
+    (stage, records)
+}
+
+/// What the end of a run closes is closed for the query that closed it, and the source's watermark is that of its rows (SM-5).
+#[test]
+fn what_the_end_of_a_run_closes_is_closed_for_one_query() {
+    let (_, changelog) = ended_run();
+    let mut stage = taken_up(two_windows(), &changelog);
+    assert_eq!(stage.watermark(KeyGroup(0)), Watermark::at(1_000_000 - DELAY_MS));
+    assert_eq!(stage.level_of("unique"), 1_000_000 - DELAY_MS);
+    // In a window that has fired for both; for the query beside alone; for none.
+    for (id, at) in [(2, 1_000_100), (3, 1_007_500), (4, 1_020_000)] {
+        push(&mut stage, 0, &invoice(id, 0, at));
+    }
+    stage.commit(0).expect("a commit");
+    let wanted = BTreeMap::from([("unique", 3), ("revenue.late", 1), ("revenue", 1), ("beside.late", 2)]);
+    assert_eq!(names(&stage.take_outputs()), wanted, "the one at 1,007,500 fires by the watermark");
+    let late: Vec<u64> = stage.counts().iter().map(|(_, counts)| counts.late).collect();
+    assert_eq!(late, [0, 1, 2]);
+}
+
+/// A snapshot of an operator has what it has fired, and of no other; what an operator wrote is all that it needs. A key group that
+/// goes takes it with it.
+#[test]
+fn what_has_fired_goes_with_an_operators_state_and_its_key_group() {
+    let (mut stage, _) = ended_run();
+    let snapshot = |stage: &mut Stage, operator: &str| -> Vec<Bytes> {
+        let records = stage.snapshot(operator, 0, vec![KeyGroup(0)]).expect("a snapshot");
+        records.into_iter().map(|record| record.entry.encode()).collect()
+    };
+    let all: Vec<Vec<Bytes>> = OPERATORS.iter().map(|operator| snapshot(&mut stage, operator)).collect();
+    for (operator, records) in OPERATORS.iter().zip(&all) {
+        let of = records.iter().map(|value| ChangelogEntry::decode(value).expect("a record of ours"));
+        assert!(of.into_iter().all(|entry| entry.operator().is_none_or(|of| of == *operator)), "{operator}");
+    }
+    stage.revoke([KeyGroup(0)]).expect("a revocation");
+    // The same stage takes it back, of some operators without what they wrote: those have fired nothing.
+    for (known, wanted) in [
+        (vec![], BTreeMap::from([("unique", 1)])),
+        (vec![0, 1], BTreeMap::from([("unique", 1), ("revenue.late", 1)])),
+        (vec![0, 2], BTreeMap::from([("unique", 1), ("beside.late", 1)])),
+        (vec![0, 1, 2], BTreeMap::from([("unique", 1), ("revenue.late", 1), ("beside.late", 1)])),
+    ] {
+        let records: Vec<Bytes> = known.iter().flat_map(|at: &usize| all[*at].clone()).collect();
+        stage = taken_up(stage, &records);
+        push(&mut stage, 0, &invoice(2, 0, 1_000_100));
+        stage.turn(0).expect("a turn");
+        assert_eq!(names(&stage.take_outputs()), wanted, "{known:?}");
+        stage.revoke([KeyGroup(0)]).expect("a revocation");
+    }
+}
+
+/// A changelog from before marks were kept has the source's watermark raised by the end of a run: it counts for all.
+#[test]
+fn what_an_earlier_build_closed_is_closed_for_all() {
+    let (_, changelog) = ended_run();
+    let raised = ChangelogEntry::Watermarks { source: None, pairs: vec![(KeyGroup(0), 1_020_000)] };
+    let is_old = |value: &&Bytes| {
+        let entry = ChangelogEntry::decode(value).expect("a record of ours");
+        !matches!(entry, ChangelogEntry::Fired { .. } | ChangelogEntry::Watermarks { .. })
+    };
+    let old: Vec<Bytes> = changelog.iter().filter(is_old).cloned().chain([raised.encode()]).collect();
+    assert_eq!(changelog.len(), old.len() + 2, "the marks of two queries, and a watermark for another");
+    let mut stage = taken_up(two_windows(), &old);
+    assert_eq!(stage.watermark(KeyGroup(0)), Watermark::at(1_020_000));
+    for (id, at) in [(2, 1_007_500), (3, 1_020_000)] {
+        push(&mut stage, 0, &invoice(id, 0, at));
+    }
+    stage.turn(0).expect("a turn");
+    let wanted = BTreeMap::from([("unique", 2), ("revenue.late", 1), ("beside.late", 1)]);
+    assert_eq!(names(&stage.take_outputs()), wanted);
+}
+
 #[test]
 fn state_of_another_query_is_refused() {
     let mut stage = new_stage(1, &tumbling(0));
@@ -247,6 +366,69 @@ fn columns_and_control_records_do_what_json_does() {
     assert_eq!((stage.counts()[0].1.repeated, stage.counts()[1].1.late), (1, 1));
 }
 
+/// Rows, word of rows that are gone, and batches, all of one turn: they go on in their order, and what names no row is given back.
+#[test]
+fn rows_that_go_keep_their_place_among_others() {
+    let mut spec = spec(2, 1, "SELECT invoice_id, store_id, total FROM invoices", None, 1_000);
+    spec.operators.retain(|operator| operator.name == "revenue");
+    spec.operators[0].inputs = vec!["invoices".into()];
+    spec.outputs = BTreeSet::from(["revenue".to_owned()]);
+    spec.sources[0].event_time = None;
+    spec.sources[0].latest_by = Some(vec!["store_id".into(), "invoice_id".into()]);
+    for seed in 0..50 {
+        let mut rng = SeededRng::new(seed);
+        let mut stage = Stage::build(spec.clone()).unwrap_or_else(|problems| panic!("{problems:?}"));
+        (0..2).for_each(|group| stage.assign(KeyGroup(group), 0));
+        let read = stage.read_schema(0);
+        let mut columns =
+            Decoder::json(&read, &(0..read.fields().len()).collect::<Vec<_>>()).expect("a schema");
+        let mut wanted = Vec::new();
+        for step in 0..rng.below(40) {
+            let number = rng.below(9) as usize;
+            let place = (KeyGroup(rng.below(2) as u32), step as i64);
+            let text = invoice(number, 0, 1_000_000).json();
+            let known = format!(r#"{{"invoice_id":"{number}","store_id":"S0"}}"#);
+            let is_gone = match rng.below(4) {
+                0 => {
+                    stage.push_record(0, place, Some(&text), TimeBounds::default()).expect("a row");
+                    false
+                }
+                1 => {
+                    columns.push(&text).expect("a good record");
+                    stage.push_batch(0, place, &columns.finish()).expect("a row");
+                    false
+                }
+                2 => {
+                    assert_eq!(stage.push_gone(0, place, known.as_bytes()).expect("one that is gone"), None);
+                    true
+                }
+                _ => {
+                    let bad = stage.push_gone(0, place, br#"{"store_id":"S0"}"#).expect("no row");
+                    assert!(bad.is_some_and(|bad| bad.to_string().contains("invoice_id is missing")));
+                    continue;
+                }
+            };
+            wanted.push((number.to_string(), step as i64, is_gone));
+            if rng.chance(1, 6) {
+                stage.turn(0).expect("a turn");
+            }
+        }
+        stage.turn(0).expect("a turn");
+        let mut found = Vec::new();
+        for out in stage.take_outputs().batches {
+            let gone = out.gone.expect("rows that may go");
+            let offsets = out.offsets.expect("they are of records");
+            let ids = out.batch.column(0).as_string::<i32>().clone();
+            let total = out.batch.column(2);
+            for row in 0..ids.len() {
+                assert!(gone.value(row) || !total.is_null(row), "seed {seed}");
+                found.push((ids.value(row).to_owned(), offsets.value(row), gone.value(row)));
+            }
+        }
+        assert_eq!(found, wanted, "seed {seed}");
+    }
+}
+
 /// A row of the far future is no row: it closes nobody's windows. One just at the bound is one.
 #[test]
 fn a_time_far_ahead_closes_no_window() {
@@ -278,7 +460,7 @@ fn a_time_far_ahead_closes_no_window() {
 #[test]
 fn a_query_in_between_hides_nothing() {
     let behind = |sql: &str| {
-        let mut spec = chained(spec(2, 1, &tumbling(0), None, 64));
+        let mut spec = chained(spec(2, 1, &tumbling(0), None, 64), None);
         if let OperatorKind::Sql { sql: kept, .. } = &mut spec.operators[1].kind {
             *kept = sql.to_owned();
         }

@@ -2,19 +2,26 @@
 //! two workers, commits, crashes, moved key groups. What was committed in the end must be what DataFusion's batch engine
 //! gives for the rows that were in time, each judged by its own source alone.
 
+mod answer;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use bytes::Bytes;
 use millstream_model::watermark::CaughtUp;
-use millstream_model::{KeyGroup, LateRule, LateThen, Watermark, WatermarkConfig, Window, Windows};
+use millstream_model::{KeyGroup, LateRule, LateThen, Watermark, WatermarkConfig, Windows};
 use millstream_types::{Rng, SeededRng};
 
-use super::super::{OperatorKind, OperatorSpec, Restore, SourceSpec, Stage, StageSpec, TimeBounds};
-use super::{lines, stores};
+use super::super::{
+    OperatorKind, OperatorSpec, Restore, SourceSpec, Stage, StageSpec, TableSpec, TimeBounds,
+};
+use super::beside::{self, Beside};
+use super::{lines, spilling, stores};
+use crate::sql::Keep;
 use crate::state::ChangelogEntry;
+use answer::Answer;
+pub(super) use answer::{ALL, Alone, Closes, Held, all, alone, alone_of};
 
 pub(super) const DELAY_MS: i64 = 1_000;
 pub(super) const ALLOW_MS: i64 = 1_500;
@@ -31,53 +38,160 @@ const CUTS: &[Cut] = &[
     }),
 ];
 
-const QUERIES: &[&str] = &[
-    "SELECT a.store_id, a.id, b.id AS other, a.window_start, b.window_end FROM {sales} AS a JOIN {returns} AS b
+/// Over windows, with the rows that their windows hold.
+const QUERIES: &[(&str, Held)] = &[
+    (
+        "SELECT a.store_id, a.id, b.id AS other, a.window_start, b.window_end FROM {sales} AS a JOIN {returns} AS b
      ON a.store_id = b.store_id AND a.window_start = b.window_start AND a.window_end = b.window_end",
-    "SELECT a.store_id, a.id, b.id AS other, a.window_end FROM {sales} AS a LEFT JOIN {returns} AS b
+        ALL,
+    ),
+    (
+        "SELECT a.store_id, a.id, b.id AS other, a.window_end FROM {sales} AS a LEFT JOIN {returns} AS b
      ON a.store_id = b.store_id AND a.window_end = b.window_end AND a.v > b.v",
-    "SELECT coalesce(a.store_id, b.store_id) AS store_id, coalesce(a.window_start, b.window_start) AS window_start, a.n, a.v, b.n AS other
+        ALL,
+    ),
+    (
+        "SELECT coalesce(a.store_id, b.store_id) AS store_id, coalesce(a.window_start, b.window_start) AS window_start, a.n, a.v, b.n AS other
      FROM (SELECT store_id, window_start, count(*) AS n, sum(v) AS v FROM {sales} GROUP BY store_id, window_start) a
      FULL JOIN (SELECT store_id, window_start, count(*) AS n FROM {returns} WHERE v < 70 GROUP BY store_id, window_start) b
      ON a.store_id = b.store_id AND a.window_start = b.window_start WHERE coalesce(a.n, 0) + coalesce(b.n, 0) > 1",
-    "SELECT b.store_id, b.id, a.n, c.most, s.city FROM
+        [all, |row| row.v.is_some_and(|v| v < 70)],
+    ),
+    (
+        "SELECT b.store_id, b.id, a.n, c.most, s.city FROM
      (SELECT store_id, window_end, count(*) AS n FROM {sales} GROUP BY store_id, window_end) a
      RIGHT JOIN {returns} AS b ON a.store_id = b.store_id AND a.window_end = b.window_end
      LEFT JOIN (SELECT store_id, window_end, max(v) AS most FROM {returns} GROUP BY store_id, window_end) c
      ON c.store_id = b.store_id AND c.window_end = b.window_end LEFT JOIN stores s ON s.store_id = b.store_id",
-    "SELECT a.store_id, a.window_end, a.id, b.v, rank() OVER (PARTITION BY a.store_id, a.window_end ORDER BY b.v DESC) AS place
+        ALL,
+    ),
+    (
+        "SELECT a.store_id, a.window_end, a.id, b.v, rank() OVER (PARTITION BY a.store_id, a.window_end ORDER BY b.v DESC) AS place
      FROM {sales} AS a JOIN {returns} AS b ON a.store_id = b.store_id AND a.window_end = b.window_end WHERE a.v > 20",
-    "SELECT a.store_id, a.id, b.id AS other FROM {sales} AS a JOIN {sales} AS b
+        [|row| row.v.is_some_and(|v| v > 20), all],
+    ),
+    (
+        "SELECT a.store_id, a.id, b.id AS other FROM {sales} AS a JOIN {sales} AS b
      ON a.store_id = b.store_id AND a.v = b.v AND a.window_start = b.window_start AND a.id < b.id",
-    "SELECT store_id, window_end, count(*) AS n, sum(v) AS v, max(id) AS id FROM {both} GROUP BY store_id, window_end",
-    "SELECT a.store_id, a.window_end, a.n, b.id FROM
+        ALL,
+    ),
+    (
+        "SELECT store_id, window_end, count(*) AS n, sum(v) AS v, max(id) AS id FROM {both} GROUP BY store_id, window_end",
+        ALL,
+    ),
+    (
+        "SELECT a.store_id, a.window_end, a.n, b.id FROM
      (SELECT store_id, window_end, count(DISTINCT v) AS n FROM {both} WHERE v < 80 GROUP BY store_id, window_end) a
      LEFT JOIN {returns} AS b ON a.store_id = b.store_id AND a.window_end = b.window_end",
-    "SELECT a.store_id, a.window_end, a.of, a.g, a.n, b.id FROM
+        [|row| row.v.is_some_and(|v| v < 80), all],
+    ),
+    (
+        "SELECT a.store_id, a.window_end, a.of, a.g, a.n, b.id FROM
      (SELECT store_id, window_end, v % 3 AS of, grouping(v % 3) AS g, count(*) AS n FROM {sales} GROUP BY store_id, window_end, ROLLUP (v % 3)) a
      LEFT JOIN {returns} AS b ON a.store_id = b.store_id AND a.window_end = b.window_end AND a.n = b.v % 5",
+        ALL,
+    ),
 ];
 
 /// Both streams put together.
 const BOTH: &str = "(SELECT * FROM sales UNION ALL SELECT * FROM returns )";
 
-/// Without windows: rows whose times are near each other.
-const NEAR: &[&str] = &[
-    "SELECT a.store_id, a.id, b.id AS other, a.at FROM {sales} AS a JOIN {returns} AS b
+/// Without windows: rows whose times are near each other, with those that come without a match.
+const NEAR: &[(&str, &[Alone])] = &[
+    (
+        "SELECT a.store_id, a.id, b.id AS other, a.at FROM {sales} AS a JOIN {returns} AS b
      ON a.store_id = b.store_id AND a.at BETWEEN b.at - INTERVAL '2 seconds' AND b.at + INTERVAL '1 second'",
-    "SELECT a.store_id, a.id, b.id AS other, b.v FROM {sales} AS a LEFT JOIN {returns} AS b
+        &[],
+    ),
+    (
+        "SELECT a.store_id, a.id, b.id AS other, b.v FROM {sales} AS a LEFT JOIN {returns} AS b
      ON a.store_id = b.store_id AND b.at >= a.at AND b.at < a.at + INTERVAL '3 seconds' AND a.v > b.v",
-    "SELECT coalesce(a.store_id, b.store_id) AS store_id, a.id, b.id AS other FROM (SELECT * FROM {sales} WHERE v < 60) a
+        &[alone(0, 1, 2, 2_999)],
+    ),
+    (
+        "SELECT coalesce(a.store_id, b.store_id) AS store_id, a.id, b.id AS other FROM (SELECT * FROM {sales} WHERE v < 60) a
      FULL JOIN {returns} AS b ON a.store_id = b.store_id AND a.at <= b.at AND a.at >= b.at - INTERVAL '5 seconds'",
-    "SELECT b.store_id, a.id, b.id AS other, s.city FROM {sales} AS a RIGHT JOIN {returns} AS b
+        &[alone(0, 1, 2, 5_000), alone(1, 2, 1, 0)],
+    ),
+    (
+        "SELECT b.store_id, a.id, b.id AS other, s.city FROM {sales} AS a RIGHT JOIN {returns} AS b
      ON a.store_id = b.store_id AND a.at BETWEEN b.at + INTERVAL '1 second' AND b.at + INTERVAL '4 seconds'
      JOIN stores s ON s.store_id = b.store_id WHERE b.v < 90",
-    "SELECT a.store_id, a.id, b.id AS other FROM {sales} AS a JOIN {sales} AS b
+        &[alone(1, 2, 1, 4_000)],
+    ),
+    (
+        "SELECT a.store_id, a.id, b.id AS other FROM {sales} AS a JOIN {sales} AS b
      ON a.store_id = b.store_id AND b.at > a.at AND b.at <= a.at + INTERVAL '20 seconds' WHERE a.v = b.v",
-    "SELECT a.store_id, a.id, b.id AS other, b.at - a.at AS apart FROM {sales} AS a LEFT JOIN {returns} AS b
+        &[],
+    ),
+    (
+        "SELECT a.store_id, a.id, b.id AS other, b.at - a.at AS apart FROM {sales} AS a LEFT JOIN {returns} AS b
      ON a.store_id = b.store_id AND a.v = b.v AND b.at BETWEEN a.at - INTERVAL '1 minute' AND a.at - INTERVAL '1 second'",
-    "SELECT a.store_id, a.id, b.store_id AS store, b.id AS other FROM {sales} AS a FULL JOIN {returns} AS b
+        &[alone(0, 1, 2, -1_000)],
+    ),
+    (
+        "SELECT a.store_id, a.id, b.store_id AS store, b.id AS other FROM {sales} AS a FULL JOIN {returns} AS b
      ON a.store_id = b.store_id AND a.v % 9 = b.v % 9 AND a.at BETWEEN b.at - INTERVAL '1 second' AND b.at + INTERVAL '1 second'",
+        &[alone(0, 1, 3, 1_000), alone(1, 3, 1, 1_000)],
+    ),
+];
+
+/// Without a bound of time, or with one on one side: the query, what asks a batch engine for the same where that is another text,
+/// how long rows are kept, of which sources rows are late (what the other keeps for ever is met by the latest row), and what comes
+/// alone.
+type Kept = (&'static str, Option<&'static str>, Keep, [bool; 2], &'static [Alone]);
+
+const KEPT: &[Kept] = &[
+    (
+        "SELECT a.store_id, a.id, b.id AS other FROM {sales} AS a JOIN {returns} AS b ON a.store_id = b.store_id AND a.v = b.v",
+        None,
+        Keep::ForEver,
+        [false, false],
+        &[],
+    ),
+    (
+        "SELECT a.store_id, a.id, a.at, b.id AS other, b.at AS other_at FROM {sales} AS a LEFT JOIN {returns} AS b
+         ON a.store_id = b.store_id AND a.v > b.v",
+        Some(
+            "SELECT a.store_id, a.id, a.at, b.id AS other, b.at AS other_at FROM {sales} AS a LEFT JOIN {returns} AS b
+             ON a.store_id = b.store_id AND a.v > b.v AND a.at BETWEEN b.at - INTERVAL '3 seconds' AND b.at + INTERVAL '3 seconds'",
+        ),
+        Keep::For(3_000),
+        [true, true],
+        &[alone(0, 1, 3, 3_000)],
+    ),
+    (
+        "SELECT a.store_id, a.id, b.id AS other, b.at - a.at AS apart FROM {sales} AS a JOIN {returns} AS b
+         ON a.store_id = b.store_id AND a.v = b.v AND b.at >= a.at",
+        None,
+        Keep::ForEver,
+        [true, false],
+        &[],
+    ),
+    (
+        "SELECT b.store_id, a.id, b.id AS other FROM {sales} AS a RIGHT JOIN {returns} AS b
+         ON a.store_id = b.store_id AND a.v = b.v AND b.at > a.at + INTERVAL '1 second'",
+        None,
+        Keep::ForEver,
+        [true, false],
+        &[alone(1, 2, 1, -1_001)],
+    ),
+    (
+        "SELECT a.store_id, a.id FROM {sales} AS a WHERE EXISTS
+         (SELECT 1 FROM {returns} AS b WHERE b.store_id = a.store_id AND b.v = a.v)",
+        None,
+        Keep::ForEver,
+        [false, false],
+        &[],
+    ),
+    (
+        "SELECT a.store_id, a.id, b.id AS other, s.city FROM {sales} AS a JOIN {sales} AS b ON a.store_id = b.store_id AND a.v = b.v + 1
+         LEFT JOIN stores s ON s.store_id = a.store_id",
+        None,
+        Keep::ForEver,
+        [false, false],
+        &[],
+    ),
 ];
 
 /// A query of the two streams.
@@ -87,6 +201,23 @@ pub(super) struct Case {
     /// What asks a batch engine for the same, where that is another text.
     pub(super) batch: Option<&'static str>,
     pub(super) in_windows: bool,
+    pub(super) keep: Option<Keep>,
+    /// Of which sources rows are late.
+    pub(super) judged: [bool; 2],
+    /// What the end of a run closes for it.
+    pub(super) closes: Closes,
+}
+
+impl Case {
+    pub(super) fn new(query: &'static str) -> Case {
+        let closes = Closes::Nothing;
+        Case { query, batch: None, in_windows: false, keep: None, judged: [true, true], closes }
+    }
+
+    /// Of windows that hold the rows for which this is so, of each source.
+    pub(super) fn windows(query: &'static str, held: Held) -> Case {
+        Case { in_windows: true, closes: Closes::Windows(held), ..Case::new(query) }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -151,6 +282,7 @@ pub(super) fn spec(partitions: u32, query: &str, batch_rows: usize) -> StageSpec
         event_time: Some("at".into()),
         watermark: WatermarkConfig { delay_ms: DELAY_MS, idle_after_ms: Some(1), bounded: true },
         partitioned_by: Some(vec!["store_id".into()]),
+        latest_by: None,
     };
     let reads = NAMES.into_iter().filter(|name| {
         query.contains(&format!("({name}"))
@@ -162,7 +294,7 @@ pub(super) fn spec(partitions: u32, query: &str, batch_rows: usize) -> StageSpec
         sources: NAMES.map(source).into(),
         key_groups: partitions,
         changelog_partitions: partitions,
-        tables: BTreeMap::from([("stores".to_owned(), stores().schema())]),
+        tables: BTreeMap::from([("stores".to_owned(), TableSpec::new(stores().schema(), ["store_id"]))]),
         operators: vec![OperatorSpec {
             id: OPERATOR.into(),
             name: "joined".into(),
@@ -171,6 +303,7 @@ pub(super) fn spec(partitions: u32, query: &str, batch_rows: usize) -> StageSpec
                 sql: query.to_owned(),
                 late: LateRule { allow_ms: ALLOW_MS, updates: false, then: LateThen::DeadLetter },
                 update_ms: None,
+                keep: None,
             },
         }],
         outputs: BTreeSet::from(["joined".to_owned()]),
@@ -185,6 +318,7 @@ struct Broker {
     offsets: BTreeMap<(usize, u32), usize>,
     joined: Vec<String>,
     late: BTreeSet<(String, u32, i64)>,
+    beside: Beside,
 }
 
 struct Worker {
@@ -195,6 +329,9 @@ struct Worker {
 
 struct World {
     logs: Logs,
+    /// How much of each log there is by now.
+    ends: Ends,
+    in_windows: bool,
     spec: StageSpec,
     broker: Broker,
 }
@@ -209,11 +346,8 @@ impl World {
     }
 
     fn restore(&self, worker: &mut Worker, groups: &[u32]) {
-        let mut restore = Restore::new(groups.iter().map(|group| KeyGroup(*group)));
-        for (_, value) in &self.broker.changelog {
-            restore.apply(&mut worker.stage, value).expect("a record of ours");
-        }
-        restore.finish(&mut worker.stage, 0).expect("a restore");
+        let changelog = self.broker.changelog.iter().map(|(_, value)| value);
+        super::copies::give(&mut worker.stage, groups, changelog, 0);
         for group in groups {
             worker.owned.insert(*group);
             for source in 0..NAMES.len() {
@@ -230,21 +364,29 @@ impl World {
         if rng.chance(1, 4) {
             let partition = rng.below(u64::from(self.spec.changelog_partitions)) as u32;
             let groups = worker.stage.groups_of(partition);
-            let records = worker.stage.snapshot(OPERATOR, partition, groups).expect("a snapshot");
+            let operator = [OPERATOR, beside::ID][rng.below(2) as usize];
+            let records = worker.stage.snapshot(operator, partition, groups).expect("a snapshot");
             let is_whole = matches!(
                 records.first().map(|r| &r.entry),
                 Some(ChangelogEntry::Reset { groups, .. }) if groups.len() == 1
             );
             if is_whole {
                 // There is one key group to each partition: what came before is void.
-                self.broker.changelog.retain(|(of, _)| *of != partition);
+                let is_void = |value: &Bytes| {
+                    let entry = ChangelogEntry::decode(value).expect("a record of ours");
+                    entry.operator().is_none_or(|of| of == operator)
+                };
+                self.broker.changelog.retain(|(of, value)| *of != partition || !is_void(value));
             }
             let records = records.into_iter().map(|record| (record.partition, record.entry.encode()));
             self.broker.changelog.extend(records);
         }
-        super::spilling::spill(&mut worker.stage, rng);
+        spilling::spill(&mut worker.stage, rng);
         self.broker.offsets.extend(worker.position.iter().map(|(place, at)| (*place, *at)));
         for out in worker.stage.take_outputs().batches {
+            if self.broker.beside.take(&out) {
+                continue;
+            }
             match out.output.as_ref() {
                 "joined" => self.broker.joined.extend(lines(&out.batch)),
                 "joined.late" => {
@@ -261,112 +403,37 @@ impl World {
     }
 }
 
-/// The rows of a source that are in time, as a table with a row for each window that takes it, or once where there are none;
-/// and those that are late.
-fn in_time(
-    logs: &[Vec<Row>],
-    source: usize,
-    windows: Option<Windows>,
-) -> (RecordBatch, BTreeSet<(String, u32, i64)>) {
-    let (mut rows, mut bounds, mut late) = (Vec::new(), Vec::new(), BTreeSet::new());
-    for (partition, log) in logs.iter().enumerate() {
-        let mut watermark = i64::MIN;
-        for (offset, row) in log.iter().enumerate() {
-            let takers: Vec<Window> = match windows {
-                Some(windows) => windows.of_slice(windows.slice_of(row.at), i64::MIN).collect(),
-                // It stands for the instant itself.
-                None => vec![Window { start: row.at, end: row.at + 1 }],
-            };
-            let takers: Vec<Window> =
-                takers.into_iter().filter(|window| window.end + ALLOW_MS > watermark).collect();
-            watermark = watermark.max(row.at - DELAY_MS);
-            if takers.is_empty() {
-                late.insert((NAMES[source].to_owned(), partition as u32, offset as i64));
-            }
-            for window in takers {
-                rows.push(row);
-                bounds.push(window);
-            }
-        }
-    }
-    let times =
-        |at: Vec<i64>| -> ArrayRef { Arc::new(TimestampMillisecondArray::from(at).with_timezone("UTC")) };
-    let columns: Vec<ArrayRef> = vec![
-        Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.id))),
-        Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.store))),
-        times(rows.iter().map(|row| row.at).collect()),
-        Arc::new(rows.iter().map(|row| row.v).collect::<Int64Array>()),
-        times(bounds.iter().map(|window| window.start).collect()),
-        times(bounds.iter().map(|window| window.end).collect()),
-    ];
-    let mut fields: Vec<Field> = schema().fields().iter().map(|field| field.as_ref().clone()).collect();
-    for name in ["window_start", "window_end"] {
-        fields.push(Field::new(name, schema().field(2).data_type().clone(), false));
-    }
-    (RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).expect("rows with windows"), late)
-}
+/// What there is of each log, by source and partition.
+type Ends = [Vec<usize>; 2];
 
-fn batch_answer(query: &str, tables: &[RecordBatch; 2]) -> Vec<String> {
-    use datafusion::prelude::{SessionConfig, SessionContext};
-    let mut config = SessionConfig::new().with_target_partitions(1);
-    config.options_mut().sql_parser.map_string_types_to_utf8view = false;
-    let context = SessionContext::new_with_config(config);
-    let mut sql = query.to_owned();
-    for (name, table) in NAMES.iter().zip(tables) {
-        context.register_batch(*name, table.clone()).expect("a table");
-        sql = sql.replace(&format!("{{{name}}}"), name);
-    }
-    sql = sql.replace("{both}", BOTH);
-    context.register_batch("stores", stores()).expect("a table");
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let batches =
-        runtime.block_on(async { context.sql(&sql).await.expect("a plan").collect().await.expect("rows") });
-    let mut lines: Vec<String> = batches.iter().flat_map(lines).collect();
-    lines.sort_unstable();
-    lines
-}
-
-/// Runs one world to its end; returns how many rows came out and how many were late, by query.
-pub(super) fn check(seed: u64, cases: &[Case]) -> (usize, usize, usize) {
-    let mut rng = SeededRng::new(seed);
-    let partitions = 1 + rng.below(4) as usize;
-    let logs = random_logs(&mut rng, partitions);
-    let at = rng.below(cases.len() as u64) as usize;
-    let Case { query: text, batch, in_windows } = cases[at];
-    let (cut, windows) = CUTS[rng.below(CUTS.len() as u64) as usize];
-    let (cut, windows) = if in_windows { (cut, Some(windows())) } else { ("{from}", None) };
-    let mut query = text.to_owned();
-    for name in NAMES {
-        query = query.replace(&format!("{{{name}}}"), &cut.replace("{from}", name));
-    }
-    query = query.replace("{both}", &cut.replace("{from}", BOTH));
-    let spec = spec(partitions as u32, &query, 1 + rng.below(60) as usize);
-    let mut world = World { logs, spec, broker: Broker::default() };
+/// Runs workers over what there is of the logs, to its end.
+fn run(seed: u64, rng: &mut SeededRng, world: &mut World) {
     let mut workers: Vec<Worker> = (0..1 + rng.below(2)).map(|_| world.worker(&[])).collect();
-    for group in 0..partitions as u32 {
+    for group in 0..world.spec.key_groups {
         let at = rng.below(workers.len() as u64) as usize;
         world.restore(&mut workers[at], &[group]);
     }
     let left = |worker: &Worker, world: &World| -> Vec<(usize, u32)> {
         let is_left = |(source, group): &(usize, u32)| {
-            worker.position[&(*source, *group)] < world.logs[*source][*group as usize].len()
+            worker.position[&(*source, *group)] < world.ends[*source][*group as usize]
         };
         let places = worker.owned.iter().flat_map(|group| [(0, *group), (1, *group)]);
         places.filter(is_left).collect()
     };
-    while workers.iter().any(|worker| !left(worker, &world).is_empty()) {
+    while workers.iter().any(|worker| !left(worker, world).is_empty()) {
         let at = rng.below(workers.len() as u64) as usize;
         let worker = &mut workers[at];
         match rng.below(20) {
             0..=11 => {
-                let open = left(worker, &world);
+                let open = left(worker, world);
                 if open.is_empty() {
                     continue;
                 }
                 let (source, group) = open[rng.below(open.len() as u64) as usize];
                 for _ in 0..1 + rng.below(10) {
                     let position = worker.position[&(source, group)];
-                    let Some(row) = world.logs[source][group as usize].get(position) else { break };
+                    let there = &world.logs[source][group as usize][..world.ends[source][group as usize]];
+                    let Some(row) = there.get(position) else { break };
                     let place = (KeyGroup(group), position as i64);
                     worker
                         .stage
@@ -381,20 +448,20 @@ pub(super) fn check(seed: u64, cases: &[Case]) -> (usize, usize, usize) {
             12 => worker.stage.turn(0).expect("a turn"),
             13 => {
                 // One source may end long before the other.
-                let open = left(worker, &world);
+                let open = left(worker, world);
                 for group in worker.owned.clone() {
                     for source in (0..NAMES.len()).filter(|source| !open.contains(&(*source, group))) {
                         worker.stage.finish(source, KeyGroup(group), 0).expect("an end");
                     }
                 }
             }
-            14..=16 => world.commit(worker, &mut rng),
+            14..=16 => world.commit(worker, rng),
             17 | 18 => {
                 let groups: Vec<u32> = worker.owned.iter().copied().collect();
                 *worker = world.worker(&groups);
             }
             _ => {
-                world.commit(worker, &mut rng);
+                world.commit(worker, rng);
                 let Some(group) = worker.owned.first().copied() else { continue };
                 worker.stage.revoke([KeyGroup(group)]).expect("a revocation");
                 worker.owned.remove(&group);
@@ -410,36 +477,112 @@ pub(super) fn check(seed: u64, cases: &[Case]) -> (usize, usize, usize) {
                 worker.stage.finish(source, KeyGroup(group), 0).expect("an end");
             }
         }
-        world.commit(&mut worker, &mut rng);
+        world.commit(&mut worker, rng);
         let open: usize = worker.stage.state_sizes().iter().map(|(_, size)| size.entries).sum();
-        assert!(open == 0 || windows.is_none(), "seed {seed}: windows are open after the end");
+        assert!(open == 0 || !world.in_windows, "seed {seed}: windows are open after the end");
     }
-    let (sales, late_sales) = in_time(&world.logs[0], 0, windows);
-    let (returns, late_returns) = in_time(&world.logs[1], 1, windows);
-    let mut late: BTreeSet<_> = late_sales.into_iter().chain(late_returns).collect();
-    late.retain(|(source, ..)| world.spec.operators[0].inputs.contains(source));
+}
+
+/// What comes of one world.
+#[derive(Default)]
+pub(super) struct Found {
+    query: usize,
+    given: usize,
+    late: usize,
+    /// Of the late ones, those that are so by what the end of an earlier run closed.
+    ended: usize,
+    /// How many rows were read by number from scratches.
+    read: usize,
+}
+
+/// Runs one world to its end, in one run or several.
+pub(super) fn check(seed: u64, cases: &[Case]) -> Found {
+    let read = spilling::rows_read();
+    let mut rng = SeededRng::new(seed);
+    let partitions = 1 + rng.below(4) as usize;
+    let logs = random_logs(&mut rng, partitions);
+    let at = rng.below(cases.len() as u64) as usize;
+    let case = &cases[at];
+    let Case { query: text, in_windows, keep, .. } = *case;
+    let (cut, windows) = CUTS[rng.below(CUTS.len() as u64) as usize];
+    let (cut, windows) = if in_windows { (cut, Some(windows())) } else { ("{from}", None) };
+    let mut query = text.to_owned();
+    for name in NAMES {
+        query = query.replace(&format!("{{{name}}}"), &cut.replace("{from}", name));
+    }
+    query = query.replace("{both}", &cut.replace("{from}", BOTH));
+    let mut spec = spec(partitions as u32, &query, 1 + rng.below(60) as usize);
+    if let OperatorKind::Sql { keep: kept, .. } = &mut spec.operators[0].kind {
+        *kept = keep;
+    }
+    let reads = NAMES.map(|name| spec.operators[0].inputs.iter().any(|input| input == name));
+    let has_beside = rng.chance(1, 2);
+    if has_beside {
+        spec.operators.push(beside::operator("sales", "store_id", "at"));
+        spec.outputs.insert(beside::NAME.into());
+    }
+    let whole: Ends = logs.each_ref().map(|logs| logs.iter().map(Vec::len).collect());
+    let mut world = World { logs, ends: whole.clone(), spec, in_windows, broker: Broker::default() };
+    // Runs over a part of the input may come first.
+    let mut answer = Answer::new(case, windows, reads);
+    for _ in 0..rng.below(3) {
+        let from = answer.last_ends(partitions);
+        for source in 0..NAMES.len() {
+            for partition in 0..partitions {
+                let (from, to) = (from[source][partition], whole[source][partition]);
+                world.ends[source][partition] = from + rng.below((to - from) as u64 + 1) as usize;
+            }
+        }
+        run(seed, &mut rng, &mut world);
+        answer.end(&world.logs, world.ends.clone());
+    }
+    world.ends = whole;
+    run(seed, &mut rng, &mut world);
+    let [sales, returns] = [0, 1].map(|source| answer.in_time(&world.logs, &world.ends, source));
+    let late: BTreeSet<_> =
+        [&sales, &returns].into_iter().flat_map(|rows| rows.late.iter().cloned()).collect();
     // Conditions go below the windows: what they take away is not late.
     if !text.contains("WHERE v <") && !text.contains("WHERE a.v") && !text.contains("WHERE b.v <") {
         // A stream that is read twice has each of its late rows put aside once.
         assert_eq!(world.broker.late, late, "seed {seed}: {query}");
     }
     world.broker.joined.sort_unstable();
-    let answer = batch_answer(batch.unwrap_or(text), &[sales, returns]);
     let lines = |lines: &[String]| lines.join("\n");
+    let wanted = answer.wanted(&world.logs, &world.ends);
     assert!(
-        world.broker.joined == answer,
+        world.broker.joined == wanted,
         "seed {seed}: {query}\n{}\nwanted\n{}",
         lines(&world.broker.joined),
-        lines(&answer)
+        lines(&wanted)
     );
-    (at, answer.len(), world.broker.late.len())
+    if has_beside {
+        assert_eq!(world.broker.beside, answer.beside(&world.logs[0]), "seed {seed}: beside {query}");
+    }
+    let ended = sales.ended + returns.ended;
+    let read = spilling::rows_read() - read;
+    Found { query: at, given: wanted.len(), late: world.broker.late.len(), ended, read }
 }
 
 #[test]
 fn joins_give_the_batch_answer_however_their_topics_are_read() {
-    let case = |in_windows: bool| move |query: &&'static str| Case { query, batch: None, in_windows };
-    let cases: Vec<Case> = QUERIES.iter().map(case(true)).chain(NEAR.iter().map(case(false))).collect();
-    check_all(&cases);
+    let windows = |(query, held): &(&'static str, Held)| Case::windows(query, *held);
+    let near = |(query, alone): &(&'static str, &'static [Alone])| Case {
+        closes: Closes::Matches(alone),
+        ..Case::new(query)
+    };
+    check_all(&QUERIES.iter().map(windows).chain(NEAR.iter().map(near)).collect::<Vec<_>>());
+}
+
+#[test]
+fn joins_without_bounds_give_the_batch_answer() {
+    let case = |(query, batch, keep, judged, alone): &Kept| Case {
+        batch: *batch,
+        closes: Closes::Matches(alone),
+        keep: Some(*keep),
+        judged: *judged,
+        ..Case::new(query)
+    };
+    check_all(&KEPT.iter().map(case).collect::<Vec<_>>());
 }
 
 /// Runs many worlds.
@@ -447,20 +590,29 @@ pub(super) fn check_all(cases: &[Case]) {
     let seeds = std::env::var("MILLSTREAM_SEEDS")
         .ok()
         .and_then(|n| n.parse().ok())
-        .unwrap_or(100.max(16 * cases.len() as u64));
-    let (mut rows, mut late) = (vec![0; cases.len()], 0);
+        .unwrap_or(70.max(10 * cases.len() as u64));
+    let (mut rows, mut read, mut late, mut ended) = (vec![0; cases.len()], vec![0; cases.len()], 0, 0);
     for seed in 0..seeds {
-        let (query, given, put_aside) = check(seed, cases);
-        rows[query] += given;
-        late += put_aside;
+        let found = check(seed, cases);
+        rows[found.query] += found.given;
+        read[found.query] += found.read;
+        late += found.late;
+        ended += found.ended;
     }
-    assert!(rows.iter().all(|n| *n > 10) && late > 10, "the worlds are too tame: {rows:?}, {late} late");
+    let closes = cases.iter().any(|case| matches!(case.closes, Closes::Windows(_)));
+    assert!(
+        rows.iter().all(|n| *n > 5) && late > 5 && (ended > 5 || !closes),
+        "the worlds are too tame: {rows:?}, {late} late, {ended} of them by the end of a run"
+    );
+    let by_row = cases.iter().zip(&read).filter(|(case, _)| !case.in_windows);
+    assert!(by_row.clone().all(|(_, n)| *n > 5), "rows are hardly looked up in scratches: {read:?}");
 }
 
 /// A topic that is silent follows the other for what joins it, and for nothing else: a query over it alone goes by itself.
 #[test]
 fn a_silent_topic_moves_only_what_joins_it() {
     let query = QUERIES[0]
+        .0
         .replace("{sales}", &CUTS[0].0.replace("{from}", "sales"))
         .replace("{returns}", &CUTS[0].0.replace("{from}", "returns"));
     let mut spec = spec(1, &query, 100);
@@ -475,6 +627,7 @@ fn a_silent_topic_moves_only_what_joins_it() {
             sql: "SELECT store_id, window_end, count(*) AS n FROM TUMBLE(sales, at, INTERVAL '4 seconds') GROUP BY store_id, window_end".into(),
             late: LateRule { allow_ms: ALLOW_MS, updates: false, then: LateThen::DeadLetter },
             update_ms: None,
+            keep: None,
         },
     });
     let mut stage = Stage::build(spec).expect("a stage");
@@ -496,7 +649,7 @@ fn a_silent_topic_moves_only_what_joins_it() {
 #[test]
 fn nothing_is_kept_for_a_topic_that_has_ended() {
     for (bounded, kept) in [(false, 0), (true, 1)] {
-        let query = NEAR[0].replace("{sales}", "sales").replace("{returns}", "returns");
+        let query = NEAR[0].0.replace("{sales}", "sales").replace("{returns}", "returns");
         let mut spec = spec(1, &query, 100);
         spec.sources.iter_mut().for_each(|source| source.watermark.bounded = bounded);
         let mut stage = Stage::build(spec).expect("a stage");
@@ -515,7 +668,7 @@ fn nothing_is_kept_for_a_topic_that_has_ended() {
 /// A row waits for its match as long as one within the allowance may come, and not longer.
 #[test]
 fn a_row_without_a_match_waits_for_late_ones() {
-    let query = NEAR[1].replace("{sales}", "sales").replace("{returns}", "returns");
+    let query = NEAR[1].0.replace("{sales}", "sales").replace("{returns}", "returns");
     let mut stage = Stage::build(spec(1, &query, 10)).expect("a stage");
     stage.load_table("stores", &stores()).expect("the table");
     stage.assign(KeyGroup(0), 0);
@@ -539,7 +692,7 @@ fn a_row_without_a_match_waits_for_late_ones() {
 #[test]
 fn watermarks_of_another_stage_are_passed_over() {
     let build = |id: &str| {
-        let mut spec = spec(1, &NEAR[0].replace("{sales}", "sales").replace("{returns}", "returns"), 10);
+        let mut spec = spec(1, &NEAR[0].0.replace("{sales}", "sales").replace("{returns}", "returns"), 10);
         spec.id = id.into();
         let mut stage = Stage::build(spec).expect("a stage");
         stage.load_table("stores", &stores()).expect("the table");
@@ -570,6 +723,7 @@ fn watermarks_of_another_stage_are_passed_over() {
 #[test]
 fn the_level_waits_for_key_groups_with_an_empty_partition() {
     let query = QUERIES[1]
+        .0
         .replace("{sales}", &CUTS[0].0.replace("{from}", "sales"))
         .replace("{returns}", &CUTS[0].0.replace("{from}", "returns"));
     let mut stage = Stage::build(spec(2, &query, 100)).expect("a stage");
@@ -594,6 +748,7 @@ fn the_level_waits_for_key_groups_with_an_empty_partition() {
 #[test]
 fn a_source_that_is_idle_follows_the_other() {
     let query = QUERIES[1]
+        .0
         .replace("{sales}", &CUTS[0].0.replace("{from}", "sales"))
         .replace("{returns}", &CUTS[0].0.replace("{from}", "returns"));
     let mut spec = spec(2, &query, 100);

@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use millstream_model::{KeyGroup, LateRule, LateThen, WatermarkConfig};
 use millstream_types::{Rng, SeededRng};
 
-use super::super::{OperatorKind, OperatorSpec, SourceSpec, Stage, StageSpec, TimeBounds};
+use super::super::{OperatorKind, OperatorSpec, SourceSpec, Stage, StageSpec, TableSpec, TimeBounds};
 use super::{lines, stores};
 use millstream_format::Decoder;
 
@@ -112,13 +112,14 @@ fn spec(query: &str, streams: &[&str], batch_rows: usize) -> StageSpec {
         event_time: Some("at".into()),
         watermark: WatermarkConfig { delay_ms: 0, idle_after_ms: None, bounded: true },
         partitioned_by: Some(vec!["store_id".into()]),
+        latest_by: None,
     };
     StageSpec {
         id: "stage".into(),
         sources: streams.iter().map(source).collect(),
         key_groups: 1,
         changelog_partitions: 1,
-        tables: BTreeMap::from([("stores".to_owned(), stores().schema())]),
+        tables: BTreeMap::from([("stores".to_owned(), TableSpec::new(stores().schema(), ["store_id"]))]),
         operators: vec![OperatorSpec {
             id: "out-1".into(),
             name: "out".into(),
@@ -127,6 +128,7 @@ fn spec(query: &str, streams: &[&str], batch_rows: usize) -> StageSpec {
                 sql: query.to_owned(),
                 late: LateRule { allow_ms: 0, updates: false, then: LateThen::DeadLetter },
                 update_ms: None,
+                keep: None,
             },
         }],
         outputs: BTreeSet::from(["out".to_owned()]),
@@ -139,6 +141,8 @@ pub(super) fn batch_answer(query: &str, tables: &[(&str, RecordBatch)]) -> Vec<S
     let mut config = SessionConfig::new().with_target_partitions(1);
     config.options_mut().sql_parser.map_string_types_to_utf8view = false;
     let context = SessionContext::new_with_config(config);
+    // Behind it the batch engine's planner finds windows unequal that it has grouped as equal, and panics.
+    context.remove_optimizer_rule("common_sub_expression_eliminate");
     for (name, table) in tables {
         context.register_batch(*name, table.clone()).expect("a table");
     }
@@ -282,6 +286,7 @@ fn what_windows_give_is_put_together_with_others() {
             sql: "SELECT store_id, count(*) AS n FROM TUMBLE(sales, at, INTERVAL '1 hour') GROUP BY store_id, window_end".into(),
             late: LateRule { allow_ms: 0, updates: false, then: LateThen::DeadLetter },
             update_ms: None,
+            keep: None,
         },
     };
     spec.operators.insert(0, hourly);

@@ -10,7 +10,7 @@ use millstream_model::{KeyGroup, LateRule, LateThen, WatermarkConfig};
 use millstream_types::{Rng, SeededRng};
 
 use super::super::lookups::{LookupSpec, Wanted};
-use super::super::{OperatorKind, OperatorSpec, SourceSpec, Stage, StageSpec, TimeBounds};
+use super::super::{OperatorKind, OperatorSpec, SourceSpec, Stage, StageSpec, TableSpec, TimeBounds};
 use super::lists::{record, schema};
 use super::{lines, stores};
 use crate::error::StageError;
@@ -55,6 +55,7 @@ fn spec(queries: &[&str], batch_rows: usize) -> StageSpec {
             sql: (*sql).to_owned(),
             late: LateRule { then: LateThen::DeadLetter, ..LateRule::default() },
             update_ms: None,
+            keep: None,
         },
     };
     StageSpec {
@@ -66,10 +67,13 @@ fn spec(queries: &[&str], batch_rows: usize) -> StageSpec {
             event_time: Some("at".into()),
             watermark: WatermarkConfig { delay_ms: 0, idle_after_ms: None, bounded: true },
             partitioned_by: Some(vec!["store_id".into()]),
+            latest_by: None,
         }],
         key_groups: 3,
         changelog_partitions: 1,
-        tables: tables().map(|(name, _, rows)| (name.to_owned(), rows.schema())).into(),
+        tables: tables()
+            .map(|(name, key, rows)| (name.to_owned(), TableSpec::new(rows.schema(), [key])))
+            .into(),
         operators: queries.iter().enumerate().map(operator).collect(),
         outputs: BTreeSet::from([NAMES[queries.len() - 1].to_owned()]),
         batch_rows,

@@ -7,17 +7,29 @@ use arrow::array::{RecordBatch, TimestampMillisecondArray};
 use arrow::datatypes::{Field, Schema};
 use millstream_model::{SessionSpan, Sessions, Window};
 
+use super::beside::Walk;
 use super::{ALLOW_MS, Asked, By, DELAY_MS, Expected, Invoice, Logs, WITHIN_MS, lines, schema, stores};
 use millstream_format::Decoder;
 
-pub(super) fn reference(logs: &Logs, asked: &Asked) -> Expected {
+/// `runs`: where earlier runs ended, by partition. What a query has given there is closed for that query.
+pub(super) fn reference(logs: &Logs, runs: &[Vec<usize>], asked: &Asked) -> Expected {
     let mut expected = Expected::default();
     let mut open_sessions = NaiveSessions::default();
+    let mut beside = Walk::default();
     for (partition, log) in logs.iter().enumerate() {
         let mut watermark = i64::MIN;
         let mut first: Vec<&Invoice> = Vec::new();
+        // The watermark at which the last window with rows is over; and what that was when a run ended.
+        let (mut last, mut fired) = (i64::MIN, i64::MIN);
         for (offset, record) in log.iter().enumerate() {
             let origin = (partition as u32, offset as i64);
+            if runs.iter().any(|ends| ends[partition] == offset) {
+                if let By::Sessions(by, _) = &asked.by {
+                    last = open_sessions.last_of(partition, *by);
+                }
+                fired = last;
+                beside.end(partition as u32);
+            }
             let Some(invoice) = record else {
                 expected.rejected.insert(origin);
                 continue;
@@ -37,9 +49,15 @@ pub(super) fn reference(logs: &Logs, asked: &Asked) -> Expected {
                     expected.conflicting.insert(origin);
                     continue;
                 }
+                None if asked.fails.is_some() && invoice.qty == Some(5) => {
+                    expected.failed.insert(origin);
+                    continue;
+                }
                 None => first.push(invoice),
             }
             expected.unique.push(invoice.clone());
+            beside.row(origin, &invoice.store, invoice.at, before);
+            let (by_rows, before) = (before, before.max(fired));
             let windows = match &asked.by {
                 By::Windows(windows) => windows,
                 By::Sessions(sessions, key) => {
@@ -49,12 +67,15 @@ pub(super) fn reference(logs: &Logs, asked: &Asked) -> Expected {
                         // So does one on their keys.
                         Some(_) if asked.text.contains("'S3'") && invoice.store == "S3" => continue,
                         Some(key) => {
-                            open_sessions.place(*sessions, key, invoice.at, before, expected.on_time.len())
+                            let row = expected.on_time.len();
+                            open_sessions.place(*sessions, (partition, key), invoice.at, before, row)
                         }
                     };
                     match known {
                         true => expected.on_time.push((invoice.clone(), Vec::new())),
                         false => {
+                            expected.ended +=
+                                usize::from(invoice.at + sessions.gap_ms() + ALLOW_MS >= by_rows);
                             expected.late.insert(origin);
                         }
                     }
@@ -66,7 +87,12 @@ pub(super) fn reference(logs: &Logs, asked: &Asked) -> Expected {
             let takers: Vec<Window> = all.iter().filter(open).copied().collect();
             expected.partly += usize::from(!takers.is_empty() && takers.len() < all.len());
             expected.behind += usize::from(asked.again && takers.iter().any(|window| window.end <= before));
+            // Windows that are sent again go on after the end of a run, and so do those in which no row counts: they gave nothing.
+            let holds = asked.fires() && !asked.again && asked.holds(invoice);
+            let ends = takers.iter().map(|window| window.end + ALLOW_MS);
+            last = ends.filter(|_| holds).fold(last, i64::max);
             if takers.is_empty() {
+                expected.ended += usize::from(all.iter().any(|window| window.end + ALLOW_MS > by_rows));
                 expected.late.insert(origin);
                 if invoice.cents > 2_000 {
                     expected.late_over_20.insert(origin);
@@ -77,25 +103,28 @@ pub(super) fn reference(logs: &Logs, asked: &Asked) -> Expected {
         }
     }
     open_sessions.bounds(&asked.by, &mut expected);
+    expected.beside = beside.answer();
     expected
 }
 
 /// Sessions as lists of rows, looked through one after the other.
 #[derive(Default)]
 struct NaiveSessions {
-    all: Vec<(String, SessionSpan, Vec<usize>)>,
+    /// With partition and key.
+    all: Vec<((usize, String), SessionSpan, Vec<usize>)>,
     joined: usize,
     missed: usize,
 }
 
 impl NaiveSessions {
     /// Puts a row into the session that it makes of all open ones that it touches; false if it is late.
-    fn place(&mut self, by: Sessions, key: String, time: i64, watermark: i64, row: usize) -> bool {
+    fn place(&mut self, by: Sessions, key: (usize, String), time: i64, watermark: i64, row: usize) -> bool {
         let open = |span: SessionSpan| watermark <= span.last + by.gap_ms() + ALLOW_MS;
         let (mut span, mut rows) = (SessionSpan::at(time), vec![row]);
-        let is_part =
-            |(k, s, _): &(String, SessionSpan, Vec<usize>)| *k == key && by.touches(*s, time) && open(*s);
-        let near = |(k, s, _): &(String, SessionSpan, Vec<usize>)| *k == key && by.touches(*s, time);
+        let is_part = |(k, s, _): &((usize, String), SessionSpan, Vec<usize>)| {
+            *k == key && by.touches(*s, time) && open(*s)
+        };
+        let near = |(k, s, _): &((usize, String), SessionSpan, Vec<usize>)| *k == key && by.touches(*s, time);
         self.missed += usize::from(self.all.iter().any(|s| near(s) && !open(s.1)));
         self.joined += usize::from(self.all.iter().filter(|s| is_part(s)).count() > 1);
         if !open(span) && !self.all.iter().any(is_part) {
@@ -107,6 +136,12 @@ impl NaiveSessions {
         }
         self.all.push((key, span, rows));
         true
+    }
+
+    /// The watermark at which the last session of a partition is over.
+    fn last_of(&self, partition: usize, by: Sessions) -> i64 {
+        let of = self.all.iter().filter(|((of, _), ..)| *of == partition);
+        of.map(|(_, span, _)| span.last + by.gap_ms() + 1 + ALLOW_MS).max().unwrap_or(i64::MIN)
     }
 
     /// Gives every row its session's bounds.

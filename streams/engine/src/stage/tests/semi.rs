@@ -3,63 +3,123 @@
 use millstream_model::KeyGroup;
 
 use super::super::{Stage, TimeBounds};
-use super::joins::{ALLOW_MS, Case, DELAY_MS, Row, check_all, spec};
+use super::joins::{ALL, ALLOW_MS, Alone, Case, Closes, DELAY_MS, Held, Row, all, alone_of, check_all, spec};
 use super::{lines, stores};
 
-/// Rows of the same window.
-const QUERIES: &[&str] = &[
-    "SELECT a.store_id, a.id, a.window_end FROM {sales} AS a LEFT SEMI JOIN {returns} AS b
+/// Rows of the same window, with those that windows hold.
+const QUERIES: &[(&str, Held)] = &[
+    (
+        "SELECT a.store_id, a.id, a.window_end FROM {sales} AS a LEFT SEMI JOIN {returns} AS b
      ON a.store_id = b.store_id AND a.window_end = b.window_end AND a.v > b.v",
-    "SELECT a.store_id, a.id, a.window_start, a.v FROM {sales} AS a LEFT ANTI JOIN {returns} AS b
+        ALL,
+    ),
+    (
+        "SELECT a.store_id, a.id, a.window_start, a.v FROM {sales} AS a LEFT ANTI JOIN {returns} AS b
      ON a.store_id = b.store_id AND a.window_end = b.window_end AND a.v % 9 = b.v % 9",
-    "SELECT a.store_id, a.id, a.window_start, s.city FROM {sales} AS a LEFT JOIN stores s ON s.store_id = a.store_id WHERE EXISTS
+        ALL,
+    ),
+    (
+        "SELECT a.store_id, a.id, a.window_start, s.city FROM {sales} AS a LEFT JOIN stores s ON s.store_id = a.store_id WHERE EXISTS
      (SELECT 1 FROM {returns} AS b WHERE b.store_id = a.store_id AND b.window_start = a.window_start AND b.window_end = a.window_end)",
-    "SELECT a.store_id, a.window_end, a.id, row_number() OVER (PARTITION BY a.store_id, a.window_end ORDER BY a.id) AS place
+        ALL,
+    ),
+    (
+        "SELECT a.store_id, a.window_end, a.id, row_number() OVER (PARTITION BY a.store_id, a.window_end ORDER BY a.id) AS place
      FROM {sales} AS a WHERE NOT EXISTS (SELECT 1 FROM {returns} AS b
      WHERE b.v < 15 AND b.store_id = a.store_id AND b.window_end = a.window_end)",
-    "SELECT b.store_id, b.window_end, b.n FROM (SELECT store_id, window_end, id, v FROM {sales}) AS a RIGHT SEMI JOIN
+        [all, |row| row.v.is_some_and(|v| v < 15)],
+    ),
+    (
+        "SELECT b.store_id, b.window_end, b.n FROM (SELECT store_id, window_end, id, v FROM {sales}) AS a RIGHT SEMI JOIN
      (SELECT store_id, window_end, count(*) AS n FROM {returns} GROUP BY store_id, window_end) AS b
      ON a.store_id = b.store_id AND a.window_end = b.window_end AND a.v % 5 = b.n % 5",
-    "SELECT b.store_id, b.window_end, b.id, count(*) OVER (PARTITION BY b.window_end, b.store_id) AS alone
+        ALL,
+    ),
+    (
+        "SELECT b.store_id, b.window_end, b.id, count(*) OVER (PARTITION BY b.window_end, b.store_id) AS alone
      FROM {sales} AS a RIGHT ANTI JOIN {returns} AS b ON a.store_id = b.store_id AND a.window_end = b.window_end AND a.v < b.v",
-    "SELECT b.store_id, b.id FROM {sales} AS a RIGHT SEMI JOIN {returns} AS b ON a.store_id = b.store_id AND a.window_end = b.window_end",
-    "SELECT a.store_id, a.window_end, a.id FROM {sales} AS a WHERE a.store_id IN
+        ALL,
+    ),
+    (
+        "SELECT b.store_id, b.id FROM {sales} AS a RIGHT SEMI JOIN {returns} AS b ON a.store_id = b.store_id AND a.window_end = b.window_end",
+        ALL,
+    ),
+    (
+        "SELECT a.store_id, a.window_end, a.id FROM {sales} AS a WHERE a.store_id IN
      (SELECT b.store_id FROM (SELECT store_id, window_end, count(*) AS n FROM {returns} GROUP BY store_id, window_end) AS b
       WHERE b.window_end = a.window_end AND b.n > 2)",
-    "SELECT a.store_id, a.window_end, count(*) AS n FROM {sales} AS a GROUP BY a.store_id, a.window_end HAVING a.store_id NOT IN
+        ALL,
+    ),
+    (
+        "SELECT a.store_id, a.window_end, count(*) AS n FROM {sales} AS a GROUP BY a.store_id, a.window_end HAVING a.store_id NOT IN
      (SELECT b.store_id FROM {returns} AS b WHERE b.window_end = a.window_end)",
-    "SELECT a.store_id, a.window_end, a.id FROM {sales} AS a
+        ALL,
+    ),
+    (
+        "SELECT a.store_id, a.window_end, a.id FROM {sales} AS a
      WHERE EXISTS (SELECT 1 FROM {returns} AS b WHERE b.store_id = a.store_id AND b.window_end = a.window_end AND b.at > a.at)
      AND NOT EXISTS (SELECT 1 FROM {sales} AS c WHERE c.store_id = a.store_id AND c.window_end = a.window_end AND c.v > a.v)",
+        ALL,
+    ),
 ];
 
-/// Rows whose times are near each other.
-const NEAR: &[&str] = &[
-    "SELECT a.store_id, a.id, a.at FROM {sales} AS a LEFT SEMI JOIN {returns} AS b
+/// Rows whose times are near each other, with those that come without a match.
+const NEAR: &[(&str, &[Alone])] = &[
+    (
+        "SELECT a.store_id, a.id, a.at FROM {sales} AS a LEFT SEMI JOIN {returns} AS b
      ON a.store_id = b.store_id AND a.at BETWEEN b.at - INTERVAL '2 seconds' AND b.at + INTERVAL '1 second'",
-    "SELECT a.store_id, a.id, a.at FROM {sales} AS a LEFT ANTI JOIN {returns} AS b
+        &[],
+    ),
+    (
+        "SELECT a.store_id, a.id, a.at FROM {sales} AS a LEFT ANTI JOIN {returns} AS b
      ON a.store_id = b.store_id AND a.at BETWEEN b.at - INTERVAL '2 seconds' AND b.at + INTERVAL '1 second'",
-    "SELECT a.store_id, a.id, s.city FROM {sales} AS a LEFT JOIN stores s ON s.store_id = a.store_id WHERE EXISTS (SELECT 1 FROM {returns} AS b
+        &[alone_of(0, 1, 2_000)],
+    ),
+    (
+        "SELECT a.store_id, a.id, s.city FROM {sales} AS a LEFT JOIN stores s ON s.store_id = a.store_id WHERE EXISTS (SELECT 1 FROM {returns} AS b
      WHERE b.store_id = a.store_id AND b.at >= a.at AND b.at < a.at + INTERVAL '3 seconds' AND a.v > b.v)",
-    "SELECT a.store_id, a.id, a.v + 1 AS v FROM {sales} AS a WHERE NOT EXISTS (SELECT 1 FROM {returns} AS b
+        &[],
+    ),
+    (
+        "SELECT a.store_id, a.id, a.v + 1 AS v FROM {sales} AS a WHERE NOT EXISTS (SELECT 1 FROM {returns} AS b
      WHERE b.store_id = a.store_id AND b.v = a.v AND b.at BETWEEN a.at - INTERVAL '1 minute' AND a.at - INTERVAL '1 second')",
-    "SELECT b.store_id, b.id FROM {sales} AS a RIGHT SEMI JOIN {returns} AS b
+        &[alone_of(0, 1, -1_000)],
+    ),
+    (
+        "SELECT b.store_id, b.id FROM {sales} AS a RIGHT SEMI JOIN {returns} AS b
      ON a.store_id = b.store_id AND a.v < b.v AND a.at BETWEEN b.at + INTERVAL '1 second' AND b.at + INTERVAL '4 seconds'",
-    "SELECT b.store_id, b.id, b.at FROM {sales} AS a RIGHT ANTI JOIN {returns} AS b
+        &[],
+    ),
+    (
+        "SELECT b.store_id, b.id, b.at FROM {sales} AS a RIGHT ANTI JOIN {returns} AS b
      ON a.store_id = b.store_id AND a.v % 9 > b.v AND a.at <= b.at AND a.at >= b.at - INTERVAL '5 seconds'",
-    "SELECT a.store_id, a.id FROM {sales} AS a WHERE NOT EXISTS (SELECT 1 FROM {sales} AS b
+        &[alone_of(1, 0, 0)],
+    ),
+    (
+        "SELECT a.store_id, a.id FROM {sales} AS a WHERE NOT EXISTS (SELECT 1 FROM {sales} AS b
      WHERE b.store_id = a.store_id AND b.at > a.at AND b.at <= a.at + INTERVAL '1 second')",
-    "SELECT a.store_id, a.id, a.at FROM {sales} AS a WHERE a.v IN (SELECT b.v FROM {returns} AS b
+        &[alone_of(0, 0, 1_000)],
+    ),
+    (
+        "SELECT a.store_id, a.id, a.at FROM {sales} AS a WHERE a.v IN (SELECT b.v FROM {returns} AS b
      WHERE b.store_id = a.store_id AND b.at BETWEEN a.at - INTERVAL '30 seconds' AND a.at + INTERVAL '30 seconds')",
-    "SELECT a.store_id, a.id, a.at FROM {sales} AS a WHERE a.store_id NOT IN (SELECT b.store_id FROM {returns} AS b
+        &[],
+    ),
+    (
+        "SELECT a.store_id, a.id, a.at FROM {sales} AS a WHERE a.store_id NOT IN (SELECT b.store_id FROM {returns} AS b
      WHERE b.v < 80 AND b.at BETWEEN a.at - INTERVAL '1 second' AND a.at + INTERVAL '2 seconds')",
+        &[alone_of(0, 1, 2_000)],
+    ),
 ];
 
 #[test]
 fn semi_and_anti_joins_give_the_batch_answer_however_their_topics_are_read() {
-    let case = |in_windows: bool| move |query: &&'static str| Case { query, batch: None, in_windows };
-    let cases: Vec<Case> = QUERIES.iter().map(case(true)).chain(NEAR.iter().map(case(false))).collect();
-    check_all(&cases);
+    let windows = |(query, held): &(&'static str, Held)| Case::windows(query, *held);
+    let near = |(query, alone): &(&'static str, &'static [Alone])| Case {
+        closes: Closes::Matches(alone),
+        ..Case::new(query)
+    };
+    check_all(&QUERIES.iter().map(windows).chain(NEAR.iter().map(near)).collect::<Vec<_>>());
 }
 
 /// A stage over one partition, and what comes out of it for one row after the other: source, id, time, value.

@@ -9,10 +9,12 @@ use std::sync::{Arc, Mutex};
 use millstream_model::KeyGroup;
 use millstream_types::{Rng, SeededRng};
 
-use super::super::{Stage, TimeBounds};
+use super::super::{OperatorKind, Stage, TimeBounds};
 use super::groups::spec;
-use super::lines;
+use super::{joins, lines, stores};
 use crate::error::StageError;
+use crate::op::stored_rows::tests::READ;
+use crate::sql::Keep;
 use crate::state::scratch::{Kept, Scratch, Spill};
 
 /// How many blocks have been put by all rigs of this process.
@@ -65,15 +67,22 @@ impl Drop for KeptHere {
 }
 
 /// Sizes so small that a few rows are many blocks.
-fn small(scratch: Arc<MemoryScratch>) -> Spill {
-    Spill { scratch, block_bytes: 300, portion_bytes: 1_000, part_bytes_min: 1 }
+pub(super) fn small(scratch: Arc<MemoryScratch>) -> Spill {
+    Spill { scratch, block_bytes: 300, look_up_bytes: 300, portion_bytes: 1_000, part_bytes_min: 1 }
+}
+
+/// How many rows this thread has read by number from scratches until now.
+pub(super) fn rows_read() -> usize {
+    READ.with(std::cell::Cell::get)
 }
 
 /// Now and then moves state of a stage that has just committed to a scratch: all of it, or some.
 pub(super) fn spill(stage: &mut Stage, rng: &mut SeededRng) {
     if rng.chance(1, 3) {
         let bytes = if rng.chance(1, 2) { usize::MAX } else { rng.below(20_000) as usize };
-        let spill = small(Arc::default());
+        // What is small goes alone, or is made one first.
+        let part_bytes_min = if rng.chance(1, 2) { 1 } else { 2_000 };
+        let spill = Spill { part_bytes_min, ..small(Arc::default()) };
         stage.spill(&spill, bytes).expect("room in the scratch");
     }
 }
@@ -141,6 +150,116 @@ fn a_full_scratch_leaves_state_in_memory_and_a_broken_one_ends_the_stage() {
         stage.commit(120_000 + turn * 60_000).err()
     });
     assert!(matches!(error, Some(StageError::Scratch(_))), "{error:?}");
+}
+
+/// Queries that look rows up one by one, and what is kept of them.
+const LOOK_UPS: &[(&str, Option<Keep>)] = &[
+    (
+        "SELECT a.store_id, a.id, b.id AS other, a.v + b.v AS v FROM sales AS a LEFT JOIN returns AS b
+         ON a.store_id = b.store_id AND a.v > b.v AND b.at BETWEEN a.at - INTERVAL '1 hour' AND a.at + INTERVAL '1 hour'",
+        None,
+    ),
+    (
+        "SELECT a.store_id, a.id, b.id AS other FROM sales AS a JOIN returns AS b ON a.store_id = b.store_id AND a.v = b.v",
+        Some(Keep::ForEver),
+    ),
+    (
+        "SELECT a.store_id, a.id FROM sales AS a WHERE EXISTS (SELECT 1 FROM returns AS b
+         WHERE b.store_id = a.store_id AND b.v > a.v AND b.at BETWEEN a.at - INTERVAL '1 hour' AND a.at + INTERVAL '1 hour')",
+        None,
+    ),
+    (
+        "SELECT a.store_id, a.id, b.id AS other, b.v FROM returns AS a
+         ASOF JOIN sales AS b MATCH_CONDITION (a.at >= b.at) ON a.store_id = b.store_id",
+        None,
+    ),
+];
+
+/// Sales of two partitions that are there, and are looked up by returns after them.
+struct LookUps {
+    stage: Stage,
+    offset: i64,
+}
+
+impl LookUps {
+    fn new((query, keep): &(&str, Option<Keep>)) -> LookUps {
+        let mut spec = joins::spec(2, query, 10_000);
+        if let OperatorKind::Sql { keep: kept, .. } = &mut spec.operators[0].kind {
+            *kept = *keep;
+        }
+        let mut stage = Stage::build(spec).unwrap_or_else(|problems| panic!("{query}: {problems:?}"));
+        stage.load_table("stores", &stores()).expect("the table");
+        (0..2).for_each(|group| stage.assign(KeyGroup(group), 0));
+        let mut made = LookUps { stage, offset: 0 };
+        for part in 0..4 {
+            (0..200).for_each(|n| made.push(0, part * 200 + n));
+            made.stage.commit(0).expect("a commit");
+        }
+        made
+    }
+
+    fn push(&mut self, source: usize, n: i64) {
+        let group = (n % 2) as u32;
+        let row = joins::Row {
+            id: format!("{source}-{n}"),
+            store: format!("S{group}"),
+            at: 1_000_000 + n,
+            v: Some(n * 7 % 100),
+        };
+        self.offset += 1;
+        let place = (KeyGroup(group), self.offset);
+        self.stage.push_record(source, place, Some(&row.json()), TimeBounds::default()).expect("owned");
+    }
+
+    /// What comes out for some returns, and as much time that what waited for them comes out.
+    fn looked_up(&mut self) -> Result<Vec<String>, StageError> {
+        (0..100).for_each(|n| self.push(1, 350 + n));
+        self.stage.commit(0)?;
+        (0..2).for_each(|source| (0..2).for_each(|n| self.push(source, 20_000_000 + n)));
+        self.stage.commit(0)?;
+        let given = self.stage.take_outputs().batches;
+        let mut given: Vec<String> = given.iter().flat_map(|out| lines(&out.batch)).collect();
+        given.sort_unstable();
+        Ok(given)
+    }
+}
+
+/// What is looked up row by row is found in a scratch too; it leaves with its key groups, stays in memory where a scratch is full, and ends
+/// the stage where it cannot be read.
+#[test]
+fn rows_that_are_looked_up_lie_in_the_scratch() {
+    for asked in LOOK_UPS {
+        let wanted = LookUps::new(asked).looked_up().expect("rows");
+        assert!(wanted.len() > 50, "{asked:?}: {} rows", wanted.len());
+        let scratch = Arc::<MemoryScratch>::default();
+        let spill = small(Arc::clone(&scratch));
+        let stored =
+            || scratch.blocks.lock().expect("no panic while held").values().map(Vec::len).sum::<usize>();
+        let mut full = LookUps::new(asked);
+        scratch.is_full.store(true, Ordering::Relaxed);
+        assert!(matches!(full.stage.spill(&spill, usize::MAX), Err(StageError::Scratch(_))));
+        assert_eq!((disk_bytes(&full.stage), stored()), (0, 0), "{asked:?}");
+        scratch.is_full.store(false, Ordering::Relaxed);
+        let before = full.stage.state_sizes()[0].1.bytes;
+        full.stage.spill(&spill, usize::MAX).expect("room again");
+        let size = full.stage.state_sizes()[0].1;
+        assert!(size.bytes < before && size.disk_bytes > 20_000, "{asked:?}: {before} {size:?}");
+        assert_eq!(stored() as u64, size.disk_bytes, "{asked:?}");
+        assert_eq!(full.looked_up().expect("rows"), wanted, "{asked:?}");
+        drop(full);
+        assert_eq!(stored(), 0, "{asked:?}");
+        let mut moved = LookUps::new(asked);
+        moved.stage.spill(&spill, usize::MAX).expect("room");
+        let all = stored();
+        moved.stage.revoke([KeyGroup(0)]).expect("a revocation");
+        assert_eq!(stored() as u64, disk_bytes(&moved.stage), "{asked:?}");
+        moved.stage.revoke([KeyGroup(1)]).expect("a revocation");
+        assert!(all > 0 && stored() == 0, "{asked:?}: {all} {}", stored());
+        let mut broken = LookUps::new(asked);
+        broken.stage.spill(&spill, usize::MAX).expect("room");
+        scratch.blocks.lock().expect("no panic while held").clear();
+        assert!(matches!(broken.looked_up(), Err(StageError::Scratch(_))), "{asked:?}");
+    }
 }
 
 /// Sums of slices are made when a window fires, also while the disk takes nothing.

@@ -18,9 +18,8 @@ fn stage_of(partitions: u32, cut: usize, update_ms: Option<i64>) -> Stage {
 }
 
 fn restored(mut stage: Stage, partitions: u32, changelog: &[Bytes]) -> Stage {
-    let mut restore = Restore::new((0..partitions).map(KeyGroup));
-    changelog.iter().for_each(|value| restore.apply(&mut stage, value).expect("a record of ours"));
-    restore.finish(&mut stage, 0).expect("a restore");
+    let groups: Vec<u32> = (0..partitions).collect();
+    super::copies::give(&mut stage, &groups, changelog.iter(), 0);
     stage
 }
 
