@@ -286,6 +286,7 @@ impl Ingest<'_> {
             match event {
                 GroupEvent::Assigned(partitions) => {
                     self.owned.extend(partitions.iter().map(|p| p.partition as u32));
+                    self.context.end_left_open();
                 }
                 GroupEvent::Gone(partitions) => {
                     // What was read of them and not committed is read again by their next owner.

@@ -29,6 +29,7 @@ mod group_events;
 mod ingest;
 mod json_key;
 mod lanes;
+mod left_open;
 mod levels;
 mod load;
 mod outbox;

@@ -243,6 +243,7 @@ impl RebalanceListener for GiveUp {
                 consumer.pause(partitions);
             }
             driver.coming.extend(partitions.iter().cloned());
+            driver.context.end_left_open();
             driver.tell_standby(consumer);
         })
     }

@@ -18,11 +18,13 @@ use millstream_types::TopicPartition;
 
 use crate::changelog::Changelogs;
 use crate::error::WorkerError;
+use crate::left_open;
 use crate::snapshots::reading::{self, Marked};
 
-/// How long reading may stand still. A worker that died in a transaction holds its successor until the broker has
-/// aborted it, which takes the transaction's own time-out.
+/// How long reading may stand still.
 const STALL_MAX: Duration = Duration::from_secs(60);
+/// How long it stands still before it looks whether a worker that died holds it up; twice as long before it looks again.
+const STALL: Duration = Duration::from_millis(500);
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
 
@@ -93,7 +95,7 @@ pub async fn read_until(
     }
     let mut consumer = consumer(cluster, OutOfRange::Nearest)?;
     consumer.assign(wanted).await?;
-    let mut reading = ToEnds::new(ends);
+    let mut reading = ToEnds::of_own(cluster, ends);
     while let Some(records) = reading.next(&mut consumer).await? {
         for part in &records.partitions {
             for record in part.records() {
@@ -121,6 +123,8 @@ pub fn consumer(cluster: &Arc<Cluster>, out_of_range: OutOfRange) -> Result<Cons
 /// A reading of partitions to ends that were found before.
 pub struct ToEnds<'a> {
     ends: &'a BTreeMap<TopicPartition, i64>,
+    /// Where it ends what a dead worker left open, and how long it has to have stood for that.
+    left_open: Option<(&'a Arc<Cluster>, Duration)>,
     /// Since when it has stood where it stands.
     since: Instant,
     at: BTreeMap<TopicPartition, i64>,
@@ -129,7 +133,12 @@ pub struct ToEnds<'a> {
 impl<'a> ToEnds<'a> {
     /// Of a consumer that has been assigned these partitions, as far as they hold anything.
     pub fn new(ends: &'a BTreeMap<TopicPartition, i64>) -> ToEnds<'a> {
-        ToEnds { ends, since: Instant::now(), at: BTreeMap::new() }
+        ToEnds { ends, left_open: None, since: Instant::now(), at: BTreeMap::new() }
+    }
+
+    /// The same of topics that only a pipeline's workers write to. What one that died left open there is ended.
+    pub fn of_own(cluster: &'a Arc<Cluster>, ends: &'a BTreeMap<TopicPartition, i64>) -> ToEnds<'a> {
+        ToEnds { left_open: Some((cluster, STALL)), ..ToEnds::new(ends) }
     }
 
     /// The next records; nothing when all partitions have come to their ends.
@@ -140,6 +149,12 @@ impl<'a> ToEnds<'a> {
         let Some((behind, end)) = self.ends.iter().find(is_behind) else { return Ok(None) };
         if at != self.at {
             self.since = Instant::now();
+            self.left_open = self.left_open.map(|(cluster, _)| (cluster, STALL));
+        } else if let Some((cluster, after)) = self.left_open
+            && self.since.elapsed() > after
+        {
+            left_open::end_in(cluster, behind).await;
+            self.left_open = Some((cluster, after * 2));
         } else if self.since.elapsed() > STALL_MAX {
             return Err(WorkerError::Transient(format!(
                 "reading {behind} to its end at {end}: nothing came for {} s",

@@ -22,6 +22,7 @@ use crate::ends::Ends;
 use crate::error::WorkerError;
 use crate::formats;
 use crate::ingest::{self, IngestStage};
+use crate::left_open;
 use crate::positions::{self, COUNTS_PARTITION};
 use crate::process::{self, ProcessStage};
 use crate::progress::{Progress, StageFigures, thread_cpu_ms};
@@ -111,12 +112,20 @@ impl StageContext {
         let _ = self.stop.clone().wait_for(|stop| *stop).await;
     }
 
-    /// The stage's member of its group: the same one after a restart, which so takes its partitions up again at once.
+    /// The stage's member of its group: the same one after a restart, which so takes its partitions up again at once. It has the
+    /// name of the transactional id, by which others know whether the worker of a transaction is in its group (`left_open`).
     pub fn member(&self) -> ConsumerConfig {
-        let member_id = Some(format!("{}-{}", self.group_id, self.instance));
+        let member_id = Some(self.transactional_id.clone());
         let fetch_wait = self.fetch_wait;
         let memory = self.memory.clone();
         ConsumerConfig { member_id, fetch_wait, memory, ..ConsumerConfig::in_group(&self.group_id) }
+    }
+
+    /// Ends what others of the stage left open that are not in its group any more, beside what goes on here: to be called when
+    /// partitions come.
+    pub fn end_left_open(&self) {
+        let (cluster, group_id) = (Arc::clone(&self.cluster), self.group_id.clone());
+        tokio::spawn(async move { left_open::end_of_stage(&cluster, &group_id).await });
     }
 
     /// The stage's producer, which ends what an earlier one of this worker left open.

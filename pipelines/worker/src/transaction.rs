@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use millstream_client::{ConsumerHandle, OffsetAndMetadata, Producer};
 use millstream_types::TopicPartition;
+use parking_lot::Mutex;
 
 use crate::error::WorkerError;
 use crate::failpoint;
@@ -34,28 +35,44 @@ pub struct Transaction {
 /// How long a stage's transactions may take before the broker ends them. What a worker that died left open holds its successor, and who
 /// reads its topics, that long: so it is short, and longer only where a commit has been seen to take longer.
 #[derive(Clone, Debug)]
-pub struct TransactionTime(Arc<AtomicU64>);
+pub struct TransactionTime(Arc<Patience>);
+
+#[derive(Debug)]
+struct Patience {
+    ms: AtomicU64,
+    /// When a transaction was last ended by somebody else.
+    fenced: Mutex<Option<Instant>>,
+}
 
 impl TransactionTime {
     /// The longest that brokers allow unless they are told otherwise (`transaction.max.timeout.ms`).
     const MOST_MS: u64 = 900_000;
+    /// Whose transactions are ended by others twice within this time shares its name with another worker.
+    const BETWEEN_FENCED: Duration = Duration::from_secs(600);
 
     /// So long.
     pub fn new(time: Duration) -> TransactionTime {
-        TransactionTime(Arc::new(AtomicU64::new(time.as_millis() as u64)))
+        let ms = AtomicU64::new(time.as_millis() as u64);
+        TransactionTime(Arc::new(Patience { ms, fenced: Mutex::default() }))
     }
 
     /// The time, for the next producer.
     pub fn get(&self) -> Duration {
-        Duration::from_millis(self.0.load(Ordering::Relaxed))
+        Duration::from_millis(self.0.ms.load(Ordering::Relaxed))
     }
 
     /// Four times as long from now on; nothing where it is as long as it may be.
     fn raise(&self) -> Option<Duration> {
-        let now = self.0.load(Ordering::Relaxed);
+        let now = self.0.ms.load(Ordering::Relaxed);
         let more = (now * 4).min(TransactionTime::MOST_MS);
-        self.0.store(more.max(now), Ordering::Relaxed);
+        self.0.ms.store(more.max(now), Ordering::Relaxed);
         (more > now).then(|| Duration::from_millis(more))
+    }
+
+    /// Somebody else has ended a transaction now: whether that may pass.
+    fn may_pass(&self, now: Instant) -> bool {
+        let before = self.0.fenced.lock().replace(now);
+        before.is_none_or(|before| now.duration_since(before) > TransactionTime::BETWEEN_FENCED)
     }
 }
 
@@ -74,6 +91,10 @@ impl Transaction {
                 ))),
                 None => Err(WorkerError::Fenced(text)),
             },
+            // A process that stood still longer than its group waits is taken for dead.
+            Err(WorkerError::Fenced(text)) if time.may_pass(Instant::now()) => {
+                Err(WorkerError::Transient(format!("{text}, or took this one for dead")))
+            }
             done => done,
         }
     }

@@ -1,9 +1,10 @@
-//! Managing a cluster: topics, partitions, configs, groups, offsets, records. Every call sends one request to each broker
+//! Managing a cluster: topics, partitions, configs, groups, offsets, records, transactions. Every call sends one request to each broker
 //! that has to know, and tries again what the error table calls retriable. Owns no state.
 //! Never enters: records themselves.
 
 mod groups;
 mod topics;
+mod transactions;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,6 +18,7 @@ use crate::error::{ClientError, Result};
 
 pub use groups::{GroupDescription, GroupListing, GroupMember};
 pub use topics::{ConfigEntry, ConfigOp, ConfigResource, NewTopic, TopicDescription};
+pub use transactions::{ActiveProducer, TransactionListing};
 
 /// What DescribeCluster answers.
 #[derive(Clone, Debug, PartialEq, Eq)]

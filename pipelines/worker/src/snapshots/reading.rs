@@ -352,7 +352,7 @@ pub async fn read(
                 consumer.seek(at, from)?;
             }
         }
-        let mut reading = ToEnds::new(ends);
+        let mut reading = ToEnds::of_own(cluster, ends);
         while let Some(records) = reading.next(&mut consumer).await? {
             for part in &records.partitions {
                 let (at, mut layered) = (part.partition.partition, layers.get_mut(&part.partition));

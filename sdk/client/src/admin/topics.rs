@@ -342,7 +342,10 @@ impl Admin {
         offsets::list_offsets(&self.cluster, isolation, timestamp, partitions).await
     }
 
-    async fn know<'a>(&self, partitions: impl IntoIterator<Item = &'a TopicPartition>) -> Result<()> {
+    pub(super) async fn know<'a>(
+        &self,
+        partitions: impl IntoIterator<Item = &'a TopicPartition>,
+    ) -> Result<()> {
         for partition in partitions {
             self.cluster.topic(&partition.topic, self.within()).await?;
         }

@@ -184,3 +184,31 @@ fn an_open_transaction_holds_read_committed_back() {
         consumer.close().await.unwrap();
     });
 }
+
+#[test]
+fn a_transaction_is_seen_and_ended_from_outside() {
+    against_cluster("a_transaction_is_seen_and_ended_from_outside", |cluster| async move {
+        let (topic, id) = (topic(&cluster, 1).await, unique("txn"));
+        let (admin, partition) = (Admin::new(&cluster), TopicPartition::new(topic.clone(), 0));
+        let first = transactional(&cluster, &id).await;
+        first.begin_transaction().unwrap();
+        first.send(record(&topic, "k", "of the first")).await.unwrap().await.unwrap();
+        let active = admin.describe_producers(&partition).await.unwrap();
+        let [active] = active.as_slice() else { panic!("{active:?}") };
+        assert_eq!(active.transaction_start, Some(0));
+        let listed = admin.list_transactions(&["Ongoing"], &[active.producer_id]).await.unwrap();
+        let [listed] = listed.as_slice() else { panic!("{listed:?}") };
+        assert_eq!((listed.transactional_id.as_str(), listed.state.as_str()), (id.as_str(), "Ongoing"));
+        assert_eq!(admin.list_transactions(&["CompleteCommit"], &[active.producer_id]).await.unwrap(), []);
+        admin.fence_producer(&id).await.unwrap();
+        let active = admin.describe_producers(&partition).await.unwrap();
+        assert!(active.iter().all(|producer| producer.transaction_start.is_none()), "{active:?}");
+        drop(first.send(record(&topic, "k", "too late")).await);
+        let error = first.commit_transaction().await.unwrap_err();
+        assert!(matches!(error, ClientError::Fenced(_) | ClientError::MustAbort(_)), "{error}");
+        assert!(matches!(first.abort_transaction().await, Err(ClientError::Fenced(_))));
+        // Nobody's transaction.
+        admin.fence_producer(&unique("txn")).await.unwrap();
+        assert_eq!(sorted(&read_all(&cluster, &topic, Isolation::ReadCommitted).await), Vec::<String>::new());
+    });
+}
