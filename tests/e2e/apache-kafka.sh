@@ -77,6 +77,10 @@ BROKER="$broker" ROUNDS=1 N="${N:-20000}" MILLSTREAM="$millstream" COUNT_ROWS="$
     || { echo "FAIL: two workers"; exit 1; }
 stop_kafka
 start_kafka
+BROKER="$broker" ROUNDS=0 N="${N:-20000}" MILLSTREAM="$millstream" COUNT_ROWS="$count_rows" bash tests/e2e/two-workers.sh \
+    || { echo "FAIL: two workers, one dead in a commit"; exit 1; }
+stop_kafka
+start_kafka
 BROKER="$broker" N=60000 KILLS=2 MILLSTREAM="$millstream" COUNT_ROWS="$count_rows" bash tests/e2e/topics.sh \
     || { echo "FAIL: topics to topics"; exit 1; }
 stop_kafka

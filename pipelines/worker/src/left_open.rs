@@ -67,7 +67,7 @@ async fn end_dead(admin: &Admin, ids: Vec<String>) -> Result<()> {
             may_live |= !found.consumer_protocol || found.members.iter().any(|member| member.member_id == id);
         }
         if asked && !may_live {
-            tracing::info!(transactional_id = %id, "ends the transaction of a worker that is not in its group any more");
+            tracing::warn!(worker = %id, "a worker is not in its group any more: what it left open is ended");
             admin.fence_producer(&id).await?;
         }
     }
