@@ -14,6 +14,8 @@ use millstream_engine::state::snapshots::{Growth, SnapshotMark, deletable_below}
 use millstream_engine::state::{ChangelogEntry, ChangelogRecord};
 use millstream_model::KeyGroup;
 use millstream_types::TopicPartition;
+use parking_lot::Mutex;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::error::WorkerError;
@@ -33,6 +35,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// it wrote few of them: without its mark nobody can delete any.
 const RECORDS_MAX: i64 = 4_096;
 
+/// How long what a snapshot voids stays: whoever follows the changelog then reads on, and need not begin again.
+const CUT_AFTER: Duration = Duration::from_secs(10);
 /// How long a store may take to be swept: the end of a run waits for it.
 const SWEEP_MAX: Duration = Duration::from_secs(30);
 
@@ -53,8 +57,9 @@ pub struct Changelogs {
     looked: Instant,
     /// No snapshot before, where the stage had to begin again: one that cannot be committed must not hold up the rest.
     not_before: Option<Instant>,
-    /// Deletions under way.
+    /// Deletions under way, and those that wait until it is time, or the run ends.
     deletions: JoinSet<()>,
+    cuts: Arc<Cuts>,
     /// The store, where there is one, and what takes snapshots into it.
     snapshots: Option<Arc<Snapshots>>,
     taking: Option<Taking>,
@@ -106,6 +111,7 @@ impl Changelogs {
             looked: Instant::now(),
             not_before: begins_again.then(|| Instant::now() + LOOK_EVERY),
             deletions: JoinSet::new(),
+            cuts: Arc::new(Cuts { is_closing: watch::channel(false).0, known: Mutex::default() }),
             snapshots: None,
             taking: None,
             left: BTreeMap::new(),
@@ -342,7 +348,7 @@ impl Changelogs {
             if last {
                 self.own.remove(&place);
                 self.ends.insert(at.clone(), end);
-                self.cut(cluster, &place, at, async { Ok(0) });
+                self.cut(cluster, &place, at);
             }
             if is_left {
                 self.left.remove(&place);
@@ -362,34 +368,39 @@ impl Changelogs {
             }
             let Some(taking) = &mut self.taking else { continue };
             let sweeping = taking.was_named(cluster, written, now);
-            self.cut(cluster, &place, at, sweeping);
+            self.sweep(at.clone(), sweeping);
+            self.cut(cluster, &place, at);
         }
         if let (Some(taking), Some(copied)) = (&mut self.taking, copied) {
             taking.was_committed(cluster, copied).await;
         }
     }
 
-    /// Deletes what is void of a changelog's partition, and then does what follows it.
-    fn cut(
-        &mut self,
-        cluster: &Arc<Cluster>,
-        place: &(String, u32),
-        at: TopicPartition,
-        then: impl Future<Output = Result<usize, WorkerError>> + Send + 'static,
-    ) {
+    /// Deletes what is void of a changelog's partition by now, in a while.
+    fn cut(&mut self, cluster: &Arc<Cluster>, place: &(String, u32), at: TopicPartition) {
         let partitions = self.topics.get(&place.0).map_or(1, |(_, partitions)| *partitions);
         let (cluster, positions, key_groups) =
             (Arc::clone(cluster), Arc::clone(&self.positions), self.key_groups);
-        let stage = self.stage.clone();
+        let (stage, cuts) = (self.stage.clone(), Arc::clone(&self.cuts));
         while self.deletions.try_join_next().is_some() {}
         self.deletions.spawn(async move {
             failpoint::reach(&stage, "snapshot_before_delete");
-            match cut(&cluster, &positions, &at, partitions, key_groups).await {
+            match cut(&cluster, &positions, &at, (partitions, key_groups), &cuts).await {
                 Ok(below) => tracing::debug!(%at, below, "state was written anew"),
                 Err(error) => tracing::warn!(
                     %at, %error, "what a snapshot of its state voids could not be deleted; the next one does it"
                 ),
             }
+        });
+    }
+
+    /// Deletes what no snapshot of a partition's state in the store names any more.
+    fn sweep(
+        &mut self,
+        at: TopicPartition,
+        then: impl Future<Output = Result<usize, WorkerError>> + Send + 'static,
+    ) {
+        self.deletions.spawn(async move {
             let late = || WorkerError::Transient(format!("it took longer than {} s", SWEEP_MAX.as_secs()));
             match tokio::time::timeout(SWEEP_MAX, then).await.unwrap_or_else(|_| Err(late())) {
                 Ok(0) => {}
@@ -420,6 +431,7 @@ impl Changelogs {
 
     /// Waits for the deletions that are under way: a run that ends leaves what it has voided to nobody.
     pub async fn close(&mut self) {
+        self.cuts.is_closing.send_replace(true);
         while self.deletions.join_next().await.is_some() {}
     }
 }
@@ -435,18 +447,43 @@ fn is_stored(marks: &[SnapshotMark]) -> bool {
     live(marks).values().any(|mark| mark.stored.is_some())
 }
 
+/// What is to be deleted of changelogs, and when.
+struct Cuts {
+    /// The run ends, and nothing waits any more.
+    is_closing: watch::Sender<bool>,
+    /// Of each partition: below which offset it is void, and below which it is deleted.
+    known: Mutex<BTreeMap<TopicPartition, (i64, i64)>>,
+}
+
+impl Cuts {
+    /// Waits until what lies below an offset is to be deleted; then below which it is, if others have not done it.
+    async fn due(&self, at: &TopicPartition, below: i64) -> Option<i64> {
+        let rises = |known: &mut (i64, i64)| known.0 = below.max(known.0);
+        self.known.lock().entry(at.clone()).and_modify(rises).or_insert((below, 0));
+        let mut closing = self.is_closing.subscribe();
+        let is_closing = tokio::time::timeout(CUT_AFTER, closing.wait_for(|closing| *closing)).await.is_ok();
+        let mut known = self.known.lock();
+        let (void, deleted) = known.get_mut(at)?;
+        // One request for all that waits.
+        let below = if is_closing { *void } else { below };
+        let is_new = below > *deleted;
+        *deleted = below.max(*deleted);
+        is_new.then_some(below)
+    }
+}
+
 /// Deletes what is not needed any more; below which offset.
 async fn cut(
     cluster: &Arc<Cluster>,
     positions: &Arc<str>,
     at: &TopicPartition,
-    partitions: u32,
-    key_groups: u32,
+    (partitions, key_groups): (u32, u32),
+    cuts: &Cuts,
 ) -> Result<i64, WorkerError> {
     let mut stored = positions::load(cluster, positions, &[COUNTS_PARTITION]).await?;
     let marks = stored.snapshots.remove(at).unwrap_or_default();
     let below = deletable_below(marks.into_values(), (at.partition as u32, partitions), key_groups);
-    if below > 0 {
+    if let Some(below) = cuts.due(at, below).await {
         Admin::new(cluster).delete_records(&BTreeMap::from([(at.clone(), below)])).await?;
     }
     Ok(below)

@@ -70,13 +70,23 @@ enum Order {
     WarmUp(oneshot::Sender<()>),
 }
 
+/// What a stage has.
+#[derive(Clone, Default)]
+pub struct Held {
+    /// Key groups that are here.
+    pub owned: BTreeSet<u32>,
+    /// Those that it is being given: copies of them stay until they are.
+    pub coming: BTreeSet<u32>,
+    /// The id of its member, once it is one.
+    pub member: Option<String>,
+}
+
 /// What the follower and the stage know of each other.
 #[derive(Default)]
 struct Shared {
     /// The key groups of which there are copies.
     covered: Mutex<BTreeSet<u32>>,
-    /// Those that the stage has, or is being given; and the id of its member, once it is one.
-    held: Mutex<(BTreeSet<u32>, Option<String>)>,
+    held: Mutex<Held>,
     give_way: Notify,
     has_any: AtomicBool,
 }
@@ -148,10 +158,10 @@ impl Standby {
         part
     }
 
-    /// Notes which key groups the stage has or is being given, of which no copies are kept, and which member of its group it is.
-    pub fn holds(&self, groups: BTreeSet<u32>, member: Option<String>) {
+    /// Notes what the stage has.
+    pub fn holds(&self, held: Held) {
         if let Some(running) = &self.0 {
-            *running.shared.held.lock() = (groups, member);
+            *running.shared.held.lock() = held;
         }
     }
 

@@ -18,6 +18,7 @@ use super::commit::MaySnapshot;
 use crate::error::WorkerError;
 use crate::restore::{self, Fetched};
 use crate::snapshots::reading::Marked;
+use crate::standby::Held;
 
 /// How many parts are read at once; each is in memory whole until it is restored.
 const AT_ONCE: usize = 2;
@@ -180,9 +181,9 @@ impl Driver {
 
     /// Says which key groups are here or are coming.
     pub(super) fn tell_standby(&self, consumer: &ConsumerHandle) {
-        let coming = self.coming.iter().map(|partition| partition.partition as u32);
+        let coming = self.coming.iter().map(|partition| partition.partition as u32).collect();
         let member = consumer.group_metadata().ok().map(|member| member.member_id.to_string());
-        self.standby.holds(self.owned.iter().copied().chain(coming).collect(), member);
+        self.standby.holds(Held { owned: self.owned.clone(), coming, member });
     }
 
     /// Restores key groups, and reads on behind their positions.
@@ -218,6 +219,7 @@ impl Driver {
         let all: Vec<TopicPartition> = groups.iter().flat_map(|group| setup.partitions(*group)).collect();
         self.coming.retain(|partition| !groups.contains(&(partition.partition as u32)));
         self.owned.extend(groups);
+        self.tell_standby(consumer);
         self.note_state()?;
         consumer.resume(&all);
         Ok(())

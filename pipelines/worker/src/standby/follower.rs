@@ -560,8 +560,9 @@ impl Follower {
     /// is stays: it may be assigned.
     async fn look(&mut self) -> Result<(), WorkerError> {
         let held = self.shared.held.lock().clone();
-        let (own, found) = (held.1, members(&self.followed).await?);
-        let (Some(me), Some((true, members))) = (own, found) else { return Ok(()) };
+        let (Some(me), Some((true, members))) = (held.member, members(&self.followed).await?) else {
+            return Ok(());
+        };
         let of_input = |assignment: BTreeSet<TopicPartition>| -> BTreeSet<u32> {
             let of = assignment.into_iter().filter(|partition| partition.topic == self.followed.input);
             of.map(|partition| partition.partition as u32).collect()
@@ -569,14 +570,17 @@ impl Follower {
         let owners: Owners = members.into_iter().map(|(id, has)| (id, of_input(has))).collect();
         let owned: BTreeSet<u32> = owners.values().flatten().copied().collect();
         let mine = owners.get(&me);
-        if owned.len() < self.split.key_groups as usize || mine.is_none_or(|mine| *mine != held.0) {
+        let here: BTreeSet<u32> = held.owned.union(&held.coming).copied().collect();
+        if owned.len() < self.split.key_groups as usize || mine.is_none_or(|mine| *mine != here) {
             return Ok(());
         }
         let mut wanted_of: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
         for group in wanted(&owners, &me, self.followed.copies, self.split) {
             wanted_of.entry(self.split.class(group)).or_default().insert(group);
         }
-        let waited_for = self.waited_for();
+        // The stage asks for what comes only when it has been told of it.
+        let mut waited_for = self.waited_for();
+        waited_for.extend(held.coming.iter().map(|group| self.split.class(*group)));
         let mut gone = Vec::new();
         for (number, class) in self.classes.iter_mut().filter(|(number, _)| !waited_for.contains(*number)) {
             match wanted_of.get(number) {
