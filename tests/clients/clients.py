@@ -1,6 +1,7 @@
 """Produces and reads back with a Python client; prints what came of it. usage: clients.py LIBRARY BOOTSTRAP TOPIC"""
 import asyncio
 import sys
+import time
 
 CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
 library, bootstrap, topic = sys.argv[1:4]
@@ -28,9 +29,10 @@ def kafka_python():
         producer.flush()
         producer.close()
     got = []
-    for _ in range(2):  # the second one begins where the first has committed
+    # The second one begins where the first has committed. The first has to join, and to find something.
+    for idle_ms in [20_000, 4_000]:
         consumer = KafkaConsumer(topic, bootstrap_servers=bootstrap, group_id=topic + "-group",
-                                 auto_offset_reset="earliest", enable_auto_commit=False, consumer_timeout_ms=4000)
+                                 auto_offset_reset="earliest", enable_auto_commit=False, consumer_timeout_ms=idle_ms)
         for message in consumer:
             got.append(message.value.decode())
             if len(got) == len(EXPECTED):
@@ -72,7 +74,10 @@ def confluent():
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": out, "enable.auto.commit": False})
     consumer.subscribe([topic])
     # A member that is about to join has no generation yet, and its positions would be refused.
+    deadline = time.monotonic() + 60
     while not consumer.assignment():
+        if time.monotonic() > deadline:
+            sys.exit("no partition was assigned within a minute")
         consumer.poll(0.1)
     for kept in [False, True]:
         producer.begin_transaction()

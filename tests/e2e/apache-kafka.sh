@@ -73,11 +73,11 @@ start_kafka
 MILLSTREAM_TEST_BOOTSTRAP="$broker" bash tests/e2e/client.sh || { echo "FAIL: the client's tests"; exit 1; }
 stop_kafka
 start_kafka
-BROKER="$broker" ROUNDS=1 N="${N:-20000}" MILLSTREAM="$millstream" COUNT_ROWS="$count_rows" bash tests/e2e/two-workers.sh \
+BROKER="$broker" ROUNDS=1 N="${N:-40000}" MILLSTREAM="$millstream" COUNT_ROWS="$count_rows" bash tests/e2e/two-workers.sh \
     || { echo "FAIL: two workers"; exit 1; }
 stop_kafka
 start_kafka
-BROKER="$broker" ROUNDS=0 N="${N:-20000}" MILLSTREAM="$millstream" COUNT_ROWS="$count_rows" bash tests/e2e/two-workers.sh \
+BROKER="$broker" ROUNDS=0 N="${N:-40000}" MILLSTREAM="$millstream" COUNT_ROWS="$count_rows" bash tests/e2e/two-workers.sh \
     || { echo "FAIL: two workers, one dead in a commit"; exit 1; }
 stop_kafka
 start_kafka

@@ -63,13 +63,22 @@ sed 's/, until: end//' "$work/three.yaml" > "$work/live.yaml"
 "$millstream" run "$work/live.yaml" >> "$work/run.log" 2>> "$work/run.err" &
 live=$!
 pids+=("$live")
+# The worker has its partitions before the first row comes: where it is slow to begin, all would be fed before it has read one.
+deadline=$((SECONDS + 60))
+until "$millstream" group describe three-clicks --bootstrap "$broker" 2> /dev/null | grep -q '^clicks .* three-clicks-0'; do
+    kill -0 "$live" 2> /dev/null || fail "the pipeline ended by itself"
+    [ $SECONDS -lt $deadline ] || fail "the pipeline has no partitions after a minute"
+    pause 0.1
+done
 (clicks 1 "$n" | awk -v step="$((n / 200))" '{ print } NR % step == 0 { fflush(); system("sleep 0.02") }' |
     "$millstream" produce clicks --bootstrap "$broker" --key-separator $'\t' > "$work/produce.log") &
 feeding=$!
 pids+=("$feeding")
 # What is read first cannot have come later than what is read then: that there is more of it shows that it came before the commit.
-shown=''
-while kill -0 "$feeding" 2> /dev/null; do
+# A worker that is slow has rows to read when the last one is fed.
+shown='' fed=''
+while [ -z "$fed" ] || [ $SECONDS -lt $((fed + 60)) ]; do
+    [ -n "$fed" ] || kill -0 "$feeding" 2> /dev/null || fed=$SECONDS
     kill -0 "$live" 2> /dev/null || fail "the pipeline ended by itself"
     seen=$(rows early | wc -l)
     behind="$(rows exact | wc -l) $(rows late | wc -l)"

@@ -126,7 +126,7 @@ for row in sent.values():
     row.setdefault("channel", None)
 assert sent == found, next((sent[i], found.get(i)) for i in sent if sent[i] != found.get(i))
 X
-"$millstream" consume versions-bad --bootstrap "$broker" --from beginning --count 4 --format json > "$work/bad" || fail "reading dead letters"
+timeout 120 "$millstream" consume versions-bad --bootstrap "$broker" --from beginning --count 4 --format json > "$work/bad" || fail "reading dead letters"
 for why in "no frame of a schema registry" "does not know it"; do grep -q "$why" "$work/bad" || fail "no dead letter says: $why"; done
 [ "$(grep -c malformed_avro "$work/bad")" = 4 ] || fail "4 records are bad, and dead letters are $(wc -l < "$work/bad")"
 echo "ok  two versions and 4 bad records"

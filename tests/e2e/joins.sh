@@ -89,7 +89,7 @@ killed=0
 joined() { # PIPELINE FIRST SECOND RESULT
     local a b
     for topic in "${renamed:-$2}" "$3"; do
-        "$millstream" topic create "$topic" --bootstrap "$broker" --partitions 4 > "$work/create.log"
+        make_topic "$topic" --partitions 4 > "$work/create.log"
         "$millstream" produce "$topic" --bootstrap "$broker" --key-separator $'\t' --file "$work/$topic" > "$work/produce.log" || fail "producing $topic"
     done
     worker "$1" "$2" "$3" a

@@ -46,6 +46,17 @@ start_broker() {
     broker=$(sed -n 's/^ready //p' "$folder/out")
 }
 
+# make_topic NAME [ARGUMENT...]: a new topic. Kafka's brokers learn of one a little after the controller has confirmed it: it is there when
+# its partitions are described, and are empty, which those of a topic of this name that was deleted just before are not.
+make_topic() {
+    local deadline=$((SECONDS + 60)) at="${broker:-${BROKER:-}}"
+    "$millstream" topic create "$@" --bootstrap "$at" || return 1
+    until "$millstream" topic describe "$1" --format json --bootstrap "$at" 2> /dev/null | grep -v '"end":-1' | grep -q '"end":0'; do
+        [ $SECONDS -lt $deadline ] || { echo "FAIL: topic $1 was made and is not there a minute later" >&2; return 1; }
+        pause 0.1
+    done
+}
+
 # find_postgres WHAT: sets `pg_bin` to the folder of PostgreSQL's server; without one, WHAT is left out, which is said.
 find_postgres() {
     pg_bin="${MILLSTREAM_PG_BIN:-$(ls -d /usr/lib/postgresql/*/bin 2> /dev/null | sort -V | tail -1 || true)}"

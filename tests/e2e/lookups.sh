@@ -153,7 +153,7 @@ for line in open(f"{work}/hourly"):
 assert fired and all(hours.get(key) == count for key, count in fired.items()), "windows have other sums than they should"
 X
 # A key was asked for once: 3,000 customers and 8 regions, by two joins of which both share what was found, once more behind the restart.
-asked=$(curl -fsS "http://$metrics/metrics" | awk '/^millstream_table_changes_total/ && /"customers"/ { print $2 }')
+asked=$(curl -m 30 -fsS "http://$metrics/metrics" | awk '/^millstream_table_changes_total/ && /"customers"/ { print $2 }')
 [ "${asked:-0}" -ge 3000 ] && [ "$asked" -le 6000 ] || fail "customers were asked for ${asked:-0} times, of 3000 keys"
 # What has changed is seen once it is asked for again.
 kill "$run"

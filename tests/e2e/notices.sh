@@ -71,7 +71,7 @@ print(*found)')
 worker() {
     BROKER="$broker" MAIL_URL="http://127.0.0.1:$mail/v1/messages" MAIL_TOKEN=hunter2 SMS_URL="http://127.0.0.1:$sms/sms" \
         "$millstream" run $example --data "$work/data" --set sources.orders.until=end --set defaults.commit_interval=50ms \
-        --set errors.transient.backoff.max=1s --set sinks.mail.timeout=2s >> "$work/run.log" 2>> "$work/run.err" &
+        --set errors.transient.backoff.max=1s --set sinks.mail.timeout=20s >> "$work/run.log" 2>> "$work/run.err" &
     pids+=($!)
 }
 touch "$work/requests"

@@ -32,7 +32,7 @@ tail -n +$((half + 1)) "$work/clicks" | ms produce clicks --key-separator $'\t' 
 printf 'u1\tNIL\n' | ms produce clicks --key-separator $'\t' --null NIL > "$work/produce.log" || fail "producing"
 if command -v kcat > /dev/null; then
     printf 'a\377\000b' > "$work/binary"
-    kcat -b "$broker" -t clicks -p 3 -P -k u2 -H "trace=$(printf '\377')" "$work/binary" || fail "kcat"
+    timeout 120 kcat -b "$broker" -t clicks -p 3 -P -k u2 -H "trace=$(printf '\377')" "$work/binary" || fail "kcat"
 else
     echo "kcat is not there: no record of other bytes than text" >> "${SKIPPED:-/dev/null}"
 fi

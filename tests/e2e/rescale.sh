@@ -130,7 +130,7 @@ for pid in "${pids[@]}"; do [ "$pid" = "${broker_pid:-}" ] || wait "$pid" 2> /de
 worker a --set sources.sales.until=end
 wait "${pids[-1]}" || fail "the last run"
 for topic in windows sums; do
-    kcat -b "$broker" -C -t "$topic" -e -q -X isolation.level=read_committed -f '%p %T %s\n' > "$work/out-$topic" 2> "$work/kcat.err" || fail "reading $topic"
+    timeout 120 kcat -b "$broker" -C -t "$topic" -e -q -X isolation.level=read_committed -f '%p %T %s\n' > "$work/out-$topic" 2> "$work/kcat.err" || fail "reading $topic"
 done
 python3 - "$work" << 'X' || fail "what came out is not what the recount has"
 import collections, datetime, json, sys

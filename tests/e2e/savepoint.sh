@@ -88,9 +88,9 @@ if [ -z "$BROKER" ]; then
     pids+=("$broker_pid")
     BROKER="$broker"
 fi
-copy=()
+copy=() within=()
 run() { # [ARGUMENT...]
-    "$millstream" run "$work/sums.yaml" --data "$data" --set defaults.commit_interval=50ms --set defaults.snapshot_after=1KiB "${copy[@]}" "$@" \
+    "${within[@]}" "$millstream" run "$work/sums.yaml" --data "$data" --set defaults.commit_interval=50ms --set defaults.snapshot_after=1KiB "${copy[@]}" "$@" \
         > "$work/run.log" 2> "$work/run.err"
 }
 to_end() { run --set sources.sales.until=end; }
@@ -141,10 +141,12 @@ X
     python3 -c 'import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute("SELECT COUNT(*) FROM sales").fetchone()[0])' "$DB.raw" > "$work/found"
     [ -n "${prefix:-}" ] || cmp -s "$work/fresh" "$work/found" || fail "$1: $(cat "$work/found") sales are in the table, of $(cat "$work/fresh")"
 }
-"$millstream" topic create sales --bootstrap "$BROKER" --partitions 4 > "$work/create.log"
+make_topic sales --partitions 4 > "$work/create.log"
 split -n l/3 "$work/sales" "$work/sales-"
 produce() { "$millstream" produce sales --bootstrap "$BROKER" --key-separator $'\t' --file "$work/sales-$1" > "$work/produce.log" || fail "producing"; }
 dies() { # POINT
+    # One that does not come to the point would go on for ever.
+    local within=(timeout -s KILL 120)
     if MILLSTREAM_FAIL_AT="$1" run; then fail "the worker did not die at $1"; fi
     grep -q "stopped at ${1%:*}" "$work/run.err" || fail "the worker did not die at $1"
 }
@@ -260,7 +262,11 @@ if [ -x "$moto" ]; then
     port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
     "$moto" -H 127.0.0.1 -p "$port" > "$work/moto.log" 2>&1 &
     pids+=($!)
-    until python3 -c 'import sys, urllib.request as r; r.urlopen(r.Request(f"http://127.0.0.1:{sys.argv[1]}/saved", method="PUT"))' "$port" 2> /dev/null; do pause 0.2; done
+    deadline=$((SECONDS + 60))
+    until python3 -c 'import sys, urllib.request as r; r.urlopen(r.Request(f"http://127.0.0.1:{sys.argv[1]}/saved", method="PUT"), timeout=5)' "$port" 2> /dev/null; do
+        kill -0 "${pids[-1]}" 2> /dev/null && [ $SECONDS -lt $deadline ] || { cat "$work/moto.log"; fail "moto_server did not start"; }
+        pause 0.2
+    done
     export AWS_ENDPOINT_URL="http://127.0.0.1:$port" AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any AWS_REGION=us-east-1
     savepoint restore middle --yes || fail "it was not put back before the object store"
     savepoint create stored --to s3://saved/here || fail "no savepoint was taken in S3"

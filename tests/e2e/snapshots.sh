@@ -81,7 +81,7 @@ if [ -z "$BROKER" ]; then
     pids+=("$broker_pid")
     BROKER="$broker"
 fi
-"$millstream" topic create sales --bootstrap "$BROKER" --partitions 8 > "$work/create.log"
+make_topic sales --partitions 8 > "$work/create.log"
 part=0
 next() { # The next of the sales.
     "$millstream" produce sales --bootstrap "$BROKER" --key-separator $'\t' --file "$work/sales-$(printf %02d $part)" > "$work/produce.log" || fail "producing"
@@ -243,10 +243,12 @@ until grep -q "could not be written to $STORE" "$work"/[ab].err "$work"/[ab].log
     [ $SECONDS -lt $deadline ] || fail "that the store is away was not told"
     pause 0.2
 done
+manifests() { (cd "$1" && find . -name '*.manifest' | sort | sha256sum); }
+# Before it is back: the workers write to it at once.
+before="$(manifests "$work/away")"
 rm "$STORE"
 mv "$work/away" "$STORE"
-before="$(find "$STORE" -name '*.manifest' | sort | sha256sum)"
-until [ "$(find "$STORE" -name '*.manifest' | sort | sha256sum)" != "$before" ]; do
+until [ "$(manifests "$STORE")" != "$before" ]; do
     [ $SECONDS -lt $((deadline + 60)) ] || fail "the store came back and was not written to"
     pause 0.2
 done
@@ -288,7 +290,11 @@ if [ -x "$moto" ]; then
     port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
     "$moto" -H 127.0.0.1 -p "$port" > "$work/moto.log" 2>&1 &
     pids+=($!)
-    until python3 -c 'import sys, urllib.request as r; r.urlopen(r.Request(f"http://127.0.0.1:{sys.argv[1]}/state", method="PUT"))' "$port" 2> /dev/null; do pause 0.2; done
+    deadline=$((SECONDS + 60))
+    until python3 -c 'import sys, urllib.request as r; r.urlopen(r.Request(f"http://127.0.0.1:{sys.argv[1]}/state", method="PUT"), timeout=5)' "$port" 2> /dev/null; do
+        kill -0 "${pids[-1]}" 2> /dev/null && [ $SECONDS -lt $deadline ] || { cat "$work/moto.log"; fail "moto_server did not start"; }
+        pause 0.2
+    done
     export S3="http://127.0.0.1:$port" KEY=any
     # It lies in the folder, and the file names the bucket: what is missing is named with where it was written.
     STORE=s3://state/here refused "it was written to $STORE) is not there" run s3

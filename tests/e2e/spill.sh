@@ -114,7 +114,7 @@ watch() { # PID
     while kill -0 "$1" 2> /dev/null; do
         while read -r name bytes; do
             [ "${bytes%.*}" -gt "${most[$name]:-0}" ] && most[$name]="${bytes%.*}"
-        done < <(curl -fsS "http://$metrics/metrics" 2> /dev/null | sed -n 's/^millstream_operator_state_disk_bytes{.*operator="\([a-z_]*\)".*} \([0-9]*\)$/\1 \2/p')
+        done < <(curl -m 30 -fsS "http://$metrics/metrics" 2> /dev/null | sed -n 's/^millstream_operator_state_disk_bytes{.*operator="\([a-z_]*\)".*} \([0-9]*\)$/\1 \2/p')
         pause 0.1
     done
 }

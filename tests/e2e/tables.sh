@@ -64,7 +64,7 @@ start() { # PIPELINE ARGUMENT...
     pids+=("$run")
 }
 figure() { # NAME LABEL: 0 where there is none yet
-    curl -fsS "http://$metrics/metrics" 2> /dev/null | awk -v name="$1" -v label="$2" 'index($0, name "{") == 1 && index($0, label) { n = $2 } END { print n + 0 }'
+    curl -m 30 -fsS "http://$metrics/metrics" 2> /dev/null | awk -v name="$1" -v label="$2" 'index($0, name "{") == 1 && index($0, label) { n = $2 } END { print n + 0 }'
 }
 until_figure() { # NAME LABEL VALUE
     for _ in $(seq 600); do
@@ -101,7 +101,7 @@ X
 }
 # Before the worker begins: each product once, all replaced; every tenth is gone, every seventh too dear to be joined. Two records that are no
 # rows: the product stays.
-"$millstream" topic create products --bootstrap "$broker" --partitions 3 --config cleanup.policy=compact > "$work/create.log"
+make_topic products --partitions 3 --config cleanup.policy=compact > "$work/create.log"
 {
     products 1 "$n" 1 old 5
     products 1 "$n" 1 new 5
@@ -154,7 +154,7 @@ sell north
 wanted "${changed/\{3/\{6: \"later\", 3}" Asha
 # A topic that is made anew is a table that is made anew.
 "$millstream" topic delete products --bootstrap "$broker" > "$work/delete.log" || fail "deleting the topic"
-until "$millstream" topic create products --bootstrap "$broker" --partitions 3 --config cleanup.policy=compact > "$work/create.log" 2>&1; do
+until make_topic products --partitions 3 --config cleanup.policy=compact > "$work/create.log" 2>&1; do
     grep -q -i exists "$work/create.log" || fail "making the topic anew: $(cat "$work/create.log")"
     pause 0.1
 done
@@ -201,7 +201,7 @@ for file in sorted(glob.glob(f"{sys.argv[1]}/all/stores/*/inbox/*.jsonl")):
             sys.exit(print(line, end=""))
 X
 post() { # KEY
-    curl -sS -o "$work/answer" -H "Idempotency-Key: $1" --data-binary @"$work/invoice.json" "http://127.0.0.1:$port/v1/invoices" 2> "$work/curl.err" || true
+    curl -m 30 -sS -o "$work/answer" -H "Idempotency-Key: $1" --data-binary @"$work/invoice.json" "http://127.0.0.1:$port/v1/invoices" 2> "$work/curl.err" || true
     cat "$work/answer" 2> /dev/null || true
 }
 for _ in $(seq 600); do

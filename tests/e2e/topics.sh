@@ -47,7 +47,7 @@ if [ -z "$broker" ]; then
     start_broker "$work/broker" --set group.consumer.session.timeout.ms=3000 --set group.consumer.heartbeat.interval.ms=500
     pids+=("$broker_pid")
 fi
-"$millstream" topic create clicks --bootstrap "$broker" --partitions 4 > "$work/create.log"
+make_topic clicks --partitions 4 > "$work/create.log"
 "$millstream" produce clicks --bootstrap "$broker" --key-separator $'\t' --file "$work/clicks" > "$work/produce.log" || fail "the clicks"
 worker() { # NAME
     BROKER="$broker" "$millstream" run $pipeline --data "$work/data-$1" --instance "$1" --set sources.clicks.until=end \

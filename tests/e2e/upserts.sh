@@ -156,8 +156,8 @@ worker() { # NAME
 records() { # TOPIC
     "$millstream" consume "$1" --bootstrap "$broker" --from beginning --until-end --isolation read_committed --format json > "$work/$1.json" 2> "$work/consume.err" || fail "reading $1"
 }
-"$millstream" topic create products --bootstrap "$broker" --partitions 4 > "$work/create.log"
-"$millstream" topic create owners --bootstrap "$broker" --partitions 3 >> "$work/create.log"
+make_topic products --partitions 4 > "$work/create.log"
+make_topic owners --partitions 3 >> "$work/create.log"
 RANDOM="$seed"
 killed=0
 for part in first second; do

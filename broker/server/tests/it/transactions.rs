@@ -91,7 +91,8 @@ fn a_transaction_that_takes_too_long_is_aborted() {
         // It is looked for when its time has come, and not with the next of the looks from time to time.
         let never = "transaction.abort.timed.out.transaction.cleanup.interval.ms=3600000";
         let (_broker, mut raw, a, _) = start(&[never]).await;
-        let mut slow = Txn::init(&mut raw, &unique("txn"), 100).await;
+        // Time enough to send within it.
+        let mut slow = Txn::init(&mut raw, &unique("txn"), 2_000).await;
         assert_eq!(slow.send(&mut raw, &a, "slow").await, ErrorCode::None);
         // Waits until nothing is open any more.
         assert_eq!(committed(&mut raw, &a).await, [""; 0]);

@@ -89,24 +89,29 @@ fn an_idempotent_producer_keeps_everything_once_and_in_order() {
                 ..ProducerConfig::default()
             };
             let producer = Producer::new(&flaky, config).unwrap();
-            let mut deliveries = Vec::new();
-            for i in 0..3_000 {
-                let mut record = record(&topic, "", &format!("{i:05}"));
-                record.partition = Some(i % 3);
-                deliveries.push(producer.send(record).await.unwrap());
-                if i % 100 == 0 {
-                    tokio::time::sleep(Duration::from_millis(5)).await;
+            // How many connections break hangs on how many bytes a request has: where those were few, more is sent.
+            let mut count = 0;
+            while count == 0 || (broken.load(Ordering::Relaxed) < 5 && count < 30_000) {
+                let mut deliveries = Vec::new();
+                for i in count..count + 3_000 {
+                    let mut record = record(&topic, "", &format!("{i:05}"));
+                    record.partition = Some(i % 3);
+                    deliveries.push(producer.send(record).await.unwrap());
+                    if i % 100 == 0 {
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                    }
                 }
-            }
-            for delivery in deliveries {
-                delivery.await.unwrap();
+                for delivery in deliveries {
+                    delivery.await.unwrap();
+                }
+                count += 3_000;
             }
             on.store(false, Ordering::Relaxed);
             assert!(broken.load(Ordering::Relaxed) >= 5, "seed {seed}: only {broken:?} connections broke");
             for (partition, values) in read_all(&cluster, &topic, Isolation::ReadUncommitted).await {
-                let at = partition.partition as usize;
+                let at = partition.partition;
                 let expected: Vec<String> =
-                    (0..3_000).filter(|i| i % 3 == at).map(|i| format!("{i:05}")).collect();
+                    (0..count).filter(|i| i % 3 == at).map(|i| format!("{i:05}")).collect();
                 assert!(values == expected, "seed {seed}: {partition} has {} values", values.len());
             }
         }
@@ -123,11 +128,13 @@ fn a_transaction_is_whole_or_not_there() {
         let producer = Producer::new(&flaky, config).unwrap();
         producer.init_transactions().await.unwrap();
         let mut committed = Vec::new();
-        for round in 0..40 {
+        // A break may take a transaction with it: further ones come until enough are committed.
+        let mut round = 0;
+        while round < 40 || (committed.len() < 30 && round < 400) {
             producer.begin_transaction().unwrap();
             let mut sent = true;
             for i in 0..30 {
-                let mut record = record(&topic, "", &format!("{round:02}-{i:02}"));
+                let mut record = record(&topic, "", &format!("{round:03}-{i:02}"));
                 record.partition = Some(i % 3);
                 sent &= producer.send(record).await.is_ok();
             }
@@ -136,6 +143,7 @@ fn a_transaction_is_whole_or_not_there() {
             } else {
                 producer.abort_transaction().await.unwrap();
             }
+            round += 1;
         }
         on.store(false, Ordering::Relaxed);
         let found = read_all(&cluster, &topic, Isolation::ReadCommitted).await;
@@ -143,7 +151,7 @@ fn a_transaction_is_whole_or_not_there() {
             let own = |i: &i32| i % 3 == partition.partition;
             let whole = committed
                 .iter()
-                .flat_map(|round| (0..30).filter(own).map(move |i| format!("{round:02}-{i:02}")));
+                .flat_map(|round| (0..30).filter(own).map(move |i| format!("{round:03}-{i:02}")));
             assert_eq!(values, &whole.collect::<Vec<_>>(), "{partition}");
         }
         assert!(committed.len() >= 30, "{committed:?}");
@@ -193,7 +201,8 @@ fn a_transaction_that_lost_a_record_is_not_committed() {
         let slow = Cluster::with_connector(cluster.config().clone(), connector).unwrap();
         let config = ProducerConfig {
             transactional_id: Some(unique("txn")),
-            delivery_timeout: Duration::from_millis(500),
+            // Enough for the first record, of a topic that is new; the second one waits for it to pass.
+            delivery_timeout: Duration::from_secs(5),
             in_flight_max: 1,
             linger: Duration::ZERO,
             ..ProducerConfig::default()
