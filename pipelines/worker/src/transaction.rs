@@ -40,15 +40,16 @@ pub struct TransactionTime(Arc<Patience>);
 #[derive(Debug)]
 struct Patience {
     ms: AtomicU64,
-    /// When a transaction was last ended by somebody else.
-    fenced: Mutex<Option<Instant>>,
+    /// When transactions were ended by somebody else.
+    fenced: Mutex<Vec<Instant>>,
 }
 
 impl TransactionTime {
     /// The longest that brokers allow unless they are told otherwise (`transaction.max.timeout.ms`).
     const MOST_MS: u64 = 900_000;
-    /// Whose transactions are ended by others twice within this time shares its name with another worker.
-    const BETWEEN_FENCED: Duration = Duration::from_secs(600);
+    /// Whose transactions are ended by others more often than this, within this time, shares its name with another worker: the two end
+    /// each other's as often as they begin again.
+    const FENCED_MAX: (usize, Duration) = (5, Duration::from_secs(600));
 
     /// So long.
     pub fn new(time: Duration) -> TransactionTime {
@@ -71,8 +72,11 @@ impl TransactionTime {
 
     /// Somebody else has ended a transaction now: whether that may pass.
     fn may_pass(&self, now: Instant) -> bool {
-        let before = self.0.fenced.lock().replace(now);
-        before.is_none_or(|before| now.duration_since(before) > TransactionTime::BETWEEN_FENCED)
+        let (most, within) = TransactionTime::FENCED_MAX;
+        let mut fenced = self.0.fenced.lock();
+        fenced.retain(|before| now.duration_since(*before) <= within);
+        fenced.push(now);
+        fenced.len() <= most
     }
 }
 
@@ -126,5 +130,28 @@ impl Transaction {
         );
         failpoint::reach(&self.stage, "after_commit");
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_fenced_now_and_then_goes_on_and_two_of_one_name_do_not() {
+        let (begin, minute) = (Instant::now(), Duration::from_secs(60));
+        let paused = TransactionTime::new(Duration::from_secs(10));
+        assert!((0..100).all(|time| paused.may_pass(begin + 3 * minute * time)));
+        let of_one_name = TransactionTime::new(Duration::from_secs(10));
+        let passed = (0..10).take_while(|time| of_one_name.may_pass(begin + minute / 10 * *time)).count();
+        assert_eq!(passed, 5);
+    }
+
+    #[test]
+    fn a_transaction_gets_four_times_as_long_up_to_what_brokers_allow() {
+        let time = TransactionTime::new(Duration::from_secs(10));
+        let raised: Vec<u64> = std::iter::from_fn(|| time.raise()).map(|time| time.as_secs()).collect();
+        assert_eq!(raised, [40, 160, 640, 900]);
+        assert_eq!(time.get(), Duration::from_secs(900));
     }
 }
