@@ -8,18 +8,23 @@
 //! (`StageContext::member`). In groups of the classic protocol the broker makes the members' names: there the broker's time counts.
 //! Never enters: a worker's own transactions.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use millstream_client::{Admin, Cluster, Result};
 use millstream_types::TopicPartition;
 
 const OPEN: &[&str] = &["Ongoing"];
+/// A transaction that was begun less than this ago is not looked at: most of those that are open at any moment are of workers that
+/// commit, and one of a worker that its group has given up is older.
+const YOUNG: Duration = Duration::from_millis(500);
 
 /// Ends what workers of a stage left open that are not in its group any more. Where that cannot be done, the broker does it later.
 pub async fn end_of_stage(cluster: &Arc<Cluster>, group_id: &str) {
     let admin = Admin::new(cluster);
     let ended = async {
-        let listed = admin.list_transactions(OPEN, &[]).await?;
+        let listed = admin.list_transactions(OPEN, &[], YOUNG).await?;
         let of_stage = listed.into_iter().map(|listed| listed.transactional_id);
         end_dead(&admin, of_stage.filter(|id| is_of(id, group_id)).collect()).await
     };
@@ -36,7 +41,7 @@ pub async fn end_in(cluster: &Arc<Cluster>, partition: &TopicPartition) {
         if open.is_empty() {
             return Ok(());
         }
-        let listed = admin.list_transactions(OPEN, &open).await?;
+        let listed = admin.list_transactions(OPEN, &open, YOUNG).await?;
         end_dead(&admin, listed.into_iter().map(|listed| listed.transactional_id).collect()).await
     };
     tell(&partition.to_string(), ended.await);
@@ -53,32 +58,45 @@ fn is_of(id: &str, group_id: &str) -> bool {
     id.strip_prefix(group_id).is_some_and(|rest| rest.starts_with('-'))
 }
 
+/// Groups by name, with their members; nothing where the broker has named those.
+type Living = BTreeMap<String, Option<BTreeSet<String>>>;
+
+/// Whether the worker of a transactional id is in no group. Names alone do not say which group is the id's own, `a-b` or `a`: it is a
+/// member of none of them, and one is there.
+fn is_dead(id: &str, living: &Living) -> bool {
+    let mut is_known = false;
+    for (group, members) in living {
+        if is_of(id, group) {
+            is_known = true;
+            if members.as_ref().is_none_or(|members| members.contains(id)) {
+                return false;
+            }
+        }
+    }
+    is_known
+}
+
 async fn end_dead(admin: &Admin, ids: Vec<String>) -> Result<()> {
     if ids.is_empty() {
         return Ok(());
     }
-    let groups = admin.list_groups().await?;
-    for id in ids {
-        // Names alone do not say which group is the id's own, `a-b` or `a`: it is a member of none of them.
-        let (mut asked, mut may_live) = (false, false);
-        for group in groups.iter().filter(|group| is_of(&id, &group.group_id)) {
+    let mut living = Living::new();
+    for group in admin.list_groups().await? {
+        if ids.iter().any(|id| is_of(id, &group.group_id)) {
             let found = admin.describe_group(&group.group_id).await?;
-            asked = true;
-            may_live |= !found.consumer_protocol || found.members.iter().any(|member| member.member_id == id);
+            let members = found.members.into_iter().map(|member| member.member_id).collect();
+            living.insert(group.group_id, found.consumer_protocol.then_some(members));
         }
-        if asked && !may_live {
-            tracing::warn!(worker = %id, "a worker is not in its group any more: what it left open is ended");
-            admin.fence_producer(&id).await?;
-        }
+    }
+    for id in ids.iter().filter(|id| is_dead(id, &living)) {
+        tracing::warn!(worker = %id, "a worker is not in its group any more: what it left open is ended");
+        admin.fence_producer(id).await?;
     }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-    use std::time::Duration;
-
     use millstream_client::admin::NewTopic;
     use millstream_client::{
         ClientError, CommitPolicy, Consumer, ConsumerConfig, OffsetReset, Producer, ProducerConfig,
@@ -89,12 +107,12 @@ mod tests {
     use super::*;
     use crate::restore;
 
-    async fn member(cluster: &Arc<Cluster>, id: &str) -> Consumer {
+    async fn member(cluster: &Arc<Cluster>, (group, id): (&str, &str)) -> Consumer {
         let config = ConsumerConfig {
             member_id: Some(id.to_owned()),
             commit: CommitPolicy::Manual,
             offset_reset: OffsetReset::Earliest,
-            ..ConsumerConfig::in_group("p-sums")
+            ..ConsumerConfig::in_group(group)
         };
         let mut consumer = Consumer::new(cluster, config).expect("a good config");
         consumer.subscribe([Arc::from("p-input")]).await.expect("subscribed");
@@ -123,8 +141,15 @@ mod tests {
         producer.send(record).await.expect("room").wait().await.expect("kept");
     }
 
+    /// Waits until so many transactions are not young any more.
+    async fn old(admin: &Admin, count: usize) {
+        while admin.list_transactions(OPEN, &[], YOUNG).await.expect("listed").len() < count {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     async fn open_ids(admin: &Admin) -> Vec<String> {
-        let listed = admin.list_transactions(OPEN, &[]).await.expect("listed");
+        let listed = admin.list_transactions(OPEN, &[], Duration::ZERO).await.expect("listed");
         listed.into_iter().map(|listed| listed.transactional_id).collect()
     }
 
@@ -138,12 +163,14 @@ mod tests {
             .await
             .expect("topics");
         let place = TopicPartition::new("p-sums-state", 0);
-        let alive = member(&cluster, "p-sums-a").await;
+        let alive = member(&cluster, ("p-sums", "p-sums-a")).await;
         let (of_alive, of_dead) = (open(&cluster, "p-sums-a").await, open(&cluster, "p-sums-b").await);
-        // Of another pipeline, whose name begins alike and whose group is not there; of a savepoint that is put back.
-        let (other, restore) = (open(&cluster, "p-summary-b").await, open(&cluster, "p--restore").await);
+        // Of another pipeline, whose name begins as this one's group does; of a savepoint that is put back.
+        let _other = member(&cluster, ("p-sums-x", "p-sums-x-b")).await;
+        let (other, restore) = (open(&cluster, "p-sums-x-b").await, open(&cluster, "p--restore").await);
+        old(&admin, 4).await;
         end_in(&cluster, &place).await;
-        assert_eq!(open_ids(&admin).await, ["p--restore", "p-summary-b", "p-sums-a"]);
+        assert_eq!(open_ids(&admin).await, ["p--restore", "p-sums-a", "p-sums-x-b"]);
         // It is told that it was replaced, and commits nothing.
         let fenced = of_dead.commit_transaction().await.expect_err("it was ended");
         assert!(matches!(fenced, ClientError::Fenced(_)), "{fenced}");
@@ -171,10 +198,11 @@ mod tests {
         });
         alive.close().await.expect("it leaves its group");
         let found = reading.await.expect("no panic").expect("read to the end");
-        let expected = ["p--restore", "p-summary-b", "p-sums-a"].map(|id| (id.to_owned(), 1));
+        let expected = ["p--restore", "p-sums-a", "p-sums-x-b"].map(|id| (id.to_owned(), 1));
         assert_eq!(found, BTreeMap::from(expected));
         // A stage's own, by its group.
         let left = open(&cluster, "p-sums-c").await;
+        old(&admin, 1).await;
         end_of_stage(&cluster, "p-other").await;
         assert_eq!(open_ids(&admin).await, ["p-sums-c"]);
         end_of_stage(&cluster, "p-sums").await;

@@ -2,6 +2,7 @@
 //! enters: a producer's own transactions (`producer`).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use millstream_types::{ErrorCode, TopicPartition};
 use millstream_wire::message::describe_producers_request::{DescribeProducersRequest, TopicRequest};
@@ -37,12 +38,14 @@ pub struct ActiveProducer {
 }
 
 impl Admin {
-    /// The transactional ids of all brokers, in these states (by Kafka's names; none: in any) and of these producer ids (none: of
-    /// any). Those that this client may not describe are left out.
+    /// The transactional ids of all brokers, in these states (by Kafka's names; none: in any), of these producer ids (none: of
+    /// any), with a transaction that has been open for longer than this, where it is not zero and the broker can tell (Apache
+    /// Kafka 3.8). Those that this client may not describe are left out.
     pub async fn list_transactions(
         &self,
         states: &[&str],
         producer_ids: &[i64],
+        open_for: Duration,
     ) -> Result<Vec<TransactionListing>> {
         let request = ListTransactionsRequest {
             state_filters: states.iter().map(|state| (*state).to_owned()).collect(),
@@ -53,6 +56,11 @@ impl Admin {
             let metadata = self.cluster.refresh().await?;
             let mut found = Vec::new();
             for node in metadata.brokers.keys() {
+                let conn = self.cluster.conn(*node, Purpose::Main).await?;
+                let mut request = request.clone();
+                if !open_for.is_zero() && conn.version_of::<ListTransactionsRequest>()? >= 1 {
+                    request.duration_filter = open_for.as_millis() as i64;
+                }
                 let response = self.cluster.call(*node, Purpose::Main, &request).await?;
                 ClientError::check("listing transactions", response.error_code)?;
                 found.extend(response.transaction_states.into_iter().map(|listed| TransactionListing {

@@ -197,10 +197,15 @@ fn a_transaction_is_seen_and_ended_from_outside() {
         let active = admin.describe_producers(&partition).await.unwrap();
         let [active] = active.as_slice() else { panic!("{active:?}") };
         assert_eq!(active.transaction_start, Some(0));
-        let listed = admin.list_transactions(&["Ongoing"], &[active.producer_id]).await.unwrap();
+        let listed =
+            admin.list_transactions(&["Ongoing"], &[active.producer_id], Duration::ZERO).await.unwrap();
         let [listed] = listed.as_slice() else { panic!("{listed:?}") };
         assert_eq!((listed.transactional_id.as_str(), listed.state.as_str()), (id.as_str(), "Ongoing"));
-        assert_eq!(admin.list_transactions(&["CompleteCommit"], &[active.producer_id]).await.unwrap(), []);
+        for (state, open_for) in [("CompleteCommit", Duration::ZERO), ("Ongoing", Duration::from_secs(3_600))]
+        {
+            let none = admin.list_transactions(&[state], &[active.producer_id], open_for).await.unwrap();
+            assert_eq!(none, []);
+        }
         admin.fence_producer(&id).await.unwrap();
         let active = admin.describe_producers(&partition).await.unwrap();
         assert!(active.iter().all(|producer| producer.transaction_start.is_none()), "{active:?}");
