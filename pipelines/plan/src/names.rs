@@ -31,6 +31,21 @@ pub fn dead_letter_topic(pipeline: &str) -> String {
     format!("{pipeline}-{}", millstream_spec::DEAD_LETTERS)
 }
 
+/// The pipeline whose positions topic, or changelog, this is.
+pub fn pipeline_of(topic: &str) -> Option<&str> {
+    match topic.strip_suffix("-positions") {
+        Some(pipeline) => Some(pipeline),
+        None => Some(topic.strip_suffix("-state")?.rsplit_once('-')?.0),
+    }
+}
+
+/// The consumer group of the stage whose worker's transactional id this is, where it is of this pipeline.
+pub fn group_of<'a>(pipeline: &str, transactional_id: &'a str) -> Option<&'a str> {
+    let rest = transactional_id.strip_prefix(pipeline)?.strip_prefix('-')?;
+    let (stage, instance) = rest.split_once('-')?;
+    (!stage.is_empty() && !instance.is_empty()).then(|| &transactional_id[..pipeline.len() + 1 + stage.len()])
+}
+
 /// The consumer group of a stage: `ingest`, the id of the topic transform that it reads, or the sink's id.
 pub fn group_id(pipeline: &str, stage: &str) -> String {
     format!("{pipeline}-{stage}")

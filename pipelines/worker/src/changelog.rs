@@ -436,6 +436,13 @@ impl Changelogs {
     }
 }
 
+impl Drop for Changelogs {
+    /// Where the stage begins again, what is void is deleted all the same.
+    fn drop(&mut self) {
+        self.deletions.detach_all();
+    }
+}
+
 /// About how many bytes an operator keeps for each key group.
 fn each_bytes(stage: &Stage) -> u64 {
     let kept: u64 = stage.state_sizes().iter().map(|(_, size)| size.bytes as u64 + size.disk_bytes).sum();
@@ -462,13 +469,14 @@ impl Cuts {
         self.known.lock().entry(at.clone()).and_modify(rises).or_insert((below, 0));
         let mut closing = self.is_closing.subscribe();
         let is_closing = tokio::time::timeout(CUT_AFTER, closing.wait_for(|closing| *closing)).await.is_ok();
-        let mut known = self.known.lock();
-        let (void, deleted) = known.get_mut(at)?;
+        let (void, deleted) = self.known.lock().get(at).copied()?;
         // One request for all that waits.
-        let below = if is_closing { *void } else { below };
-        let is_new = below > *deleted;
-        *deleted = below.max(*deleted);
-        is_new.then_some(below)
+        let below = if is_closing { void } else { below };
+        (below > deleted).then_some(below)
+    }
+
+    fn done(&self, at: &TopicPartition, below: i64) {
+        self.known.lock().entry(at.clone()).and_modify(|(_, deleted)| *deleted = below.max(*deleted));
     }
 }
 
@@ -480,11 +488,21 @@ async fn cut(
     (partitions, key_groups): (u32, u32),
     cuts: &Cuts,
 ) -> Result<i64, WorkerError> {
-    let mut stored = positions::load(cluster, positions, &[COUNTS_PARTITION]).await?;
-    let marks = stored.snapshots.remove(at).unwrap_or_default();
-    let below = deletable_below(marks.into_values(), (at.partition as u32, partitions), key_groups);
-    if let Some(below) = cuts.due(at, below).await {
+    let void = async || {
+        let mut stored = positions::load(cluster, positions, &[COUNTS_PARTITION]).await?;
+        let marks = stored.snapshots.remove(at).unwrap_or_default();
+        Ok::<i64, WorkerError>(deletable_below(
+            marks.into_values(),
+            (at.partition as u32, partitions),
+            key_groups,
+        ))
+    };
+    let Some(below) = cuts.due(at, void().await?).await else { return Ok(0) };
+    // The changelog may have been made anew meanwhile.
+    let below = void().await?.min(below);
+    if below > 0 {
         Admin::new(cluster).delete_records(&BTreeMap::from([(at.clone(), below)])).await?;
+        cuts.done(at, below);
     }
     Ok(below)
 }

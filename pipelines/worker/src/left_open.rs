@@ -2,37 +2,42 @@
 //! the positions that it holds; the broker ends it when its time is over, which may be a quarter of an hour where commits are
 //! large. Whoever takes such a worker's partitions over, or waits behind it, ends it at once.
 //!
-//! Invariant WK-6: only the transaction of a worker that is not in its group is ended. Such a worker's positions would be
-//! refused, so nothing of it could be committed any more; one that joins again meanwhile begins again from what was committed
-//! ([`crate::transaction::TransactionTime`]). It is known since a member has the name of its transactional id
-//! (`StageContext::member`). In groups of the classic protocol the broker makes the members' names: there the broker's time counts.
-//! Never enters: a worker's own transactions.
+//! Invariant WK-6: what is ended is a transaction of a worker of the same pipeline, and that worker is not in its stage's group. The
+//! first is known since it writes to the pipeline's positions topic, as each of theirs does and nobody else's; the second since a
+//! member has the name of its transactional id (`StageContext::member`). Of groups of which the broker makes a member's name, as the
+//! classic protocol has it, nothing is known, and nothing ended. A worker that is ended and was alive begins again from what was
+//! committed ([`crate::transaction`]). Never enters: a worker's own transactions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use millstream_client::{Admin, Cluster, Result};
+use millstream_plan::names;
 use millstream_types::TopicPartition;
 
-const OPEN: &[&str] = &["Ongoing"];
+const OPEN: &str = "Ongoing";
 /// A transaction that was begun less than this ago is not looked at: most of those that are open at any moment are of workers that
 /// commit, and one of a worker that its group has given up is older.
 const YOUNG: Duration = Duration::from_millis(500);
+/// How long it may take: what has not been ended by then waits for the broker, or the next look.
+const WITHIN: Duration = Duration::from_secs(5);
 
 /// Ends what workers of a stage left open that are not in its group any more. Where that cannot be done, the broker does it later.
-pub async fn end_of_stage(cluster: &Arc<Cluster>, group_id: &str) {
+pub async fn end_of_stage(cluster: &Arc<Cluster>, (pipeline, group): (&str, &str)) {
     let admin = Admin::new(cluster);
     let ended = async {
-        let listed = admin.list_transactions(OPEN, &[], YOUNG).await?;
-        let of_stage = listed.into_iter().map(|listed| listed.transactional_id);
-        end_dead(&admin, of_stage.filter(|id| is_of(id, group_id)).collect()).await
+        let listed = admin.list_transactions(&[OPEN], &[], YOUNG).await?;
+        let ids = listed.into_iter().map(|listed| listed.transactional_id);
+        let of_stage = |id: &String| names::group_of(pipeline, id) == Some(group);
+        end_dead(&admin, pipeline, ids.filter(of_stage).collect()).await
     };
-    tell(group_id, ended.await);
+    tell(group, tokio::time::timeout(WITHIN, ended).await);
 }
 
-/// The same of those that hold up who reads a partition. All who write to it have to be workers of a pipeline.
+/// The same of those that hold up who reads a partition of a pipeline's own topics.
 pub async fn end_in(cluster: &Arc<Cluster>, partition: &TopicPartition) {
+    let Some(pipeline) = names::pipeline_of(&partition.topic) else { return };
     let admin = Admin::new(cluster);
     let ended = async {
         let active = admin.describe_producers(partition).await?;
@@ -41,56 +46,49 @@ pub async fn end_in(cluster: &Arc<Cluster>, partition: &TopicPartition) {
         if open.is_empty() {
             return Ok(());
         }
-        let listed = admin.list_transactions(OPEN, &open, YOUNG).await?;
-        end_dead(&admin, listed.into_iter().map(|listed| listed.transactional_id).collect()).await
+        let listed = admin.list_transactions(&[OPEN], &open, YOUNG).await?;
+        let ids = listed.into_iter().map(|listed| listed.transactional_id);
+        end_dead(&admin, pipeline, ids.collect()).await
     };
-    tell(&partition.to_string(), ended.await);
+    tell(&partition.topic, tokio::time::timeout(WITHIN, ended).await);
 }
 
-fn tell(of: &str, ended: Result<()>) {
-    if let Err(error) = ended {
-        tracing::debug!(%of, %error, "transactions that may have been left open wait for the broker");
+fn tell(of: &str, ended: std::result::Result<Result<()>, tokio::time::error::Elapsed>) {
+    let error = match ended {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error.to_string(),
+        Err(late) => late.to_string(),
+    };
+    tracing::debug!(%of, %error, "transactions that may have been left open wait for the broker");
+}
+
+/// The members of a stage's group; nothing where they may have other names than their transactional ids.
+async fn members(admin: &Admin, (pipeline, group): (&str, &str)) -> Result<Option<BTreeSet<String>>> {
+    let found = admin.describe_group(group).await?;
+    let members: BTreeSet<String> = found.members.into_iter().map(|member| member.member_id).collect();
+    let is_known =
+        found.consumer_protocol && members.iter().all(|id| names::group_of(pipeline, id) == Some(group));
+    Ok(is_known.then_some(members))
+}
+
+async fn end_dead(admin: &Admin, pipeline: &str, ids: Vec<String>) -> Result<()> {
+    let mut by_group: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for id in ids {
+        if let Some(group) = names::group_of(pipeline, &id) {
+            by_group.entry(group.to_owned()).or_default().push(id);
+        }
     }
-}
-
-/// Whether a transactional id may be that of a member of the group.
-fn is_of(id: &str, group_id: &str) -> bool {
-    id.strip_prefix(group_id).is_some_and(|rest| rest.starts_with('-'))
-}
-
-/// Groups by name, with their members; nothing where the broker has named those.
-type Living = BTreeMap<String, Option<BTreeSet<String>>>;
-
-/// Whether the worker of a transactional id is in no group. Names alone do not say which group is the id's own, `a-b` or `a`: it is a
-/// member of none of them, and one is there.
-fn is_dead(id: &str, living: &Living) -> bool {
-    let mut is_known = false;
-    for (group, members) in living {
-        if is_of(id, group) {
-            is_known = true;
-            if members.as_ref().is_none_or(|members| members.contains(id)) {
-                return false;
+    let positions = names::positions_topic(pipeline);
+    for (group, ids) in by_group {
+        let Some(members) = members(admin, (pipeline, &group)).await? else { continue };
+        for id in ids.iter().filter(|id| !members.contains(*id)) {
+            // Another may have ended it, and it may be of anybody: asked for last.
+            let found = admin.describe_transaction(id).await?;
+            if found.state == OPEN && found.partitions.iter().any(|at| *at.topic == *positions) {
+                tracing::warn!(worker = %id, "a worker is not in its group any more: what it left open is ended");
+                admin.fence_producer(id).await?;
             }
         }
-    }
-    is_known
-}
-
-async fn end_dead(admin: &Admin, ids: Vec<String>) -> Result<()> {
-    if ids.is_empty() {
-        return Ok(());
-    }
-    let mut living = Living::new();
-    for group in admin.list_groups().await? {
-        if ids.iter().any(|id| is_of(id, &group.group_id)) {
-            let found = admin.describe_group(&group.group_id).await?;
-            let members = found.members.into_iter().map(|member| member.member_id).collect();
-            living.insert(group.group_id, found.consumer_protocol.then_some(members));
-        }
-    }
-    for id in ids.iter().filter(|id| is_dead(id, &living)) {
-        tracing::warn!(worker = %id, "a worker is not in its group any more: what it left open is ended");
-        admin.fence_producer(id).await?;
     }
     Ok(())
 }
@@ -107,12 +105,14 @@ mod tests {
     use super::*;
     use crate::restore;
 
-    async fn member(cluster: &Arc<Cluster>, (group, id): (&str, &str)) -> Consumer {
+    const OWN: [&str; 2] = ["p-sums-state", "p-positions"];
+
+    async fn member(cluster: &Arc<Cluster>, id: &str) -> Consumer {
         let config = ConsumerConfig {
             member_id: Some(id.to_owned()),
             commit: CommitPolicy::Manual,
             offset_reset: OffsetReset::Earliest,
-            ..ConsumerConfig::in_group(group)
+            ..ConsumerConfig::in_group("p-sums")
         };
         let mut consumer = Consumer::new(cluster, config).expect("a good config");
         consumer.subscribe([Arc::from("p-input")]).await.expect("subscribed");
@@ -123,7 +123,7 @@ mod tests {
     }
 
     /// A producer with a transaction that has a record in the topic.
-    async fn open(cluster: &Arc<Cluster>, id: &str) -> Producer {
+    async fn open(cluster: &Arc<Cluster>, id: &str, topics: &[&str]) -> Producer {
         let config = ProducerConfig {
             transactional_id: Some(id.to_owned()),
             transaction_timeout: Duration::from_secs(600),
@@ -132,24 +132,26 @@ mod tests {
         let producer = Producer::new(cluster, config).expect("a good config");
         producer.init_transactions().await.expect("a producer id");
         producer.begin_transaction().expect("no other is open");
-        write(&producer, id).await;
+        write(&producer, id, topics).await;
         producer
     }
 
-    async fn write(producer: &Producer, text: &str) {
-        let record = ProducerRecord::new("p-sums-state", None, Some(text.to_owned().into()));
-        producer.send(record).await.expect("room").wait().await.expect("kept");
+    async fn write(producer: &Producer, text: &str, topics: &[&str]) {
+        for topic in topics {
+            let record = ProducerRecord::new(*topic, None, Some(text.to_owned().into()));
+            producer.send(record).await.expect("room").wait().await.expect("kept");
+        }
     }
 
     /// Waits until so many transactions are not young any more.
     async fn old(admin: &Admin, count: usize) {
-        while admin.list_transactions(OPEN, &[], YOUNG).await.expect("listed").len() < count {
+        while admin.list_transactions(&[OPEN], &[], YOUNG).await.expect("listed").len() < count {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
     async fn open_ids(admin: &Admin) -> Vec<String> {
-        let listed = admin.list_transactions(OPEN, &[], Duration::ZERO).await.expect("listed");
+        let listed = admin.list_transactions(&[OPEN], &[], Duration::ZERO).await.expect("listed");
         listed.into_iter().map(|listed| listed.transactional_id).collect()
     }
 
@@ -158,19 +160,20 @@ mod tests {
         let broker = InProcess::start(&[]).await;
         let cluster = broker.cluster();
         let admin = Admin::new(&cluster);
-        admin
-            .create_topics(&[NewTopic::new("p-sums-state", 1), NewTopic::new("p-input", 4)])
-            .await
-            .expect("topics");
+        let topics = [("p-sums-state", 1), ("p-positions", 1), ("p-sums-positions", 1), ("p-input", 4)];
+        let topics = topics.map(|(name, partitions)| NewTopic::new(name, partitions));
+        admin.create_topics(&topics).await.expect("topics");
         let place = TopicPartition::new("p-sums-state", 0);
-        let alive = member(&cluster, ("p-sums", "p-sums-a")).await;
-        let (of_alive, of_dead) = (open(&cluster, "p-sums-a").await, open(&cluster, "p-sums-b").await);
-        // Of another pipeline, whose name begins as this one's group does; of a savepoint that is put back.
-        let _other = member(&cluster, ("p-sums-x", "p-sums-x-b")).await;
-        let (other, restore) = (open(&cluster, "p-sums-x-b").await, open(&cluster, "p--restore").await);
-        old(&admin, 4).await;
+        let alive = member(&cluster, "p-sums-a").await;
+        let (of_alive, of_dead) =
+            (open(&cluster, "p-sums-a", &OWN).await, open(&cluster, "p-sums-b", &OWN).await);
+        // Of another pipeline's worker, whose name begins alike; of a savepoint that is put back; of somebody who took such a name.
+        let other = open(&cluster, "p-sums-x-b", &["p-sums-state", "p-sums-positions"]).await;
+        let restore = open(&cluster, "p--restore", &OWN).await;
+        let foreign = open(&cluster, "p-sums-feeder", &["p-input"]).await;
+        old(&admin, 5).await;
         end_in(&cluster, &place).await;
-        assert_eq!(open_ids(&admin).await, ["p--restore", "p-sums-a", "p-sums-x-b"]);
+        assert_eq!(open_ids(&admin).await, ["p--restore", "p-sums-a", "p-sums-feeder", "p-sums-x-b"]);
         // It is told that it was replaced, and commits nothing.
         let fenced = of_dead.commit_transaction().await.expect_err("it was ended");
         assert!(matches!(fenced, ClientError::Fenced(_)), "{fenced}");
@@ -181,7 +184,7 @@ mod tests {
         // Who reads to the end ends what it waits for, once its worker is gone.
         let alive_again = {
             of_alive.begin_transaction().expect("no other is open");
-            write(&of_alive, "lost").await;
+            write(&of_alive, "lost", &OWN).await;
             of_alive
         };
         let reading = tokio::spawn({
@@ -201,12 +204,13 @@ mod tests {
         let expected = ["p--restore", "p-sums-a", "p-sums-x-b"].map(|id| (id.to_owned(), 1));
         assert_eq!(found, BTreeMap::from(expected));
         // A stage's own, by its group.
-        let left = open(&cluster, "p-sums-c").await;
-        old(&admin, 1).await;
-        end_of_stage(&cluster, "p-other").await;
-        assert_eq!(open_ids(&admin).await, ["p-sums-c"]);
-        end_of_stage(&cluster, "p-sums").await;
-        assert!(open_ids(&admin).await.is_empty());
+        let left = open(&cluster, "p-sums-c", &OWN).await;
+        old(&admin, 2).await;
+        end_of_stage(&cluster, ("p", "p-other")).await;
+        assert_eq!(open_ids(&admin).await, ["p-sums-c", "p-sums-feeder"]);
+        end_of_stage(&cluster, ("p", "p-sums")).await;
+        assert_eq!(open_ids(&admin).await, ["p-sums-feeder"]);
+        foreign.commit_transaction().await.expect("it was left alone");
         drop((left, alive_again));
     }
 }

@@ -150,16 +150,16 @@ impl<'a> ToEnds<'a> {
         if at != self.at {
             self.since = Instant::now();
             self.left_open = self.left_open.map(|(cluster, _)| (cluster, STALL));
-        } else if let Some((cluster, after)) = self.left_open
-            && self.since.elapsed() > after
-        {
-            left_open::end_in(cluster, behind).await;
-            self.left_open = Some((cluster, after * 2));
         } else if self.since.elapsed() > STALL_MAX {
             return Err(WorkerError::Transient(format!(
                 "reading {behind} to its end at {end}: nothing came for {} s",
                 STALL_MAX.as_secs()
             )));
+        } else if let Some((cluster, after)) = self.left_open
+            && self.since.elapsed() > after
+        {
+            left_open::end_in(cluster, behind).await;
+            self.left_open = Some((cluster, self.since.elapsed() * 2));
         }
         self.at = at;
         Ok(Some(consumer.poll(Duration::from_millis(100)).await?))

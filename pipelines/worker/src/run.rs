@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use millstream_client::admin::NewTopic;
@@ -73,6 +74,8 @@ pub struct Report {
 pub struct StageContext {
     /// The cluster.
     pub cluster: Arc<Cluster>,
+    /// The pipeline.
+    pub pipeline: String,
     /// The stage's id.
     pub stage: String,
     /// Its consumer group.
@@ -97,6 +100,8 @@ pub struct StageContext {
     pub transaction_time: TransactionTime,
     /// How long a fetch waits at the broker for records.
     fetch_wait: Duration,
+    /// What others left open is being ended.
+    ending: Arc<AtomicBool>,
     stop: watch::Receiver<bool>,
 }
 
@@ -124,8 +129,14 @@ impl StageContext {
     /// Ends what others of the stage left open that are not in its group any more, beside what goes on here: to be called when
     /// partitions come.
     pub fn end_left_open(&self) {
-        let (cluster, group_id) = (Arc::clone(&self.cluster), self.group_id.clone());
-        tokio::spawn(async move { left_open::end_of_stage(&cluster, &group_id).await });
+        if self.ending.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let context = self.clone();
+        tokio::spawn(async move {
+            left_open::end_of_stage(&context.cluster, (&context.pipeline, &context.group_id)).await;
+            context.ending.store(false, Ordering::Relaxed);
+        });
     }
 
     /// The stage's producer, which ends what an earlier one of this worker left open.
@@ -231,6 +242,7 @@ pub async fn run(
     for (stage, made) in stages {
         let context = StageContext {
             cluster: Arc::clone(cluster),
+            pipeline: job.pipeline.clone(),
             stage: stage.id.clone(),
             group_id: stage.group_id.clone(),
             transactional_id: names::transactional_id(&job.pipeline, &stage.id, &options.instance),
@@ -243,6 +255,7 @@ pub async fn run(
             scratch: options.scratch.clone(),
             transaction_time: TransactionTime::new(TRANSACTION_TIMEOUT),
             fetch_wait,
+            ending: Arc::default(),
             stop: halted.clone(),
         };
         let backoff = BackoffConfig {

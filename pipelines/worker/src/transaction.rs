@@ -7,12 +7,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use millstream_client::{ConsumerHandle, OffsetAndMetadata, Producer};
+use millstream_client::admin::GroupMember;
+use millstream_client::{Admin, Cluster, ConsumerHandle, OffsetAndMetadata, Producer};
 use millstream_types::TopicPartition;
-use parking_lot::Mutex;
 
 use crate::error::WorkerError;
 use crate::failpoint;
@@ -28,6 +28,8 @@ pub struct Transaction {
     pub offsets: BTreeMap<TopicPartition, OffsetAndMetadata>,
     /// The member whose positions they are.
     pub consumer: ConsumerHandle,
+    /// Where its group is.
+    pub cluster: Arc<Cluster>,
     /// How long it may take.
     pub time: TransactionTime,
 }
@@ -40,21 +42,21 @@ pub struct TransactionTime(Arc<Patience>);
 #[derive(Debug)]
 struct Patience {
     ms: AtomicU64,
-    /// When transactions were ended by somebody else.
-    fenced: Mutex<Vec<Instant>>,
+    /// How many in a row somebody else has ended.
+    fenced: AtomicU32,
 }
 
 impl TransactionTime {
     /// The longest that brokers allow unless they are told otherwise (`transaction.max.timeout.ms`).
     const MOST_MS: u64 = 900_000;
-    /// Whose transactions are ended by others more often than this, within this time, shares its name with another worker: the two end
-    /// each other's as often as they begin again.
-    const FENCED_MAX: (usize, Duration) = (5, Duration::from_secs(600));
+    /// Whose transactions are ended by others more often than this in a row, though it is in its group, shares its name with another
+    /// worker: the two end each other's as often as they begin again.
+    const FENCED_MAX: u32 = 5;
 
     /// So long.
     pub fn new(time: Duration) -> TransactionTime {
         let ms = AtomicU64::new(time.as_millis() as u64);
-        TransactionTime(Arc::new(Patience { ms, fenced: Mutex::default() }))
+        TransactionTime(Arc::new(Patience { ms, fenced: AtomicU32::new(0) }))
     }
 
     /// The time, for the next producer.
@@ -70,13 +72,14 @@ impl TransactionTime {
         (more > now).then(|| Duration::from_millis(more))
     }
 
-    /// Somebody else has ended a transaction now: whether that may pass.
-    fn may_pass(&self, now: Instant) -> bool {
-        let (most, within) = TransactionTime::FENCED_MAX;
-        let mut fenced = self.0.fenced.lock();
-        fenced.retain(|before| now.duration_since(*before) <= within);
-        fenced.push(now);
-        fenced.len() <= most
+    /// Somebody else has ended a transaction: whether that may pass.
+    fn may_pass(&self) -> bool {
+        self.0.fenced.fetch_add(1, Ordering::Relaxed) < TransactionTime::FENCED_MAX
+    }
+
+    /// A transaction was committed.
+    fn has_passed(&self) {
+        self.0.fenced.store(0, Ordering::Relaxed);
     }
 }
 
@@ -85,7 +88,16 @@ impl Transaction {
     pub async fn commit(self, producer: &Producer) -> Result<(), WorkerError> {
         let (began, time) = (Instant::now(), self.time.clone());
         let had = time.get();
+        let (cluster, consumer) = (Arc::clone(&self.cluster), self.consumer.clone());
         match self.commit_within(producer, began).await {
+            Ok(()) => {
+                time.has_passed();
+                Ok(())
+            }
+            // A process that stood still longer than its group waits, and what it had open was ended (`left_open`).
+            Err(WorkerError::Fenced(_)) if is_out(&cluster, &consumer).await => Err(WorkerError::Transient(
+                "this worker was taken out of its group within a commit, which does not count".to_owned(),
+            )),
             // The broker ended it, and nobody else has the name.
             Err(WorkerError::Fenced(text)) if began.elapsed() >= had => match time.raise() {
                 Some(more) => Err(WorkerError::Transient(format!(
@@ -95,8 +107,8 @@ impl Transaction {
                 ))),
                 None => Err(WorkerError::Fenced(text)),
             },
-            // A process that stood still longer than its group waits is taken for dead.
-            Err(WorkerError::Fenced(text)) if time.may_pass(Instant::now()) => {
+            // It may have joined again before it was asked for.
+            Err(WorkerError::Fenced(text)) if time.may_pass() => {
                 Err(WorkerError::Transient(format!("{text}, or took this one for dead")))
             }
             done => done,
@@ -133,18 +145,28 @@ impl Transaction {
     }
 }
 
+/// Whether a member is not in its group any more. What cannot be asked is not so.
+async fn is_out(cluster: &Arc<Cluster>, consumer: &ConsumerHandle) -> bool {
+    let Some(member) = consumer.group_metadata().ok().filter(|member| member.epoch >= 0) else { return true };
+    let admin = Admin::new(cluster);
+    let described =
+        tokio::time::timeout(Duration::from_secs(5), admin.describe_group(&member.group_id)).await;
+    let is_in = |members: &[GroupMember]| members.iter().any(|of| *of.member_id == *member.member_id);
+    matches!(described, Ok(Ok(group)) if group.consumer_protocol && !is_in(&group.members))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn who_is_fenced_now_and_then_goes_on_and_two_of_one_name_do_not() {
-        let (begin, minute) = (Instant::now(), Duration::from_secs(60));
-        let paused = TransactionTime::new(Duration::from_secs(10));
-        assert!((0..100).all(|time| paused.may_pass(begin + 3 * minute * time)));
-        let of_one_name = TransactionTime::new(Duration::from_secs(10));
-        let passed = (0..10).take_while(|time| of_one_name.may_pass(begin + minute / 10 * *time)).count();
-        assert_eq!(passed, 5);
+        let time = TransactionTime::new(Duration::from_secs(10));
+        for _ in 0..20 {
+            assert!((0..5).all(|_| time.may_pass()));
+            time.has_passed();
+        }
+        assert_eq!((0..10).take_while(|_| time.may_pass()).count(), 5);
     }
 
     #[test]

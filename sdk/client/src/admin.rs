@@ -18,7 +18,7 @@ use crate::error::{ClientError, Result};
 
 pub use groups::{GroupDescription, GroupListing, GroupMember};
 pub use topics::{ConfigEntry, ConfigOp, ConfigResource, NewTopic, TopicDescription};
-pub use transactions::{ActiveProducer, TransactionListing};
+pub use transactions::{ActiveProducer, TransactionDescription, TransactionListing};
 
 /// What DescribeCluster answers.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -26,3 +26,22 @@ fn names_of_different_pipelines_never_meet() {
         }
     }
 }
+
+#[test]
+fn names_say_whose_they_are() {
+    for pipeline in ["a", "a-b", "a-state", "a-positions", "a-b-state"] {
+        for id in ["b", "b_c", "s"] {
+            assert_eq!(names::pipeline_of(&names::changelog_topic(pipeline, id)), Some(pipeline));
+            for instance in ["0", "host-7", "a-b-0"] {
+                let worker = names::transactional_id(pipeline, id, instance);
+                assert_eq!(names::group_of(pipeline, &worker), Some(names::group_id(pipeline, id).as_str()));
+            }
+        }
+        assert_eq!(names::pipeline_of(&names::positions_topic(pipeline)), Some(pipeline));
+        assert_eq!(names::group_of(pipeline, &names::restore_transactional_id(pipeline)), None);
+    }
+    assert_eq!(
+        (names::pipeline_of("sales"), names::group_of("a", "ab-c-0"), names::group_of("a", "a-c")),
+        (None, None, None)
+    );
+}

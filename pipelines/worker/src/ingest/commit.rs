@@ -122,6 +122,7 @@ impl Ingest<'_> {
             outbox,
             offsets: offsets.collect(),
             consumer: consumer.handle(),
+            cluster: Arc::clone(&self.context.cluster),
             time: self.context.transaction_time.clone(),
         };
         tracing::debug!(stage = %self.context.stage, items = items.len(), build_ms = began.elapsed().as_millis(), "built");

@@ -91,7 +91,14 @@ impl Driver {
         self.plain.arrived().await?;
         let name = self.context.stage.clone();
         let (consumer, time) = (consumer.clone(), self.context.transaction_time.clone());
-        let transaction = Transaction { stage: name.clone(), outbox, offsets, consumer, time };
+        let transaction = Transaction {
+            stage: name.clone(),
+            outbox,
+            offsets,
+            consumer,
+            cluster: Arc::clone(&cluster),
+            time,
+        };
         transaction.commit(&self.producer).await?;
         if let Some(taken) = snapshot {
             self.changelogs.was_committed(&cluster, taken).await;

@@ -578,9 +578,7 @@ impl Follower {
         for group in wanted(&owners, &me, self.followed.copies, self.split) {
             wanted_of.entry(self.split.class(group)).or_default().insert(group);
         }
-        // The stage asks for what comes only when it has been told of it.
-        let mut waited_for = self.waited_for();
-        waited_for.extend(held.coming.iter().map(|group| self.split.class(*group)));
+        let waited_for = self.waited_for();
         let mut gone = Vec::new();
         for (number, class) in self.classes.iter_mut().filter(|(number, _)| !waited_for.contains(*number)) {
             match wanted_of.get(number) {
@@ -590,7 +588,7 @@ impl Follower {
             }
         }
         gone.into_iter().for_each(|class| self.let_go(class));
-        self.begun.retain(|number, _| wanted_of.contains_key(number));
+        self.begun.retain(|number, _| wanted_of.contains_key(number) || waited_for.contains(number));
         self.no_room.retain(|_, since| since.elapsed() < NO_ROOM_FOR);
         let is_new = |(class, groups): &(u32, BTreeSet<u32>)| {
             let has = self.classes.get(class).is_some_and(|class| class.copy.groups().is_superset(groups))
@@ -739,9 +737,10 @@ impl Follower {
         }
     }
 
-    /// The classes that a stage waits for.
+    /// The classes that a stage waits for, or will ask for: it is being given them.
     fn waited_for(&self) -> BTreeSet<u32> {
-        let groups = self.waiting.iter().flat_map(|waiting| &waiting.groups);
+        let coming = self.shared.held.lock().coming.clone();
+        let groups = self.waiting.iter().flat_map(|waiting| &waiting.groups).chain(&coming);
         groups.map(|group| self.split.class(*group)).collect()
     }
 

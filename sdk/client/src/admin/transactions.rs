@@ -1,11 +1,13 @@
 //! Transactions as the cluster knows them: which there are, who writes to a partition, and their end from outside. Never
 //! enters: a producer's own transactions (`producer`).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use millstream_types::{ErrorCode, TopicPartition};
 use millstream_wire::message::describe_producers_request::{DescribeProducersRequest, TopicRequest};
+use millstream_wire::message::describe_transactions_request::DescribeTransactionsRequest;
 use millstream_wire::message::init_producer_id_request::InitProducerIdRequest;
 use millstream_wire::message::list_transactions_request::ListTransactionsRequest;
 
@@ -22,6 +24,17 @@ pub struct TransactionListing {
     pub producer_id: i64,
     /// Its state, by Kafka's name: `Ongoing`, `Empty`, …
     pub state: String,
+}
+
+/// A transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransactionDescription {
+    /// Its state, by Kafka's name.
+    pub state: String,
+    /// How long one of its producer may take.
+    pub timeout: Duration,
+    /// The partitions that it has written to, where it is open.
+    pub partitions: BTreeSet<TopicPartition>,
 }
 
 /// A producer that a partition knows.
@@ -75,6 +88,34 @@ impl Admin {
         .await
     }
 
+    /// The transaction of a transactional id.
+    pub async fn describe_transaction(&self, transactional_id: &str) -> Result<TransactionDescription> {
+        let id: Arc<str> = transactional_id.into();
+        let request = DescribeTransactionsRequest {
+            transactional_ids: vec![transactional_id.to_owned()],
+            ..DescribeTransactionsRequest::default()
+        };
+        let what = format!("describing the transaction of {transactional_id}");
+        let kind = CoordinatorKind::Transaction;
+        self.cluster
+            .call_coordinator(kind, &id, self.within(), i16::MAX, &request, |response| {
+                let found = response.transaction_states.into_iter().next();
+                let found =
+                    found.ok_or_else(|| ClientError::state(format!("{what}: the answer is empty")))?;
+                ClientError::check(&what, found.error_code)?;
+                let partitions = found.topics.into_iter().flat_map(|topic| {
+                    let name: Arc<str> = topic.topic.into();
+                    topic.partitions.into_iter().map(move |at| TopicPartition::new(Arc::clone(&name), at))
+                });
+                Ok(TransactionDescription {
+                    state: found.transaction_state,
+                    timeout: Duration::from_millis(found.transaction_timeout_ms.max(0) as u64),
+                    partitions: partitions.collect(),
+                })
+            })
+            .await
+    }
+
     /// The producers that the leader of a partition knows.
     pub async fn describe_producers(&self, partition: &TopicPartition) -> Result<Vec<ActiveProducer>> {
         let request = DescribeProducersRequest {
@@ -117,8 +158,8 @@ impl Admin {
         let id: Arc<str> = transactional_id.into();
         let request = InitProducerIdRequest {
             transactional_id: Some(transactional_id.to_owned()),
-            // Whoever uses the id next says its own.
-            transaction_timeout_ms: 60_000,
+            // Whoever uses the id next says its own; and no cluster allows less.
+            transaction_timeout_ms: 1_000,
             producer_id: -1,
             producer_epoch: -1,
             ..InitProducerIdRequest::default()

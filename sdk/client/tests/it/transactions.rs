@@ -206,6 +206,8 @@ fn a_transaction_is_seen_and_ended_from_outside() {
             let none = admin.list_transactions(&[state], &[active.producer_id], open_for).await.unwrap();
             assert_eq!(none, []);
         }
+        let described = admin.describe_transaction(&id).await.unwrap();
+        assert_eq!((described.state.as_str(), described.partitions), ("Ongoing", [partition.clone()].into()));
         admin.fence_producer(&id).await.unwrap();
         let active = admin.describe_producers(&partition).await.unwrap();
         assert!(active.iter().all(|producer| producer.transaction_start.is_none()), "{active:?}");
