@@ -12,9 +12,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use millstream_client::{Admin, Cluster, Result};
+use millstream_client::{Admin, Cluster};
 use millstream_plan::names;
 use millstream_types::TopicPartition;
+
+use crate::error::WorkerError;
 
 const OPEN: &str = "Ongoing";
 /// A transaction that was begun less than this ago is not looked at: most of those that are open at any moment are of workers that
@@ -30,9 +32,11 @@ pub async fn end_of_stage(cluster: &Arc<Cluster>, (pipeline, group): (&str, &str
         let listed = admin.list_transactions(&[OPEN], &[], YOUNG).await?;
         let ids = listed.into_iter().map(|listed| listed.transactional_id);
         let of_stage = |id: &String| names::group_of(pipeline, id) == Some(group);
-        end_dead(&admin, pipeline, ids.filter(of_stage).collect()).await
+        end_dead(&admin, pipeline, ids.filter(of_stage).collect()).await;
+        Ok(())
     };
-    tell(group, tokio::time::timeout(WITHIN, ended).await);
+    let ended = tokio::time::timeout(WITHIN, ended).await;
+    tell(group, ended.unwrap_or_else(|_| Err(late())));
 }
 
 /// The same of those that hold up who reads a partition of a pipeline's own topics.
@@ -48,22 +52,28 @@ pub async fn end_in(cluster: &Arc<Cluster>, partition: &TopicPartition) {
         }
         let listed = admin.list_transactions(&[OPEN], &open, YOUNG).await?;
         let ids = listed.into_iter().map(|listed| listed.transactional_id);
-        end_dead(&admin, pipeline, ids.collect()).await
+        end_dead(&admin, pipeline, ids.collect()).await;
+        Ok(())
     };
-    tell(&partition.topic, tokio::time::timeout(WITHIN, ended).await);
+    let ended = tokio::time::timeout(WITHIN, ended).await;
+    tell(&partition.topic, ended.unwrap_or_else(|_| Err(late())));
 }
 
-fn tell(of: &str, ended: std::result::Result<Result<()>, tokio::time::error::Elapsed>) {
-    let error = match ended {
-        Ok(Ok(())) => return,
-        Ok(Err(error)) => error.to_string(),
-        Err(late) => late.to_string(),
-    };
-    tracing::debug!(%of, %error, "transactions that may have been left open wait for the broker");
+fn late() -> WorkerError {
+    WorkerError::Transient(format!("it took longer than {} s", WITHIN.as_secs()))
+}
+
+fn tell(of: &str, ended: Result<(), WorkerError>) {
+    if let Err(error) = ended {
+        tracing::debug!(%of, %error, "what may have been left open waits for the broker");
+    }
 }
 
 /// The members of a stage's group; nothing where they may have other names than their transactional ids.
-async fn members(admin: &Admin, (pipeline, group): (&str, &str)) -> Result<Option<BTreeSet<String>>> {
+async fn members(
+    admin: &Admin,
+    (pipeline, group): (&str, &str),
+) -> Result<Option<BTreeSet<String>>, WorkerError> {
     let found = admin.describe_group(group).await?;
     let members: BTreeSet<String> = found.members.into_iter().map(|member| member.member_id).collect();
     let is_known =
@@ -71,7 +81,8 @@ async fn members(admin: &Admin, (pipeline, group): (&str, &str)) -> Result<Optio
     Ok(is_known.then_some(members))
 }
 
-async fn end_dead(admin: &Admin, pipeline: &str, ids: Vec<String>) -> Result<()> {
+/// One that cannot be ended keeps no other from it.
+async fn end_dead(admin: &Admin, pipeline: &str, ids: Vec<String>) {
     let mut by_group: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for id in ids {
         if let Some(group) = names::group_of(pipeline, &id) {
@@ -80,15 +91,24 @@ async fn end_dead(admin: &Admin, pipeline: &str, ids: Vec<String>) -> Result<()>
     }
     let positions = names::positions_topic(pipeline);
     for (group, ids) in by_group {
-        let Some(members) = members(admin, (pipeline, &group)).await? else { continue };
-        for id in ids.iter().filter(|id| !members.contains(*id)) {
-            // Another may have ended it, and it may be of anybody: asked for last.
-            let found = admin.describe_transaction(id).await?;
-            if found.state == OPEN && found.partitions.iter().any(|at| *at.topic == *positions) {
-                tracing::warn!(worker = %id, "a worker is not in its group any more: what it left open is ended");
-                admin.fence_producer(id).await?;
+        match members(admin, (pipeline, &group)).await {
+            Ok(Some(members)) => {
+                for id in ids.iter().filter(|id| !members.contains(*id)) {
+                    tell(id, end(admin, &positions, id).await);
+                }
             }
+            Ok(None) => {}
+            Err(error) => tell(&group, Err(error)),
         }
+    }
+}
+
+/// Ends the transaction of a worker that is not in its group. Another may have ended it, and it may be of anybody: asked for last.
+async fn end(admin: &Admin, positions: &str, id: &str) -> Result<(), WorkerError> {
+    let found = admin.describe_transaction(id).await?;
+    if found.state == OPEN && found.partitions.iter().any(|at| *at.topic == *positions) {
+        tracing::warn!(worker = %id, "a worker is not in its group any more: what it left open is ended");
+        admin.fence_producer(id).await?;
     }
     Ok(())
 }

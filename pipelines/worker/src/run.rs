@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use millstream_client::admin::NewTopic;
@@ -100,8 +100,8 @@ pub struct StageContext {
     pub transaction_time: TransactionTime,
     /// How long a fetch waits at the broker for records.
     fetch_wait: Duration,
-    /// What others left open is being ended.
-    ending: Arc<AtomicBool>,
+    /// How often it was asked for that what others left open is ended, since nobody was at it.
+    ending: Arc<AtomicU32>,
     stop: watch::Receiver<bool>,
 }
 
@@ -129,13 +129,20 @@ impl StageContext {
     /// Ends what others of the stage left open that are not in its group any more, beside what goes on here: to be called when
     /// partitions come.
     pub fn end_left_open(&self) {
-        if self.ending.swap(true, Ordering::Relaxed) {
+        if self.ending.fetch_add(1, Ordering::Relaxed) > 0 {
+            // Whoever is at it begins again.
             return;
         }
         let context = self.clone();
         tokio::spawn(async move {
-            left_open::end_of_stage(&context.cluster, (&context.pipeline, &context.group_id)).await;
-            context.ending.store(false, Ordering::Relaxed);
+            loop {
+                let asked = context.ending.load(Ordering::Relaxed);
+                left_open::end_of_stage(&context.cluster, (&context.pipeline, &context.group_id)).await;
+                let none = context.ending.compare_exchange(asked, 0, Ordering::Relaxed, Ordering::Relaxed);
+                if none.is_ok() {
+                    break;
+                }
+            }
         });
     }
 
