@@ -42,7 +42,9 @@ lint:
 test: deps
 	bash .ci/test
 
-# Bids through six queries; with FLINK set to a command that runs Flink, both in one run (tests/nexmark/run.sh).
+# Events through nine queries, held against a recount and then timed; with Flink and Kafka Streams in the same run where PEERS names the
+# folder of their harnesses, or FLINK, KSTREAMS and LOADER commands (tests/nexmark/run.sh).
+nexmark: export PEERS ?= $(wildcard ../shared/peers/nexmark)
 nexmark:
 	cargo build --release -p millstream --bins --example nexmark_events
 	MILLSTREAM=target/release/millstream NEXMARK_EVENTS=target/release/examples/nexmark_events bash tests/nexmark/run.sh

@@ -46,7 +46,7 @@ pub enum Command {
     /// What `plan` shows, then of each query its logical plan, the steps that rows go through, what is kept for how long
     /// and what becomes of late rows.
     #[command(after_help = "Example: millstream explain pipeline.yaml")]
-    Explain(Plan),
+    Explain(Explain),
     /// Ask what a pipeline keeps, in SQL: open windows and sessions, groups, tables
     ///
     /// Reads what is committed, from the pipeline's topics: whether it runs or not, on whatever workers, and without being
@@ -240,7 +240,7 @@ pub enum ValidateFormat {
     Sarif,
 }
 
-/// Options of `plan` and `explain`.
+/// Options of `plan`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Plan {
     /// The pipeline's file
@@ -251,6 +251,17 @@ pub struct Plan {
     /// Change a value of the file; may be given many times
     #[arg(long, value_name = "PATH=VALUE")]
     pub set: Vec<String>,
+}
+
+/// Options of `explain`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Explain {
+    /// What is explained
+    #[command(flatten)]
+    pub plan: Plan,
+    /// Ask a running worker, at its `--metrics`, for what operators hold and do now; once for each worker
+    #[arg(long, value_name = "HOST:PORT")]
+    pub worker: Vec<String>,
 }
 
 /// Options of `query`.

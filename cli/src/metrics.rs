@@ -14,7 +14,8 @@ use parking_lot::Mutex;
 
 use crate::pipeline::limit::resident_bytes;
 
-const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// The type of what is served.
+pub const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// What is counted in this process. Nothing is kept alive by it.
 #[derive(Clone, Default)]
@@ -146,22 +147,46 @@ const FIGURES: &[Figure] = &[
 ];
 
 /// A figure of an operator: its name, its meaning, and how it is read.
-type OperatorFigure = (&'static str, &'static str, fn(&OperatorFigures) -> u64);
+type OperatorFigure = (&'static str, &'static str, fn(&OperatorFigures) -> Option<f64>);
 
 const OPERATOR_FIGURES: &[OperatorFigure] = &[
-    ("millstream_operator_rows_in_total", "Rows that went into an operator, in this run.", |f| f.rows_in),
-    ("millstream_operator_rows_out_total", "Rows that came out of it, in this run.", |f| f.rows_out),
-    ("millstream_operator_late_rows_total", "Rows that were late for it, in this run.", |f| f.late),
-    ("millstream_operator_state_bytes", "Bytes of its state in memory, about.", |f| f.state_bytes),
+    ("millstream_operator_rows_in_total", "Rows that went into an operator, in this run.", |f| {
+        Some(f.rows_in as f64)
+    }),
+    (
+        "millstream_operator_batches_in_total",
+        "Batches that they came in: rows for each is their size.",
+        |f| Some(f.batches_in as f64),
+    ),
+    ("millstream_operator_bytes_in_total", "Bytes of their columns, about.", |f| Some(f.bytes_in as f64)),
+    (
+        "millstream_operator_busy_seconds_total",
+        "Time that it worked, without those behind it: at one second for each second it is what holds its stage back.",
+        |f| Some(f.busy.as_secs_f64()),
+    ),
+    ("millstream_operator_rows_out_total", "Rows that came out of it, in this run.", |f| {
+        Some(f.rows_out as f64)
+    }),
+    ("millstream_operator_late_rows_total", "Rows that were late for it, in this run.", |f| {
+        Some(f.late as f64)
+    }),
+    (
+        "millstream_operator_watermark_seconds",
+        "The least watermark of what it reads, in seconds since 1970: the clock less this is its lag.",
+        |f| f.watermark.map(|ms| ms as f64 / 1e3),
+    ),
+    ("millstream_operator_state_bytes", "Bytes of its state in memory, about.", |f| {
+        Some(f.state_bytes as f64)
+    }),
     (
         "millstream_operator_state_disk_bytes",
         "Bytes of its state on the local disk, for want of room in memory.",
-        |f| f.state_disk_bytes,
+        |f| Some(f.state_disk_bytes as f64),
     ),
     (
         "millstream_operator_state_entries",
         "What its state has: keys, windows or slices of them, sessions, versions.",
-        |f| f.state_entries,
+        |f| Some(f.state_entries as f64),
     ),
 ];
 
@@ -207,11 +232,10 @@ fn stages(text: &mut String, pipeline: &str, progress: &Progress) {
         head(text, name, meaning);
         for (stage, figures) in &stages {
             for (operator, figures) in &figures.operators {
-                let value = read(figures);
-                let _ = writeln!(
-                    text,
-                    "{name}{{pipeline=\"{pipeline}\",stage=\"{stage}\",operator=\"{operator}\"}} {value}"
-                );
+                if let Some(value) = read(figures) {
+                    let of = format!("pipeline=\"{pipeline}\",stage=\"{stage}\",operator=\"{operator}\"");
+                    let _ = writeln!(text, "{name}{{{of}}} {value}");
+                }
             }
         }
     }
@@ -261,6 +285,10 @@ mod tests {
         progress.update("ingest", |figures| {
             figures.taken = 7;
             figures.counts.insert("rejected.a \"b\"".to_owned(), 2);
+            let busy = std::time::Duration::from_millis(1_500);
+            let operator =
+                OperatorFigures { batches_in: 3, busy, watermark: None, ..OperatorFigures::default() };
+            figures.operators.push(("sums".to_owned(), operator));
         });
         let figures = Figures::default();
         assert_eq!(figures.text(), "");
@@ -271,8 +299,11 @@ mod tests {
             "millstream_stage_records_total{pipeline=\"orders\",stage=\"ingest\"} 7",
             "millstream_stage_counts_total{pipeline=\"orders\",stage=\"ingest\",what=\"rejected.a \\\"b\\\"\"} 2",
             "# TYPE millstream_stage_done gauge",
+            "millstream_operator_batches_in_total{pipeline=\"orders\",stage=\"ingest\",operator=\"sums\"} 3",
+            "millstream_operator_busy_seconds_total{pipeline=\"orders\",stage=\"ingest\",operator=\"sums\"} 1.5",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
         }
+        assert!(!text.contains("millstream_operator_watermark_seconds{"), "{text}");
     }
 }

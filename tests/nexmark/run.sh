@@ -6,6 +6,7 @@
 # `query` and `job_cpu_s` for each; KSTREAMS one that runs Kafka Streams, as `KSTREAMS QUERIES PREFIX THREADS mem|rocksdb alo|eos SINK BROKER`,
 # with `query`, `cpu_s` and `dropped_late`; it goes by records' timestamps and keys, so that LOADER has to name a command that
 # writes the same events with them: `LOADER -n EVENTS -rate RATE -kafka BROKER -prefix PREFIX -partitions 1`. A peer's first query is run twice, since a virtual machine is slow at first.
+# PEERS names a folder with all three (`get.sh` brings what they need into $W, `flink/run.sh`, `kstreams/run.sh`), for those that are not named.
 # FLINK_CHECKPOINT_MS=1000 and KSTREAMS_GUARANTEE=eos have the peers exactly once too; without them Flink makes no checkpoints, and Kafka Streams is at least once.
 # N=0 leaves the timed part out. QUERIES, ROUNDS; MILLSTREAM and NEXMARK_EVENTS name the programs (optimised ones, for figures).
 set -euo pipefail
@@ -55,10 +56,17 @@ for query in "${queries[@]}"; do
 done
 [ "$n" -gt 0 ] || { echo "nexmark: ${#queries[@]} queries as recounted"; exit; }
 [ "$((n % 50))" -eq 0 ] || { echo "N is $n: a multiple of 50 has whole groups of a person, three auctions and 46 bids"; exit 2; }
+if [ -n "${PEERS:-}" ]; then
+    export W="${W:-${XDG_CACHE_HOME:-$HOME/.cache}/nexmark-peer}"
+    bash "$PEERS/get.sh" > "$work/peers" 2>&1 || { cat "$work/peers"; echo "FAIL: bringing the peers of $PEERS; PEERS= runs without them"; exit 1; }
+    FLINK="${FLINK:-bash $PEERS/flink/run.sh}" KSTREAMS="${KSTREAMS:-bash $PEERS/kstreams/run.sh}" LOADER="${LOADER:-$W/nexgen}"
+fi
 if [ -n "${LOADER:-}" ]; then $LOADER -n "$n" -rate "$rate" -kafka "$broker" -prefix nx- -partitions 1; else load nx "$n" "$rate"; fi
 declare -A share=([person]=1 [auction]=3 [bid]=46)
 declare -A cpu flink kstreams dropped count
 IFS=, eval 'list="${queries[0]},${queries[*]}"'
+# The harness of Kafka Streams has no q4.
+kstreams_list="$(tr ',' '\n' <<< "$list" | grep -vx q4 | paste -sd, || true)"
 for query in "${queries[@]}"; do
     count[$query]=0
     for kind in $(of "$query"); do count[$query]=$((count[$query] + n / 50 * share[$kind])); done
@@ -78,18 +86,16 @@ for round in $(seq "$rounds"); do
             sed -n 's/.*"query":"\([^"]*\)".*"job_cpu_s":\([0-9.]*\).*/\1 \2/p' "$work/flink"
         )
     fi
-    if [ -n "${KSTREAMS:-}" ]; then
-        $KSTREAMS "$list" nx- 1 mem "${KSTREAMS_GUARANTEE:-alo}" blackhole "$broker" > "$work/kstreams" 2> "$work/kstreams.err" || { cat "$work/kstreams.err"; exit 1; }
+    if [ -n "${KSTREAMS:-}" ] && [ -n "$kstreams_list" ]; then
+        $KSTREAMS "$kstreams_list" nx- 1 mem "${KSTREAMS_GUARANTEE:-alo}" blackhole "$broker" > "$work/kstreams" 2> "$work/kstreams.err" || { cat "$work/kstreams.err"; exit 1; }
         while read -r query seconds late; do kstreams[$query]=$seconds dropped[$query]=$late; done < <(
             sed -n 's/.*"query":"\([^"]*\)".*"cpu_s":\([0-9.]*\),"dropped_late":\([0-9]*\).*/\1 \2 \3/p' "$work/kstreams"
         )
     fi
-    [ -z "${FLINK:-}${KSTREAMS:-}" ] || {
-        echo "query  CPU-s  events a CPU-s | Flink's CPU-s, times | Kafka Streams' CPU-s, times, records that it dropped as late"
-        for query in "${queries[@]}"; do
-            awk -v q="$query" -v a="${cpu[$query]}" -v f="${flink[$query]:--}" -v k="${kstreams[$query]:--}" -v d="${dropped[$query]:--}" -v n="${count[$query]}" \
-                'function times(x) { return x == "-" ? "-" : sprintf("%.1f", x / a) }
-                 BEGIN { printf "%-5s %6.2f %15d | %7s %6s | %8s %6s %9s\n", q, a, n / a, f, times(f), k, times(k), d }'
-        done
-    }
+    echo "query  CPU-s  events a CPU-s | Flink's CPU-s, times | Kafka Streams' CPU-s, times, records that it dropped as late"
+    for query in "${queries[@]}"; do
+        awk -v q="$query" -v a="${cpu[$query]}" -v f="${flink[$query]:--}" -v k="${kstreams[$query]:--}" -v d="${dropped[$query]:--}" -v n="${count[$query]}" \
+            'function times(x) { return x == "-" ? "-" : sprintf("%.1f", x / a) }
+             BEGIN { printf "%-5s %6.2f %15d | %7s %6s | %8s %6s %9s\n", q, a, n / a, f, times(f), k, times(k), d }'
+    done
 done

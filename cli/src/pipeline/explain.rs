@@ -1,5 +1,7 @@
-//! `millstream explain`: the plan, then each process stage's operators as the engine runs them. Never enters: finding that
-//! out (`millstream_worker::describe`).
+//! `millstream explain`: the plan, then each process stage's operators as the engine runs them, and what workers say of them. Never
+//! enters: finding that out (`millstream_worker::describe`).
+
+mod now;
 
 use std::fmt::Write as _;
 
@@ -9,22 +11,25 @@ use millstream_spec::scalar::format_duration;
 use millstream_worker::describe::{self, OperatorDescription, StageDescription};
 
 use super::{failed, open, planned, refuse_faults, runtime, usage};
-use crate::args::Plan;
+use crate::args::Explain;
 use crate::exit::Failure;
 use crate::render::{self, Stopped};
+use now::Now;
 
 /// Prints the plan and what the engine makes of it.
-pub fn command(options: &Plan) -> Result<(), Failure> {
+pub fn command(options: &Explain) -> Result<(), Failure> {
+    let (options, workers) = (&options.plan, &options.worker);
     let runtime = runtime()?;
     let opened = open(&runtime, &options.file, &options.set)?;
     refuse_faults(&opened)?;
     let Some((pipeline, job)) = &opened.parts else { return Err(usage("there is no pipeline".to_owned())) };
     let stages = runtime.block_on(describe::stages(&opened)).map_err(|error| failed(error.to_string()))?;
+    let now = runtime.block_on(Now::of(&job.pipeline, workers)).map_err(failed)?;
     let mut text = planned(options, &opened, job)?;
     functions(&mut text, pipeline, job);
     for stage in job.stages.iter().filter(|stage| stage.kind == StageKind::Process) {
         if let Some(described) = stages.get(&stage.id) {
-            one_stage(&mut text, stage, described);
+            one_stage(&mut text, stage, described, &now);
         }
     }
     match render::print(text.as_bytes()) {
@@ -53,8 +58,9 @@ fn functions(text: &mut String, pipeline: &Pipeline, job: &Job) {
     }
 }
 
-fn one_stage(text: &mut String, stage: &Stage, described: &StageDescription) {
+fn one_stage(text: &mut String, stage: &Stage, described: &StageDescription, now: &Now) {
     let _ = writeln!(text, "\noperators of stage {}", stage.id);
+    now.stage(text, &stage.id);
     for source in &described.sources {
         if described.sources.len() > 1 {
             let _ = writeln!(text, "  reads {}", source.name);
@@ -77,6 +83,9 @@ fn one_stage(text: &mut String, stage: &Stage, described: &StageDescription) {
     }
     for operator in &described.operators {
         one_operator(text, stage, operator);
+        if let Some(planned) = stage.operators.iter().find(|o| o.id.to_string() == operator.id) {
+            now.operator(text, &stage.id, &planned.id.name);
+        }
     }
 }
 

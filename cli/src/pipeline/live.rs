@@ -151,7 +151,7 @@ fn megabytes(bytes: u64) -> String {
 }
 
 /// An event time of today's calendar, to the second, in UTC.
-fn time(ms: i64) -> String {
+pub(super) fn time(ms: i64) -> String {
     let text = millstream_connector::cell::timestamp_text(ms.saturating_mul(1_000));
     text.split('.').next().unwrap_or(&text).to_owned() + "Z"
 }

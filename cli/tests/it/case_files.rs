@@ -161,6 +161,107 @@ fn cases_that_hold_pass() {
 }
 
 #[test]
+fn fields_that_a_frozen_schema_does_not_name_are_refused() {
+    let text = r#"
+version: 1
+name: drift
+broker: embedded
+schemas:
+  sale:
+    contract: { columns: freeze }
+    fields: { id: { type: string, required: true }, total: { type: int64 } }
+topics: { sold: { partitions: 2, key: id }, all: { partitions: 1 }, refused: { partitions: 1 } }
+sources:
+  web: { type: http_server, listen: "203.0.113.1:80", path: /v1/sales, schema: sale }
+  told: { type: topic, topic: all, schema: sale }
+transforms:
+  published: { type: topic, inputs: [web], topic: sold }
+  large: { type: sql, inputs: [published], sql: SELECT id FROM published WHERE total > 10 }
+sinks:
+  out: { type: object_store, inputs: [large], url: "s3://nowhere/a" }
+  rows: { type: object_store, inputs: [told], url: "s3://nowhere/b" }
+errors: { data: { action: dead_letter, topic: refused } }
+tests:
+  - name: drift
+    inputs:
+      web: ['{"id":"a","total":11}', '{"id":"b","total":12,"tax":1}', '{"id":"c","total":"13"}', '{"id":"d","total":14}']
+      told: ['{"id":"e","tax":{"of":1}}', '{"id":"f"}']
+    expect:
+      out: { rows: [{ id: a }, { id: d }] }
+      rows: { rows: [{ id: f }], match: subset, count: 1 }
+      refused:
+        rows:
+          - { reason: unknown_column, error: "field tax is not declared, and the schema's contract freezes its columns (at byte 27)" }
+          - { reason: malformed_json, payload: '{"id":"c","total":"13"}' }
+          - { reason: unknown_column, payload: '{"id":"e","tax":{"of":1}}' }
+        match: subset
+        count: 3
+"#;
+    let (code, out, err) = run(text, &[]);
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(out.ends_with("1 passed, 0 failed\n"), "{out}");
+}
+
+#[test]
+fn large_records_and_empty_tables_have_a_rule() {
+    let megabyte = "x".repeat(1 << 20);
+    let text = format!(
+        r#"
+version: 1
+name: bad-input
+broker: embedded
+schemas:
+  sale:
+    fields:
+      id:    {{ type: string, required: true }}
+      store: {{ type: string, required: true }}
+      at:    {{ type: timestamp_ms, required: true }}
+      note:  {{ type: string }}
+      total: {{ type: int64 }}
+  store: {{ fields: {{ store: {{ type: string, required: true }}, city: {{ type: string }} }} }}
+topics:
+  sold: {{ partitions: 2, key: store }}
+  places: {{ partitions: 1, key: store }}
+  refused: {{ partitions: 1 }}
+sources:
+  told: {{ type: topic, topic: sold, schema: sale, watermark: {{ column: at, delay: 1s }} }}
+tables:
+  stores: {{ type: topic, topic: places, key: [store], schema: store }}
+transforms:
+  met: {{ type: sql, inputs: [told, stores], sql: "SELECT t.id, s.city FROM told AS t JOIN stores AS s ON s.store = t.store" }}
+  seen: {{ type: sql, inputs: [told, stores], sql: "SELECT t.id, s.city FROM told AS t LEFT JOIN stores AS s ON s.store = t.store" }}
+  longest:
+    type: sql
+    inputs: [told]
+    sql: |
+      SELECT store, window_end, COUNT(*) AS n, MAX(character_length(note)) AS longest, SUM(total + 1) AS total
+      FROM TUMBLE(told, at, INTERVAL '1 minute') GROUP BY store, window_end
+sinks:
+  a: {{ type: object_store, inputs: [met], url: "s3://nowhere/a" }}
+  b: {{ type: object_store, inputs: [seen], url: "s3://nowhere/b" }}
+  c: {{ type: object_store, inputs: [longest], url: "s3://nowhere/c" }}
+errors: {{ data: {{ action: dead_letter, topic: refused }} }}
+tests:
+  - name: no table, a large record, and a number too large
+    inputs:
+      told:
+        - {{ id: a, store: S1, at: "2026-01-01T10:00:00Z", note: small, total: 1 }}
+        - {{ id: b, store: S1, at: "2026-01-01T10:00:01Z", note: {megabyte}, total: 2 }}
+        - {{ id: c, store: S1, at: "2026-01-01T10:00:02Z", note: small, total: 9223372036854775807 }}
+      stores: []
+    expect:
+      a: {{ rows: [] }}
+      b: {{ rows: [{{ id: a }}, {{ id: b }}] }}
+      c: {{ rows: [{{ store: S1, n: 2, longest: 1048576, total: 5 }}], match: subset }}
+      refused: {{ rows: [{{ reason: failed_expression, step: longest }}], match: subset, count: 1 }}
+"#
+    );
+    let (code, out, err) = run(&text, &[]);
+    assert_eq!(code, 0, "{}{err}", &out[..out.len().min(4_000)]);
+    assert!(out.ends_with("1 passed, 0 failed\n"), "{}", &out[..out.len().min(4_000)]);
+}
+
+#[test]
 fn a_worker_that_dies_anywhere_leaves_one_copy() {
     let (a, b, c) = (sale("A", 0, "5"), sale("B", 0, "7.50"), sale("C", 3, "20"));
     let points = [

@@ -81,7 +81,6 @@ impl<'a> Builder<'a> {
         Ok(Job {
             pipeline: pipeline.name.value.clone(),
             commit_interval_ms: pipeline.defaults.commit_interval_ms,
-            workers: (pipeline.scaling.workers_min, pipeline.scaling.workers_max),
             stages,
             asked: pipeline.tables.values().filter(|t| t.is_asked()).map(|t| t.id.value.clone()).collect(),
             followed: pipeline

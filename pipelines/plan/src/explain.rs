@@ -11,13 +11,9 @@ use crate::graph::{Encoding, Foreign, Job, OperatorInput, Partitioner, Stage, St
 /// The job as text.
 pub fn explain(job: &Job) -> String {
     let mut out = String::new();
-    let workers = match job.workers {
-        (low, high) if low == high => format!("{low}"),
-        (low, high) => format!("{low} to {high}"),
-    };
     let _ = writeln!(
         out,
-        "pipeline {}: {} stages, {} topics, {workers} workers, a commit at least every {}",
+        "pipeline {}: {} stages, {} topics, a commit at least every {}",
         job.pipeline,
         job.stages.len(),
         job.topics.len(),

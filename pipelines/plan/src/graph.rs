@@ -17,8 +17,6 @@ pub struct Job {
     pub pipeline: String,
     /// The longest time between two commits of a worker, in milliseconds.
     pub commit_interval_ms: u64,
-    /// Fewest and most workers.
-    pub workers: (u32, u32),
     /// Stages, each after those whose topics it reads.
     pub stages: Vec<Stage>,
     /// Every topic that the job reads or writes, by name.

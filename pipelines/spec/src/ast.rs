@@ -46,8 +46,6 @@ pub struct Pipeline {
     pub sinks: BTreeMap<String, Sink>,
     /// What happens to bad records and to failures that pass.
     pub errors: Errors,
-    /// How many workers.
-    pub scaling: Scaling,
     /// Tests in the order written.
     pub tests: Vec<TestCase>,
 }
@@ -114,8 +112,6 @@ pub struct Defaults {
     pub standby: u32,
     /// Whether a worker that comes to others reads state before it takes any over.
     pub warm_start: bool,
-    /// The parts of a keyed stage's state behind an exchange.
-    pub key_groups: u32,
 }
 
 /// Snapshots of state in an object store.
@@ -148,26 +144,13 @@ pub struct S3 {
     pub allow_http: bool,
 }
 
-/// What happens to data that does not fit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fit {
-    /// The schema grows.
-    Evolve,
-    /// The record is refused to the dead letters.
-    Freeze,
-    /// The record is dropped and counted.
-    DiscardRow,
-}
-
 /// The columns of what flows somewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schema {
     /// Its id.
     pub id: Spanned<String>,
-    /// What happens to unknown columns.
-    pub columns: Fit,
-    /// What happens to values of another type.
-    pub data_type: Fit,
+    /// Whether records with a field that it does not name are bad.
+    pub frozen: bool,
     /// The columns in the order written.
     pub fields: Vec<SchemaField>,
 }
@@ -728,17 +711,6 @@ pub enum OnExceed {
     Stop,
     /// Nothing.
     Continue,
-}
-
-/// How many workers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Scaling {
-    /// The fewest.
-    pub workers_min: u32,
-    /// The most.
-    pub workers_max: u32,
-    /// The lag above which more are asked for, in milliseconds.
-    pub target_lag_ms: u64,
 }
 
 /// A test of the pipeline.

@@ -50,7 +50,6 @@ impl Lower<'_> {
                 .collect(),
             sinks: each(root, "sinks", |id, node| self.sink(id, node)),
             errors: self.errors(root.get("errors")),
-            scaling: self.scaling(root.get("scaling")),
             tests: root.get("tests").map_or(&[][..], Node::items).iter().map(|n| self.test(n)).collect(),
         }
     }

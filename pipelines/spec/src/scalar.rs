@@ -1,4 +1,4 @@
-//! What a scalar may say: integers, booleans, durations, sizes, rates, ranges, instants. One spelling of each, exact,
+//! What a scalar may say: integers, booleans, durations, sizes, rates, instants. One spelling of each, exact,
 //! and an error text that says how to write it.
 //!
 //! Never enters: spans and diagnostics (`shape.rs` puts them on). Invariant SP-3: no value is rounded, wrapped or
@@ -174,23 +174,6 @@ pub fn rate(text: &str) -> Result<Rate, String> {
     Ok(Rate { basis_points, per_ms })
 }
 
-/// A range of counts, both ends included: `2..8`, or one number for exactly that many.
-pub fn range(text: &str) -> Result<(u32, u32), String> {
-    const HOW: &str = "a range is two whole numbers, as 2..8, or one";
-    let number = |s: &str| match integer(s) {
-        Ok(value) => u32::try_from(value).map_err(|_| HOW.to_owned()),
-        Err(_) => Err(HOW.to_owned()),
-    };
-    let (low, high) = match text.split_once("..") {
-        Some((low, high)) => (number(low)?, number(high)?),
-        None => (number(text)?, number(text)?),
-    };
-    if low == 0 || low > high {
-        return Err(format!("a range goes up and starts at 1 or more; {text} does not"));
-    }
-    Ok((low, high))
-}
-
 /// An instant in milliseconds since 1970: ISO 8601 with `Z` or an offset, as `2026-01-01T10:30:00Z`.
 pub fn timestamp_ms(text: &str) -> Result<i64, String> {
     const HOW: &str = "an instant is ISO 8601 with Z or an offset, as 2026-01-01T10:30:00Z or 2026-01-01T16:00:00.250+05:30";
@@ -256,7 +239,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_sizes_rates_ranges() {
+    fn durations_sizes_rates() {
         for (text, wanted) in [
             ("200ms", Some(200)),
             ("5s", Some(5_000)),
@@ -294,11 +277,6 @@ mod tests {
         assert_eq!(rate("0.25%/10s"), Ok(Rate { basis_points: 25, per_ms: 10_000 }));
         for bad in ["5/1m", "101%/1m", "5%/1", "5%/10ms", "5.%/1m", "5.123%/1m", "%/1m", "-5%/1m"] {
             assert!(rate(bad).is_err(), "{bad}");
-        }
-        assert_eq!(range("2..8"), Ok((2, 8)));
-        assert_eq!(range("4"), Ok((4, 4)));
-        for bad in ["8..2", "0..2", "..", "2..", "a..b", "1...3", "1..99999999999"] {
-            assert!(range(bad).is_err(), "{bad}");
         }
     }
 

@@ -88,11 +88,6 @@ fn of_kind(kind: &Kind, catalog: &dyn Catalog) -> Value {
         Kind::Rate => or_variable(
             json!({ "type": "string", "pattern": "^[0-9]{1,3}(\\.[0-9]{1,2})?%/[0-9]+(ms|s|m|h|d)$" }),
         ),
-        Kind::Range => json!({ "anyOf": [
-            { "type": "string", "pattern": "^[0-9]+\\.\\.[0-9]+$" },
-            { "type": "integer", "minimum": 1 },
-            { "$ref": "#/definitions/interpolation" },
-        ] }),
         Kind::Instant => json!({ "type": "string", "format": "date-time" }),
         Kind::Word(words) => or_variable(json!({ "enum": words })),
         Kind::List(of, fewest) => {

@@ -30,8 +30,6 @@ pub enum Kind {
     Size(u64, u64),
     /// `5%/1m`.
     Rate,
-    /// `2..8`.
-    Range,
     /// An instant.
     Instant,
     /// One of these words.
@@ -155,7 +153,6 @@ impl Kind {
             Kind::Duration(..) => "a duration, as 200ms, 5s, 10m, 48h or 30d".to_owned(),
             Kind::Size(..) => "a size, as 64KiB or 128MiB".to_owned(),
             Kind::Rate => "a rate, as 5%/1m".to_owned(),
-            Kind::Range => "a range, as 2..8".to_owned(),
             Kind::Instant => "an instant, as 2026-01-01T10:30:00Z".to_owned(),
             Kind::Word(words) => format!("one of {}", words.join(", ")),
             Kind::List(of, _) => format!("a list, each item {}", of.describe()),

@@ -50,6 +50,7 @@ fn stage(form: &str, sql: &str) -> Stage {
         sources: vec![SourceSpec {
             name: "rows".into(),
             schema: schema(),
+            frozen: false,
             format: millstream_format::Format::Json,
             event_time: Some("at".into()),
             watermark: WatermarkConfig { delay_ms: 1_000, idle_after_ms: None, bounded: true },

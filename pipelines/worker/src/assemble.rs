@@ -209,10 +209,12 @@ pub fn stage_spec(columns: &Columns<'_>, stage: &Stage, bounded: bool) -> Result
             Some(time) => required(&schema, time),
             None => schema,
         };
+        let format = columns.formats.of(&input.topic);
         sources.push(SourceSpec {
             name: input.stream.clone(),
             schema,
-            format: columns.formats.of(&input.topic),
+            frozen: format.is_json() && columns.is_frozen(&input.stream),
+            format,
             event_time,
             watermark: WatermarkConfig { delay_ms, idle_after_ms, bounded },
             partitioned_by: (stage.key_groups > 1).then(|| input.key.clone()),
@@ -261,12 +263,16 @@ impl Parts<'_> {
 
     /// What a sink or a stage of columns makes of a stream's records.
     fn decoder(&self, stream: &str, format: &Format, columns: Stored) -> Result<Decoder, WorkerError> {
-        let schema = self.columns().of(stream)?;
+        let known = self.columns();
+        let schema = known.of(stream)?;
         let stored: Vec<usize> = match columns {
             Stored::All => (0..schema.fields().len()).collect(),
             Stored::None => Vec::new(),
         };
-        Decoder::new(format, &schema, &stored).map_err(|error| WorkerError::Setup(error.to_string()))
+        let frozen = format.is_json() && known.is_frozen(stream);
+        let decoder = Decoder::new(format, &schema, &stored);
+        let decoder = if frozen { decoder.and_then(Decoder::frozen) } else { decoder };
+        decoder.map_err(|error| WorkerError::Setup(error.to_string()))
     }
 
     /// The topics that others write and that are read to where they end now, with their partitions; on the bench, all

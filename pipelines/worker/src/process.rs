@@ -45,7 +45,7 @@ use crate::snapshots::taking::Taking;
 use crate::standby::{Begins, Followed, Standby};
 use crate::tables::TableRows;
 use commit::MaySnapshot;
-use outgoing::{Outgoing, may_be_early};
+use outgoing::Outgoing;
 use plain::Plain;
 use rows::WaitingRows;
 use spilling::Spilling;
@@ -530,8 +530,7 @@ impl Driver {
                             self.out.letter(Some(records), place, &step, (reason, error))?;
                         }
                         if self.stage.is_full() {
-                            self.run_rows().await?;
-                            self.drain(Some(records))?;
+                            self.run_rows(Some(records)).await?;
                         }
                         continue;
                     }
@@ -540,8 +539,7 @@ impl Driver {
                     let bounds = TimeBounds { others_at: level_of(&record), latest };
                     self.stage.push_record(input, (group, record.offset), record.value, bounds)?;
                     if self.stage.is_full() {
-                        self.run_rows().await?;
-                        self.drain(Some(records))?;
+                        self.run_rows(Some(records)).await?;
                     }
                 }
             }
@@ -549,8 +547,7 @@ impl Driver {
             let yes = part.next_offset >= part.last_stable_offset;
             self.stage.caught_up(input, group, if yes { CaughtUp::Yes } else { CaughtUp::No });
         }
-        self.run_rows().await?;
-        self.drain(Some(records))?;
+        self.run_rows(Some(records)).await?;
         self.read.set(self.bytes_since as u64);
         if taken > 0 {
             *self.out.counts.entry("read".to_owned()).or_default() += taken;
@@ -597,16 +594,6 @@ impl Driver {
         Ok(())
     }
 
-    /// Takes what the engine gave; where that is much, it becomes records.
-    fn drain(&mut self, records: Option<&ConsumerRecords>) -> Result<(), WorkerError> {
-        self.out.take_in(records, self.stage.take_outputs())?;
-        if self.out.has_much(may_be_early) {
-            let (now, levels) = (self.context.clock.wall_ms(), self.levels());
-            self.out.write(now, &levels, may_be_early)?;
-        }
-        Ok(())
-    }
-
     /// Says what operators keep in memory; when that is more than there is room for, some of it goes to the scratch first. Behind a
     /// commit.
     fn note_state(&mut self) -> Result<(), WorkerError> {
@@ -624,12 +611,11 @@ impl Driver {
 
     fn show(&self, lag: Option<u64>) {
         let watermark = self.stage.least_watermark();
-        let known = watermark != Watermark::NONE && watermark != Watermark::END;
         self.context.progress.update(&self.context.stage, |figures| {
             figures.counts = self.out.counts.clone();
             figures.taken = self.out.counts.get("read").copied().unwrap_or(0);
             figures.lag = lag;
-            figures.watermark = known.then(|| watermark.to_raw());
+            figures.watermark = known(watermark);
             figures.cpu_ms = thread_cpu_ms();
             figures.operators = self.operator_figures();
         });
@@ -637,9 +623,14 @@ impl Driver {
 
     fn operator_figures(&self) -> Vec<(String, OperatorFigures)> {
         let each = self.stage.counts().into_iter().zip(self.stage.state_sizes());
-        let figures = each.map(|((name, counts), (_, state))| {
+        let each = each.zip(self.stage.operator_watermarks());
+        let figures = each.map(|(((name, counts), (_, state)), watermark)| {
             let figures = OperatorFigures {
                 rows_in: counts.rows_in,
+                batches_in: counts.batches_in,
+                bytes_in: counts.bytes_in,
+                busy: counts.busy,
+                watermark: known(watermark),
                 rows_out: counts.rows_out,
                 late: counts.late,
                 state_bytes: state.bytes as u64,
@@ -650,4 +641,9 @@ impl Driver {
         });
         figures.collect()
     }
+}
+
+/// A watermark that means an instant.
+fn known(watermark: Watermark) -> Option<i64> {
+    (watermark != Watermark::NONE && watermark != Watermark::END).then(|| watermark.to_raw())
 }

@@ -65,6 +65,14 @@ pub struct SnapshotFigures {
 pub struct OperatorFigures {
     /// Rows that went in.
     pub rows_in: u64,
+    /// In how many batches.
+    pub batches_in: u64,
+    /// Bytes of their columns, about.
+    pub bytes_in: u64,
+    /// How long it has worked.
+    pub busy: Duration,
+    /// The least watermark of the sources whose rows reach it, in milliseconds since 1970, where there is one.
+    pub watermark: Option<i64>,
     /// Rows that came out.
     pub rows_out: u64,
     /// Rows that were late, wherever they went.

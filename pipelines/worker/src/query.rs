@@ -152,6 +152,7 @@ impl Reader {
                     partitions: job.topics.get(topic).map_or(1, |t| t.partitions),
                     schema: Arc::clone(&schema),
                     key: table.key.iter().map(|k| k.value.clone()).collect(),
+                    frozen: tables::is_frozen(pipeline, table),
                     format: formats.of(topic),
                     fetcher: formats.fetcher(topic),
                 };

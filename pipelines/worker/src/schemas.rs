@@ -69,6 +69,11 @@ impl<'a> Columns<'a> {
         self.built(stream)?.and_then(|stage| stage.schema(stream)).ok_or_else(none)
     }
 
+    /// Whether records of a stream, in JSON, may have no fields but its columns.
+    pub fn is_frozen(&self, stream: &str) -> bool {
+        Flow::new(self.pipeline).schema(stream).is_some_and(|schema| schema.frozen)
+    }
+
     /// The columns that the rows of a topic are known by which a stage reads, where they take the place of each other.
     pub fn latest_by(&self, stream: &str) -> Result<Option<Vec<String>>, WorkerError> {
         if replaced(self.pipeline, stream).is_none() {

@@ -18,7 +18,7 @@ use millstream_connect::dead_letter::{DeadLetter, Origin};
 use millstream_connector::SinkError;
 use millstream_connector::sink::{Change, Offsets, RowFault, Run, Sink, SinkBatch};
 use millstream_engine::batch_ipc;
-use millstream_format::{Decoder, Encoder, Format};
+use millstream_format::{BadRecord, Decoder, Encoder, Format};
 use millstream_types::TopicPartition;
 
 use crate::error::WorkerError;
@@ -194,12 +194,16 @@ fn rows_of(
     decoder: &mut Decoder,
     gone: &mut Option<GoneReader>,
     record: &RecordView<'_>,
-) -> Result<(RecordBatch, Change), String> {
+) -> Result<(RecordBatch, Change), (String, String)> {
     if let (None, Some(gone)) = (record.value, gone) {
-        let rows = gone::with_all_columns(&decoder.schema(), &gone.read(record)?);
-        return Ok((rows.map_err(|error| error.to_string())?, Change::Delete));
+        let malformed = |error: String| (format!("malformed_{}", decoder.format()), error);
+        let rows = gone.read(record).map_err(malformed)?;
+        let rows = gone::with_all_columns(&decoder.schema(), &rows);
+        return Ok((rows.map_err(|error| malformed(error.to_string()))?, Change::Delete));
     }
-    decoder.push_value(record.value).map_err(|bad| bad.to_string())?;
+    let format = decoder.format();
+    let bad = |bad: BadRecord| (bad.word(format), bad.to_string());
+    decoder.push_value(record.value).map_err(bad)?;
     Ok((decoder.finish(), Change::Upsert))
 }
 
@@ -376,10 +380,9 @@ impl Running<'_> {
         let (rows, change) = match input {
             Some(SinkInput { decoder: Some(decoder), gone, .. }) => match rows_of(decoder, gone, record) {
                 Ok(found) => found,
-                Err(bad) => {
+                Err((reason, bad)) => {
                     tracing::warn!(%partition, offset, %bad, "a record does not fit the sink's columns");
                     let payload = bytes::Bytes::copy_from_slice(value.unwrap_or_default());
-                    let reason = format!("malformed_{}", decoder.format());
                     let letter = self.letter(&reason, partition, (offset, None), bad, payload);
                     return Ok(self.send_letters(&[letter]).await?);
                 }

@@ -85,6 +85,12 @@ pub async fn columns(
     }
 }
 
+/// Whether records that have other fields than its columns are no rows of a table.
+pub fn is_frozen(pipeline: &Pipeline, table: &ast::Table) -> bool {
+    let schema = table.schema.as_ref().and_then(|schema| pipeline.schemas.get(&schema.value));
+    schema.is_some_and(|schema| schema.frozen)
+}
+
 /// Opens every table of the pipeline. What functions look up is filled when this returns.
 pub async fn open_all(
     (pipeline, job): (&Pipeline, &Job),
@@ -121,6 +127,7 @@ pub async fn open_all(
                     partitions: job.topics.get(topic).map_or(1, |t| t.partitions),
                     schema: schema.map_err(|d| WorkerError::Setup(d.message))?,
                     key: keys,
+                    frozen: is_frozen(pipeline, table),
                     format: formats.of(topic),
                     fetcher: formats.fetcher(topic),
                 };

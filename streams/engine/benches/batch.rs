@@ -193,6 +193,7 @@ fn streamed(query: &Query, bids_in: &[RecordBatch], auctions_in: &[RecordBatch])
     let source = |name: &str, schema: SchemaRef| SourceSpec {
         name: name.into(),
         schema,
+        frozen: false,
         format: Format::Json,
         event_time: Some("at".into()),
         watermark: WatermarkConfig { delay_ms: 0, idle_after_ms: None, bounded: true },

@@ -126,6 +126,7 @@ fn stage(operators: &[&str], outputs: &[&str], partitions: u32, batch_rows: usiz
         sources: vec![SourceSpec {
             name: "invoices".into(),
             schema: schema(),
+            frozen: false,
             format: millstream_format::Format::Json,
             event_time: Some("issued_at".into()),
             watermark: WatermarkConfig { delay_ms: 120_000, idle_after_ms: Some(30_000), bounded: false },
@@ -164,6 +165,7 @@ fn overlapping(from: &str, count: usize, keys: u64) -> f64 {
         sources: vec![SourceSpec {
             name: "sales".into(),
             schema: Arc::clone(&schema),
+            frozen: false,
             format: millstream_format::Format::Json,
             event_time: Some("at".into()),
             watermark: WatermarkConfig { delay_ms: 1_000, idle_after_ms: None, bounded: false },
@@ -272,6 +274,7 @@ fn revised(records: &[(u32, Vec<u8>)], apart: usize) -> f64 {
         sources: vec![SourceSpec {
             name: "invoices".into(),
             schema: schema(),
+            frozen: false,
             format: millstream_format::Format::Json,
             event_time: None,
             watermark: WatermarkConfig { delay_ms: 0, idle_after_ms: None, bounded: true },

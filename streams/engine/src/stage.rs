@@ -28,6 +28,7 @@ mod tests;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{BooleanArray, Int64Array, RecordBatch, UInt32Array};
 use arrow::datatypes::{Schema, SchemaRef};
@@ -36,6 +37,7 @@ use millstream_model::watermark::CaughtUp;
 use millstream_model::{EventTime, KeyGroup, LateThen, Watermark};
 use millstream_types::Millis;
 
+use crate::batch_ipc::bytes_of;
 use crate::error::{StageError, columns};
 use crate::op::chunk::Chunk;
 use crate::op::dedupe::Dedupe;
@@ -45,6 +47,7 @@ use crate::state::Owned;
 use crate::state::scratch::Spill;
 pub use build::StageProblem;
 use fired::Fired;
+use leaving::Take;
 use lookups::Lookups;
 use millstream_format::BadRecord;
 use pass::Input;
@@ -202,6 +205,12 @@ impl Outputs {
 pub struct OperatorCounts {
     /// Rows that went in.
     pub rows_in: u64,
+    /// In how many batches.
+    pub batches_in: u64,
+    /// Bytes of their columns, about.
+    pub bytes_in: u64,
+    /// How long the operator has worked, by the clock on the wall.
+    pub busy: Duration,
     /// Rows that came out.
     pub rows_out: u64,
     /// Rows that were late, wherever they went.
@@ -213,9 +222,20 @@ pub struct OperatorCounts {
 }
 
 impl OperatorCounts {
+    /// Rows came.
+    fn take(&mut self, chunk: &Chunk) {
+        self.rows_in += chunk.rows() as u64;
+        self.batches_in += 1;
+        self.bytes_in += bytes_of(&chunk.batch) as u64;
+    }
+
     fn add(&mut self, more: OperatorCounts) {
-        let OperatorCounts { rows_in, rows_out, late, repeated, conflicting } = more;
+        let OperatorCounts { rows_in, batches_in, bytes_in, busy, rows_out, late, repeated, conflicting } =
+            more;
         self.rows_in += rows_in;
+        self.batches_in += batches_in;
+        self.bytes_in += bytes_in;
+        self.busy += busy;
         self.rows_out += rows_out;
         self.late += late;
         self.repeated += repeated;
@@ -531,6 +551,15 @@ impl Stage {
         self.sources.iter().map(|source| source.clocks.least()).min().unwrap_or(Watermark::NONE)
     }
 
+    /// The same of the sources whose rows reach each operator, in the order of [`Stage::counts`].
+    pub fn operator_watermarks(&self) -> Vec<Watermark> {
+        let least = |operator: &Operator| {
+            let of = operator.sources.iter().map(|source| self.sources[*source].clocks.least());
+            of.min().unwrap_or(Watermark::NONE)
+        };
+        self.operators.iter().map(least).collect()
+    }
+
     /// The same of one source: how far it has been read in event time.
     pub fn least_watermark_of(&self, source: usize) -> Watermark {
         self.sources[source].clocks.least()
@@ -570,6 +599,20 @@ impl Stage {
     /// Runs the rows that wait through the operators. `now` is from one monotonic clock. Where tables are asked, everything that
     /// [`Stage::wanted`] says is known.
     pub fn turn(&mut self, now: Millis) -> Result<(), StageError> {
+        self.run(now, &mut None)
+    }
+
+    /// The same, and hands out what comes out while it does where it is much, some at a time: rows of one key may meet very many.
+    /// The rest is in [`Stage::take_outputs`].
+    pub fn turn_giving(
+        &mut self,
+        now: Millis,
+        mut take: impl FnMut(Outputs) -> Result<(), StageError>,
+    ) -> Result<(), StageError> {
+        self.run(now, &mut Some(&mut take))
+    }
+
+    fn run(&mut self, now: Millis, take: &mut Option<Take<'_>>) -> Result<(), StageError> {
         self.let_go()?;
         let mut read = self.lookups.take().unwrap_or_default();
         if read.is_empty() || !self.lookups.is_empty() {
@@ -590,7 +633,7 @@ impl Stage {
             if let Some((chunk, offsets)) = read {
                 let source = Arc::clone(&self.sources[at].name);
                 let (batch, groups) = (chunk.batch.clone(), chunk.groups.clone());
-                self.pass(&Input { at, source, batch, groups, offsets }, chunk)?;
+                self.pass(&Input { at, source, batch, groups, offsets }, chunk, take)?;
             }
         }
         self.note_read();

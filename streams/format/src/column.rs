@@ -182,6 +182,15 @@ pub(crate) enum Column {
 }
 
 impl Column {
+    /// Refuses fields that are not declared in the objects that it holds.
+    pub(crate) fn freeze(&mut self) {
+        match self {
+            Column::Struct { object, .. } => object.freeze(),
+            Column::List { item, .. } => item.freeze(),
+            _ => {}
+        }
+    }
+
     /// The column for a field; `path` names it in errors.
     pub(crate) fn new(field: &Field, path: &str, read: bool) -> Result<Column, SchemaError> {
         Ok(match field.data_type() {

@@ -68,6 +68,19 @@ impl Decoder {
         Decoder::new(&Format::Json, schema, read)
     }
 
+    /// The same, but fields of records that the schema does not name make them bad. Of JSON only: the error says so.
+    pub fn frozen(mut self) -> Result<Decoder, FormatError> {
+        if !matches!(self.reader, Reader::Json(_) | Reader::FramedJson(_)) {
+            let text = format!(
+                "columns of {} cannot be frozen: a contract judges records of JSON; elsewhere the schema, or the registry's rule of compatibility, does",
+                self.format
+            );
+            return Err(FormatError::Form(text));
+        }
+        self.root.freeze();
+        Ok(self)
+    }
+
     /// The name of the format that it reads.
     pub fn format(&self) -> &'static str {
         self.format

@@ -20,6 +20,8 @@ pub enum BadReason {
     Syntax(String),
     /// A required field is absent or null. The path is dotted: `lines.qty`.
     Missing(String),
+    /// A field that the schema does not name, where its contract freezes columns. The path is dotted.
+    Unknown(String),
     /// A field is there and is not what the schema says.
     WrongType {
         /// The field's dotted path.
@@ -29,12 +31,25 @@ pub enum BadReason {
     },
 }
 
+impl BadRecord {
+    /// The reason as one word for counting, of a record of `format`.
+    pub fn word(&self, format: &str) -> String {
+        match self.why {
+            BadReason::Unknown(_) => "unknown_column".to_owned(),
+            _ => format!("malformed_{format}"),
+        }
+    }
+}
+
 impl fmt::Display for BadRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.why {
             BadReason::NotUtf8 => write!(f, "not UTF-8")?,
             BadReason::Syntax(what) => f.write_str(what)?,
             BadReason::Missing(field) => write!(f, "required field {field} is missing")?,
+            BadReason::Unknown(field) => {
+                write!(f, "field {field} is not declared, and the schema's contract freezes its columns")?
+            }
             BadReason::WrongType { field, expected } => write!(f, "field {field} is not {expected}")?,
         }
         write!(f, " (at byte {})", self.at)

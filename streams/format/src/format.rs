@@ -36,6 +36,11 @@ impl Format {
         }
     }
 
+    /// Whether its records are JSON, with a registry's frame or without.
+    pub fn is_json(&self) -> bool {
+        matches!(self, Format::Json | Format::RegisteredJson)
+    }
+
     /// Whether its records are read by the order of their columns: nothing in them, and no schema, says their names.
     pub fn is_positional(&self) -> bool {
         match self {

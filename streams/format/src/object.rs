@@ -90,6 +90,8 @@ fn words(bytes: &[u8; LITERAL_BYTES_MAX]) -> [u64; 4] {
 #[derive(Default)]
 pub(crate) struct Object {
     pub(crate) declared: Vec<Declared>,
+    /// Whether a field that is not declared makes the record bad.
+    pub(crate) frozen: bool,
     pub(crate) steps: Vec<Step>,
     /// Shapes of undeclared values that are objects, or lists of them; made when the first is met.
     pub(crate) others: Vec<Other>,
@@ -123,6 +125,12 @@ impl Object {
             });
         }
         Ok(object)
+    }
+
+    /// Refuses fields that are not declared, in the objects of its fields too.
+    pub(crate) fn freeze(&mut self) {
+        self.frozen = true;
+        self.declared.iter_mut().for_each(|declared| declared.column.freeze());
     }
 
     /// Finds a key that no step predicted, and learns it for the place `step`. `literal` is its spelling.

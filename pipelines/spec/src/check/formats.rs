@@ -33,6 +33,23 @@ pub(super) fn check(check: &Check<'_>, out: &mut Diagnostics) {
             );
         }
     }
+    let sources = pipeline.sources.values();
+    let sources = sources.filter_map(|s| Some((&s.topic.as_ref()?.topic, s.schema.as_ref()?)));
+    let tables = pipeline.tables.values().filter_map(|t| Some((t.topic.as_ref()?, t.schema.as_ref()?)));
+    for (topic, schema) in sources.chain(tables) {
+        let frozen = pipeline.schemas.get(&schema.value).filter(|schema| schema.frozen);
+        let topic = pipeline.topics.get(&topic.value);
+        let (Some(declared), Some(topic)) = (frozen, topic) else { continue };
+        if topic.format.kind.value != FormatKind::Json {
+            let message = format!(
+                "the contract of {:?} freezes its columns, and the records of {:?} are not JSON",
+                declared.id.value, topic.id.value
+            );
+            let help = "leave the contract out: which fields such records have is their own schema's to say";
+            let said = Diagnostic::new(&code::FORMAT, schema.span, message).help(help);
+            out.push(said.related(topic.format.kind.span, "the format"));
+        }
+    }
     let registered = pipeline.topics.values().any(|topic| topic.format.registry);
     if let Some(registry) = pipeline.schema_registry.as_ref().filter(|_| !registered) {
         let message = "no topic's format says `registry: true`".to_owned();

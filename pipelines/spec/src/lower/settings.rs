@@ -1,12 +1,12 @@
-//! Everything of a file that is not a component: broker, defaults, schemas, topics, errors, scaling, tests.
+//! Everything of a file that is not a component: broker, defaults, schemas, topics, errors, tests.
 //!
 //! Never enters: components (`lower/component.rs`).
 
 use super::{Lower, duration, integer, name, names, parsed, secret, size, span_of, text, texts, word};
 use crate::ast::{
-    Broker, Cluster, DataAction, Defaults, EMBEDDED, Errors, Expect, FieldType, Fit, FormatKind, Given,
-    OnExceed, Recording, S3, Sasl, Scaling, Scenario, Schema, SchemaField, SchemaRegistry, Snapshots,
-    TestCase, Tls, Topic, TopicFormat,
+    Broker, Cluster, DataAction, Defaults, EMBEDDED, Errors, Expect, FieldType, FormatKind, Given, OnExceed,
+    Recording, S3, Sasl, Scenario, Schema, SchemaField, SchemaRegistry, Snapshots, TestCase, Tls, Topic,
+    TopicFormat,
 };
 use crate::catalog::Delivery;
 use crate::code;
@@ -21,12 +21,10 @@ const COMMIT_INTERVAL_MS: u64 = 1_000;
 const TRIM_INTERVAL_MS: u64 = 30_000;
 const SNAPSHOT_AFTER_BYTES: u64 = 4 << 20;
 const SNAPSHOTS_GRACE_MS: u64 = 3_600_000;
-const KEY_GROUPS: u32 = 64;
 const RETENTION_MS: u64 = 7 * 86_400_000;
 const MAX_RATE: Rate = Rate { basis_points: 500, per_ms: 60_000 };
 const BACKOFF_INITIAL_MS: u64 = 200;
 const BACKOFF_MAX_MS: u64 = 30_000;
-const TARGET_LAG_MS: u64 = 30_000;
 const REGISTRY_TIMEOUT_MS: u64 = 10_000;
 
 pub(super) fn delivery(word: &str) -> Option<Delivery> {
@@ -91,19 +89,16 @@ impl Lower<'_> {
             snapshots: node.and_then(|n| n.get("snapshots")).and_then(snapshots),
             standby: integer(node, "standby").and_then(|n| u32::try_from(n).ok()).unwrap_or(0),
             warm_start: node.and_then(|n| word(n, "warm_start")).as_deref() != Some("false"),
-            key_groups: integer(node, "key_groups").and_then(|n| u32::try_from(n).ok()).unwrap_or(KEY_GROUPS),
         }
     }
 
     pub(super) fn schema(&mut self, id: &Spanned<String>, node: &Node) -> Schema {
-        let contract = node.get("contract");
-        let fit = |key: &str| match contract.and_then(|n| word(n, key)).as_deref() {
-            Some("evolve") => Fit::Evolve,
-            Some("discard_row") => Fit::DiscardRow,
-            _ => Fit::Freeze,
-        };
-        let (columns, data_type) = (fit("columns"), fit("data_type"));
-        Schema { id: id.clone(), columns, data_type, fields: self.schema_fields(node) }
+        let columns = node.get("contract").and_then(|contract| word(contract, "columns"));
+        Schema {
+            id: id.clone(),
+            frozen: columns.as_deref() == Some("freeze"),
+            fields: self.schema_fields(node),
+        }
     }
 
     fn schema_fields(&mut self, node: &Node) -> Vec<SchemaField> {
@@ -315,15 +310,6 @@ impl Lower<'_> {
             self.diagnostics.push(Diagnostic::new(&code::CONTRADICTION, span, message));
         }
         errors
-    }
-
-    pub(super) fn scaling(&mut self, node: Option<&Node>) -> Scaling {
-        let (workers_min, workers_max) = parsed(node, "workers", scalar::range).unwrap_or((1, 1));
-        Scaling {
-            workers_min,
-            workers_max,
-            target_lag_ms: duration(node, "target_lag").unwrap_or(TARGET_LAG_MS),
-        }
     }
 
     pub(super) fn test(&mut self, node: &Node) -> TestCase {

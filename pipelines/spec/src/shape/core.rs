@@ -1,4 +1,4 @@
-//! Millstream's own tables: the top of the file, topics, schemas, operators, errors, scaling, tests.
+//! Millstream's own tables: the top of the file, topics, schemas, operators, errors, tests.
 //!
 //! Never enters: a connector's settings, which are its own (`catalog.rs`).
 
@@ -77,7 +77,6 @@ pub static PIPELINE: Shape = Shape {
             "",
             "What happens to bad records and to failures that pass.",
         ),
-        Field::optional("scaling", Kind::Struct(&SCALING), "", "How many workers."),
         Field::optional(
             "tests",
             Kind::List(&Kind::Struct(&TEST), 0),
@@ -164,12 +163,6 @@ static DEFAULTS: Shape = Shape {
             "true",
             "Whether a worker that comes to others reads state before it takes any over, as far as it has memory.",
         ),
-        Field::optional(
-            "key_groups",
-            Kind::Int(1, 4_096),
-            "64",
-            "How many parts the state of a keyed stage behind an exchange has, for the pipeline's life.",
-        ),
     ],
 };
 
@@ -241,20 +234,12 @@ static SCHEMA: Shape = Shape {
 
 static CONTRACT: Shape = Shape {
     what: "a schema's contract",
-    fields: &[
-        Field::optional(
-            "columns",
-            Kind::Word(&["evolve", "freeze", "discard_row"]),
-            "freeze",
-            "A column that the schema does not have: added, refused to the dead letters, or its row dropped and counted.",
-        ),
-        Field::optional(
-            "data_type",
-            Kind::Word(&["evolve", "freeze", "discard_row"]),
-            "freeze",
-            "A value of another type than its column's.",
-        ),
-    ],
+    fields: &[Field::optional(
+        "columns",
+        Kind::Word(&["discard_value", "freeze"]),
+        "discard_value",
+        "A field of a JSON record that the schema does not name: passed over, or its record refused to the dead letters.",
+    )],
 };
 
 /// The names of field types.
@@ -658,14 +643,6 @@ static BACKOFF: Shape = Shape {
     fields: &[
         Field::optional("initial", Kind::Duration(1, 3_600_000), "200ms", "The first pause."),
         Field::optional("max", Kind::Duration(1, 86_400_000), "30s", "The longest."),
-    ],
-};
-
-static SCALING: Shape = Shape {
-    what: "scaling",
-    fields: &[
-        Field::optional("workers", Kind::Range, "1", "Fewest and most workers."),
-        Field::optional("target_lag", DURATION, "30s", "The lag above which more workers are asked for."),
     ],
 };
 

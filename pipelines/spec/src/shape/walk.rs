@@ -359,7 +359,6 @@ impl Walk<'_> {
                 Err(error) => self.formed(name, span, Some(error), &shown(text)),
             },
             Kind::Rate => self.formed(name, span, scalar::rate(text).err(), &shown(text)),
-            Kind::Range => self.formed(name, span, scalar::range(text).err(), &shown(text)),
             _ => {}
         }
     }

@@ -2,6 +2,7 @@
 //! has to: it has the fields that choose its partitions and, where no function has judged it, the columns of sinks. Never
 //! enters: reading, writing.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -63,31 +64,34 @@ fn misfit(
 
 impl Wanted {
     /// What a record lacks: a reason and the error in full.
-    fn missing(&mut self, record: &[u8]) -> Option<(&'static str, String)> {
-        let malformed = "malformed_json";
+    fn missing(&mut self, record: &[u8]) -> Option<(Cow<'static, str>, String)> {
+        let malformed = Cow::Borrowed("malformed_json");
         if let Some(key) = self.keys.iter().find(|key| json_key::field(record, key).is_none()) {
             return Some(match serde_json::from_slice::<&RawValue>(record) {
                 Err(error) => (malformed, error.to_string()),
-                Ok(_) => ("no_key", format!("it has no plain field {key:?}, which chooses its partition")),
+                Ok(_) => {
+                    ("no_key".into(), format!("it has no plain field {key:?}, which chooses its partition"))
+                }
             });
         }
         let unfit = self.columns.iter_mut().find_map(|decoder| decoder.push(record).err());
         if let Some(bad) = unfit {
-            return Some((malformed, bad.to_string()));
+            return Some((bad.word("json").into(), bad.to_string()));
         }
         let keys = &self.keys;
         let beside = || keys.iter().filter_map(|key| json_key::field(record, key)).map(<[u8]>::len).sum();
+        let word = |(reason, error): (&'static str, String)| (reason.into(), error);
         if let Some(misfit) = self.topics.iter().find_map(|topic| misfit(topic, record, beside)) {
-            return Some(misfit);
+            return Some(word(misfit));
         }
         self.written.iter_mut().enumerate().find_map(|(at, (decoder, encoder))| {
             if let Err(bad) = decoder.push(record) {
-                return Some((malformed, bad.to_string()));
+                return Some((bad.word("json").into(), bad.to_string()));
             }
             let mut value = Vec::new();
             match encoder.rows(&decoder.finish()).write(0, &mut value) {
-                Err(why) => Some((UNWRITABLE, why)),
-                Ok(_) => misfit(self.written_to.get(at)?, &value, beside),
+                Err(why) => Some((UNWRITABLE.into(), why)),
+                Ok(_) => misfit(self.written_to.get(at)?, &value, beside).map(word),
             }
         })
     }
@@ -154,7 +158,7 @@ impl Checker {
                 if self.function.is_none() {
                     let timestamp = record.timestamp_ms;
                     let what = match self.wanted.missing(&record.value) {
-                        Some((reason, text)) => self.letter(from, index, &from.source, (reason, &text), now),
+                        Some((reason, text)) => self.letter(from, index, &from.source, (&reason, &text), now),
                         None => {
                             What::Good { value: record.value.clone(), timestamp: timestamp.unwrap_or(now) }
                         }
@@ -188,13 +192,13 @@ impl Checker {
                     Some(name) => {
                         let text =
                             format!("the function sent a record to {name:?}; outputs by name do not run yet");
-                        Some(("unknown_output", text))
+                        Some(("unknown_output".into(), text))
                     }
                 };
                 let what = match fault {
                     None => What::Good { value, timestamp: emit.timestamp_ms },
                     Some((reason, text)) => {
-                        self.letter(&read[at as usize], index as usize, &step, (reason, &text), now)
+                        self.letter(&read[at as usize], index as usize, &step, (&reason, &text), now)
                     }
                 };
                 verdicts[at as usize].push((index, Verdict { timestamp: Some(emit.timestamp_ms), what }));

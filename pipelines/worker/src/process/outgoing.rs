@@ -59,7 +59,7 @@ impl Outgoing {
             let step = rejected.source.to_string();
             let input = self.source_of(Some(&step))?;
             let reason = match &rejected.why {
-                Rejection::Bad(_) => format!("malformed_{}", self.setup.spec.sources[input].format.name()),
+                Rejection::Bad(bad) => bad.word(self.setup.spec.sources[input].format.name()),
                 Rejection::TooFarAhead { .. } => "too_far_ahead".to_owned(),
             };
             self.count_bad(&format!("rejected.{reason}"));
@@ -86,6 +86,17 @@ impl Outgoing {
             }
         }
         Ok(())
+    }
+
+    /// Takes what the engine gave between commits; where that is much, it becomes records.
+    pub(super) fn take_some(
+        &mut self,
+        records: Option<&ConsumerRecords>,
+        outputs: Outputs,
+        (now, levels): (i64, &Levels),
+    ) -> Result<(), WorkerError> {
+        self.take_in(records, outputs)?;
+        if self.has_much(may_be_early) { self.write(now, levels, may_be_early) } else { Ok(()) }
     }
 
     /// Makes records of the rows that wait for some outputs, for the commit.

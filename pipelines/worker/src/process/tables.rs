@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
+use millstream_client::ConsumerRecords;
+use millstream_engine::error::StageError;
 use millstream_engine::stage::{Stage, UnfitRow};
 use tokio::sync::{mpsc, watch};
 
@@ -97,7 +99,7 @@ impl Tables {
 
 impl Driver {
     /// Runs the rows that wait, once everything is known that they ask tables for.
-    pub(super) async fn run_rows(&mut self) -> Result<(), WorkerError> {
+    pub(super) async fn run_rows(&mut self, records: Option<&ConsumerRecords>) -> Result<(), WorkerError> {
         let now = self.now();
         while let Some(wanted) = self.stage.wanted(now)? {
             let Some(TableRows::Asked(table)) = self.setup.tables.get(&wanted.table) else {
@@ -118,8 +120,20 @@ impl Driver {
                 figures.changes += wanted.keys.num_rows() as u64;
             });
         }
-        self.stage.turn(now)?;
-        Ok(())
+        let (wall, levels) = (self.context.clock.wall_ms(), self.levels());
+        let (mut refused, out) = (None, &mut self.out);
+        let mut take = |given| out.take_some(records, given, (wall, &levels));
+        let turned = self.stage.turn_giving(now, |given| {
+            take(given).map_err(|error| {
+                refused = Some(error);
+                StageError::NotTaken
+            })
+        });
+        match refused {
+            Some(error) => return Err(error),
+            None => turned?,
+        }
+        take(self.stage.take_outputs())
     }
 }
 

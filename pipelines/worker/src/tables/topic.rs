@@ -32,6 +32,8 @@ pub struct TopicTable {
     pub partitions: u32,
     /// The table's columns.
     pub schema: SchemaRef,
+    /// Whether records with other fields are no rows.
+    pub frozen: bool,
     /// The columns that tell rows apart, for records that have no key.
     pub key: Vec<String>,
     /// What its records are written in.
@@ -73,6 +75,7 @@ impl TopicTable {
     pub async fn open(&self, cluster: &Arc<Cluster>) -> Result<Reader, WorkerError> {
         let all: Vec<usize> = (0..self.schema.fields().len()).collect();
         let decoder = Decoder::new(&self.format, &self.schema, &all);
+        let decoder = if self.frozen { decoder.and_then(Decoder::frozen) } else { decoder };
         let decoder = decoder.map_err(|error| WorkerError::Setup(format!("table {}: {error}", self.id)))?;
         // A topic that was made anew, or lost what is not read yet, is read from its beginning, by another reader.
         let mut consumer = restore::consumer(cluster, OutOfRange::Fail)?;

@@ -20,6 +20,7 @@ use arrow::datatypes::{SchemaRef, TimestampMillisecondType};
 use datafusion_physical_expr::PhysicalExpr;
 use millstream_model::{LateRule, Watermark};
 
+use super::Give;
 use super::chunk::{Chunk, retain};
 use super::faults::{Fault, Faults, true_of};
 use super::join_kind::JoinKind;
@@ -43,22 +44,23 @@ pub(crate) struct IntervalJoin {
 
 impl IntervalJoin {
     /// Runs rows of one side that are in time, `left` or not: those that they meet come out, those that may still be met are kept.
-    /// Pairs whose condition cannot be computed are put among the faults.
+    /// Pairs whose condition cannot be computed are put among the faults. One row may meet very many: they are given some at a time.
     pub(crate) fn push(
         &self,
         (own, other): (&mut Side, &mut Side),
         is_left: bool,
         chunk: Chunk,
         faults: &mut Faults,
-    ) -> Result<Vec<Chunk>, StageError> {
+        give: Give<'_>,
+    ) -> Result<(), StageError> {
         if chunk.rows() == 0 {
-            return Ok(Vec::new());
+            return Ok(());
         }
         let times = own.plan.times(&chunk.batch);
         let keys = keys(&own.plan, &chunk.batch, chunk.groups.values())?;
         let keys = RowKeys::new(&keys);
         let mut matched = vec![false; chunk.rows()];
-        let mut found = Found { chunks: Vec::new(), faults };
+        let mut found = Found { give, faults };
         // Whether a row that comes is only asked whether it has a match.
         let one_will_do = own.plan.once && self.filter.is_none();
         let (mut key, mut own_rows, mut places) = (Vec::new(), Vec::new(), Vec::new());
@@ -84,7 +86,7 @@ impl IntervalJoin {
                 }
                 None => own.keep(&chunk, &matched)?,
             }
-            return Ok(found.chunks);
+            return Ok(());
         }
         // A row that has found its match has been given, or never is: it need not be kept.
         let matched = BooleanArray::from(matched);
@@ -95,9 +97,9 @@ impl IntervalJoin {
         let alone = chunk.clone().filter(&needed)?;
         own.keep(&alone, &vec![false; alone.rows()])?;
         if matches!(self.kind, JoinKind::Semi(_)) && matched.true_count() > 0 {
-            found.chunks.push(chunk.filter(&matched)?);
+            found.give(chunk.filter(&matched)?)?;
         }
-        Ok(found.chunks)
+        Ok(())
     }
 
     /// Takes note of what has found a match by pairs that fulfil the condition, and gives what comes out by that: the pairs, or the
@@ -146,9 +148,9 @@ impl IntervalJoin {
                 places.retain(|place| other.was_matched(*place));
             }
             if self.kind.given().is_none() {
-                found.chunks.extend(rows.filter(|rows| rows.rows() > 0));
+                rows.filter(|rows| rows.rows() > 0).map_or(Ok(()), |rows| found.give(rows))?;
             } else if matches!(self.kind, JoinKind::Semi(_)) && other.plan.once && !places.is_empty() {
-                found.chunks.push(as_they_are(other, &places)?);
+                found.give(as_they_are(other, &places)?)?;
             }
         }
         Ok(())
@@ -211,10 +213,16 @@ impl IntervalJoin {
     }
 }
 
-/// What comes out of rows that are pushed, and the pairs of which it is not known.
+/// Takes what comes out of rows that are pushed, and the pairs of which it is not known.
 struct Found<'a> {
-    chunks: Vec<Chunk>,
+    give: Give<'a>,
     faults: &'a mut Faults,
+}
+
+impl Found<'_> {
+    fn give(&mut self, rows: Chunk) -> Result<(), StageError> {
+        (self.give)(rows, self.faults)
+    }
 }
 
 /// Kept rows, by their places.

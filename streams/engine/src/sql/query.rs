@@ -435,13 +435,18 @@ impl Query {
         held: Held,
         late: &mut Vec<u32>,
         faults: &mut Faults,
-    ) -> Result<Vec<Chunk>, StageError> {
+        give: Give<'_>,
+    ) -> Result<(), StageError> {
         let Held { branch, chunk, values } = held;
         match &self.closed {
             Some(Closed { from: Origin::Near(join), after }) => {
                 let sides = near(&mut self.branches, branch);
-                let found = join.push(sides, branch == 0, chunk, faults)?;
-                return run_behind(after, found, faults);
+                let mut behind = |found, faults: &mut Faults| {
+                    run_behind(after, vec![found], faults)?
+                        .into_iter()
+                        .try_for_each(|rows| give(rows, faults))
+                };
+                return join.push(sides, branch == 0, chunk, faults, &mut behind);
             }
             Some(Closed { from: Origin::AsOf(_), .. }) => match &mut self.branches[branch].aggregate {
                 Some(Aggregation::Near(waiting)) => waiting.keep(&chunk, &vec![false; chunk.rows()])?,
@@ -449,7 +454,10 @@ impl Query {
                 _ => panic!("rows wait for versions, or are versions"),
             },
             Some(Closed { from: Origin::Divide, after }) => match &mut self.branches[branch].aggregate {
-                Some(Aggregation::Divide(divide)) => return run_behind(after, divide.push(chunk)?, faults),
+                Some(Aggregation::Divide(divide)) => {
+                    let rows = run_behind(after, divide.push(chunk)?, faults)?;
+                    return rows.into_iter().try_for_each(|rows| give(rows, faults));
+                }
                 _ => panic!("rows are divided by what keeps where they lie"),
             },
             _ => match &mut self.branches[branch].aggregate {
@@ -457,7 +465,7 @@ impl Query {
                 None => panic!("rows are held by what keeps state"),
             },
         }
-        Ok(Vec::new())
+        Ok(())
     }
 
     /// Notes how far the branches have come, of all that was read and run: by key group, of each.
@@ -507,7 +515,11 @@ impl Query {
             by_parts(0..chunk.rows(), &mut attempt, &mut note, &mut given)?;
             told.into_iter().for_each(|(row, error)| note(row, error));
             for (chunk, values) in given {
-                out.extend(self.hold(Held { branch, chunk, values }, &mut Vec::new(), faults)?);
+                let mut give = |rows, _: &mut Faults| {
+                    out.push(rows);
+                    Ok(())
+                };
+                self.hold(Held { branch, chunk, values }, &mut Vec::new(), faults, &mut give)?;
             }
         }
         Ok(out)

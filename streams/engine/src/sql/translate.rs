@@ -18,11 +18,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
+use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_common::{Column, DFSchema, DataFusionError};
 use datafusion_expr::execution_props::ExecutionProps;
 use datafusion_expr::logical_plan::{Projection, TableScan};
 use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
-use datafusion_expr::{Expr, LogicalPlan};
+use datafusion_expr::{Expr, LogicalPlan, Operator};
+use datafusion_physical_expr::expressions::BinaryExpr;
 use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
 
 use super::as_of::AsOfJoin;
@@ -272,13 +274,27 @@ fn output_schema(schema: &DFSchema, sql: &str) -> Result<SchemaRef, Vec<SqlProbl
     if problems.is_empty() { Ok(Arc::clone(schema.inner())) } else { Err(problems) }
 }
 
+/// The same, but a sum, a difference or a product that leaves its type fails, and does not go round.
+fn checked(expr: Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>, DataFusionError> {
+    let each = |expr: Arc<dyn PhysicalExpr>| {
+        Ok(match expr.downcast_ref::<BinaryExpr>() {
+            Some(binary) if matches!(binary.op(), Operator::Plus | Operator::Minus | Operator::Multiply) => {
+                Transformed::yes(Arc::new(binary.clone().with_fail_on_overflow(true)) as Arc<dyn PhysicalExpr>)
+            }
+            _ => Transformed::no(expr),
+        })
+    };
+    Ok(expr.transform_up(each)?.data)
+}
+
 impl Translator<'_> {
     fn problem(&self, word: &str, message: impl Into<String>, help: Option<&str>) -> SqlProblem {
         SqlProblem::at(None, Some(word), self.sql, message.into(), help)
     }
 
     fn expr(&self, expr: &Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>, SqlProblem> {
-        create_physical_expr(expr, schema, &self.props, &self.context).map_err(|e| self.explained(&e))
+        let made = create_physical_expr(expr, schema, &self.props, &self.context);
+        made.and_then(checked).map_err(|e| self.explained(&e))
     }
 
     fn explained(&self, error: &DataFusionError) -> SqlProblem {

@@ -49,7 +49,7 @@ impl Stage {
         now: Millis,
         mut take: impl FnMut(Outputs) -> Result<(), StageError>,
     ) -> Result<Vec<ChangelogRecord>, StageError> {
-        self.turn(now)?;
+        self.turn_giving(now, &mut take)?;
         // Of each source.
         let mut watermarks: Vec<Vec<i64>> = self.sources.iter().map(Source::watermarks).collect();
         for (source, watermarks) in self.sources.iter_mut().zip(&watermarks) {
@@ -165,11 +165,7 @@ impl Stage {
             let mut faults = Faults::new();
             let node = self.sources.len() + at;
             let mut giver = Giver { name, wanted: *wanted, counts, node, behind };
-            let mut give = |chunk, faults: &mut Faults| {
-                leaving.fail_rows(name, faults)?;
-                giver.hand_on(chunk, &mut leaving)
-            };
-            query.fire(&progress, &mut last, updates, &mut faults, &mut give)?;
+            giver.timed(&mut leaving, |give| query.fire(&progress, &mut last, updates, &mut faults, give))?;
             leaving.fail_rows(name, &mut faults)?;
             for (of, last) in operator.branches.iter().zip(&last) {
                 for source in of {

@@ -2,11 +2,13 @@
 //! handed out while it does. Never enters: what fires, and when.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::pass::reason_of;
 use super::{Failed, FailedAt, Operator, OperatorCounts, OutputBatch, Outputs, Running};
 use crate::batch_ipc::bytes_of;
 use crate::error::StageError;
+use crate::op::Give;
 use crate::op::chunk::Chunk;
 use crate::op::faults::{Fault, Faults};
 
@@ -73,6 +75,26 @@ pub(super) struct Giver<'a> {
 }
 
 impl Giver<'_> {
+    /// Lets it work, and counts how long it did: what those behind it do with what it gives, and whoever takes what comes out, is
+    /// not its own.
+    pub(super) fn timed(
+        &mut self,
+        leaving: &mut Leaving<'_, '_>,
+        work: impl FnOnce(Give<'_>) -> Result<(), StageError>,
+    ) -> Result<(), StageError> {
+        let (began, mut of_others) = (Instant::now(), Duration::ZERO);
+        let name = self.name;
+        let done = work(&mut |chunk, faults| {
+            let began = Instant::now();
+            leaving.fail_rows(name, faults)?;
+            let given = self.hand_on(chunk, leaving);
+            of_others += began.elapsed();
+            given
+        });
+        self.counts.busy += began.elapsed().saturating_sub(of_others);
+        done
+    }
+
     /// Rows that it gives, with a commit or before: out, if wanted, and through the operators behind it.
     pub(super) fn hand_on(&mut self, chunk: Chunk, leaving: &mut Leaving<'_, '_>) -> Result<(), StageError> {
         if chunk.rows() == 0 {
@@ -88,15 +110,17 @@ impl Giver<'_> {
             // Behind one that has windows are queries without any, groups that want none, joins that are kept up to date, and what is divided.
             if let Running::Sql { query, .. } = &mut operator.running {
                 // A union may read it more than once.
+                let began = Instant::now();
                 let inputs = operator.inputs.iter().enumerate().filter(|(_, input)| **input == self.node);
                 let (mut given, mut faults) = (Vec::new(), Faults::new());
                 for (branch, _) in inputs {
-                    operator.counts.rows_in += chunk.rows() as u64;
+                    operator.counts.take(&chunk);
                     match query.is_windowed() {
                         true => given.extend(query.hold_behind(branch, chunk.clone(), &mut faults)?),
                         false => given.extend(query.run_behind(branch, chunk.clone(), &mut faults)?),
                     }
                 }
+                operator.counts.busy += began.elapsed();
                 leaving.fail_rows(&operator.name, &mut faults)?;
                 let Operator { name, wanted, counts, .. } = operator;
                 let mut next = Giver { name, wanted: *wanted, counts, node, behind: &mut *behind };

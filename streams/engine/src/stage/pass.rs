@@ -3,13 +3,14 @@
 //! state with them.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use arrow::array::{Array, AsArray, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::{take, take_record_batch};
 use arrow::datatypes::{Int64Type, UInt32Type};
 use millstream_model::{KeyGroup, LateThen};
 
-use super::leaving::{Giver, Leaving};
+use super::leaving::{Giver, Leaving, Take};
 use super::{
     FAILED_EXPRESSION, Failed, FailedAt, LOOKUP_FAILED, Operator, OperatorCounts, OutputBatch, Running, Stage,
 };
@@ -37,9 +38,14 @@ impl Stage {
     /// Runs rows of a source through the operators: what is done to them before state, for all; then state takes them. Where
     /// something cannot be computed they are run in parts, in their order, down to the records that fail, of which nothing is
     /// taken and nothing comes out: it is as if each had been run alone.
-    pub(super) fn pass(&mut self, input: &Input, chunk: Chunk) -> Result<(), StageError> {
+    pub(super) fn pass(
+        &mut self,
+        input: &Input,
+        chunk: Chunk,
+        take: &mut Option<Take<'_>>,
+    ) -> Result<(), StageError> {
         match self.try_rows(input, chunk.clone()) {
-            Ok(trial) => self.accept(input, trial),
+            Ok(trial) => self.accept(input, trial, take),
             Err((step, error)) => {
                 for operator in &mut self.operators {
                     if let Running::Dedupe(dedupe) = &mut operator.running {
@@ -53,7 +59,7 @@ impl Stage {
                     self.out.failed.push(input.failed(&chunk, step, &error));
                     return Ok(());
                 }
-                parts(0..chunk.rows()).try_for_each(|part| self.pass(input, chunk.slice(part)))
+                parts(0..chunk.rows()).try_for_each(|part| self.pass(input, chunk.slice(part), take))
             }
         }
     }
@@ -82,8 +88,10 @@ impl Stage {
                 given.iter_mut().for_each(|(_, chunk)| chunk.raise_watermarks(fired));
             }
             let name = Arc::clone(&operator.name);
+            let began = Instant::now();
             let tried = operator.try_rows(given, input, &mut trial.outputs);
-            let (tried, results) = tried.map_err(|error| (name, error))?;
+            let (mut tried, results) = tried.map_err(|error| (name, error))?;
+            tried.counts.busy = began.elapsed();
             trial.operators.push(tried);
             nodes.push(results);
         }
@@ -91,21 +99,25 @@ impl Stage {
     }
 
     /// Lets state take what was tried, and what was made of it go out.
-    fn accept(&mut self, input: &Input, trial: Trial) -> Result<(), StageError> {
+    fn accept(&mut self, input: &Input, trial: Trial, take: &mut Option<Take<'_>>) -> Result<(), StageError> {
         self.out.batches.extend(trial.outputs);
         for (at, tried) in trial.operators.into_iter().enumerate() {
-            let operator = &mut self.operators[at];
-            let Tried { counts, mut late, held } = tried;
-            operator.counts.add(counts);
-            let (mut given, mut faults) = (Vec::new(), Faults::new());
-            match &mut operator.running {
+            let Tried { counts: tried, mut late, held } = tried;
+            let mut leaving = Leaving::new(&mut self.out, take.as_mut().map(|take| &mut **take as Take<'_>));
+            let Some((operator, behind)) = self.operators[at..].split_first_mut() else { continue };
+            let Operator { running, name, wanted, counts, .. } = operator;
+            counts.add(tried);
+            let node = self.sources.len() + at;
+            let mut giver = Giver { name, wanted: *wanted, counts, node, behind };
+            let mut faults = Faults::new();
+            match running {
                 Running::Dedupe(dedupe) => dedupe.accept(),
-                Running::Sql { query, .. } => {
-                    for held in held {
-                        given.extend(query.hold(held, &mut late, &mut faults)?);
-                    }
-                }
+                Running::Sql { query, .. } => giver.timed(&mut leaving, |give| {
+                    held.into_iter().try_for_each(|held| query.hold(held, &mut late, &mut faults, give))
+                })?,
             }
+            leaving.fail_rows(name, &mut faults)?;
+            let operator = &mut self.operators[at];
             // A row that is late for one side of a join with itself is so for the other; and one may have become several, by its list
             // or a table.
             late.sort_unstable();
@@ -116,12 +128,6 @@ impl Stage {
                 let name = format!("{}.late", operator.name);
                 self.out.batches.push(input.rows(name, late)?);
             }
-            let mut leaving = Leaving::new(&mut self.out, None);
-            let Some((operator, behind)) = self.operators[at..].split_first_mut() else { continue };
-            let Operator { name, wanted, counts, .. } = operator;
-            leaving.fail_rows(name, &mut faults)?;
-            let mut giver = Giver { name, wanted: *wanted, counts, node: self.sources.len() + at, behind };
-            given.into_iter().try_for_each(|chunk| giver.hand_on(chunk, &mut leaving))?;
         }
         Ok(())
     }
@@ -184,7 +190,7 @@ impl Operator {
     ) -> Result<(Tried, Vec<Chunk>), StageError> {
         let (mut tried, mut results) = (Tried::default(), Vec::new());
         for (branch, chunk) in given {
-            tried.counts.rows_in += chunk.rows() as u64;
+            tried.counts.take(&chunk);
             match &mut self.running {
                 Running::Dedupe(dedupe) => {
                     let mut deduped = dedupe.run(chunk)?;

@@ -54,6 +54,8 @@ pub struct SourceSpec {
     pub name: String,
     /// The columns of its rows. A column that is not nullable is required.
     pub schema: SchemaRef,
+    /// Whether records with other fields are bad. Of JSON only.
+    pub frozen: bool,
     /// What its records are written in.
     pub format: Format,
     /// The column of the event time that the watermark is about.

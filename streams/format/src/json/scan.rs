@@ -225,6 +225,8 @@ impl Scanner<'_> {
                         let declared = &mut object.declared[usize::from(i)];
                         self.declared(&mut declared.column, declared.required, value, budget, depth)?
                     }
+                    // `serde_json` says which.
+                    Some(Target::Other(_)) | None if object.frozen => return Err(Miss),
                     Some(Target::Other(i)) => {
                         self.other(&mut object.others[usize::from(i)], value, budget, depth)?
                     }

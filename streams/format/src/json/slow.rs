@@ -25,7 +25,7 @@ pub(super) fn record(root: &mut Object, text: &str) -> Result<(), BadRecord> {
             at: open,
         });
     }
-    object(root, text, text)
+    object(root, "", text, text)
 }
 
 /// Refuses text that is not one JSON value.
@@ -48,11 +48,14 @@ fn place(part: &str, record: &str) -> usize {
     (part.as_ptr() as usize).saturating_sub(record.as_ptr() as usize)
 }
 
-/// The texts of an object's declared fields, the last of equal keys.
+/// The texts of an object's declared fields, the last of equal keys; the first key that is not declared, with the text of its value,
+/// where none may be.
 struct Fields<'o>(&'o Object);
 
+type Texts<'de> = (Vec<Option<&'de str>>, Option<(Cow<'de, str>, &'de str)>);
+
 impl<'de> DeserializeSeed<'de> for Fields<'_> {
-    type Value = Vec<Option<&'de str>>;
+    type Value = Texts<'de>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_map(self)
@@ -60,21 +63,24 @@ impl<'de> DeserializeSeed<'de> for Fields<'_> {
 }
 
 impl<'de> Visitor<'de> for Fields<'_> {
-    type Value = Vec<Option<&'de str>>;
+    type Value = Texts<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut texts = vec![None; self.0.declared.len()];
+        let (mut texts, mut unknown) = (vec![None; self.0.declared.len()], None);
         while let Some(Key(key)) = map.next_key()? {
             match self.0.declared.iter().position(|d| d.name.as_ref() == key.as_ref()) {
                 Some(i) => texts[i] = Some(map.next_value::<&RawValue>()?.get()),
+                None if self.0.frozen && unknown.is_none() => {
+                    unknown = Some((key, map.next_value::<&RawValue>()?.get()));
+                }
                 None => drop(map.next_value::<IgnoredAny>()?),
             }
         }
-        Ok(texts)
+        Ok((texts, unknown))
     }
 }
 
@@ -119,10 +125,15 @@ impl<'de> Visitor<'de> for Items {
     }
 }
 
-fn object(object: &mut Object, text: &str, record: &str) -> Result<(), BadRecord> {
+/// An object's declared fields; `path` is its own, empty at the record's root.
+fn object(object: &mut Object, path: &str, text: &str, record: &str) -> Result<(), BadRecord> {
     let mut json = serde_json::Deserializer::from_str(text);
-    let texts = Fields(object).deserialize(&mut json).map_err(|e| syntax(&e, text, record))?;
+    let (texts, unknown) = Fields(object).deserialize(&mut json).map_err(|e| syntax(&e, text, record))?;
     json.end().map_err(|e| syntax(&e, text, record))?;
+    if let Some((key, value)) = unknown {
+        let field = if path.is_empty() { key.into_owned() } else { format!("{path}.{key}") };
+        return Err(BadRecord { why: BadReason::Unknown(field), at: place(value, record) });
+    }
     let end = place(text, record) + text.trim_end().len();
     for (declared, text) in object.declared.iter_mut().zip(texts) {
         match text {
@@ -193,7 +204,7 @@ fn value(column: &mut Column, path: &str, text: &str, record: &str) -> Result<()
             body.and_then(plain).and_then(|text| scalar::base64(&text)).map(|v| values.push(&v))
         }
         Column::Struct { object: shape, rows, nulls, .. } if text.starts_with('{') => {
-            object(shape, text, record)?;
+            object(shape, path, text, record)?;
             Column::struct_done(rows, nulls);
             Some(())
         }

@@ -560,3 +560,31 @@ fn usual_records_never_take_the_slow_path() {
     }
     assert_eq!((decoder.slow_records(), decoder.rows()), (0, 100));
 }
+
+#[test]
+fn frozen_columns_refuse_fields_that_are_not_declared() {
+    let mut decoder = Decoder::json(&schema(), &[0]).and_then(Decoder::frozen).expect("a decoder");
+    let lines =
+        |inner: &str| format!(r#"{{"id":"a","at":1,"lines":[{{"sku":"k","qty":1,"price":1.5{inner}}}]}}"#);
+    let good = lines("");
+    decoder.push(good.as_bytes()).expect("a good record");
+    for (record, field, at) in [
+        (good.replace("\"at\"", "\"new\":[{\"x\":1}],\"at\""), "new", 16),
+        (good.replace("\"at\"", "\"n\\u0065w\":2,\"at\""), "new", 21),
+        (lines(r#", "tax" : null"#), "lines.tax", 66),
+    ] {
+        let bad = decoder.push(record.as_bytes()).expect_err("a field that is not declared");
+        assert_eq!((bad.why.clone(), bad.at), (crate::BadReason::Unknown(field.to_owned()), at), "{record}");
+        assert_eq!(bad.word("json"), "unknown_column");
+        // The same record again, now that its keys are known.
+        assert_eq!(decoder.push(record.as_bytes()), Err(bad), "{record}");
+    }
+    // What is no record at all is told first.
+    let cut = decoder.push(br#"{"new":1,"id":"#).expect_err("no JSON");
+    assert_eq!(cut.word("json"), "malformed_json");
+    decoder.push(good.as_bytes()).expect("a good record");
+    assert_eq!((decoder.rows(), decoder.slow_records()), (2, 7));
+    let raw = Schema::new(vec![Field::new("line", DataType::Utf8, true)]);
+    let refused = Decoder::new(&crate::Format::Raw, &raw, &[0]).and_then(Decoder::frozen).err();
+    assert!(refused.is_some_and(|error| error.to_string().starts_with("columns of raw cannot be frozen")));
+}

@@ -1,6 +1,7 @@
 //! What a function OVER computes, over which rows of its key; fixed by the query. And its argument as numbers, where it is one
 //! of those that can be added up. Never enters: rows of keys.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -164,7 +165,11 @@ impl Number {
 
     pub(crate) fn plus(self, other: Number) -> Number {
         match (self, other) {
-            (Number::Whole(a), Number::Whole(b)) => Number::Whole(a.wrapping_add(b)),
+            // A sum that has left its range stays at a mark, which no type has.
+            (Number::Whole(a), Number::Whole(b)) => Number::Whole(match a.checked_add(b) {
+                Some(sum) if a != i128::MIN && b != i128::MIN => sum,
+                _ => i128::MIN,
+            }),
             (Number::Double(a), Number::Double(b)) => Number::Double(a + b),
             _ => unreachable!("the numbers of one column are of one kind"),
         }
@@ -308,18 +313,29 @@ pub(crate) fn column_of(
         Number::Double(value) => value,
     };
     let some = |sum: &Sum| sum.count > 0;
+    let mut wholes = |bounds: RangeInclusive<i128>| -> Vec<Option<i128>> {
+        let each = sums.iter().enumerate().map(|(row, sum)| {
+            let value = some(sum).then(|| whole(sum))?;
+            let fits = bounds.contains(&value);
+            if !fits {
+                unfit.push((row, StageError::TooLarge { what: "sum".to_owned(), kind: kind.to_string() }));
+            }
+            fits.then_some(value)
+        });
+        each.collect()
+    };
     Ok(match kind {
+        DataType::Decimal128(precision, scale) if total != Total::Mean => {
+            let most = 10i128.pow(u32::from(*precision)) - 1;
+            let values = Decimal128Array::from(wholes(-most..=most));
+            Arc::new(values.with_precision_and_scale(*precision, *scale)?)
+        }
         DataType::Decimal128(precision, scale) => {
+            let from = if let DataType::Decimal128(_, from) = of { *from } else { *scale };
             let mut values = Vec::with_capacity(sums.len());
             for (row, sum) in sums.iter().enumerate() {
-                values.push(match (some(sum), total, of) {
-                    (false, ..) => None,
-                    (true, Total::Mean, DataType::Decimal128(_, from)) => {
-                        let mean = decimal_mean(sum, (*precision, *scale), *from);
-                        mean.map_err(|error| unfit.push((row, error))).ok()
-                    }
-                    _ => Some(whole(sum)),
-                });
+                let mean = some(sum).then(|| decimal_mean(sum, (*precision, *scale), from));
+                values.push(mean.and_then(|mean| mean.map_err(|error| unfit.push((row, error))).ok()));
             }
             Arc::new(Decimal128Array::from(values).with_precision_and_scale(*precision, *scale)?)
         }
@@ -332,11 +348,13 @@ pub(crate) fn column_of(
             cast(&values, kind)?
         }
         DataType::UInt64 => {
-            Arc::new(sums.iter().map(|sum| some(sum).then(|| whole(sum) as u64)).collect::<UInt64Array>())
+            let values = wholes(0..=i128::from(u64::MAX));
+            Arc::new(values.into_iter().map(|value| value.map(|value| value as u64)).collect::<UInt64Array>())
         }
         _ => {
-            let values: Int64Array = sums.iter().map(|sum| some(sum).then(|| whole(sum) as i64)).collect();
-            cast(&values, kind)?
+            let values = wholes(i128::from(i64::MIN)..=i128::from(i64::MAX));
+            let values = values.into_iter().map(|value| value.map(|value| value as i64));
+            cast(&values.collect::<Int64Array>(), kind)?
         }
     })
 }

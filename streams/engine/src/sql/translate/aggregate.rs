@@ -11,7 +11,7 @@ use datafusion_functions_aggregate::min_max::{max_udaf, min_udaf};
 use datafusion_physical_expr::aggregate::{AggregateExprBuilder, LoweredAggregateBuilder};
 use datafusion_physical_expr::{PhysicalExpr, expressions};
 
-use super::{Chain, Grouped, Latest, Trace, Translator, event_time_of, trace};
+use super::{Chain, Grouped, Latest, Trace, Translator, checked, event_time_of, trace};
 use crate::op::Step;
 use crate::op::aggregate::{AggregateColumn, AggregatePlan, Aggregation, OutputColumn};
 use crate::op::latest::LatestGroups;
@@ -373,9 +373,10 @@ impl Translator<'_> {
             .into_iter()
             .chain(function.order_bys().iter().map(|s| Arc::clone(&s.expr)));
         let state_columns = function.state_fields().map_err(|e| self.explained(&e))?.len();
+        let arguments: Result<_, _> = arguments.map(checked).collect();
         let column = AggregateColumn {
-            arguments: arguments.collect(),
-            filter: lowered.filter,
+            arguments: arguments.map_err(|e| self.explained(&e))?,
+            filter: lowered.filter.map(checked).transpose().map_err(|e| self.explained(&e))?,
             state_columns,
             function,
         };

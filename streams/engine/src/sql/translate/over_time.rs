@@ -397,7 +397,7 @@ impl Translator<'_> {
             Vec::new(),
             params.null_treatment,
         );
-        if let Some((message, help)) = aggregates::refusal(&as_aggregate) {
+        if let Some((message, help)) = aggregates::refusal_over(&as_aggregate) {
             return Err(self.problem(word, message, help));
         }
         let is_ever = matches!(frame, Frame::Ever { .. });

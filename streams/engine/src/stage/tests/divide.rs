@@ -41,6 +41,7 @@ fn spec(grouped: bool) -> StageSpec {
         sources: vec![SourceSpec {
             name: "sales".into(),
             schema: schema(),
+            frozen: false,
             format: millstream_format::Format::Json,
             event_time: None,
             watermark: WatermarkConfig { delay_ms: 0, idle_after_ms: None, bounded: true },

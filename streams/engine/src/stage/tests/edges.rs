@@ -456,6 +456,43 @@ fn a_time_far_ahead_closes_no_window() {
     assert!(rejected[0].1.starts_with("its event time, 2000001 ms since 1970, is 1 ms later than it may be"));
 }
 
+/// What has no time is no row; what has one of long ago is late, and holds nobody back.
+#[test]
+fn a_time_that_is_absent_or_of_long_ago_holds_nobody_back() {
+    let mut stage = new_stage(1, &tumbling(0));
+    push(&mut stage, 0, &invoice(0, 0, 1_000_000));
+    stage.commit(0).expect("a commit");
+    let of = |time: &str| format!(r#"{{"invoice_id":"x","store_id":"S0",{time}"total":1}}"#);
+    let none = [
+        "",
+        r#""issued_at":null,"#,
+        r#""issued_at":"","#,
+        r#""issued_at":"yesterday","#,
+        r#""issued_at":1e30,"#,
+        r#""issued_at":1.5,"#,
+    ];
+    // The year 1, 1900, and the first day that is counted.
+    let past = [-62_135_596_800_000i64, -2_208_988_800_000, 0];
+    let times = none.iter().map(|time| of(time));
+    let times = times.chain(past.iter().map(|at| of(&format!(r#""issued_at":{at},"#))));
+    for (offset, record) in times.enumerate() {
+        let place = (KeyGroup(0), 1 + offset as i64);
+        stage
+            .push_record(0, place, Some(record.as_bytes()), TimeBounds::default())
+            .expect("an assigned partition");
+    }
+    stage.commit(0).expect("a commit");
+    assert_eq!(stage.watermark(KeyGroup(0)), Watermark::at(1_000_000 - DELAY_MS));
+    let outputs = stage.take_outputs();
+    let mut rejected: Vec<i64> = outputs.rejected.iter().map(|record| record.offset).collect();
+    rejected.sort_unstable();
+    assert_eq!(rejected, (1..=none.len() as i64).collect::<Vec<_>>());
+    // One is new to the dedupe, which forgets what is so long ago; none is in a window.
+    let late: usize =
+        names(&outputs).iter().filter(|(name, _)| name.ends_with(".late")).map(|(_, rows)| rows).sum();
+    assert_eq!(late, past.len(), "{:?}", names(&outputs));
+}
+
 /// A query between the source and the windows: what it does to the key, and what windows before it wait for.
 #[test]
 fn a_query_in_between_hides_nothing() {

@@ -29,6 +29,7 @@ fn stage_with(sql: &str, batch_rows: usize, late: LateRule, update_ms: Option<i6
     let source = |name: &&str| SourceSpec {
         name: (*name).to_owned(),
         schema: sales(),
+        frozen: false,
         format: millstream_format::Format::Json,
         event_time: Some("at".into()),
         watermark: WatermarkConfig { delay_ms: 0, idle_after_ms: None, bounded: true },
@@ -129,6 +130,10 @@ fn records_before_state_fail_alone_however_they_are_batched() {
     for sql in [
         "SELECT id, 100 / qty AS x FROM sales",
         "SELECT id FROM sales WHERE 100 / qty > 0",
+        "SELECT id, 9223372036854775000 + (CASE WHEN qty = 0 THEN 9223372036854775000 ELSE qty END) AS x FROM sales",
+        "SELECT id FROM sales WHERE (CASE WHEN qty = 0 THEN 9223372036854775000 ELSE qty END) * 12 > 5",
+        "SELECT id, window_end, sum(-9223372036854775000 - (CASE WHEN qty = 0 THEN 9223372036854775000 ELSE 0 END)) AS n
+         FROM TUMBLE(sales, at, INTERVAL '1 millisecond') GROUP BY id, window_end",
         "SELECT id, CAST(CASE WHEN qty = 0 THEN 'never' ELSE '2026-01-01T00:00:00Z' END AS TIMESTAMP) AS x FROM sales",
         "SELECT id, CAST(1e37 AS DECIMAL(38, 0)) * (CASE WHEN qty = 0 THEN 1000 ELSE 1 END) AS x FROM sales",
         "SELECT id, CAST(CASE WHEN qty = 0 THEN '?' ELSE '7' END AS INT) AS x FROM sales",
@@ -323,6 +328,31 @@ fn a_result_that_cannot_be_computed_is_gone() {
                 told.iter().any(|(line, _)| line.contains("ivide by zero") || line.contains("is beyond")),
                 "{told:?}"
             );
+        }
+    }
+}
+
+/// The same over the rows of a key, as far back as the query says.
+#[test]
+fn a_sum_over_rows_beyond_its_type_is_no_row() {
+    let digits = "9".repeat(38);
+    let most = i64::MAX.to_string();
+    for (column, value) in [("big", &most), ("price", &digits)] {
+        for frame in [
+            "",
+            " RANGE BETWEEN INTERVAL '1 hour' PRECEDING AND CURRENT ROW",
+            " ROWS BETWEEN 1 PRECEDING AND CURRENT ROW",
+        ] {
+            let sql = format!(
+                "SELECT id, sum({column}) OVER (PARTITION BY id ORDER BY at{frame}) AS total FROM sales"
+            );
+            let record =
+                |id: &str, at: i64, value: &str| (0, sale(id, at, &format!(r#","{column}":{value}"#)));
+            let records =
+                [record("a", 1, value), record("b", 2, "7"), record("a", 3, value), record("b", 4, "-9")];
+            let came = run(&sql, 2, &records);
+            assert_eq!(came.rows, [format!("a|{value}"), "b|-2".to_owned(), "b|7".to_owned()], "{sql}");
+            assert!(matches!(came.failed.as_slice(), [one] if one.contains("sum")), "{sql}: {came:?}");
         }
     }
 }

@@ -122,6 +122,7 @@ pub(super) fn spec(query: &str, partitions: u32, update_ms: i64) -> StageSpec {
     let source = |name: &str| SourceSpec {
         name: name.into(),
         schema: schema(),
+        frozen: false,
         format: millstream_format::Format::Json,
         event_time: None,
         watermark: WatermarkConfig { delay_ms: 0, idle_after_ms: None, bounded: true },

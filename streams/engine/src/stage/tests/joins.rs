@@ -278,6 +278,7 @@ pub(super) fn spec(partitions: u32, query: &str, batch_rows: usize) -> StageSpec
     let source = |name: &str| SourceSpec {
         name: name.into(),
         schema: schema(),
+        frozen: false,
         format: millstream_format::Format::Json,
         event_time: Some("at".into()),
         watermark: WatermarkConfig { delay_ms: DELAY_MS, idle_after_ms: Some(1), bounded: true },

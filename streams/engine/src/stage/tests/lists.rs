@@ -108,6 +108,7 @@ fn spec(query: &str, streams: &[&str], batch_rows: usize) -> StageSpec {
     let source = |name: &&str| SourceSpec {
         name: (*name).into(),
         schema: schema(),
+        frozen: false,
         format: millstream_format::Format::Json,
         event_time: Some("at".into()),
         watermark: WatermarkConfig { delay_ms: 0, idle_after_ms: None, bounded: true },

@@ -63,6 +63,7 @@ fn spec(queries: &[&str], batch_rows: usize) -> StageSpec {
         sources: vec![SourceSpec {
             name: "sales".into(),
             schema: schema(),
+            frozen: false,
             format: millstream_format::Format::Json,
             event_time: Some("at".into()),
             watermark: WatermarkConfig { delay_ms: 0, idle_after_ms: None, bounded: true },

@@ -41,6 +41,7 @@ fn spec(partitions: u32, query: &str, allow_ms: i64, batch_rows: usize) -> Stage
         sources: vec![SourceSpec {
             name: "payments".into(),
             schema: schema(),
+            frozen: false,
             format: Format::Json,
             event_time: Some("at".into()),
             watermark: WatermarkConfig { delay_ms: DELAY_MS, idle_after_ms: Some(1), bounded: true },

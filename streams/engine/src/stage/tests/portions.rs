@@ -30,6 +30,7 @@ fn build(query: &str) -> Stage {
     let source = |name: &str| SourceSpec {
         name: name.into(),
         schema: Arc::new(schema.clone()),
+        frozen: false,
         format: millstream_format::Format::Json,
         event_time: Some("at".into()),
         watermark: WatermarkConfig { delay_ms: 600_000, idle_after_ms: None, bounded: true },
