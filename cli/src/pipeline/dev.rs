@@ -141,6 +141,7 @@ fn files(file: &Path, root: &Path, parts: Option<&Pipeline>) -> Vec<PathBuf> {
         _ => None,
     });
     files.extend(modules);
+    files.extend(pipeline.functions.values().map(|function| root.join(&function.wasm.module.value)));
     let tables = pipeline.tables.values().filter(|table| table.type_name.value == "file");
     files.extend(tables.filter_map(|table| Some(root.join(table.config.text("path")?.value))));
     files

@@ -6,7 +6,7 @@ mod now;
 use std::fmt::Write as _;
 
 use millstream_plan::{Job, Stage, StageKind};
-use millstream_spec::ast::{Operator, Pipeline};
+use millstream_spec::ast::{Operator, Pipeline, Wasm};
 use millstream_spec::scalar::format_duration;
 use millstream_worker::describe::{self, OperatorDescription, StageDescription};
 
@@ -38,24 +38,42 @@ pub fn command(options: &Explain) -> Result<(), Failure> {
     }
 }
 
-/// The functions that records go through before they reach a topic.
+/// The functions that SQL calls, and those that records go through before they reach a topic.
 fn functions(text: &mut String, pipeline: &Pipeline, job: &Job) {
+    for function in pipeline.functions.values() {
+        let calls = |operator: &&millstream_plan::Operator| operator.calls.contains(&function.id.value);
+        let callers = job.stages.iter().flat_map(|stage| &stage.operators).filter(calls);
+        let callers: Vec<&str> = callers.map(|operator| operator.id.name.as_str()).collect();
+        let _ = writeln!(text, "\nfunction {}", function.signature());
+        module(text, &function.wasm);
+        let _ = writeln!(text, "  called by {}", callers.join(", "));
+        limits(text, &function.wasm);
+    }
     for operator in job.stages.iter().flat_map(|stage| &stage.operators) {
         let Some(Operator::Wasm(wasm)) = pipeline.transforms.get(&operator.id.name).map(|t| &t.op) else {
             continue;
         };
         let lookup: Vec<&str> = wasm.lookup.iter().map(|table| table.value.as_str()).collect();
         let _ = writeln!(text, "\nfunction {}", operator.id.name);
-        let _ = writeln!(text, "  module {}", wasm.module.value);
+        module(text, wasm);
         if !lookup.is_empty() {
             let _ = writeln!(text, "  looks up {}, whole, in memory", lookup.join(", "));
         }
         if let Some(output) = &wasm.output {
             let _ = writeln!(text, "  gives records of schema {}", output.value);
         }
-        let memory = wasm.memory_bytes >> 20;
-        let _ = writeln!(text, "  limits: {memory} MiB of memory, {} units of fuel a call", wasm.fuel);
+        limits(text, wasm);
     }
+}
+
+fn module(text: &mut String, wasm: &Wasm) {
+    let digest = wasm.digest.as_ref().map_or_else(String::new, |digest| format!(", sha256 {digest}"));
+    let _ = writeln!(text, "  module {}{digest}", wasm.module.value);
+}
+
+fn limits(text: &mut String, wasm: &Wasm) {
+    let memory = wasm.memory_bytes >> 20;
+    let _ = writeln!(text, "  limits: {memory} MiB of memory, {} units of fuel a call", wasm.fuel);
 }
 
 fn one_stage(text: &mut String, stage: &Stage, described: &StageDescription, now: &Now) {

@@ -69,3 +69,23 @@ operators of stage published
         assert!(operators.contains(block), "{operators}\n-- lacks\n{block}");
     }
 }
+
+#[test]
+fn functions_are_shown_with_who_calls_them() {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pipelines/examples/reorder-proposals");
+    let output = Command::new(env!("CARGO_BIN_EXE_millstream"))
+        .args(["explain", "pipeline.yaml", "--data", "/nonexistent"])
+        .current_dir(example)
+        .output()
+        .expect("the binary starts");
+    let text = String::from_utf8(output.stdout).expect("it prints UTF-8");
+    for block in [
+        "    calls reorder_quantity\n",
+        "\nfunctions\n  reorder_quantity(int64, decimal(18,2), string) -> int64 by reorder_quantity.wasm, sha256 ",
+        "\nfunction reorder_quantity(int64, decimal(18,2), string) -> int64\n  module reorder_quantity.wasm, sha256 ",
+        "\n  called by proposal\n  limits: 64 MiB of memory, 100000000 units of fuel a call\n",
+        ": reorder_quantity(",
+    ] {
+        assert!(text.contains(block), "no {block:?} in\n{text}");
+    }
+}

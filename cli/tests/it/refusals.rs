@@ -92,6 +92,25 @@ fn shapes_that_no_stage_runs_are_faults_of_the_file() {
     assert!(told.contains("p.yaml:13:3: error[MS0108]: \"large\", of type sql, before a topic"), "{told}");
 }
 
+/// A function's module, its name, and the types of a call, each at its place.
+#[test]
+fn functions_are_checked_before_anything_runs() {
+    let text = ORDERS.replace(
+        "transforms:\n",
+        "functions:\n  upper: { module: gone.wasm, arguments: [int64], returns: int64 }\n  doubled: { module: gone.wasm, arguments: [int64], returns: int64 }\n\
+         transforms:\n  twice: { type: map, inputs: [published], columns: { id: upper(id), n: \"1 + doubled(id)\" } }\n",
+    );
+    let told = refused(&text.replace("inputs: [published], path", "inputs: [twice], path"));
+    for part in [
+        "p.yaml:13:3: error[MS1102]: \"upper\" is the name of a function, or a form like one, that SQL has",
+        "p.yaml:14:22: error[MS1101]: reading the function ",
+        "p.yaml:16:78: error[MS1002]: there is no doubled(Utf8): doubled does not take these types",
+        "help: doubled takes (Int64); change a type with CAST(… AS …)",
+    ] {
+        assert!(told.contains(part), "no {part} in\n{told}");
+    }
+}
+
 /// Products that are replaced and go, into what is put behind it.
 const PRODUCTS: &str = r#"version: 1
 name: shop

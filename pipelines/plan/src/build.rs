@@ -6,7 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use millstream_spec::ast::{DataAction, LateThen, Operator as Op, Pipeline, Target, Topic, Transform};
+use millstream_spec::ast::{
+    DataAction, Function, LateThen, Operator as Op, Pipeline, Target, Topic, Transform,
+};
 use millstream_spec::catalog::{Catalog, Delivery};
 use millstream_spec::flow::{Flow, Time, joins_streams, section_of};
 use millstream_spec::replaced::divides;
@@ -14,8 +16,8 @@ use millstream_spec::shape::Section;
 use millstream_spec::{Diagnostic, Diagnostics, code, sql};
 
 use crate::graph::{
-    Encoding, Foreign, Job, Operator, OperatorInput, Output, Partitioner, Stage, StageKind, State,
-    TopicInput, TopicRole,
+    Encoding, Foreign, FunctionPlan, Job, Operator, OperatorInput, Output, Partitioner, Stage, StageKind,
+    State, TopicInput, TopicRole,
 };
 use crate::names;
 use crate::stable_id::{OperatorId, definition, groups_of};
@@ -39,6 +41,14 @@ pub fn plan(pipeline: &Pipeline, catalog: &dyn Catalog) -> Result<Job, Diagnosti
         diagnostics: Diagnostics::default(),
     };
     builder.run(catalog)
+}
+
+fn function(function: &Function) -> FunctionPlan {
+    FunctionPlan {
+        signature: function.signature(),
+        module: function.wasm.module.value.clone(),
+        digest: function.wasm.digest.clone(),
+    }
 }
 
 struct Builder<'a> {
@@ -82,6 +92,7 @@ impl<'a> Builder<'a> {
             pipeline: pipeline.name.value.clone(),
             commit_interval_ms: pipeline.defaults.commit_interval_ms,
             stages,
+            functions: pipeline.functions.iter().map(|(name, f)| (name.clone(), function(f))).collect(),
             asked: pipeline.tables.values().filter(|t| t.is_asked()).map(|t| t.id.value.clone()).collect(),
             followed: pipeline
                 .tables
@@ -303,6 +314,7 @@ impl<'a> Builder<'a> {
             id: OperatorId::new(id, &self.definition(transform, &stage_id)),
             type_name: transform.type_name.value.clone(),
             inputs,
+            calls: pipeline.called(transform.op.texts()).iter().map(|f| f.id.value.clone()).collect(),
             state,
         };
         let stage = self.stage(&stage_id, StageKind::Process);
@@ -326,6 +338,7 @@ impl<'a> Builder<'a> {
             id: OperatorId::new(id, &self.definition(transform, &stage_id)),
             type_name: transform.type_name.value.clone(),
             inputs: vec![self.input(&input.value)],
+            calls: Vec::new(),
             state: Some(State { key, changelog, changelog_partitions }),
         };
         let key: Vec<String> = topic.key.iter().map(|k| k.value.clone()).collect();

@@ -44,6 +44,13 @@ pub fn explain(job: &Job) -> String {
             false => writeln!(out, "  snapshots of state are read from {url}, and go into the changelogs"),
         };
     }
+    if !job.functions.is_empty() {
+        out.push_str("\nfunctions\n");
+    }
+    for function in job.functions.values() {
+        let digest = function.digest.as_ref().map_or_else(String::new, |digest| format!(", sha256 {digest}"));
+        let _ = writeln!(out, "  {} by {}{digest}", function.signature, function.module);
+    }
     if !job.paths.is_empty() {
         out.push_str("\ndelivery\n");
     }
@@ -130,6 +137,9 @@ fn explain_stage(out: &mut String, job: &Job, stage: &Stage) {
     for operator in &stage.operators {
         let inputs: Vec<&str> = operator.inputs.iter().map(OperatorInput::id).collect();
         let _ = writeln!(out, "  {} {} <- {}", operator.type_name, operator.id, inputs.join(", "));
+        if !operator.calls.is_empty() {
+            let _ = writeln!(out, "    calls {}", operator.calls.join(", "));
+        }
         if let Some(state) = &operator.state {
             let _ = writeln!(
                 out,

@@ -21,6 +21,8 @@ pub struct Job {
     pub stages: Vec<Stage>,
     /// Every topic that the job reads or writes, by name.
     pub topics: BTreeMap<String, TopicPlan>,
+    /// Functions that queries call, by name.
+    pub functions: BTreeMap<String, FunctionPlan>,
     /// The tables that are not read, but asked for the rows of the keys that come.
     pub asked: BTreeSet<String>,
     /// The tables that follow a topic, by id, each with that topic's name.
@@ -48,6 +50,17 @@ impl Job {
     pub fn topics_of(&self, role: TopicRole) -> impl Iterator<Item = &TopicPlan> {
         self.topics.values().filter(move |t| t.role == role)
     }
+}
+
+/// A function that queries call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FunctionPlan {
+    /// Its name and types.
+    pub signature: String,
+    /// Its file.
+    pub module: String,
+    /// SHA-256 of the file in hexadecimal digits; nothing where it could not be read.
+    pub digest: Option<String>,
 }
 
 /// What a stage is for.
@@ -143,6 +156,8 @@ pub struct Operator {
     pub type_name: String,
     /// What it reads, in the order of the file.
     pub inputs: Vec<OperatorInput>,
+    /// The functions that its SQL calls, by name.
+    pub calls: Vec<String>,
     /// Its state, where it has some.
     pub state: Option<State>,
 }

@@ -22,8 +22,9 @@ pub use build::plan;
 pub use diff::{Change, diff};
 pub use explain::explain;
 pub use graph::{
-    Encoding, Foreign, Job, Operator, OperatorInput, Output, Partitioner, Stage, StageKind, State, TopicInput,
+    Encoding, Foreign, FunctionPlan, Job, Operator, OperatorInput, Output, Partitioner, Stage, StageKind,
+    State,
 };
-pub use graph::{TopicPlan, TopicRole};
+pub use graph::{TopicInput, TopicPlan, TopicRole};
 pub use lock::Lock;
 pub use stable_id::OperatorId;

@@ -10,7 +10,7 @@ use millstream_spec::ast::{Late, Operator, Transform};
 use millstream_spec::flow::Flow;
 use millstream_spec::replaced::{divides, passes_rows};
 use millstream_spec::span::Spanned;
-use millstream_spec::sql;
+use millstream_spec::sql::{self, SqlText};
 
 /// The id of an operator in one definition. State is kept under it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,7 +76,8 @@ pub(crate) fn definition(pipeline: &Pipeline, flow: &Flow<'_>, transform: &Trans
             // Rows of groups that are gone would stay in groups that are made of them.
             let of = transform.inputs.iter().filter_map(|input| replaced_by(pipeline, flow, &input.value));
             let of: String = of.map(|of| format!(" replaced ({of})")).collect();
-            format!("sql {}{columns}{allow}{updates}{kept}{of}", sql::normal_form(&query.sql.text))
+            let text = text_of(pipeline, &query.sql);
+            format!("sql {text}{columns}{allow}{updates}{kept}{of}")
         }
         // Where rows lie by.
         Operator::Topic(op) if divides(pipeline, transform) => {
@@ -93,6 +94,14 @@ pub(crate) fn definition(pipeline: &Pipeline, flow: &Flow<'_>, transform: &Trans
         // No state: the kind is enough.
         _ => transform.type_name.value.clone(),
     }
+}
+
+/// SQL in its normal form, and what the functions are that it calls.
+fn text_of(pipeline: &Pipeline, text: &SqlText) -> String {
+    let called = pipeline.called([text]);
+    let called: String =
+        called.iter().map(|function| format!(" calls [{}]", function.definition())).collect();
+    format!("{}{called}", sql::normal_form(&text.text))
 }
 
 /// What is kept up to date whose rows a query reads, for groups or a join: at once, or by topics and what hands rows on one by one.
@@ -125,11 +134,11 @@ fn replaced_by(pipeline: &Pipeline, flow: &Flow<'_>, stream: &str) -> Option<Str
     let text = match &found.op {
         Operator::Sql(query) if query.keeps_groups() => return Some(definition(pipeline, flow, found)),
         _ if !hands_on(pipeline, found) => return None,
-        Operator::Sql(query) => Some(sql::normal_form(&query.sql.text)),
-        Operator::Filter(condition) => Some(sql::normal_form(&condition.text)),
+        Operator::Sql(query) => Some(text_of(pipeline, &query.sql)),
+        Operator::Filter(condition) => Some(text_of(pipeline, condition)),
         Operator::Map(columns) => {
             let columns =
-                columns.iter().map(|(name, text)| format!("{}={}", name.value, sql::normal_form(&text.text)));
+                columns.iter().map(|(name, text)| format!("{}={}", name.value, text_of(pipeline, text)));
             Some(columns.collect::<Vec<_>>().join(" "))
         }
         _ => None,

@@ -3,6 +3,8 @@
 //!
 //! Never enters: what follows from it (stages, internal topics: `millstream-plan`).
 
+mod function;
+
 use std::collections::BTreeMap;
 
 use millstream_types::Secret;
@@ -16,6 +18,8 @@ use crate::scalar::Rate;
 use crate::span::{Span, Spanned};
 use crate::sql::{SqlText, WindowCall};
 use crate::value::Value;
+
+pub use function::{ARGUMENTS_MAX, FUNCTIONS_MAX, Function};
 
 /// A pipeline.
 #[derive(Clone, Debug)]
@@ -40,6 +44,8 @@ pub struct Pipeline {
     pub sources: BTreeMap<String, Source>,
     /// Tables by id.
     pub tables: BTreeMap<String, Table>,
+    /// Functions that SQL calls, by name.
+    pub functions: BTreeMap<String, Function>,
     /// Transforms by id.
     pub transforms: BTreeMap<String, Transform>,
     /// Sinks by id.
@@ -590,8 +596,10 @@ pub enum LateThen {
 /// A function.
 #[derive(Clone, Debug)]
 pub struct Wasm {
-    /// The component's file, relative to the pipeline's, or a digest.
+    /// The component's file, relative to the pipeline's.
     pub module: Spanned<String>,
+    /// SHA-256 of that file in hexadecimal digits; nothing where it could not be read.
+    pub digest: Option<String>,
     /// Tables that it looks up.
     pub lookup: Vec<Spanned<String>>,
     /// The schema of what it returns.

@@ -4,6 +4,7 @@
 //! Never enters: reading the file again.
 
 mod formats;
+mod functions;
 mod graph;
 pub(crate) mod names;
 mod replaced;
@@ -45,6 +46,7 @@ pub(crate) fn all(
     out: &mut Diagnostics,
 ) {
     names::check(root, pipeline, out);
+    functions::check(pipeline, out);
     let components =
         pipeline.sources.len() + pipeline.tables.len() + pipeline.transforms.len() + pipeline.sinks.len();
     if components > COMPONENTS_MAX {

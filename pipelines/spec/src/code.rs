@@ -167,6 +167,7 @@ codes! {
     SQL_PLAN = "MS1002", Worker, Error, "the SQL cannot be planned", "A column, function or type is unknown or does not fit.";
     SQL_REFUSED = "MS1003", Worker, Error, "the SQL cannot run on an unbounded stream", "The message names the nearest form that can.";
     FUNCTION_LOAD = "MS1101", Worker, Error, "a Wasm module cannot be loaded", "It is missing, not a component, or imports what is not allowed.";
+    FUNCTION_NAME = "MS1102", Worker, Error, "a function that has the name of another", "SQL has a function, or a form like one, of this name: a query that calls it would not say which it means. Give the pipeline's own another name.";
     SAMPLE = "MS1201", Worker, Error, "a sample does not fit the schema", "A file that the pipeline reads was opened and does not have the declared columns.";
 }
 

@@ -24,6 +24,11 @@ pub trait Reader {
     fn env(&self, name: &str) -> Result<Option<String>, String>;
     /// The text of a file; nothing where it is not there. The error's text is shown.
     fn file(&self, path: &str) -> Result<Option<String>, String>;
+    /// SHA-256 of a file in hexadecimal digits; nothing where it cannot be read.
+    fn digest(&self, path: &str) -> Option<String> {
+        let _ = path;
+        None
+    }
 }
 
 /// A reader that has nothing.
@@ -47,6 +52,8 @@ pub struct FixedReader {
     pub env: BTreeMap<String, String>,
     /// Files by path.
     pub files: BTreeMap<String, String>,
+    /// Digests of files by path.
+    pub digests: BTreeMap<String, String>,
 }
 
 impl Reader for FixedReader {
@@ -56,6 +63,10 @@ impl Reader for FixedReader {
 
     fn file(&self, path: &str) -> Result<Option<String>, String> {
         Ok(self.files.get(path).cloned())
+    }
+
+    fn digest(&self, path: &str) -> Option<String> {
+        self.digests.get(path).cloned()
     }
 }
 

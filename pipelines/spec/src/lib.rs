@@ -132,6 +132,9 @@ fn run(
     );
     let mut pipeline =
         lower::Lower { sources, catalog: request.catalog, diagnostics }.pipeline(&root, &secrets);
+    for wasm in pipeline.modules_mut() {
+        wasm.digest = request.reader.digest(&wasm.module.value);
+    }
     check::all(&root, &pipeline, request.catalog, request.capabilities, &secrets, diagnostics);
     lower::conditions(&mut pipeline);
     Some(pipeline)

@@ -42,6 +42,7 @@ impl Lower<'_> {
             topics: each(root, "topics", |id, node| self.topic(id, node)),
             sources: each(root, "sources", |id, node| self.source(id, node)),
             tables: each(root, "tables", |id, node| self.table(id, node)),
+            functions: each(root, "functions", |id, node| self.scalar_function(id, node)),
             transforms: root
                 .get("transforms")
                 .map_or(&[][..], Node::entries)

@@ -158,6 +158,13 @@ pub fn names(text: &str) -> BTreeSet<String> {
     tokens(text).iter().filter_map(Token::name).map(str::to_owned).collect()
 }
 
+/// The names that stand before a bracket: functions that a text calls, among others.
+pub fn calls(text: &str) -> BTreeSet<String> {
+    let tokens = tokens(text);
+    let called = |pair: &[Token]| pair[0].name().filter(|_| pair[1].is('(')).map(str::to_owned);
+    tokens.windows(2).filter_map(called).collect()
+}
+
 /// A window function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum WindowKind {

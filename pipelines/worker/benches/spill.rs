@@ -60,6 +60,7 @@ fn stage(form: &str, sql: &str) -> Stage {
         key_groups: GROUPS,
         changelog_partitions: 16,
         tables: BTreeMap::new(),
+        functions: BTreeMap::new(),
         operators: vec![OperatorSpec {
             id: "out-1".into(),
             name: "out".into(),

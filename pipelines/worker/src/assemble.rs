@@ -22,12 +22,13 @@ use millstream_spec::ast::{self, DataAction, OnExceed, Operator};
 use millstream_spec::catalog::Delivery;
 use millstream_spec::replaced::replaced;
 use millstream_spec::sql::SqlText;
-use millstream_wasm::{Engine, Function, FunctionConfig, Limits};
+use millstream_wasm::{Engine, Function};
 
 use crate::connectors::Maker;
 use crate::ends::StageParts;
 use crate::error::WorkerError;
 use crate::formats::Formats;
+use crate::functions::{self, Loaded};
 use crate::gone::{self, GoneReader};
 use crate::ingest::check::{Checker, Wanted};
 use crate::ingest::{IngestOutput, IngestStage};
@@ -60,6 +61,8 @@ pub struct Parts<'a> {
     pub table_columns: BTreeMap<String, SchemaRef>,
     /// What records are written in.
     pub formats: &'a Formats,
+    /// The functions that SQL calls.
+    pub functions: Loaded,
 }
 
 /// Which columns a decoder stores; it checks all of them.
@@ -72,21 +75,6 @@ enum Stored {
 /// What `shapes` refuses before anything runs.
 fn not_yet(what: String) -> WorkerError {
     WorkerError::Setup(format!("{what} does not run in this version; `millstream validate` shows where"))
-}
-
-/// How a function is loaded.
-pub fn function_config(
-    id: &str,
-    wasm: &ast::Wasm,
-    lookup: impl Fn(&str) -> Option<Arc<millstream_wasm::Table>>,
-) -> FunctionConfig {
-    let tables = wasm.lookup.iter().filter_map(|t| Some((t.value.clone(), lookup(&t.value)?)));
-    FunctionConfig {
-        name: id.to_owned(),
-        limits: Limits { memory_bytes: wasm.memory_bytes, fuel: wasm.fuel, ..Limits::default() },
-        config: wasm.config.clone(),
-        tables: tables.collect(),
-    }
 }
 
 /// The engine's operators of a stage.
@@ -236,6 +224,7 @@ pub fn stage_spec(columns: &Columns<'_>, stage: &Stage, bounded: bool) -> Result
         key_groups: stage.key_groups,
         changelog_partitions: changelog_partitions.unwrap_or(1),
         tables,
+        functions: functions::declared(pipeline),
         operators: operators(pipeline, stage)?,
         outputs: stage.outputs.iter().map(|o| o.from.id().to_owned()).collect(),
         batch_rows: BATCH_ROWS,
@@ -405,7 +394,7 @@ impl Parts<'_> {
     }
 
     fn function(&self, id: &str, wasm: &ast::Wasm, engine: &Engine) -> Result<Function, WorkerError> {
-        let config = function_config(id, wasm, |t| self.tables.get(t).map(|t| Arc::clone(&t.lookup)));
+        let config = functions::config(id, wasm, |t| self.tables.get(t).map(|t| Arc::clone(&t.lookup)));
         let path = self.root.join(&wasm.module.value);
         engine.load_file(&path, config).map_err(|error| WorkerError::Setup(error.to_string()))
     }
@@ -459,8 +448,10 @@ impl Parts<'_> {
             let state = operator.state.as_ref()?;
             Some((operator.id.to_string(), (state.changelog.as_str().into(), state.changelog_partitions)))
         });
+        let mut spec = stage_spec(&columns, stage, bounded)?;
+        self.functions.give(&mut spec.functions);
         Ok(ProcessStage {
-            spec: stage_spec(&columns, stage, bounded)?,
+            spec,
             tables: tables.into_iter().map(|(id, t)| (id, t.rows.clone())).collect(),
             inputs: stage
                 .inputs

@@ -3,6 +3,7 @@
 use millstream_client::ClientError;
 use millstream_connector::{SinkError, SourceError};
 use millstream_engine::error::StageError;
+use millstream_model::FunctionError;
 use millstream_types::ErrorCode;
 
 /// Why a stage stopped.
@@ -93,8 +94,10 @@ impl From<SinkError> for WorkerError {
 impl From<StageError> for WorkerError {
     fn from(error: StageError) -> WorkerError {
         match error {
-            // Begun again, it reads its state from the changelog.
-            StageError::Scratch(_) => WorkerError::Transient(error.to_string()),
+            // Begun again, it reads its state from the changelog; what a function had done is done again.
+            StageError::Scratch(_) | StageError::Function(FunctionError::Transient { .. }) => {
+                WorkerError::Transient(error.to_string())
+            }
             error => WorkerError::Fatal(error.to_string()),
         }
     }

@@ -24,6 +24,7 @@ mod ends;
 pub mod error;
 pub mod failpoint;
 mod formats;
+mod functions;
 mod gone;
 mod group_events;
 mod ingest;

@@ -40,6 +40,10 @@ impl Reader for Local {
             Err(error) => Err(error.to_string()),
         }
     }
+
+    fn digest(&self, path: &str) -> Option<String> {
+        std::fs::read(self.root.join(path)).ok().map(|wasm| millstream_wasm::digest(&wasm))
+    }
 }
 
 /// Opens a file. The error is that of reading it; all else is in the diagnostics.

@@ -22,6 +22,7 @@ use crate::connectors::{Maker, WallClock};
 use crate::ends::Ends;
 use crate::error::WorkerError;
 use crate::formats;
+use crate::functions::{self, Loaded};
 use crate::ingest::{self, IngestStage};
 use crate::left_open;
 use crate::positions::{self, COUNTS_PARTITION};
@@ -196,6 +197,7 @@ pub async fn run(
     }
     let engine = EngineConfig {
         cache_dir: options.cache.clone(),
+        instances_max: functions::instances_max(pipeline, job),
         memory: options.memory.clone(),
         ..EngineConfig::default()
     };
@@ -218,6 +220,7 @@ pub async fn run(
         tables: &tables,
         table_columns,
         formats: &formats,
+        functions: Loaded::load(pipeline, root, &engine)?,
     };
     let mut stages = Vec::new();
     let mut bounded = parts.foreign_ends();

@@ -14,7 +14,8 @@ fn field(field: &SchemaField) -> Field {
     Field::new(&field.name.value, data_type(&field.data_type), !field.required)
 }
 
-fn data_type(kind: &FieldType) -> DataType {
+/// The Arrow type of a type.
+pub fn data_type(kind: &FieldType) -> DataType {
     match kind {
         FieldType::String => DataType::Utf8,
         FieldType::Bool => DataType::Boolean,

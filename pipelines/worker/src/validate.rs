@@ -14,12 +14,12 @@ use millstream_plan::{Encoding, Job, OperatorInput, Partitioner, StageKind};
 use millstream_spec::ast::{Operator, Target};
 use millstream_spec::span::{Position, Span};
 use millstream_spec::{Diagnostic, Pipeline, code};
-use millstream_wasm::{Engine, EngineConfig};
 
-use crate::assemble::{function_config, short_form, stage_spec};
+use crate::assemble::{short_form, stage_spec};
 use crate::bench;
 use crate::connectors::{Maker, WallClock};
 use crate::formats::Formats;
+use crate::functions;
 use crate::load::Opened;
 use crate::schema::arrow_schema;
 use crate::schemas::Columns;
@@ -68,7 +68,7 @@ async fn check(pipeline: &Pipeline, job: &Job, root: &std::path::Path) -> Vec<Di
             Err(diagnostic) => found.push(*diagnostic),
         }
     }
-    functions(pipeline, root, &mut found);
+    functions::check(pipeline, root, &mut found);
     let shapes = shapes::faults(pipeline, job);
     let well_shaped = shapes.is_empty();
     found.extend(shapes);
@@ -101,30 +101,6 @@ async fn check(pipeline: &Pipeline, job: &Job, root: &std::path::Path) -> Vec<Di
         sinks.for_each(|stage| replaced::check(&columns, stage, &mut found));
     }
     found
-}
-
-fn functions(pipeline: &Pipeline, root: &std::path::Path, found: &mut Vec<Diagnostic>) {
-    let functions = pipeline.transforms.values().filter_map(|t| match &t.op {
-        Operator::Wasm(wasm) => Some((t, wasm)),
-        _ => None,
-    });
-    let mut engine = None;
-    for (transform, wasm) in functions {
-        let engine = match &mut engine {
-            Some(engine) => engine,
-            none => match Engine::new(EngineConfig { instances_max: 8, ..EngineConfig::default() }) {
-                Ok(made) => none.insert(made),
-                Err(error) => {
-                    found.push(Diagnostic::new(&code::FUNCTION_LOAD, wasm.module.span, error.to_string()));
-                    return;
-                }
-            },
-        };
-        let config = function_config(&transform.id.value, wasm, |_| Some(Arc::default()));
-        if let Err(error) = engine.load_file(&root.join(&wasm.module.value), config) {
-            found.push(Diagnostic::new(&code::FUNCTION_LOAD, wasm.module.span, error.to_string()));
-        }
-    }
 }
 
 fn queries(

@@ -212,6 +212,7 @@ fn streamed(query: &Query, bids_in: &[RecordBatch], auctions_in: &[RecordBatch])
         key_groups: 1,
         changelog_partitions: 1,
         tables: BTreeMap::new(),
+        functions: BTreeMap::new(),
         operators: vec![OperatorSpec {
             id: "result-1".into(),
             name: "result".into(),

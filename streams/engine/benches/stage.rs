@@ -136,6 +136,7 @@ fn stage(operators: &[&str], outputs: &[&str], partitions: u32, batch_rows: usiz
         key_groups: partitions,
         changelog_partitions: partitions.min(16),
         tables: BTreeMap::from([("stores".to_owned(), TableSpec::new(stores().schema(), ["store_id"]))]),
+        functions: BTreeMap::new(),
         operators: all.into_iter().filter(|o| operators.contains(&o.name.as_str())).collect(),
         outputs: outputs.iter().map(|o| (*o).to_owned()).collect::<BTreeSet<_>>(),
         batch_rows,
@@ -175,6 +176,7 @@ fn overlapping(from: &str, count: usize, keys: u64) -> f64 {
         key_groups: GROUPS,
         changelog_partitions: 4,
         tables: BTreeMap::new(),
+        functions: BTreeMap::new(),
         operators: vec![OperatorSpec {
             id: "sums-1".into(),
             name: "sums".into(),
@@ -284,6 +286,7 @@ fn revised(records: &[(u32, Vec<u8>)], apart: usize) -> f64 {
         key_groups: 1,
         changelog_partitions: 1,
         tables: BTreeMap::new(),
+        functions: BTreeMap::new(),
         operators: vec![OperatorSpec {
             id: "large-1".into(),
             name: "large".into(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow::error::ArrowError;
 use datafusion_common::DataFusionError;
+use millstream_model::FunctionError;
 
 /// Why a stage cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -66,9 +67,12 @@ pub enum StageError {
     /// Rows of a partition that was not assigned, or was revoked.
     #[error("rows of partition {0}, which is not assigned to this stage")]
     NotAssigned(millstream_model::KeyGroup),
+    /// A function of the pipeline gave no outcome, which says nothing about rows.
+    #[error(transparent)]
+    Function(FunctionError),
     /// An expression failed on the data, a division by zero for example.
     #[error("computing over a batch: {0}")]
-    Compute(#[from] DataFusionError),
+    Compute(DataFusionError),
     /// The same, where it is known which.
     #[error("computing {what}: {error}")]
     Expression {
@@ -113,7 +117,25 @@ pub enum StageError {
     Scratch(#[source] std::io::Error),
     /// Columns could not be put together.
     #[error("putting a batch together: {0}")]
-    Arrow(#[from] ArrowError),
+    Arrow(ArrowError),
+}
+
+impl From<DataFusionError> for StageError {
+    fn from(error: DataFusionError) -> StageError {
+        of_function(&error).map_or_else(|| StageError::Compute(error), StageError::Function)
+    }
+}
+
+impl From<ArrowError> for StageError {
+    fn from(error: ArrowError) -> StageError {
+        of_function(&error).map_or_else(|| StageError::Arrow(error), StageError::Function)
+    }
+}
+
+/// What a function said, where it is behind an error.
+fn of_function(error: &(dyn std::error::Error + 'static)) -> Option<FunctionError> {
+    let found = std::iter::successors(Some(error), |error| error.source());
+    found.filter_map(|error| error.downcast_ref::<FunctionError>()).next().cloned()
 }
 
 impl StageError {

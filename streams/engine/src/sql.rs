@@ -15,6 +15,7 @@ mod as_of;
 pub mod at_rest;
 mod context;
 mod divide;
+mod function;
 mod optimize;
 mod problem;
 pub(crate) mod query;
@@ -35,6 +36,7 @@ use datafusion_sql::sqlparser::parser::Parser;
 use millstream_model::LateRule;
 
 pub(crate) use divide::divide;
+pub use function::{Functions, MakeFunction, ScalarFunction};
 pub use problem::SqlProblem;
 pub use query::Query;
 
@@ -73,6 +75,11 @@ impl Relation {
 /// The relations that a query may read, by name. Names are `[a-z_][a-z0-9_]*`, so that they need no quotes.
 pub type Relations = BTreeMap<String, Relation>;
 
+/// Whether SQL has a function, or a form like one, of this name: a pipeline's own cannot have it.
+pub fn has_function(name: &str) -> bool {
+    context::Context::new(&Relations::new(), &Functions::default()).has_function(name)
+}
+
 /// What a query's YAML says besides its text.
 #[derive(Clone, Debug)]
 pub struct SqlOptions {
@@ -86,6 +93,8 @@ pub struct SqlOptions {
     pub update_ms: Option<i64>,
     /// How long rows of streams wait for matches where the query does not bound it.
     pub keep: Option<Keep>,
+    /// The pipeline's functions, which it may call.
+    pub functions: Functions,
 }
 
 /// How long rows of streams that are joined wait for a match that may come at any time.
@@ -118,6 +127,10 @@ pub fn compile(sql: &str, relations: &Relations, options: &SqlOptions) -> Result
             let names: Vec<&str> = relations.keys().map(String::as_str).collect();
             problem.help = Some(format!("the inputs of this step are: {}", names.join(", ")));
         }
+        let called = problem.message.strip_prefix("there is no ").and_then(|call| call.split_once('('));
+        if let Some(takes) = called.and_then(|(name, _)| options.functions.takes(name)) {
+            problem.help = Some(format!("{takes}; change a type with CAST(… AS …)"));
+        }
         vec![problem]
     };
     let mut statements = Parser::parse_sql(&GenericDialect {}, sql)
@@ -130,7 +143,7 @@ pub fn compile(sql: &str, relations: &Relations, options: &SqlOptions) -> Result
     if !matches!(statement, datafusion_sql::sqlparser::ast::Statement::Query(_)) {
         return Err(vec![SqlProblem::at_start("the statement is not a query; write one SELECT".to_owned())]);
     }
-    let context = context::Context::new(relations);
+    let context = context::Context::new(relations, &options.functions);
     let planner = SqlToRel::new_with_options(&context, ParserOptions::from(&context.config().sql_parser));
     let plan = planner.sql_statement_to_plan(statement).map_err(one)?;
     let problems = refuse::before_optimizing(&plan, sql);

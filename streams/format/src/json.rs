@@ -19,10 +19,12 @@ mod schema;
 mod slow;
 #[cfg(test)]
 mod tests;
+mod values;
 
 pub use rows::{JsonRows, check};
 pub(crate) use rows::{date, decimal, instant};
 pub(crate) use schema::json_schema;
+pub use values::JsonValues;
 
 use crate::object::Object;
 use crate::{BadReason, BadRecord};

@@ -34,5 +34,6 @@ pub use engine::{Engine, EngineConfig};
 pub use error::{EngineError, LoadError, Transient};
 pub use function::{Function, FunctionConfig, World};
 pub use limits::Limits;
+pub use module_cache::digest;
 pub use packed::{Batch, Emit, Header, Record};
 pub use table::Table;

@@ -24,6 +24,11 @@ impl ModuleDigest {
     }
 }
 
+/// The SHA-256 of a module's bytes in hexadecimal digits, as a loaded function says it.
+pub fn digest(wasm: &[u8]) -> String {
+    ModuleDigest::of(wasm).hex()
+}
+
 /// What can be kept: components and plain modules.
 pub(crate) trait Compiled: Sized {
     fn compile(engine: &Engine, wasm: &[u8]) -> wasmtime::Result<Self>;

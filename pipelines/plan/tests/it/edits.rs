@@ -1,6 +1,8 @@
 //! Edits of the main job, each as a replacement of text, and what the diff says about it.
 
-use millstream_plan::{Lock, diff};
+use millstream_plan::{Lock, diff, explain, plan};
+use millstream_spec::FixedReader;
+use millstream_spec::catalog::standard;
 
 const ALL_KEPT: &str = "= revenue keeps its state\n= unique keeps its state\n";
 
@@ -146,5 +148,39 @@ sinks:
             diff(&Lock::of(&crate::job(text)), &edited).iter().map(ToString::to_string).collect();
         let is_anew = shown.iter().any(|change| change.starts_with("~ counts starts anew"));
         assert_eq!(is_anew, anew, "{from} -> {to}: {shown:?}");
+    }
+}
+
+/// State that is made by a function is another's where the function is another: its module, its types, what it is told.
+#[test]
+fn a_function_that_changes_is_an_edit_of_what_calls_it() {
+    let text = std::fs::read_to_string(crate::root().join("testdata/functions.yaml")).expect("it is there");
+    let job = |text: &str, digest: &str| {
+        let digests = [("modules/doubled.wasm", "d1"), ("named.wasm", digest)];
+        let digests = digests.map(|(path, digest)| (path.to_owned(), digest.to_owned())).into();
+        let reader = FixedReader { digests, ..FixedReader::default() };
+        let outcome = crate::spec_by("functions.yaml", text, &reader);
+        plan(&outcome.pipeline.expect("a pipeline"), &standard::catalog()).expect("a plan")
+    };
+    let before = job(&text, "n1");
+    let shown = explain(&before);
+    assert!(shown.contains("named(string, decimal(12,2)) -> string by named.wasm, sha256 n1\n"), "{shown}");
+    for (from, to, digest, is_kept) in [
+        ("", "", "n1", true),
+        ("", "", "n2", false),
+        ("named.wasm", "modules/doubled.wasm", "n1", false),
+        ("precision: 12", "precision: 14", "n1", false),
+        ("lang: en", "lang: de", "n1", false),
+        ("config: { lang: en }", "config: { lang: en }, limits: { fuel: 20000 }", "n1", true),
+        // Of what comes before it an edit is told by nothing.
+        ("doubled(qty) > 10", "doubled(qty) > 12", "n1", true),
+    ] {
+        let changes = diff(&Lock::of(&before), &job(&text.replacen(from, to, 1), digest));
+        let shown: Vec<String> = changes.iter().map(ToString::to_string).collect();
+        let wanted = match is_kept {
+            true => "= sums keeps its state",
+            false => "~ sums starts anew, with no state: its definition has changed",
+        };
+        assert_eq!(shown, [wanted], "{from} -> {to}, {digest}");
     }
 }

@@ -13,7 +13,7 @@ use millstream_plan::{Job, TopicInput, explain, plan};
 use millstream_spec::catalog::standard;
 use millstream_spec::code::{self, Raiser};
 use millstream_spec::{
-    Capabilities, Diagnostics, NoReader, Outcome, Pipeline, Policy, Request, load, render,
+    Capabilities, Diagnostics, NoReader, Outcome, Pipeline, Policy, Reader, Request, load, render,
 };
 
 fn root() -> PathBuf {
@@ -25,13 +25,17 @@ fn main_job() -> String {
 }
 
 fn spec(name: &str, text: &str) -> Outcome {
+    spec_by(name, text, &NoReader)
+}
+
+fn spec_by(name: &str, text: &str, reader: &dyn Reader) -> Outcome {
     load(&Request {
         file: name,
         text,
         overrides: &[],
         catalog: &standard::catalog(),
         capabilities: &Capabilities::everything(),
-        reader: &NoReader,
+        reader,
         policy: &Policy::local(),
     })
 }

@@ -384,6 +384,13 @@ fn unused(check: &Check<'_>, out: &mut Diagnostics) {
             warn("transform", &transform.id, out);
         }
     }
+    let transforms = pipeline.transforms.values().flat_map(|t| t.op.texts());
+    let conditions = pipeline.sinks.values().filter_map(|sink| sink.condition.as_ref());
+    let called: BTreeSet<&str> =
+        pipeline.called(transforms.chain(conditions)).iter().map(|f| f.id.value.as_str()).collect();
+    for function in pipeline.functions.values().filter(|f| !called.contains(f.id.value.as_str())) {
+        warn("function", &function.id, out);
+    }
     for schema in pipeline.schemas.values().filter(|s| !schemas.contains(s.id.value.as_str())) {
         warn("schema", &schema.id, out);
     }

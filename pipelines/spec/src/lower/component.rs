@@ -4,8 +4,8 @@
 
 use super::{Lower, duration, integer, name, names, size, span_of, text, text_of, word};
 use crate::ast::{
-    Config, Dedupe, Emit, Keep, Late, LateThen, Operator, Sink, Source, Sql, Table, Target, TopicOp,
-    TopicSource, Transform, Wasm, Watermark,
+    Config, Dedupe, Emit, FieldType, Function, Keep, Late, LateThen, Operator, Sink, Source, Sql, Table,
+    Target, TopicOp, TopicSource, Transform, Wasm, Watermark,
 };
 use crate::catalog::{ByScheme, Delivery, Scheme};
 use crate::code;
@@ -146,6 +146,23 @@ impl Lower<'_> {
         Some(Transform { id: id.clone(), type_name, inputs: names(node, "inputs"), op })
     }
 
+    pub(super) fn scalar_function(&mut self, id: &Spanned<String>, node: &Node) -> Function {
+        let mut arguments = Vec::new();
+        for argument in node.get("arguments").map_or(&[][..], Node::items) {
+            arguments.extend(self.value_type(argument));
+        }
+        // One that cannot be read has been told.
+        let returns = node.get("returns").and_then(|returns| self.value_type(returns));
+        let returns = returns.unwrap_or(FieldType::String);
+        Function { id: id.clone(), arguments, returns, wasm: function(node) }
+    }
+
+    /// A type, as a word or with its settings.
+    fn value_type(&mut self, node: &Node) -> Option<FieldType> {
+        let name = if node.scalar().is_some() { text_of(node) } else { text(node, "type") };
+        self.data_type(&name?, node)
+    }
+
     fn query(&mut self, node: &Node) -> Sql {
         let missing = Node { span: node.span, data: Data::Null };
         let sql = self.sql(node.get("sql").unwrap_or(&missing));
@@ -264,6 +281,7 @@ fn function(node: &Node) -> Wasm {
     let config = node.get("config").map_or(&[][..], Node::entries);
     Wasm {
         module: required(node, "module"),
+        digest: None,
         lookup: names(node, "lookup"),
         output: name(node, "output"),
         memory_bytes: size(limits, "memory").unwrap_or(FUNCTION_MEMORY_BYTES),

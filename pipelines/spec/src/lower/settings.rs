@@ -107,7 +107,13 @@ impl Lower<'_> {
     }
 
     fn schema_field(&mut self, name: &Spanned<String>, node: &Node) -> Option<SchemaField> {
-        let type_name = text(node, "type")?;
+        let data_type = self.data_type(&text(node, "type")?, node)?;
+        let required = word(node, "required").as_deref() == Some("true");
+        Some(SchemaField { name: name.clone(), data_type, required })
+    }
+
+    /// The type of a name, whose settings a node has.
+    pub(super) fn data_type(&mut self, type_name: &Spanned<String>, node: &Node) -> Option<FieldType> {
         let mut takes: &[&str] = &[];
         let data_type = match type_name.as_str() {
             "string" => FieldType::String,
@@ -166,8 +172,7 @@ impl Lower<'_> {
                 );
             }
         }
-        let required = word(node, "required").as_deref() == Some("true");
-        Some(SchemaField { name: name.clone(), data_type, required })
+        Some(data_type)
     }
 
     fn attributes(&mut self, span: crate::span::Span, message: &str) {

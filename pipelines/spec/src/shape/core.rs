@@ -69,6 +69,12 @@ pub static PIPELINE: Shape = Shape {
             "",
             "What it joins and looks up.",
         ),
+        Field::optional(
+            "functions",
+            Kind::Ids(&Kind::Struct(&FUNCTION)),
+            "",
+            "Functions in WebAssembly that the SQL of its transforms calls by their names.",
+        ),
         Field::optional("transforms", Kind::Ids(&Kind::Component(Section::Transforms)), "", "What it does."),
         Field::optional("sinks", Kind::Ids(&Kind::Component(Section::Sinks)), "", "What it writes."),
         Field::optional(
@@ -274,6 +280,37 @@ pub static SCHEMA_FIELD: Shape = Shape {
         Field::optional("doc", Kind::Text, "", "What it means."),
     ],
 };
+
+/// A type of a value, as a word or with its settings.
+const VALUE_TYPE: Kind = Kind::Either(&[Kind::Word(FIELD_TYPES), Kind::Struct(&VALUE)]);
+
+static VALUE: Shape = Shape {
+    what: "a type",
+    fields: &[
+        Field::required("type", Kind::Word(FIELD_TYPES), "The type."),
+        Field::optional("precision", Kind::Int(1, 38), "", "Digits of a decimal in all."),
+        Field::optional("scale", Kind::Int(0, 38), "0", "Digits of a decimal after the point."),
+        Field::optional("items", Kind::SchemaField, "", "What a list holds."),
+        Field::optional("fields", Kind::Map(&Kind::SchemaField), "", "What a struct holds."),
+    ],
+};
+
+static FUNCTION: Shape = Shape {
+    what: "a function",
+    fields: &[
+        Field::required("module", Kind::Text, MODULE),
+        Field::required(
+            "arguments",
+            Kind::List(&VALUE_TYPE, 1),
+            "The types of its arguments, in their order.",
+        ),
+        Field::required("returns", VALUE_TYPE, "The type of what it gives for each row."),
+        Field::optional("limits", Kind::Struct(&FUNCTION_LIMITS), "", "Memory and fuel."),
+        Field::optional("config", Kind::Map(&Kind::Text), "", "Values that the function may ask for."),
+    ],
+};
+
+const MODULE: &str = "The component's file, relative to this one.";
 
 static TOPIC: Shape = Shape {
     what: "a topic",
@@ -526,11 +563,7 @@ pub static OPERATORS: &[(&str, Shape)] = &[
         Shape {
             what: "a wasm transform",
             fields: &[
-                Field::required(
-                    "module",
-                    Kind::Text,
-                    "The component's file, relative to this one, or a digest.",
-                ),
+                Field::required("module", Kind::Text, MODULE),
                 Field::optional("lookup", NAMES, "", "Tables that the function may look up."),
                 Field::optional("output", Kind::Name, "", "The schema of what it returns."),
                 Field::optional("limits", Kind::Struct(&FUNCTION_LIMITS), "", "Memory and fuel."),

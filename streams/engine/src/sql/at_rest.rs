@@ -198,6 +198,12 @@ impl Question {
                 problem.message = format!("there is no relation {name}");
                 problem.help = Some(format!("there are: {}", names.join(", ")));
             }
+            if problem.message.starts_with("Invalid function ") {
+                let own =
+                    "functions of a pipeline's file are called by its own queries, as it runs, and not here";
+                let help = problem.help.map_or_else(String::new, |help| format!("{help}; "));
+                problem.help = Some(help + own);
+            }
             problem
         };
         let planner = SqlToRel::new_with_options(context, ParserOptions::from(&context.config().sql_parser));

@@ -15,6 +15,7 @@ use datafusion_expr::{
 };
 
 use super::as_of::AsOfJoins;
+use super::function::Functions;
 use super::relation::WindowFunctions;
 use super::{Relation, Relations};
 
@@ -49,6 +50,41 @@ impl ExprPlanner for Fields {
     }
 }
 
+/// Names before a bracket that the parser or the planner reads in its own way.
+const FORMS: &[&str] = &[
+    "array",
+    "cast",
+    "ceil",
+    "convert",
+    "cube",
+    "cumulate",
+    "exists",
+    "extract",
+    "filter",
+    "floor",
+    "grouping",
+    "hop",
+    "listagg",
+    "map",
+    "over",
+    "overlay",
+    "position",
+    "rollup",
+    "row",
+    "session",
+    "sets",
+    "struct",
+    "substr",
+    "substring",
+    "table",
+    "trim",
+    "try_cast",
+    "tumble",
+    "unnest",
+    "values",
+    "within",
+];
+
 pub(super) struct Context {
     config: ConfigOptions,
     sources: BTreeMap<String, Arc<Source>>,
@@ -60,7 +96,7 @@ pub(super) struct Context {
 }
 
 impl Context {
-    pub(super) fn new(relations: &Relations) -> Context {
+    pub(super) fn new(relations: &Relations, functions: &Functions) -> Context {
         let mut config = ConfigOptions::default();
         config.sql_parser.collect_spans = true;
         // 1.18 is money, not a double.
@@ -74,6 +110,9 @@ impl Context {
             for name in function.aliases().iter().cloned().chain([function.name().to_owned()]) {
                 scalars.insert(name, Arc::clone(&function));
             }
+        }
+        for (name, function) in functions.planned() {
+            scalars.entry(name).or_insert(function);
         }
         let mut aggregates = BTreeMap::new();
         for function in datafusion_functions_aggregate::all_default_aggregate_functions() {
@@ -105,9 +144,17 @@ impl Context {
         }
     }
 
-    /// For relations that are at rest: functions that cut streams are not there.
+    /// For relations that are at rest: functions that cut streams are not there, nor are the pipeline's.
     pub(super) fn at_rest(relations: &Relations) -> Context {
-        Context { relation_planners: Vec::new(), ..Context::new(relations) }
+        Context { relation_planners: Vec::new(), ..Context::new(relations, &Functions::default()) }
+    }
+
+    /// Whether a call of this name is SQL's own.
+    pub(super) fn has_function(&self, name: &str) -> bool {
+        self.scalars.contains_key(name)
+            || self.aggregates.contains_key(name)
+            || self.windows.contains_key(name)
+            || FORMS.contains(&name)
     }
 
     pub(super) fn config(&self) -> &ConfigOptions {

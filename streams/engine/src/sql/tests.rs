@@ -73,6 +73,7 @@ fn options() -> SqlOptions {
         key_groups: 8,
         update_ms: None,
         keep: None,
+        functions: crate::sql::Functions::default(),
     }
 }
 

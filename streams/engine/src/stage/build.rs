@@ -16,7 +16,7 @@ use super::{
 };
 use crate::op::dedupe::Dedupe;
 use crate::op::row_key;
-use crate::sql::{self, Keep, Relation, Relations, SqlOptions, SqlProblem};
+use crate::sql::{self, Functions, Keep, Relation, Relations, SqlOptions, SqlProblem};
 use crate::state::Owned;
 use millstream_format::Decoder;
 
@@ -72,6 +72,7 @@ impl Stage {
     pub fn build(spec: StageSpec) -> Result<Stage, Vec<StageProblem>> {
         let mut problems = Vec::new();
         check_stage(&spec, &mut problems);
+        let functions = Functions::new(&spec.functions).map_err(|text| vec![plain(None, text)])?;
         let source = |(at, source): (usize, &SourceSpec)| Node {
             name: source.name.clone(),
             schema: Arc::clone(&source.schema),
@@ -92,7 +93,7 @@ impl Stage {
                 failed.insert(&operator.name);
                 continue;
             }
-            match build_operator(operator, &spec, &nodes) {
+            match build_operator(operator, &spec, &nodes, &functions) {
                 Ok((built, node)) => {
                     operators.push(built);
                     nodes.push(node);
@@ -116,6 +117,7 @@ impl Stage {
         let sources = 0..spec.sources.len();
         let sources = sources.map(|at| build_source(at, &spec, &mut operators, &nodes));
         let sources = sources.collect::<Result<_, _>>().map_err(|problem| vec![problem])?;
+        functions.open();
         Ok(Stage {
             id: spec.id,
             sources,
@@ -243,6 +245,7 @@ fn build_operator(
     spec: &OperatorSpec,
     stage: &StageSpec,
     nodes: &[Node],
+    functions: &Functions,
 ) -> Result<(Operator, Node), Vec<StageProblem>> {
     let problem = |text: String| vec![plain(Some(&spec.name), text)];
     let streams: Vec<usize> = (0..nodes.len()).filter(|i| spec.inputs.contains(&nodes[*i].name)).collect();
@@ -322,6 +325,7 @@ fn build_operator(
                 key_groups: stage.key_groups,
                 update_ms: *update_ms,
                 keep: *keep,
+                functions: functions.clone(),
             };
             let query = sql::compile(sql, &relations, &options).map_err(|found| {
                 let problems = found.into_iter().map(|p| StageProblem {

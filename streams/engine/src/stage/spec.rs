@@ -6,7 +6,7 @@ use arrow::datatypes::SchemaRef;
 use millstream_format::Format;
 use millstream_model::{LateRule, WatermarkConfig};
 
-use crate::sql::Keep;
+use crate::sql::{Keep, ScalarFunction};
 
 /// A stage.
 #[derive(Clone, Debug)]
@@ -22,6 +22,8 @@ pub struct StageSpec {
     pub changelog_partitions: u32,
     /// The tables that its queries may join, by name.
     pub tables: BTreeMap<String, TableSpec>,
+    /// The pipeline's functions that its queries may call, by name.
+    pub functions: BTreeMap<String, ScalarFunction>,
     /// Its operators, each behind those that feed it.
     pub operators: Vec<OperatorSpec>,
     /// The names whose rows leave the stage: the source's or operators'. Rows that operators put aside (`.late`,

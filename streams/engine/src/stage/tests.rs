@@ -8,6 +8,7 @@ mod copies;
 mod divide;
 mod edges;
 mod failing;
+mod functions;
 mod groups;
 mod joins;
 mod kept;
@@ -266,6 +267,7 @@ fn spec(
         key_groups: partitions,
         changelog_partitions,
         tables: BTreeMap::from([("stores".to_owned(), TableSpec::new(stores().schema(), ["store_id"]))]),
+        functions: BTreeMap::new(),
         operators: vec![
             OperatorSpec {
                 id: OPERATORS[0].into(),

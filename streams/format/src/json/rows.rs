@@ -211,6 +211,18 @@ impl JsonRows {
         object(&self.columns, row, out);
     }
 
+    /// Appends the values of one row as a list, in the order of the columns.
+    pub fn write_values(&self, row: usize, out: &mut Vec<u8>) {
+        out.push(b'[');
+        for (place, (_, column)) in self.columns.iter().enumerate() {
+            if place > 0 {
+                out.push(b',');
+            }
+            column.write(row, out);
+        }
+        out.push(b']');
+    }
+
     /// How many columns there are.
     pub(crate) fn columns(&self) -> usize {
         self.columns.len()

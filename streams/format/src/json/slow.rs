@@ -28,6 +28,16 @@ pub(super) fn record(root: &mut Object, text: &str) -> Result<(), BadRecord> {
     object(root, "", text, text)
 }
 
+/// Reads a text that is one value. After an error the column may hold a part of it.
+pub(super) fn single(column: &mut Column, text: &str) -> Result<(), BadRecord> {
+    grammar(text, text)?;
+    match text.trim() {
+        "null" => column.push_null(),
+        trimmed => value(column, "value", trimmed, text)?,
+    }
+    Ok(())
+}
+
 /// Refuses text that is not one JSON value.
 fn grammar(text: &str, record: &str) -> Result<(), BadRecord> {
     serde_json::from_str::<IgnoredAny>(text).map(drop).map_err(|e| syntax(&e, text, record))

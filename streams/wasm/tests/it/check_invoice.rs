@@ -1,10 +1,8 @@
 //! The store-invoice check over `invoices.txt`: what it refuses and why, and the normal form of what it passes.
 
-use crate::support::{batch, check_invoice, check_invoice_at, repository};
+use crate::support::{batch, build, check_invoice, check_invoice_at};
 use bytes::Bytes;
 use millstream_wasm::{Batch, Function};
-use std::path::PathBuf;
-use std::process::Command;
 
 /// A line of the corpus: `reason<TAB>invoice`, or `ok<TAB>invoice<TAB>normal form`; `%XX` is a byte.
 struct Case {
@@ -51,31 +49,11 @@ fn every_invoice_of_the_corpus_gets_its_verdict() {
 
 #[test]
 fn the_component_built_from_its_source_behaves_as_the_committed_one() {
-    let cache = std::env::var_os("MILLSTREAM_CACHE").map(PathBuf::from).or_else(|| {
-        let folder = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-        let folder =
-            folder.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
-        folder.map(|folder| folder.join("millstream"))
-    });
-    if !cache.is_some_and(|cache| cache.join("wasm-toolchain/env").exists()) {
-        millstream_skip::skip(
-            "the component from its source",
-            "sdk/functions/rust/toolchain.sh has not been run",
-        );
-        return;
-    }
     let folder = tempfile::tempdir().expect("a folder");
     let built = folder.path().join("check_invoice.wasm");
-    let build = Command::new(repository().join("sdk/functions/rust/build.sh"))
-        .arg(repository().join("pipelines/examples/store-invoices/check-invoice"))
-        .arg(&built)
-        .env("CARGO_TARGET_DIR", PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("guests"))
-        // The build of this test is none of the guest's.
-        .env_remove("RUSTFLAGS")
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .output()
-        .expect("the script runs");
-    assert!(build.status.success(), "{}", String::from_utf8_lossy(&build.stderr));
+    if !build("store-invoices/check-invoice", &built) {
+        return;
+    }
     let (function, _) = check_invoice_at(&built, &["S1", "S é", "S\"2"]);
     check_corpus(&function);
 }

@@ -6,4 +6,5 @@ mod doors;
 mod guests;
 mod hostile;
 mod real_invoices;
+mod reorder_quantity;
 mod support;

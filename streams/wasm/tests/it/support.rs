@@ -4,6 +4,7 @@ use bytes::Bytes;
 use millstream_wasm::{Batch, Engine, EngineConfig, Function, FunctionConfig, Limits, Record, Table};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
 /// One engine for the test binary: its pool is address space, not memory. Compiled code is kept in the target folder,
@@ -19,6 +20,34 @@ pub fn engine() -> &'static Engine {
 /// The repository's folder.
 pub fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Builds the crate of an example into a component; false where nothing is there to build it with.
+pub fn build(example: &str, component: &Path) -> bool {
+    let cache = std::env::var_os("MILLSTREAM_CACHE").map(PathBuf::from).or_else(|| {
+        let folder = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+        let folder =
+            folder.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
+        folder.map(|folder| folder.join("millstream"))
+    });
+    if !cache.is_some_and(|cache| cache.join("wasm-toolchain/env").exists()) {
+        millstream_skip::skip(
+            &format!("the component of {example} from its source"),
+            "sdk/functions/rust/toolchain.sh has not been run",
+        );
+        return false;
+    }
+    let build = Command::new(repository().join("sdk/functions/rust/build.sh"))
+        .arg(repository().join("pipelines/examples").join(example))
+        .arg(component)
+        .env("CARGO_TARGET_DIR", PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("guests"))
+        // The build of this test is none of the guest's.
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .output()
+        .expect("the script runs");
+    assert!(build.status.success(), "{}", String::from_utf8_lossy(&build.stderr));
+    true
 }
 
 /// The committed component of the store-invoices example, with these stores in its table.

@@ -269,6 +269,11 @@ fn faults_have_their_place() {
         let problem = statements(sql, &schemas(&rows)).expect_err(sql).to_string();
         assert!(problem.starts_with(wanted), "{sql}: {problem}");
     }
+    let problem =
+        statements("SELECT reorder(qty) FROM sales", &schemas(&rows)).expect_err("unknown").to_string();
+    assert!(problem.starts_with("1:8: Invalid function 'reorder'"), "{problem}");
+    let own = "functions of a pipeline's file are called by its own queries, as it runs, and not here";
+    assert!(problem.ends_with(own), "{problem}");
 }
 
 #[test]

@@ -51,6 +51,7 @@ fn spec(grouped: bool) -> StageSpec {
         key_groups: PARTITIONS,
         changelog_partitions: 2,
         tables: BTreeMap::new(),
+        functions: BTreeMap::new(),
         operators: groups.into_iter().chain([divide]).collect(),
         outputs: BTreeSet::from(["by_store".to_owned()]),
         batch_rows: 7,

@@ -19,11 +19,18 @@ fn sales() -> SchemaRef {
 }
 
 /// A stage of two sources with the same columns and one query.
-fn stage_of(sql: &str, batch_rows: usize) -> Stage {
+pub(super) fn stage_of(sql: &str, batch_rows: usize) -> Stage {
     stage_with(sql, batch_rows, LateRule { then: LateThen::DeadLetter, ..LateRule::default() }, None)
 }
 
 fn stage_with(sql: &str, batch_rows: usize, late: LateRule, update_ms: Option<i64>) -> Stage {
+    let spec = spec_with(sql, batch_rows, late, update_ms);
+    let mut stage = Stage::build(spec).unwrap_or_else(|problems| panic!("{sql}: {problems:?}"));
+    stage.assign(KeyGroup(0), 0);
+    stage
+}
+
+pub(super) fn spec_with(sql: &str, batch_rows: usize, late: LateRule, update_ms: Option<i64>) -> StageSpec {
     let reads = |name: &&str| sql.contains(*name);
     let names: Vec<&str> = ["sales", "returns"].into_iter().filter(reads).collect();
     let source = |name: &&str| SourceSpec {
@@ -38,12 +45,13 @@ fn stage_with(sql: &str, batch_rows: usize, late: LateRule, update_ms: Option<i6
     };
     let mut inputs: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     inputs.extend(sql.contains("stores").then(|| "stores".to_owned()));
-    let spec = StageSpec {
+    StageSpec {
         id: "stage".into(),
         sources: names.iter().map(source).collect(),
         key_groups: 1,
         changelog_partitions: 1,
         tables: BTreeMap::from([("stores".to_owned(), TableSpec::new(stores().schema(), ["store_id"]))]),
+        functions: super::functions::all(),
         operators: vec![OperatorSpec {
             id: "out-1".into(),
             name: "out".into(),
@@ -52,21 +60,18 @@ fn stage_with(sql: &str, batch_rows: usize, late: LateRule, update_ms: Option<i6
         }],
         outputs: BTreeSet::from(["out".to_owned()]),
         batch_rows,
-    };
-    let mut stage = Stage::build(spec).unwrap_or_else(|problems| panic!("{sql}: {problems:?}"));
-    stage.assign(KeyGroup(0), 0);
-    stage
+    }
 }
 
 /// What came of a stage: rows, offsets of records that failed, and rows that failed, as their values.
 #[derive(Debug, Default, PartialEq)]
-struct Came {
-    rows: Vec<String>,
-    records: Vec<i64>,
-    failed: Vec<String>,
+pub(super) struct Came {
+    pub(super) rows: Vec<String>,
+    pub(super) records: Vec<i64>,
+    pub(super) failed: Vec<String>,
 }
 
-fn push(stage: &mut Stage, source: usize, offset: i64, record: &str) {
+pub(super) fn push(stage: &mut Stage, source: usize, offset: i64, record: &str) {
     stage
         .push_record(source, (KeyGroup(0), offset), Some(record.as_bytes()), TimeBounds::default())
         .expect("an assigned partition");
@@ -77,7 +82,7 @@ fn push(stage: &mut Stage, source: usize, offset: i64, record: &str) {
     }
 }
 
-fn take(stage: &mut Stage, came: &mut Came) {
+pub(super) fn take(stage: &mut Stage, came: &mut Came) {
     let outputs = stage.take_outputs();
     came.rows
         .extend(outputs.batches.iter().filter(|o| o.output.as_ref() == "out").flat_map(|o| lines(&o.batch)));
@@ -92,7 +97,7 @@ fn take(stage: &mut Stage, came: &mut Came) {
     }
 }
 
-fn end(mut stage: Stage, mut came: Came) -> Came {
+pub(super) fn end(mut stage: Stage, mut came: Came) -> Came {
     for source in 0..stage.sources.len() {
         stage.finish(source, KeyGroup(0), 0).expect("an end");
     }
@@ -137,6 +142,13 @@ fn records_before_state_fail_alone_however_they_are_batched() {
         "SELECT id, CAST(CASE WHEN qty = 0 THEN 'never' ELSE '2026-01-01T00:00:00Z' END AS TIMESTAMP) AS x FROM sales",
         "SELECT id, CAST(1e37 AS DECIMAL(38, 0)) * (CASE WHEN qty = 0 THEN 1000 ELSE 1 END) AS x FROM sales",
         "SELECT id, CAST(CASE WHEN qty = 0 THEN '?' ELSE '7' END AS INT) AS x FROM sales",
+        "SELECT id, divided(qty) AS x, divided(qty + 0) AS y FROM sales",
+        "SELECT id FROM sales WHERE divided(qty) > 0",
+        "SELECT s.id, t.city FROM sales s JOIN stores t ON t.store_id = s.id AND divided(s.qty) > length(t.city)",
+        "SELECT s.id, t.city FROM sales s JOIN stores t ON t.store_id = CAST(divided(s.qty) AS VARCHAR)",
+        "SELECT id, window_end, sum(divided(qty)) AS n FROM TUMBLE(sales, at, INTERVAL '1 second') GROUP BY id, window_end",
+        "SELECT id, window_end, divided(qty) AS k, count(*) AS n FROM HOP(sales, at, INTERVAL '1 second', INTERVAL '3 seconds')
+         GROUP BY id, window_end, divided(qty)",
         "SELECT s.id, t.city FROM sales s LEFT JOIN stores t ON t.store_id = s.id AND 10 / s.qty > length(t.city)",
         "SELECT s.id, t.city FROM sales s JOIN stores t ON t.store_id = CAST(100 / s.qty AS VARCHAR)",
         "SELECT id, window_end, sum(100 / qty) AS n FROM TUMBLE(sales, at, INTERVAL '1 second') GROUP BY id, window_end",

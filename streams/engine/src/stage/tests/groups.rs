@@ -159,6 +159,7 @@ pub(super) fn spec(query: &str, partitions: u32, update_ms: i64) -> StageSpec {
         key_groups: partitions,
         changelog_partitions: partitions,
         tables: BTreeMap::from([("stores".to_owned(), TableSpec::new(stores().schema(), ["store_id"]))]),
+        functions: BTreeMap::new(),
         operators: Vec::from_iter(pairs.into_iter().chain(totals).chain([OperatorSpec {
             id: "out-1".into(),
             name: "out".into(),

@@ -296,6 +296,7 @@ pub(super) fn spec(partitions: u32, query: &str, batch_rows: usize) -> StageSpec
         key_groups: partitions,
         changelog_partitions: partitions,
         tables: BTreeMap::from([("stores".to_owned(), TableSpec::new(stores().schema(), ["store_id"]))]),
+        functions: BTreeMap::new(),
         operators: vec![OperatorSpec {
             id: OPERATOR.into(),
             name: "joined".into(),

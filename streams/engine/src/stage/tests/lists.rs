@@ -121,6 +121,7 @@ fn spec(query: &str, streams: &[&str], batch_rows: usize) -> StageSpec {
         key_groups: 1,
         changelog_partitions: 1,
         tables: BTreeMap::from([("stores".to_owned(), TableSpec::new(stores().schema(), ["store_id"]))]),
+        functions: BTreeMap::new(),
         operators: vec![OperatorSpec {
             id: "out-1".into(),
             name: "out".into(),

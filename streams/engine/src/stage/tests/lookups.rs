@@ -75,6 +75,7 @@ fn spec(queries: &[&str], batch_rows: usize) -> StageSpec {
         tables: tables()
             .map(|(name, key, rows)| (name.to_owned(), TableSpec::new(rows.schema(), [key])))
             .into(),
+        functions: BTreeMap::new(),
         operators: queries.iter().enumerate().map(operator).collect(),
         outputs: BTreeSet::from([NAMES[queries.len() - 1].to_owned()]),
         batch_rows,

@@ -51,6 +51,7 @@ fn spec(partitions: u32, query: &str, allow_ms: i64, batch_rows: usize) -> Stage
         key_groups: partitions,
         changelog_partitions: partitions,
         tables: BTreeMap::new(),
+        functions: BTreeMap::new(),
         operators: vec![OperatorSpec {
             id: OPERATOR.into(),
             name: "seen".into(),

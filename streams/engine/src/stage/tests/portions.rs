@@ -44,6 +44,7 @@ fn build(query: &str) -> Stage {
         key_groups: 1,
         changelog_partitions: 1,
         tables: BTreeMap::new(),
+        functions: BTreeMap::new(),
         operators: vec![OperatorSpec {
             id: "out-1".into(),
             name: "out".into(),

@@ -114,6 +114,7 @@ fn spec(query: &str, partitions: u32, update_ms: Option<i64>) -> StageSpec {
         key_groups: partitions,
         changelog_partitions: 1 + (partitions - 1) / 2,
         tables: BTreeMap::from([("stores".to_owned(), TableSpec::new(stores().schema(), ["store_id"]))]),
+        functions: BTreeMap::new(),
         operators: vec![OperatorSpec {
             id: "out-1".into(),
             name: "out".into(),
