@@ -320,6 +320,8 @@ pub enum FormatKind {
     Protobuf,
     /// Bytes.
     Raw,
+    /// IPC streams of Arrow, each of many rows.
+    Arrow,
 }
 
 impl FormatKind {
@@ -331,6 +333,7 @@ impl FormatKind {
             FormatKind::Avro => "Avro",
             FormatKind::Protobuf => "Protobuf",
             FormatKind::Raw => "raw",
+            FormatKind::Arrow => "Arrow",
         }
     }
 
@@ -342,6 +345,7 @@ impl FormatKind {
             FormatKind::Avro => "avro",
             FormatKind::Protobuf => "protobuf",
             FormatKind::Raw => "raw",
+            FormatKind::Arrow => "arrow",
         }
     }
 }
