@@ -309,6 +309,8 @@ pub enum FormatKind {
     Protobuf,
     /// Bytes.
     Raw,
+    /// IPC streams of Arrow, each of many rows.
+    Arrow,
 }
 
 impl FormatKind {
@@ -320,6 +322,7 @@ impl FormatKind {
             FormatKind::Avro => "Avro",
             FormatKind::Protobuf => "Protobuf",
             FormatKind::Raw => "raw",
+            FormatKind::Arrow => "Arrow",
         }
     }
 
@@ -331,6 +334,7 @@ impl FormatKind {
             FormatKind::Avro => "avro",
             FormatKind::Protobuf => "protobuf",
             FormatKind::Raw => "raw",
+            FormatKind::Arrow => "arrow",
         }
     }
 }

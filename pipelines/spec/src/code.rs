@@ -144,7 +144,7 @@ codes! {
     UNKNOWN_COLUMN = "MS0602", Spec, Error, "a column that the schema does not have", "Keys, watermarks and partitions name columns of the schema that reaches them.";
     COLUMN_TYPE = "MS0603", Spec, Error, "a column of the wrong type", "Watermarks need a timestamp; keys cannot be lists or structs.";
     KEY_NOT_REQUIRED = "MS0604", Spec, Error, "a key that may be absent", "A key column has `required: true` in its schema.";
-    FORMAT = "MS0605", Spec, Error, "a topic's format and its settings do not fit", "`schema` goes with avro and protobuf, `message` with protobuf, `registry` and `subject` with json, avro and protobuf, `delimiter` and `null_text` with csv. Protobuf needs a `schema` or a registry; `registry: true` needs `schema_registry`.";
+    FORMAT = "MS0605", Spec, Error, "a topic's format and its settings do not fit", "`schema` goes with avro and protobuf, `message` with protobuf, `registry` and `subject` with json, avro and protobuf, `delimiter` and `null_text` with csv. Protobuf needs a `schema` or a registry; `registry: true` needs `schema_registry`. A record of Arrow has many rows and no key: it is no row of a table, takes none away and is not put aside for one of them.";
 
     TEST_REFERENCE = "MS0701", Spec, Error, "a test names something that is not there", "`inputs` of a test names sources and tables; `expect` names transforms, sinks and topics.";
     TEST_EMPTY = "MS0702", Spec, Error, "a test that expects nothing", "Say `rows`, `count` or `unique_by` of at least one component.";

@@ -359,6 +359,7 @@ impl Parts<'_> {
                                 topic,
                                 partitions,
                                 key,
+                                bytes_max: usize::MAX,
                                 decoder,
                                 written,
                                 encoder: None,
@@ -433,6 +434,8 @@ impl Parts<'_> {
             let known_by = columns.known_by(&from)?;
             let lets_go = match (&known_by, &output.partitioner, output.encoding) {
                 (None, ..) => false,
+                // A record of many rows cannot say that one is gone.
+                (_, _, Encoding::Records) if matches!(self.formats.of(&topic), Format::Arrow) => false,
                 (Some(known_by), Partitioner::Key(key), Encoding::Records) => {
                     gone::can_be_told(&*columns.of(&from)?, known_by, key)
                 }

@@ -158,6 +158,7 @@ fn format_of(said: &TopicFormat, root: &Path, schemas: Option<&Arc<Schemas>>) ->
         FormatKind::Json => Format::Json,
         FormatKind::Csv => Format::Csv(CsvForm { delimiter: said.delimiter, null: said.null.clone() }),
         FormatKind::Raw => Format::Raw,
+        FormatKind::Arrow => Format::Arrow,
         FormatKind::Avro => {
             let schema = said.schema.as_ref().map(|file| text(&file.value)).transpose()?;
             Format::Avro(AvroForm { schema: schema.map(Arc::from), registry })

@@ -60,6 +60,8 @@ pub enum IngestOutput {
         partitions: u32,
         /// The field that chooses the partition.
         key: Option<String>,
+        /// The most bytes that its batches have.
+        bytes_max: usize,
         /// Makes columns of records.
         decoder: Box<Decoder>,
         /// How they are written.
@@ -158,9 +160,10 @@ pub async fn run(stage: &mut IngestStage, context: &StageContext) -> Result<(), 
     let (mut topics, mut written_to) = (Vec::new(), Vec::new());
     for output in &mut stage.outputs {
         match output {
-            IngestOutput::Rows { topic, written, encoder, .. } => {
+            IngestOutput::Rows { topic, written, encoder, bytes_max, .. } => {
                 *encoder = Some(Box::new(written.open().await?));
-                written_to.push((Arc::clone(topic), outbox::batch_bytes_max(&admin, topic).await));
+                *bytes_max = outbox::batch_bytes_max(&admin, topic).await;
+                written_to.push((Arc::clone(topic), *bytes_max));
             }
             IngestOutput::Json { topic, bytes_max, .. } => {
                 *bytes_max = outbox::batch_bytes_max(&admin, topic).await;

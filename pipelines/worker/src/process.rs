@@ -13,7 +13,7 @@ mod spilling;
 mod tables;
 mod take_over;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -103,7 +103,7 @@ pub struct ProcessOutput {
 pub enum Form {
     /// Batches of columns, in the partition of their key group.
     Columns,
-    /// A record for each row.
+    /// A record for each row, or for many where the format takes them.
     Records {
         /// The column that is the record's key, and chooses its partition.
         key: Option<String>,
@@ -326,6 +326,7 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
             away,
             made: 0,
             bad: 0,
+            told: HashSet::new(),
             results: 0,
             counts: counts.unwrap_or_default(),
             deduped: deduped.map(|operator| operator.name.clone()).collect(),
@@ -537,7 +538,10 @@ impl Driver {
                     let ahead = self.setup.inputs[input].ahead_ms.filter(|_| record.timestamp >= 0);
                     let latest = ahead.map(|ahead| record.timestamp.saturating_add(ahead));
                     let bounds = TimeBounds { others_at: level_of(&record), latest };
+                    let before = self.stage.rows_waiting();
                     self.stage.push_record(input, (group, record.offset), record.value, bounds)?;
+                    // Those that are bad are held against all: of a record with many rows, each.
+                    taken += (self.stage.rows_waiting() - before).saturating_sub(1) as u64;
                     if self.stage.is_full() {
                         self.run_rows(Some(records)).await?;
                     }

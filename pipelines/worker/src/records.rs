@@ -1,10 +1,13 @@
 //! Rows as records of a topic that anybody may read: a key by Kafka's partitioner, and for the pipeline's own stages how
-//! far rows have come. Never enters: the form of values, which is the topic's format.
+//! far rows have come; rows of one partition together where the format has records of many. Never enters: the form of values,
+//! which is the topic's format.
 
 use std::sync::Arc;
 
-use arrow::array::{BooleanArray, RecordBatch};
+use arrow::array::{BooleanArray, RecordBatch, UInt32Array};
+use arrow::compute::take_record_batch;
 use millstream_client::{HeaderView, RecordRef};
+use millstream_engine::batch_ipc;
 use millstream_format::Encoder;
 use millstream_format::json::JsonRows;
 use millstream_types::hash::partition_for_key;
@@ -71,6 +74,11 @@ pub fn too_large(topic: &str, bytes: usize, most: usize) -> String {
     )
 }
 
+/// The most rows of a record.
+const TOGETHER_ROWS: usize = 8_192;
+/// And about how many bytes: a quarter less than a topic takes unless its settings say another.
+const TOGETHER_BYTES: usize = 768 << 10;
+
 /// Appends the rows of a batch; those that the format has no form for, or that are too large, are given back. Rows whose key is null have no key, and are in one partition all the same: a stage that groups by the key
 /// finds them together. Without a key column, rows of a batch are in one partition, which changes from commit to commit. A row that is gone is a
 /// record without a value.
@@ -93,8 +101,36 @@ pub fn put(
         true => Some(how.names(topic, batch)?),
         false => None,
     };
-    let rows = how.encoder.rows(batch);
     let spread = (how.now.unsigned_abs() % u64::from(partitions)) as u32;
+    if how.encoder.is_of_many() {
+        let now = how.now;
+        if names.is_some() {
+            return Err(WorkerError::Fatal(format!(
+                "rows for topic {topic} are gone, and no record of Arrow says so"
+            )));
+        }
+        if how.takes.keyed {
+            return Err(WorkerError::Setup(format!(
+                "topic {topic} is compacted, and records of Arrow have no key; give it another format, or `cleanup.policy=delete`"
+            )));
+        }
+        let mut parts = vec![Vec::new(); partitions as usize];
+        let mut text = Vec::new();
+        for row in 0..batch.num_rows() {
+            let partition = match &keys {
+                Some(keys) => {
+                    text.clear();
+                    keys.write_plain(0, row, &mut text);
+                    partition_for_key(&text, partitions as i32) as u32
+                }
+                None => spread,
+            };
+            parts[partition as usize].push(row as u32);
+        }
+        let how = Together { bytes_max: how.takes.bytes_max, headers: level.as_slice() };
+        return put_together(outbox, topic, &how, batch, &parts, |_| now);
+    }
+    let rows = how.encoder.rows(batch);
     let mut unwritable = Vec::new();
     let (mut value, mut text, mut name) = (Vec::new(), Vec::new(), Vec::new());
     for row in 0..batch.num_rows() {
@@ -150,4 +186,50 @@ pub fn put(
         }
     }
     Ok(unwritable)
+}
+
+/// What goes for all records of many rows.
+pub struct Together<'a> {
+    /// The most bytes that a batch of the topic has.
+    pub bytes_max: usize,
+    /// Their headers.
+    pub headers: &'a [HeaderView<'a>],
+}
+
+/// Appends rows of a batch as records of many, without keys: of each partition those whose places are given, and the records' times
+/// by their rows. Rows that are too large alone are given back.
+pub fn put_together(
+    outbox: &mut Outbox,
+    topic: &Arc<str>,
+    how: &Together<'_>,
+    batch: &RecordBatch,
+    parts: &[Vec<u32>],
+    timestamp: impl Fn(&[u32]) -> i64,
+) -> Result<Vec<NoRecord>, WorkerError> {
+    let (mut encoded, mut too_large_rows) = (Vec::new(), Vec::new());
+    let record_bytes_max = TOGETHER_BYTES.min(how.bytes_max / 4 * 3);
+    for (partition, rows) in parts.iter().enumerate() {
+        for rows in rows.chunks(TOGETHER_ROWS) {
+            let part = take_record_batch(batch, &UInt32Array::from(rows.to_vec()))?;
+            let mut left = rows;
+            batch_ipc::encode_each(&part, record_bytes_max, &mut encoded, |value, count| {
+                let (these, behind) = left.split_at(count);
+                left = behind;
+                let record = RecordRef {
+                    timestamp: timestamp(these),
+                    value: Some(value),
+                    headers: how.headers,
+                    ..RecordRef::default()
+                };
+                let place = (topic, partition as u32);
+                if let Fits::No { bytes, most } = outbox.append_fitting(place, &record, how.bytes_max)? {
+                    let why = too_large(topic, bytes, most);
+                    let no = |row: &u32| NoRecord { row: *row as usize, reason: TOO_LARGE, why: why.clone() };
+                    too_large_rows.extend(these.iter().map(no));
+                }
+                Ok::<(), WorkerError>(())
+            })?;
+        }
+    }
+    Ok(too_large_rows)
 }

@@ -6,29 +6,28 @@ use std::io::Cursor;
 use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::error::ArrowError;
-use arrow::ipc::MetadataVersion;
 use arrow::ipc::reader::StreamReader;
-use arrow::ipc::writer::{IpcWriteOptions, StreamWriter};
 use bytes::Bytes;
+use millstream_format::ipc;
 
 /// Encodes the rows in about as few records as fit `bytes_max` each; none for no rows. A single row that is larger stays a
 /// record of its own, and the broker's limit decides about it.
 pub fn encode(batch: &RecordBatch, bytes_max: usize) -> Result<Vec<Bytes>, ArrowError> {
     let mut records = Vec::new();
-    encode_each(batch, bytes_max, &mut Vec::new(), |record| {
+    encode_each(batch, bytes_max, &mut Vec::new(), |record, _| {
         records.push(std::mem::take(record).into());
         Ok::<(), ArrowError>(())
     })?;
     Ok(records)
 }
 
-/// As [`encode`], for a caller that is done with a record before the next: all are written into `buffer` in turn, which
-/// spares fresh memory for each.
+/// As [`encode`], for a caller that is done with a record and how many rows it has before the next: all are written into
+/// `buffer` in turn, which spares fresh memory for each.
 pub fn encode_each<E: From<ArrowError>>(
     batch: &RecordBatch,
     bytes_max: usize,
     buffer: &mut Vec<u8>,
-    mut each: impl FnMut(&mut Vec<u8>) -> Result<(), E>,
+    mut each: impl FnMut(&mut Vec<u8>, usize) -> Result<(), E>,
 ) -> Result<(), E> {
     let rows = batch.num_rows();
     // Asked once, of the whole: of a slice, arrow counts what the whole holds of nested columns.
@@ -59,25 +58,18 @@ fn encode_into<E: From<ArrowError>>(
     bytes_max: usize,
     room: usize,
     buffer: &mut Vec<u8>,
-    each: &mut impl FnMut(&mut Vec<u8>) -> Result<(), E>,
+    each: &mut impl FnMut(&mut Vec<u8>, usize) -> Result<(), E>,
 ) -> Result<(), E> {
     buffer.clear();
     buffer.reserve(room + 4_096);
-    write(batch, buffer)?;
+    ipc::write(batch, buffer)?;
     let rows = batch.num_rows();
     if buffer.len() <= bytes_max || rows == 1 {
-        return each(buffer);
+        return each(buffer, rows);
     }
     let half = rows / 2;
     encode_into(&batch.slice(0, half), bytes_max, room / 2, buffer, each)?;
     encode_into(&batch.slice(half, rows - half), bytes_max, room / 2, buffer, each)
-}
-
-fn write(batch: &RecordBatch, out: &mut Vec<u8>) -> Result<(), ArrowError> {
-    let options = IpcWriteOptions::try_new(8, false, MetadataVersion::V5)?;
-    let mut writer = StreamWriter::try_new_with_options(out, &batch.schema(), options)?;
-    writer.write(batch)?;
-    writer.finish()
 }
 
 /// Reads the rows of one record.

@@ -468,7 +468,7 @@ impl Stage {
     }
 
     /// Takes a record's value of a source, by its place in the spec; none where it has none. A bad one is put among the
-    /// rejected.
+    /// rejected. Of a format whose records have many rows, all have the record's offset, and each is judged alone.
     pub fn push_record(
         &mut self,
         source: usize,
@@ -508,11 +508,15 @@ impl Stage {
         Arc::clone(&self.sources[source].schema)
     }
 
+    /// How many rows wait for a turn.
+    pub fn rows_waiting(&self) -> usize {
+        self.sources.iter().map(|source| source.groups.len()).sum()
+    }
+
     /// Whether enough rows wait for a turn.
     pub fn is_full(&self) -> bool {
-        let rows: usize = self.sources.iter().map(|source| source.groups.len()).sum();
         let bytes: usize = self.sources.iter().map(Source::input_bytes).sum();
-        rows >= self.batch_rows || bytes >= INPUT_BYTES_MAX
+        self.rows_waiting() >= self.batch_rows || bytes >= INPUT_BYTES_MAX
     }
 
     /// Whether everything in a source's partition has been read, as far as the last fetch told.

@@ -14,6 +14,8 @@ use std::sync::Arc;
 
 pub(crate) use decode::AvroReader;
 pub(crate) use encode::{AvroRows, AvroWriter};
+pub(crate) use leaf::{push_text, push_whole};
+pub(crate) use schema::Whole;
 
 use crate::Schemas;
 

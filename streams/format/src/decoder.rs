@@ -8,6 +8,7 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 
 use crate::avro::AvroReader;
 use crate::csv::CsvReader;
+use crate::ipc::ArrowReader;
 use crate::json::Json;
 use crate::object::Object;
 use crate::protobuf::ProtobufReader;
@@ -36,6 +37,7 @@ enum Reader {
     Raw,
     Avro(Box<AvroReader>),
     Protobuf(Box<ProtobufReader>),
+    Arrow(ArrowReader),
 }
 
 impl Decoder {
@@ -57,6 +59,7 @@ impl Decoder {
             }
             Format::Avro(form) => Reader::Avro(Box::new(AvroReader::new(form, schema, &root)?)),
             Format::Protobuf(form) => Reader::Protobuf(Box::new(ProtobufReader::new(form, &root)?)),
+            Format::Arrow => Reader::Arrow(ArrowReader),
         };
         let fields: Vec<Field> = read.iter().map(|i| schema.field(*i).clone()).collect();
         let schema = Arc::new(Schema::new(fields));
@@ -91,7 +94,8 @@ impl Decoder {
         Arc::clone(&self.schema)
     }
 
-    /// Appends a record as a row, or refuses it and leaves the columns as they were. The caller takes the batch before
+    /// Appends a record as a row, one of Arrow as all of its rows, which may be none; or refuses it and leaves the columns
+    /// as they were. The caller takes the batch before
     /// [`Decoder::input_bytes`] passes a gibibyte.
     pub fn push(&mut self, record: &[u8]) -> Result<(), BadRecord> {
         if record.len() > RECORD_BYTES_MAX {
@@ -100,6 +104,7 @@ impl Decoder {
         }
         assert!(self.bytes <= 1 << 30, "a batch of more than 1 GiB of records: finish it first");
         let root = &mut self.root;
+        let mut rows = 1;
         let done = match &mut self.reader {
             Reader::Json(json) => json.read(root, record, self.rows),
             Reader::FramedJson(json) => unframed(record).and_then(|(_, value)| {
@@ -112,10 +117,14 @@ impl Decoder {
             Reader::Protobuf(protobuf) => {
                 protobuf.read(root, record, self.rows).map(|grown| self.bytes += grown)
             }
+            Reader::Arrow(arrow) => arrow.read(root, record).map(|read| {
+                rows = read.rows;
+                self.bytes += read.grown;
+            }),
         };
         match done {
             Ok(()) => {
-                self.rows += 1;
+                self.rows += rows;
                 self.bytes += record.len();
                 Ok(())
             }
@@ -152,8 +161,8 @@ impl Decoder {
         self.rows
     }
 
-    /// Bytes of good records since the last batch, with the bytes of text that columns got beyond them (names of enums,
-    /// defaults).
+    /// Bytes of good records since the last batch, with those that columns got beyond them (names of enums, defaults, what was
+    /// compressed or a dictionary's).
     pub fn input_bytes(&self) -> usize {
         self.bytes
     }

@@ -9,7 +9,7 @@ use crate::csv::CsvForm;
 use crate::json::{self, JsonRows};
 use crate::protobuf::{ProtobufRows, ProtobufWriter};
 use crate::registered::{SchemaType, frame};
-use crate::{Format, FormatError, csv, raw};
+use crate::{Format, FormatError, csv, ipc, raw};
 
 /// Writes rows of some columns in a format.
 pub struct Encoder {
@@ -26,6 +26,7 @@ enum Writer {
     Raw,
     Avro(AvroWriter),
     Protobuf(Box<ProtobufWriter>),
+    Arrow,
 }
 
 impl Encoder {
@@ -59,6 +60,11 @@ impl Encoder {
                 let schema = format.is_registered().then(text);
                 (Writer::Protobuf(Box::new(writer)), schema)
             }
+            // What is put aside is JSON.
+            Format::Arrow => {
+                json::check(columns).map_err(FormatError::Form)?;
+                (Writer::Arrow, None)
+            }
         };
         Ok(Encoder { writer, schema, id: None })
     }
@@ -66,6 +72,11 @@ impl Encoder {
     /// The schema that a registry is to know before rows are written: its language and its text.
     pub fn to_register(&self) -> Option<(SchemaType, &str)> {
         self.schema.as_ref().map(|(kind, text)| (*kind, text.as_str()))
+    }
+
+    /// Whether a record takes many rows ([`ipc::write`]). Each alone is then one, too.
+    pub fn is_of_many(&self) -> bool {
+        matches!(self.writer, Writer::Arrow)
     }
 
     /// Takes the id under which the registry knows the schema.
@@ -88,6 +99,7 @@ impl Encoder {
             Writer::Raw => Rows::Raw(batch.clone()),
             Writer::Avro(writer) => Rows::Avro(writer.rows(batch)),
             Writer::Protobuf(writer) => Rows::Protobuf(writer.rows(batch)),
+            Writer::Arrow => Rows::Arrow(batch.clone()),
         };
         EncodedRows { rows, id: self.id }
     }
@@ -105,6 +117,7 @@ enum Rows<'a> {
     Raw(RecordBatch),
     Avro(AvroRows<'a>),
     Protobuf(ProtobufRows<'a>),
+    Arrow(RecordBatch),
 }
 
 impl EncodedRows<'_> {
@@ -120,6 +133,7 @@ impl EncodedRows<'_> {
             Rows::Raw(batch) => return Ok(raw::write(batch, row, out)),
             Rows::Avro(rows) => rows.write(row, out)?,
             Rows::Protobuf(rows) => rows.write(row, out)?,
+            Rows::Arrow(batch) => ipc::write(&batch.slice(row, 1), out).map_err(|error| error.to_string())?,
         }
         Ok(Some(()))
     }

@@ -22,6 +22,8 @@ pub enum Format {
     Avro(AvroForm),
     /// One Protobuf message.
     Protobuf(ProtobufForm),
+    /// An IPC stream of Arrow: any number of rows.
+    Arrow,
 }
 
 impl Format {
@@ -33,6 +35,7 @@ impl Format {
             Format::Raw => "raw",
             Format::Avro(_) => "avro",
             Format::Protobuf(_) => "protobuf",
+            Format::Arrow => "arrow",
         }
     }
 
@@ -46,7 +49,9 @@ impl Format {
         match self {
             Format::Csv(_) => true,
             Format::Avro(form) => form.schema.is_none() && form.registry.is_none(),
-            Format::Json | Format::RegisteredJson | Format::Raw | Format::Protobuf(_) => false,
+            Format::Json | Format::RegisteredJson | Format::Raw | Format::Protobuf(_) | Format::Arrow => {
+                false
+            }
         }
     }
 
@@ -56,7 +61,7 @@ impl Format {
             Format::RegisteredJson => true,
             Format::Avro(form) => form.registry.is_some(),
             Format::Protobuf(form) => form.registry.is_some(),
-            Format::Json | Format::Csv(_) | Format::Raw => false,
+            Format::Json | Format::Csv(_) | Format::Raw | Format::Arrow => false,
         }
     }
 }

@@ -1,6 +1,6 @@
-//! The formats of topics: from the bytes of a record to a row of Arrow columns, and back. A decoder takes records one at
-//! a time; one that is bad is refused alone, with its reason and place, and leaves no trace in the columns. An encoder
-//! writes a row at a time.
+//! The formats of topics: from the bytes of a record to a row of Arrow columns, and back; a record of Arrow has many rows.
+//! A decoder takes records one at a time; one that is bad is refused alone, with its reason and place, and leaves no trace
+//! in the columns. An encoder writes a row at a time.
 //!
 //! Pure of I/O: the schemas of a registry are put into [`Schemas`] by whoever asks it. Never enters: where records come
 //! from, where bad ones go, SQL.
@@ -13,6 +13,7 @@ mod decoder;
 mod encoder;
 mod error;
 mod format;
+pub mod ipc;
 pub mod json;
 mod object;
 pub mod protobuf;

@@ -2,12 +2,13 @@
 
 Owns: the sales, their form in each format, the one JSON form in which rows are printed. Never enters: what a test expects
 of a pipeline, starting brokers or registries. The same seed draws the same sales whatever the format; a line of CSV lacks the
-columns that have no form there.
+columns that have no form there, a record of Arrow has many sales.
 """
 import argparse
 import base64
 import importlib
 import io
+import itertools
 import json
 import os
 import random
@@ -19,7 +20,7 @@ from decimal import Decimal
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 REGISTERED = ["avro", "protobuf", "json"]
-FORMATS = REGISTERED + ["avro-plain", "protobuf-plain", "csv"]
+FORMATS = REGISTERED + ["avro-plain", "protobuf-plain", "csv", "arrow"]
 SUFFIX = {"avro": ".avsc", "protobuf": ".proto", "json": ".schema.json"}
 PLAIN_COLUMNS = ["order_id", "store_id", "at", "amount", "channel", "quantity", "note"]
 
@@ -130,6 +131,38 @@ def avro_plain_codec(path):
         if read.read(1):
             raise ValueError("bytes behind the record")
         return row
+
+    return encode, decode
+
+
+def arrow_codec():
+    """Of lists of rows. What is written has other types than the columns of a pipeline, where no digit is lost, a column that
+    none names, two batches in a record and each compression."""
+    import pyarrow as pa
+
+    schema = pa.schema([
+        ("order_id", pa.large_string()),
+        ("store_id", pa.dictionary(pa.int8(), pa.string())),
+        ("at", pa.timestamp("us", tz="Asia/Kolkata")),
+        ("took", pa.duration("ms")),
+        ("amount", pa.decimal128(24, 4)),
+        ("quantity", pa.int32()),
+        ("note", pa.string()),
+        ("tags", pa.large_list(pa.string())),
+        ("customer", pa.struct([("city", pa.string()), ("name", pa.string()), ("age", pa.int16())])),
+    ])
+
+    def encode(rows):
+        table = pa.Table.from_pylist(rows, schema=schema)
+        out = pa.BufferOutputStream()
+        options = pa.ipc.IpcWriteOptions(compression=[None, "lz4", "zstd"][len(rows) % 3])
+        with pa.ipc.new_stream(out, schema, options=options) as writer:
+            writer.write_table(table, max_chunksize=len(rows) // 2 + 1)
+        return out.getvalue().to_pybytes()
+
+    def decode(data):
+        with pa.ipc.open_stream(data) as reader:
+            return reader.read_all().to_pylist()
 
     return encode, decode
 
@@ -266,6 +299,8 @@ def registered_codec(args, path):
 def codec(args):
     if args.format == "csv":
         return csv_codec(args.schema_version)
+    if args.format == "arrow":
+        return arrow_codec()
     kind = args.format.removesuffix("-plain")
     stem = "sale" if args.schema_version == 1 else "sale-2"
     path = args.schema or os.path.join(HERE, stem + SUFFIX[kind])
@@ -286,6 +321,18 @@ def tell(row):
     print(json.dumps(shown(row), ensure_ascii=False))
 
 
+def records(args, encode):
+    """Keys and values, each with its rows."""
+    rows = sales(args.count, args.seed, args.schema_version)
+    if args.format != "arrow":
+        for row in rows:
+            yield row["order_id"].encode(), encode(row), [row]
+        return
+    draw = random.Random(args.seed)
+    while some := list(itertools.islice(rows, draw.choice([1, 2, 50, 300]))):
+        yield None, encode(some), some
+
+
 def produce(args):
     from confluent_kafka import Producer
 
@@ -294,14 +341,13 @@ def produce(args):
     sent = []
     refused = []
 
-    def answered(row):
-        return lambda error, _: refused.append(str(error)) if error else sent.append(row)
+    def answered(rows):
+        return lambda error, _: refused.append(str(error)) if error else sent.extend(rows)
 
-    for row in sales(args.count, args.seed, args.schema_version):
-        value = encode(row)
+    for key, value, rows in records(args, encode):
         while True:
             try:
-                producer.produce(args.topic, key=row["order_id"].encode(), value=value, on_delivery=answered(row))
+                producer.produce(args.topic, key=key, value=value, on_delivery=answered(rows))
                 break
             except BufferError:
                 producer.poll(0.1)
@@ -310,7 +356,7 @@ def produce(args):
     for row in sent:
         tell(columns_of(args, row))
     if refused or len(sent) != args.count:
-        raise SystemExit(f"FAIL: {len(sent)} of {args.count} records were taken; {(refused or ['no answer'])[0]}")
+        raise SystemExit(f"FAIL: {len(sent)} of {args.count} rows were taken; {(refused or ['no answer'])[0]}")
 
 
 def consume(args):
@@ -324,13 +370,18 @@ def consume(args):
         if topic.error or not topic.partitions:
             raise SystemExit(f"FAIL: topic {args.topic}: {topic.error or 'it has no partitions'}")
         consumer.assign([TopicPartition(args.topic, one, OFFSET_BEGINNING) for one in topic.partitions])
-        for got in range(args.count):
+        got = 0
+        while got < args.count:
             message = consumer.poll(args.timeout)
             if message is None or message.error():
                 why = message.error() if message else f"nothing more for {args.timeout} s"
-                raise SystemExit(f"FAIL: {got} of {args.count} records were read; {why}")
+                raise SystemExit(f"FAIL: {got} of {args.count} rows were read; {why}")
             try:
-                tell(decode(message.value()))
+                rows = decode(message.value())
+                rows = rows if args.format == "arrow" else [rows]
+                for row in rows:
+                    tell(row)
+                got += len(rows)
             except Exception as error:
                 where = f"partition {message.partition()} offset {message.offset()}"
                 raise SystemExit(f"FAIL: {where} is not {args.format}: {error!r}; {message.value()!r}") from error

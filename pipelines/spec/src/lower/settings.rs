@@ -212,8 +212,14 @@ impl Lower<'_> {
             Some(_) => text(topic, "format"),
             None => text(n, "type"),
         });
-        let all =
-            [FormatKind::Json, FormatKind::Csv, FormatKind::Avro, FormatKind::Protobuf, FormatKind::Raw];
+        let all = [
+            FormatKind::Json,
+            FormatKind::Csv,
+            FormatKind::Avro,
+            FormatKind::Protobuf,
+            FormatKind::Raw,
+            FormatKind::Arrow,
+        ];
         let kind = named.as_ref().and_then(|named| all.into_iter().find(|kind| kind.word() == named.value));
         let kind = kind.unwrap_or(FormatKind::Json);
         let registry = settings.and_then(|n| word(n, "registry")).as_deref() == Some("true");

@@ -352,7 +352,7 @@ static TOPIC: Shape = Shape {
 };
 
 /// The names of formats.
-pub const FORMATS: &[&str] = &["json", "csv", "avro", "protobuf", "raw"];
+pub const FORMATS: &[&str] = &["json", "csv", "avro", "protobuf", "raw", "arrow"];
 
 static FORMAT: Shape = Shape {
     what: "the format of a topic",

@@ -22,7 +22,7 @@ use crate::lanes::{self, Advance, Item, Lane, What};
 use crate::levels;
 use crate::outbox::{Fits, Outbox};
 use crate::positions;
-use crate::records::too_large;
+use crate::records::{NoRecord, Together, put_together, too_large};
 use crate::transaction::Transaction;
 
 impl Ingest<'_> {
@@ -240,6 +240,7 @@ impl Ingest<'_> {
                 topic,
                 partitions,
                 key,
+                bytes_max,
                 decoder,
                 encoder: Some(encoder),
                 waiting,
@@ -250,6 +251,24 @@ impl Ingest<'_> {
                 let column = key.as_deref().and_then(|key| batch.schema().index_of(key).ok());
                 let keys = column.map(|at| batch.project(&[at])).transpose()?;
                 let keys = keys.as_ref().map(JsonRows::new);
+                if encoder.is_of_many() {
+                    let mut parts = vec![Vec::new(); *partitions as usize];
+                    for (row, (_, partition)) in waiting.iter().enumerate() {
+                        let mut text = Vec::new();
+                        let has_key = keys.as_ref().is_some_and(|keys| keys.write_plain(0, row, &mut text));
+                        let keyed = has_key.then(|| partition_for_key(&text, *partitions as i32) as u32);
+                        parts[keyed.unwrap_or(*partition) as usize].push(row as u32);
+                    }
+                    let times: Vec<i64> = waiting.drain(..).map(|(timestamp, _)| timestamp).collect();
+                    let latest =
+                        |rows: &[u32]| rows.iter().map(|row| times[*row as usize]).max().unwrap_or(now);
+                    let how = Together { bytes_max: *bytes_max, headers };
+                    let left_out = put_together(outbox, topic, &how, &batch, &parts, latest)?;
+                    if let Some(NoRecord { why, .. }) = left_out.into_iter().next() {
+                        return Err(WorkerError::Fatal(why));
+                    }
+                    continue;
+                }
                 let rows = encoder.rows(&batch);
                 let (mut value, mut text) = (Vec::new(), Vec::new());
                 for (row, (timestamp, partition)) in waiting.drain(..).enumerate() {

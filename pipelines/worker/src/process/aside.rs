@@ -108,6 +108,9 @@ impl Outgoing {
         let origin = Origin::Record { topic, partition: group as i32, offset, row: None };
         self.stop_on_bad(&reason, &error, &origin)?;
         let Some(to) = &self.setup.dead_letters else { return Ok(()) };
+        if !self.told.insert((place, step.to_owned(), reason.clone())) {
+            return Ok(());
+        }
         let (key, payload) = records.and_then(|r| self.find(r, place)).unwrap_or_default();
         let letter = DeadLetter {
             reason,

@@ -1,7 +1,7 @@
 //! What a process stage gives until its commit has it: rows of each output, dead letters, and what is counted of both. Where much
 //! comes out before a commit, rows become records early, which are packed. Never enters: when to commit, what the engine does.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use millstream_client::ConsumerRecords;
@@ -46,6 +46,9 @@ pub(super) struct Outgoing {
     pub(super) counts: BTreeMap<String, u64>,
     /// The operators that drop repeats of all that the stage reads.
     pub(super) deduped: BTreeSet<String>,
+    /// The records that went to the dead letters since the last commit, by their places, and by which step for what: one whose rows
+    /// are many goes there once.
+    pub(super) told: HashSet<((usize, u32, i64), String, String)>,
 }
 
 impl Outgoing {
@@ -135,6 +138,7 @@ impl Outgoing {
 
     /// All that goes with the commit.
     pub(super) fn take_outbox(&mut self) -> Outbox {
+        self.told.clear();
         let empty = Outbox::new(self.away.clone());
         std::mem::replace(&mut self.outbox, empty)
     }

@@ -8,6 +8,7 @@ use arrow::datatypes::{SchemaRef, UInt32Type};
 use millstream_client::RecordRef;
 use millstream_engine::batch_ipc::{self, bytes_of};
 use millstream_engine::state::RECORD_BYTES_MAX;
+use millstream_format::Encoder;
 
 use super::aside::Unwritable;
 use super::outgoing::{Levels, Outgoing};
@@ -130,7 +131,13 @@ impl Outgoing {
             }
             // Rows that go to several topics count once.
             let counts = !self.setup.outputs[..at].iter().any(|other| other.from == to.from);
-            let waiting = std::mem::take(waiting).rows;
+            let mut waiting = std::mem::take(waiting).rows;
+            let Some(first) = waiting.first() else { continue };
+            if encoder.as_ref().is_some_and(Encoder::is_of_many) && waiting.len() > 1 {
+                // What leaves together shares records.
+                let batch = concat_batches(&first.batch.schema(), waiting.iter().map(|rows| &rows.batch))?;
+                waiting = vec![Waiting { batch, groups: UInt32Array::from(Vec::<u32>::new()), gone: None }];
+            }
             let Some(first) = waiting.first() else { continue };
             if let (Form::Records { key, levels, .. }, Some(encoder)) = (&to.form, encoder) {
                 let level = Some(come_to.others.min(*level)).filter(|level| *levels && *level < i64::MAX);
@@ -172,7 +179,7 @@ impl Outgoing {
                 let gone = gone::headers(&names);
                 for (is_gone, part) in together(&schema, &runs, to)? {
                     let headers = if is_gone { &gone[..] } else { &[] };
-                    batch_ipc::encode_each(&part, RECORD_BYTES_MAX, &mut encoded, |value| {
+                    batch_ipc::encode_each(&part, RECORD_BYTES_MAX, &mut encoded, |value, _| {
                         let record =
                             RecordRef { timestamp: now, value: Some(value), headers, ..RecordRef::default() };
                         let place = (&to.topic, partition as u32);

@@ -85,7 +85,7 @@ impl Source {
         }
     }
 
-    /// Takes a record; says what is wrong with it.
+    /// Takes a record, which has a row or, in Arrow, any number; says what is wrong with it.
     pub(super) fn push_record(
         &mut self,
         group: KeyGroup,
@@ -96,11 +96,13 @@ impl Source {
         if !self.clocks.has(group) {
             return Err(StageError::NotAssigned(group));
         }
+        let before = self.decoder.rows();
         match self.decoder.push_value(value) {
             Ok(()) => {
+                let rows = self.decoder.rows() - before;
                 let raises_to = bounds.others_at.unwrap_or(EventTime::MAX);
                 let bounds = Bounds { raises_to, latest: bounds.latest.unwrap_or(EventTime::MAX) };
-                self.note((group, offset), (1, bounds), false);
+                self.note((group, offset), (rows, bounds), false);
                 Ok(None)
             }
             Err(why) => {
@@ -138,6 +140,9 @@ impl Source {
     /// Notes what is known of rows beside their columns.
     #[inline]
     fn note(&mut self, (group, offset): (KeyGroup, i64), (rows, bounds): (usize, Bounds), gone: bool) {
+        if rows == 0 {
+            return;
+        }
         self.groups.extend(std::iter::repeat_n(group.0, rows));
         self.offsets.extend(std::iter::repeat_n(offset, rows));
         match self.bounds.last_mut() {

@@ -1,11 +1,11 @@
-//! Single values of Avro into columns, where no digit is lost. Never enters: lists, records, where a value stands.
+//! Single values of Avro into columns, where no digit is lost; numbers and texts of Arrow go by the same rules. Never enters: lists, records, where a value stands.
 
 use super::schema::{Decimal, Whole};
 use crate::column::Column;
 use crate::decimal::{rescaled, unscaled};
 use crate::json::scalar;
 
-pub(super) fn push_whole(value: i64, whole: Whole, column: &mut Column) -> Option<()> {
+pub(crate) fn push_whole(value: i64, whole: Whole, column: &mut Column) -> Option<()> {
     match (whole, column) {
         (Whole::Instant(per_second), Column::Instant(values)) => {
             let millis = value.div_euclid(per_second / 1_000);
@@ -56,7 +56,7 @@ pub(super) fn push_bytes(bytes: &[u8], decimal: Option<Decimal>, column: &mut Co
     Some(())
 }
 
-pub(super) fn push_text(text: &[u8], column: &mut Column) -> Option<()> {
+pub(crate) fn push_text(text: &[u8], column: &mut Column) -> Option<()> {
     match column {
         Column::Text(values) | Column::Bytes(values) => values.push(text),
         Column::Instant(values) => values.push(scalar::instant(text)?),

@@ -35,7 +35,7 @@ pub(super) enum Node {
 
 /// What an int or a long stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Whole {
+pub(crate) enum Whole {
     Number,
     /// Days since 1970.
     Date,

@@ -5,6 +5,7 @@ use millstream_model::Watermark;
 
 use super::*;
 use crate::error::StageError;
+use crate::stage::{OperatorCounts, OutputBatch};
 use crate::state::ChangelogRecord;
 
 fn new_stage(partitions: u32, query: &str) -> Stage {
@@ -491,6 +492,62 @@ fn a_time_that_is_absent_or_of_long_ago_holds_nobody_back() {
     let late: usize =
         names(&outputs).iter().filter(|(name, _)| name.ends_with(".late")).map(|(_, rows)| rows).sum();
     assert_eq!(late, past.len(), "{:?}", names(&outputs));
+}
+
+/// Rows that come many in a record of Arrow give what they give one by one in JSON: each is late, a repeat, too far ahead or
+/// raises the watermark alone.
+#[test]
+fn rows_of_records_of_arrow_are_rows_like_others() {
+    for seed in 0..60 {
+        let mut rng = SeededRng::new(seed);
+        let mut single = new_stage(2, &tumbling(0));
+        let mut spec = spec(2, 1, &tumbling(0), None, 64);
+        spec.sources[0].format = millstream_format::Format::Arrow;
+        let mut many = Stage::build(spec).expect("a stage");
+        many.load_table("stores", &stores()).expect("the table");
+        (0..2).for_each(|group| many.assign(KeyGroup(group), 0));
+        let mut decoder = Decoder::json(&schema(), &[0, 1, 2, 3, 4]).expect("a schema");
+        let mut now = 1_000_000;
+        for offset in 0..30 {
+            let place = (KeyGroup(rng.below(2) as u32), offset);
+            let others_at = rng.chance(1, 3).then_some(now + 2_000);
+            let bounds = TimeBounds { others_at, latest: Some(now + 20_000) };
+            let before = many.rows_waiting();
+            let count = rng.below(12);
+            for _ in 0..count {
+                now += rng.below(1_000) as i64;
+                let at = now + rng.below(40_000) as i64 - 15_000;
+                let row = invoice(rng.below(200) as usize, rng.below(3) as u32, at).json();
+                single.push_record(0, place, Some(&row), bounds).expect("an owned group");
+                decoder.push(&row).expect("a good record");
+            }
+            let mut record = Vec::new();
+            millstream_format::ipc::write(&decoder.finish(), &mut record).expect("a record");
+            many.push_record(0, place, Some(&record), bounds).expect("an owned group");
+            assert_eq!(many.rows_waiting() - before, count as usize, "seed {seed}");
+            if rng.chance(1, 4) {
+                for stage in [&mut single, &mut many] {
+                    stage.commit(0).expect("a commit");
+                }
+            }
+        }
+        let [one, other] = [single, many].map(|mut stage| {
+            (0..2).for_each(|group| stage.finish(0, KeyGroup(group), 0).expect("an end"));
+            stage.commit(0).expect("a commit");
+            let outputs = stage.take_outputs();
+            let of = |of: &OutputBatch| -> Vec<String> {
+                lines(&of.batch).into_iter().map(|line| format!("{} {line}", of.output)).collect()
+            };
+            let mut rows: Vec<String> = outputs.batches.iter().flat_map(of).collect();
+            rows.sort();
+            let far = outputs.rejected.iter().map(|record| format!("{} {}", record.offset, record.why));
+            let far: Vec<String> = far.collect();
+            assert!(outputs.failed.is_empty() && !rows.is_empty() && !far.is_empty(), "seed {seed}");
+            let counts: Vec<OperatorCounts> = stage.counts().into_iter().map(|(_, counts)| counts).collect();
+            (rows, far, counts)
+        });
+        assert_eq!(one, other, "seed {seed}");
+    }
 }
 
 /// A query between the source and the windows: what it does to the key, and what windows before it wait for.

@@ -120,3 +120,34 @@ fn who_does_not_take_what_comes_out_ends_the_commit() {
         assert!(matches!(ended, Err(StageError::NotTaken)) && taken == 2, "{query}: {taken}");
     }
 }
+
+/// Rows of one key, each of which meets all of the other side.
+#[test]
+fn pairs_of_one_turn_are_handed_out_in_portions() {
+    let mut stage = build(
+        "SELECT s.id, r.id AS returned FROM sales AS s JOIN returns AS r ON s.store_id = r.store_id AND r.at BETWEEN s.at AND s.at + INTERVAL '1 minute'",
+    );
+    stage.assign(KeyGroup(0), 0);
+    let push = |stage: &mut Stage, source: usize| {
+        for number in 0..100 {
+            let text = format!(r#"{{"id":"r{number}","store_id":"S","at":1000}}"#);
+            let at = (KeyGroup(0), number);
+            stage
+                .push_record(source, at, Some(text.as_bytes()), TimeBounds::default())
+                .expect("an owned group");
+        }
+    };
+    push(&mut stage, 1);
+    stage.turn(0).expect("a turn");
+    push(&mut stage, 0);
+    let (mut sizes, mut rows) = (Vec::new(), 0);
+    let taken = stage.turn_giving(0, |some| {
+        sizes.push(some.batches.iter().map(|out| bytes_of(&out.batch)).sum::<usize>());
+        rows += some.batches.iter().map(|out| out.batch.num_rows()).sum::<usize>();
+        Ok(())
+    });
+    taken.expect("a turn");
+    rows += stage.take_outputs().batches.iter().map(|out| out.batch.num_rows()).sum::<usize>();
+    assert_eq!(rows, 10_000);
+    assert!(sizes.len() > 30 && sizes.iter().all(|size| *size < 12_000), "{sizes:?}");
+}

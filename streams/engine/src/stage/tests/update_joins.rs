@@ -188,7 +188,7 @@ fn push(stage: &mut Stage, at: usize, group: u32, events: &[Event], first: usize
     chunk.gone = (gone.true_count() > 0 || events.len().is_multiple_of(2)).then_some(gone);
     let offsets = Int64Array::from_iter_values((0..events.len()).map(|row| (first + row) as i64));
     let input = Input { at, source: STREAMS[at].into(), batch, groups, offsets };
-    stage.pass(&input, chunk).expect("rows of an owned group");
+    stage.pass(&input, chunk, &mut None).expect("rows of an owned group");
 }
 
 /// What is committed.
