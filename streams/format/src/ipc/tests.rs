@@ -248,7 +248,7 @@ fn columns_meet_fields_by_name_and_required_ones_are_there() {
     }
     // A refused record leaves nothing behind.
     let mut decoder = decoder(&columns);
-    decoder.push(&written(&[two.clone()], None)).expect("rows");
+    decoder.push(&written(std::slice::from_ref(&two), None)).expect("rows");
     decoder.push(&without).expect_err("no b");
     assert_eq!((decoder.rows(), decoder.finish().num_rows()), (2, 2));
 }
@@ -292,7 +292,7 @@ fn what_no_column_names_is_passed_over() {
 fn drawn(rng: &mut SeededRng, rows: usize) -> RecordBatch {
     let mut maybe = {
         let mut rng = SeededRng::new(rng.next_u64());
-        move || rng.next_u64() % 4 > 0
+        move || !rng.next_u64().is_multiple_of(4)
     };
     let mut number = |within: u64| (rng.next_u64() % (2 * within)) as i64 - within as i64;
     let texts = ["", "naïve ☂", "null", "a text that is longer than twelve bytes", "b"];
@@ -363,7 +363,9 @@ fn drawn_rows_come_back_from_both_sides() {
         // Theirs, read by us; in several records too.
         decoder.push(&written(&batches, compressions[seed as usize % 3])).expect("rows");
         assert_eq!(decoder.finish(), whole, "seed {seed}");
-        batches.iter().for_each(|batch| decoder.push(&written(&[batch.clone()], None)).expect("rows"));
+        batches
+            .iter()
+            .for_each(|batch| decoder.push(&written(std::slice::from_ref(batch), None)).expect("rows"));
         assert_eq!(decoder.finish(), whole, "seed {seed}, in records");
         // Ours, read by them and by us, as a whole and row by row.
         let encoder = Encoder::new(&Format::Arrow, "rows", &schema).expect("an encoder");
@@ -374,7 +376,7 @@ fn drawn_rows_come_back_from_both_sides() {
             .expect("a stream")
             .map(|b| b.expect("a batch"))
             .collect();
-        assert_eq!(back, [whole.clone()], "seed {seed}");
+        assert_eq!(back, std::slice::from_ref(&whole), "seed {seed}");
         let rows = encoder.rows(&whole);
         for row in 0..whole.num_rows() {
             out.clear();
