@@ -170,32 +170,37 @@ schemas:
   sale:
     contract: { columns: freeze }
     fields: { id: { type: string, required: true }, total: { type: int64 } }
-topics: { sold: { partitions: 2, key: id }, all: { partitions: 1 }, refused: { partitions: 1 } }
+topics: { sold: { partitions: 2, key: id }, all: { partitions: 1 }, passed: { partitions: 1 }, refused: { partitions: 1 } }
 sources:
   web: { type: http_server, listen: "203.0.113.1:80", path: /v1/sales, schema: sale }
   told: { type: topic, topic: all, schema: sale }
+  gate: { type: http_server, listen: "203.0.113.1:81", path: /v1/sales, schema: sale }
 transforms:
   published: { type: topic, inputs: [web], topic: sold }
   large: { type: sql, inputs: [published], sql: SELECT id FROM published WHERE total > 10 }
 sinks:
   out: { type: object_store, inputs: [large], url: "s3://nowhere/a" }
   rows: { type: object_store, inputs: [told], url: "s3://nowhere/b" }
+  on: { type: topic, inputs: [gate], topic: passed }
 errors: { data: { action: dead_letter, topic: refused } }
 tests:
   - name: drift
     inputs:
       web: ['{"id":"a","total":11}', '{"id":"b","total":12,"tax":1}', '{"id":"c","total":"13"}', '{"id":"d","total":14}']
       told: ['{"id":"e","tax":{"of":1}}', '{"id":"f"}']
+      gate: ['{"id":"g"}', '{"id":"h","tax":1}', '{"total":1}']
     expect:
       out: { rows: [{ id: a }, { id: d }] }
       rows: { rows: [{ id: f }], match: subset, count: 1 }
+      passed: { rows: [{ id: g }] }
       refused:
         rows:
           - { reason: unknown_column, error: "field tax is not declared, and the schema's contract freezes its columns (at byte 27)" }
           - { reason: malformed_json, payload: '{"id":"c","total":"13"}' }
           - { reason: unknown_column, payload: '{"id":"e","tax":{"of":1}}' }
+          - { reason: unknown_column, payload: '{"id":"h","tax":1}' }
         match: subset
-        count: 3
+        count: 5
 "#;
     let (code, out, err) = run(text, &[]);
     assert_eq!(code, 0, "{out}{err}");
@@ -204,7 +209,7 @@ tests:
 
 #[test]
 fn large_records_and_empty_tables_have_a_rule() {
-    let megabyte = "x".repeat(1 << 20);
+    let large = "x".repeat(900 << 10);
     let text = format!(
         r#"
 version: 1
@@ -246,13 +251,13 @@ tests:
     inputs:
       told:
         - {{ id: a, store: S1, at: "2026-01-01T10:00:00Z", note: small, total: 1 }}
-        - {{ id: b, store: S1, at: "2026-01-01T10:00:01Z", note: {megabyte}, total: 2 }}
+        - {{ id: b, store: S1, at: "2026-01-01T10:00:01Z", note: {large}, total: 2 }}
         - {{ id: c, store: S1, at: "2026-01-01T10:00:02Z", note: small, total: 9223372036854775807 }}
       stores: []
     expect:
       a: {{ rows: [] }}
       b: {{ rows: [{{ id: a }}, {{ id: b }}] }}
-      c: {{ rows: [{{ store: S1, n: 2, longest: 1048576, total: 5 }}], match: subset }}
+      c: {{ rows: [{{ store: S1, n: 2, longest: 921600, total: 5 }}], match: subset }}
       refused: {{ rows: [{{ reason: failed_expression, step: longest }}], match: subset, count: 1 }}
 "#
     );

@@ -15,6 +15,8 @@ use crate::names;
 pub const CHANGELOG_PARTITIONS_MAX: u32 = 16;
 /// The partitions of the splits and positions topics: how many workers can read sources at once.
 pub const SPLIT_PARTITIONS: u32 = 16;
+/// The most bytes of a record there: more are not read by anybody.
+const CHANGELOG_RECORD_BYTES_MAX: u64 = 16 << 20;
 /// Segments of topics that the pipeline itself deletes from, in bytes.
 const SEGMENT_BYTES: u64 = 64 << 20;
 /// Segments of the positions topic, in bytes.
@@ -80,7 +82,10 @@ impl<'a> Topics<'a> {
     /// An operator's changelog. Not compacted: a record is a delta, and Kafka refuses DeleteRecords on compacted topics.
     pub fn changelog(&mut self, operator: &str, partitions: u32) -> String {
         let name = names::changelog_topic(&self.pipeline.name, operator);
-        self.add(name.clone(), TopicRole::Changelog, partitions, None, &kept());
+        let mut own = kept().to_vec();
+        // The state of one group may be large: a list, all its values.
+        own.push(("max.message.bytes", CHANGELOG_RECORD_BYTES_MAX.to_string()));
+        self.add(name.clone(), TopicRole::Changelog, partitions, None, &own);
         name
     }
 

@@ -348,7 +348,13 @@ impl Parts<'_> {
                     };
                     wanted.keys.extend(key.clone());
                     match self.formats.of(&output.topic) {
-                        Format::Json => IngestOutput::Json { topic, partitions, key, bytes_max: usize::MAX },
+                        Format::Json => {
+                            // Else whoever reads it there judges it.
+                            if function.is_none() && self.columns().is_frozen(from) {
+                                wanted.columns.push(self.decoder(from, &Format::Json, Stored::None)?);
+                            }
+                            IngestOutput::Json { topic, partitions, key, bytes_max: usize::MAX }
+                        }
                         _ => {
                             let decoder = Box::new(self.decoder(from, &Format::Json, Stored::All)?);
                             let written = Box::new(self.formats.written(&output.topic, &decoder.schema()));

@@ -3,11 +3,19 @@
 
 use std::sync::Arc;
 
-use datafusion_common::Result;
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::datatypes::Schema;
 use datafusion_common::config::ConfigOptions;
-use datafusion_expr::LogicalPlan;
+use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion_common::{DFSchema, Result, plan_err};
+use datafusion_expr::execution_props::ExecutionProps;
+use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion_expr::{Expr, LogicalPlan, Operator};
 use datafusion_optimizer::analyzer::Analyzer;
 use datafusion_optimizer::{Optimizer, OptimizerContext};
+use datafusion_physical_expr::create_physical_expr;
+
+use super::translate::checked;
 
 /// Rules that run.
 const KEPT: &[&str] = &[
@@ -49,11 +57,45 @@ const DROPPED: &[(&str, &str)] = &[
 /// Types the plan and optimises it.
 pub(super) fn optimize(plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
     let plan = Analyzer::new().execute_and_check(plan, config, |_, _| {})?;
+    check_constants(&plan)?;
     let rules = Optimizer::new().rules.into_iter().filter(|rule| KEPT.contains(&rule.name())).collect();
     // Without a start time, now() is not folded to the time of planning.
     let context = OptimizerContext::new_with_config_options(Arc::new(config.clone()))
         .without_query_execution_start_time();
     Optimizer::with_rules(rules).optimize(plan, &context, |_, _| {})
+}
+
+/// What is computed of constants alone is computed while the query is planned, by operators that go round: one that leaves its type
+/// is a fault of the query.
+fn check_constants(plan: &LogicalPlan) -> Result<()> {
+    let is_arithmetic = |expr: &Expr| match expr {
+        Expr::BinaryExpr(binary) => {
+            matches!(binary.op, Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Divide)
+        }
+        _ => false,
+    };
+    let is_constant = |expr: &Expr| -> Result<bool> {
+        let of = |part: &Expr| {
+            let plain = matches!(part, Expr::Literal(..) | Expr::Cast(_) | Expr::Negative(_));
+            Ok(!plain && !is_arithmetic(part))
+        };
+        Ok(!expr.exists(of)?)
+    };
+    let row = RecordBatchOptions::new().with_row_count(Some(1));
+    let row = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &row)?;
+    let (props, context) = (ExecutionProps::new(), PhysicalPlanningContext::default());
+    let mut each = |expr: &Expr| -> Result<TreeNodeRecursion> {
+        if !is_arithmetic(expr) || !is_constant(expr)? {
+            return Ok(TreeNodeRecursion::Continue);
+        }
+        let computed = create_physical_expr(expr, &DFSchema::empty(), &props, &context);
+        match computed.and_then(checked).and_then(|computed| computed.evaluate(&row)) {
+            Ok(_) => Ok(TreeNodeRecursion::Jump),
+            Err(error) => plan_err!("{expr} cannot be computed: {}", error.strip_backtrace()),
+        }
+    };
+    let node = |node: &LogicalPlan| node.apply_expressions(|expr| expr.apply(&mut each));
+    plan.apply_with_subqueries(node).map(drop)
 }
 
 #[cfg(test)]

@@ -348,6 +348,14 @@ fn these_are_refused_with_place_and_reason() {
             "1:32: approx_median depends on how rows come in batches",
         ),
         (
+            "SELECT store_id, 9223372036854775807 + 1 AS m FROM unique",
+            "1:1: Int64(9223372036854775807) + Int64(1) cannot be computed: ",
+        ),
+        (
+            "SELECT store_id FROM unique WHERE qty * (3000000000 * 4000000000) > 1",
+            "1:1: Int64(3000000000) * Int64(4000000000) cannot be computed: ",
+        ),
+        (
             "SELECT store_id, window_start, stddev(DISTINCT qty) AS m FROM TUMBLE(unique, issued_at, INTERVAL '5 minutes') GROUP BY store_id, window_start",
             "1:32: stddev(DISTINCT",
         ),

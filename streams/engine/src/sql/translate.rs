@@ -275,7 +275,7 @@ fn output_schema(schema: &DFSchema, sql: &str) -> Result<SchemaRef, Vec<SqlProbl
 }
 
 /// The same, but a sum, a difference or a product that leaves its type fails, and does not go round.
-fn checked(expr: Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>, DataFusionError> {
+pub(super) fn checked(expr: Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>, DataFusionError> {
     let each = |expr: Arc<dyn PhysicalExpr>| {
         Ok(match expr.downcast_ref::<BinaryExpr>() {
             Some(binary) if matches!(binary.op(), Operator::Plus | Operator::Minus | Operator::Multiply) => {

@@ -67,11 +67,20 @@ pub(super) struct Values<'a> {
     /// Each with the place of its first value.
     parts: Vec<(usize, Rc<Array<'a>>)>,
     pub(super) len: usize,
+    /// How many dictionaries its values lie in, one in the other.
+    depth: usize,
 }
+
+/// How many dictionaries lie in each other at most. One that is replaced may lie in the one that replaces it, and that without end.
+const DEPTH_MAX: usize = 16;
 
 impl<'a> Values<'a> {
     pub(super) fn push(&mut self, more: Array<'a>) -> Result<(), String> {
         let len = self.len.checked_add(more.len).ok_or("a dictionary without end")?;
+        self.depth = self.depth.max(more.depth());
+        if self.depth > DEPTH_MAX {
+            return Err(format!("more than {DEPTH_MAX} dictionaries lie in each other"));
+        }
         self.parts.push((self.len, Rc::new(more)));
         self.len = len;
         Ok(())
@@ -102,6 +111,15 @@ impl<'a> Array<'a> {
         matches!(self.cells, Cells::Null) || self.valid.as_ref().is_some_and(|valid| !bit(valid, place))
     }
 
+    fn depth(&self) -> usize {
+        match &self.cells {
+            Cells::Dictionary(_, _, values) => 1 + values.depth,
+            Cells::List(_, items) | Cells::FixedList(_, items) => items.depth(),
+            Cells::Struct(parts) => parts.iter().map(|(_, part)| part.depth()).max().unwrap_or(0),
+            _ => 0,
+        }
+    }
+
     /// Takes the next array of a batch, which a column of the stream's schema describes.
     pub(super) fn read(
         field: &Field<'a>,
@@ -120,7 +138,7 @@ impl<'a> Array<'a> {
         grown: &mut Grown,
     ) -> Result<Array<'a>, String> {
         let short = |what: &str| format!("column {} has fewer {what} than rows", field.name);
-        if let (Kind::Other(..) | Kind::Union { .. } | Kind::RunEnds, None) = (field.kind, dictionary) {
+        if dictionary.is_none() && !field.is_taken() {
             pass_over(field, body)?;
             return Ok(Array { len: usize::MAX, valid: None, cells: Cells::Other });
         }
@@ -228,4 +246,27 @@ pub(super) fn pass_over(field: &Field<'_>, body: &mut Body<'_>) -> Result<(), St
     };
     body.skip(buffers)?;
     field.children.iter().try_for_each(|child| pass_over(child, body))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A list may have its own dictionary's id for its items: each that replaces it lies in the one before.
+    #[test]
+    fn dictionaries_do_not_lie_in_each_other_without_end() {
+        let place = Int { bytes: 1, signed: true };
+        let mut values = Values::default();
+        let mut refused = None;
+        for at in 0..1_000 {
+            let cells = Cells::Dictionary(place, Bytes::from(vec![0]), values);
+            let items = Box::new(Array { len: 1, valid: None, cells });
+            values = Values::default();
+            if let Err(why) = values.push(Array { len: 1, valid: None, cells: Cells::FixedList(1, items) }) {
+                refused = Some((at, why));
+                break;
+            }
+        }
+        assert_eq!(refused, Some((DEPTH_MAX, "more than 16 dictionaries lie in each other".to_owned())));
+    }
 }

@@ -91,7 +91,10 @@ pub(super) fn push(
                         None if to.required => {
                             return Err(Fault::Row(row, format!("required field {} is missing", to.path)));
                         }
-                        None => to.column.push_null(),
+                        None => {
+                            grown.add(width(to.column))?;
+                            to.column.push_null();
+                        }
                     }
                 }
                 Column::struct_done(rows, nulls);

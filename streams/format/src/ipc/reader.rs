@@ -131,7 +131,7 @@ impl<'a> Stream<'a> {
         // Those of columns that are passed over are so too.
         let fields =
             self.fields.iter().filter(|field| root.declared.iter().any(|d| d.name.as_ref() == field.name));
-        let Some(of) = find_dictionary(fields, id) else { return Ok(()) };
+        let Some(of) = find_dictionary(fields, id).filter(|of| of.is_taken()) else { return Ok(()) };
         let values = Array::read_as((of, None), &mut body, &self.dictionaries, &mut self.grown)?;
         let all = self.dictionaries.entry(id).or_default();
         if !is_more {

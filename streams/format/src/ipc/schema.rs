@@ -68,6 +68,11 @@ pub(super) enum Kind {
 }
 
 impl<'a> Field<'a> {
+    /// Whether a column of ours takes such values.
+    pub(super) fn is_taken(&self) -> bool {
+        !matches!(self.kind, Kind::Other(..) | Kind::Union { .. } | Kind::RunEnds)
+    }
+
     /// A column as the stream's schema has it; what is wrong with it.
     pub(super) fn read(field: ipc::Field<'a>) -> Result<Field<'a>, String> {
         let name = field.name().unwrap_or("");

@@ -364,6 +364,7 @@ fn decimal_mean(sum: &Sum, (precision, scale): (u8, i8), from: i8) -> Result<i12
     let Number::Whole(value) = sum.number else { return Ok(0) };
     let mean = 10i128
         .checked_pow(u32::from((scale - from).unsigned_abs()))
+        .filter(|_| value != i128::MIN)
         .and_then(|by| value.checked_mul(by))
         .map(|value| value / i128::from(sum.count));
     let most = 10i128.checked_pow(u32::from(precision)).unwrap_or(i128::MAX);
