@@ -25,6 +25,7 @@ use millstream_worker::{Opened, Options, WorkerError};
 use crate::args::{Plan, Run, Validate, ValidateFormat};
 use crate::exit::{Exit, Failure};
 use crate::metrics::{self, Figures};
+use crate::render::{Stopped, print};
 
 fn usage(text: String) -> Failure {
     Failure { exit: Exit::Usage, text }
@@ -75,7 +76,7 @@ pub fn validate(options: &Validate) -> Result<(), Failure> {
         ValidateFormat::Sarif => render::sarif(&opened.diagnostics, &opened.sources),
     };
     if !shown.is_empty() {
-        println!("{}", shown.trim_end());
+        say(&format!("{}\n", shown.trim_end()))?;
     }
     match opened.diagnostics.has_errors() {
         true => Err(usage(format!("{} has faults", options.file.display()))),
@@ -89,8 +90,15 @@ pub fn plan(options: &Plan) -> Result<(), Failure> {
     let opened = open(&runtime, &options.file, &options.set)?;
     refuse_faults(&opened)?;
     let Some((_, job)) = &opened.parts else { return Err(usage("there is no pipeline".to_owned())) };
-    println!("{}", planned(options, &opened, job)?.trim_end());
-    Ok(())
+    say(&format!("{}\n", planned(options, &opened, job)?.trim_end()))
+}
+
+/// Prints to standard output, as far as it is read.
+fn say(text: &str) -> Result<(), Failure> {
+    match print(text.as_bytes()) {
+        Ok(()) | Err(Stopped::ReaderGone) => Ok(()),
+        Err(Stopped::Failed(failure)) => Err(failure),
+    }
 }
 
 /// The plan, and what it does to what ran last.

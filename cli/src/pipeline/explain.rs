@@ -10,10 +10,9 @@ use millstream_spec::ast::{Operator, Pipeline, Wasm};
 use millstream_spec::scalar::format_duration;
 use millstream_worker::describe::{self, OperatorDescription, StageDescription};
 
-use super::{failed, open, planned, refuse_faults, runtime, usage};
+use super::{failed, open, planned, refuse_faults, runtime, say, usage};
 use crate::args::Explain;
 use crate::exit::Failure;
-use crate::render::{self, Stopped};
 use now::Now;
 
 /// Prints the plan and what the engine makes of it.
@@ -32,10 +31,7 @@ pub fn command(options: &Explain) -> Result<(), Failure> {
             one_stage(&mut text, stage, described, &now);
         }
     }
-    match render::print(text.as_bytes()) {
-        Ok(()) | Err(Stopped::ReaderGone) => Ok(()),
-        Err(Stopped::Failed(failure)) => Err(failure),
-    }
+    say(&text)
 }
 
 /// The functions that SQL calls, and those that records go through before they reach a topic.

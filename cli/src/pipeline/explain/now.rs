@@ -1,7 +1,8 @@
 //! What running workers say of their stages and operators, as their `--metrics` serve it: what is in state, what went through, how
 //! far event time has come. Never enters: what a plan says, serving figures (`crate::metrics`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error as _;
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
@@ -24,10 +25,20 @@ impl Now {
         let mut now = Now::default();
         let client = reqwest::Client::builder().no_proxy().timeout(ANSWER).build();
         let client = client.map_err(|error| format!("making a client of HTTP: {error}"))?;
-        for worker in workers {
+        for worker in workers.iter().collect::<BTreeSet<_>>() {
+            let (host, port) = worker.rsplit_once(':').unwrap_or_default();
+            if host.is_empty() || host.contains('/') || port.parse::<u16>().is_err() {
+                return Err(format!("{worker:?} is no address of a worker: --worker takes HOST:PORT"));
+            }
             let failed = |error: reqwest::Error| {
+                let mut text = error.to_string();
+                let mut source = error.source();
+                while let Some(error) = source {
+                    text = format!("{text}: {error}");
+                    source = error.source();
+                }
                 format!(
-                    "asking {worker} for its figures: {error}; a worker has them with `run --metrics {worker}`"
+                    "asking {worker} for its figures: {text}; a worker has them with `run --metrics {worker}`"
                 )
             };
             let answer = client.get(format!("http://{worker}/metrics")).header("accept", TEXT_FORMAT);
@@ -90,7 +101,7 @@ impl Now {
     pub fn stage(&self, text: &mut String, stage: &str) {
         let of = |name| self.figure(stage, None, name);
         let Some(records) = of("records_total") else { return };
-        let _ = write!(text, "  now, of {}: {records} records taken in", workers(self.workers));
+        let _ = write!(text, "  now, of {}: {records} records taken in over all runs", workers(self.workers));
         if let Some(lag) = of("lag_records") {
             let _ = write!(text, ", {lag} waiting");
         }
@@ -116,7 +127,7 @@ impl Now {
         let each = |all: f64| if batches > 0.0 { all / batches } else { 0.0 };
         let _ = writeln!(
             text,
-            "      {rows} rows came in {batches} batches of {:.0} rows and {} on average, {out} went out, {late} were late; busy for {busy:.2} s",
+            "      in this run {rows} rows came in {batches} batches of {:.0} rows and {} on average, {out} went out, {late} were late; busy for {busy:.2} s",
             each(rows),
             size(each(bytes))
         );
@@ -177,7 +188,7 @@ process_resident_memory_bytes 7
         now.operator(&mut text, "s", "sums");
         now.operator(&mut text, "s", "others");
         for part in [
-            "now, of 2 workers: 20 records taken in\n",
+            "now, of 2 workers: 20 records taken in over all runs\n",
             "60 rows came in 4 batches of 15 rows and 2.0 KiB on average",
             "watermark 1970-01-01",
             "state: 0 entries, 6.0 MiB in memory, 0 B on disk\n",

@@ -296,7 +296,7 @@ impl ScalarUDFImpl for Planned {
 fn becomes(from: &DataType, to: &DataType) -> bool {
     match (from, to) {
         (DataType::Null, _) => true,
-        (from, to) if from.equals_datatype(to) => true,
+        (from, to) if is_same(from, to) => true,
         (from, DataType::Int64 | DataType::Int32) if from.is_integer() => {
             from.primitive_width() <= to.primitive_width()
         }
@@ -306,6 +306,19 @@ fn becomes(from: &DataType, to: &DataType) -> bool {
         (DataType::LargeUtf8 | DataType::Utf8View, DataType::Utf8) => true,
         (DataType::Timestamp(from, _), DataType::Timestamp(to, _)) => finer(from) <= finer(to),
         _ => false,
+    }
+}
+
+/// Whether two types are the same but for what may be null: of structs the names too, since values go by them.
+fn is_same(one: &DataType, other: &DataType) -> bool {
+    match (one, other) {
+        (DataType::Struct(one), DataType::Struct(other)) => {
+            let mut pairs = one.iter().zip(other);
+            one.len() == other.len()
+                && pairs.all(|(a, b)| a.name() == b.name() && is_same(a.data_type(), b.data_type()))
+        }
+        (DataType::List(one), DataType::List(other)) => is_same(one.data_type(), other.data_type()),
+        (one, other) => one.equals_datatype(other),
     }
 }
 
