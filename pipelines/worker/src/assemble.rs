@@ -259,8 +259,7 @@ impl Parts<'_> {
             Stored::None => Vec::new(),
         };
         let frozen = format.is_json() && known.is_frozen(stream);
-        let decoder = Decoder::new(format, &schema, &stored);
-        let decoder = if frozen { decoder.and_then(Decoder::frozen) } else { decoder };
+        let decoder = Decoder::new(format, &schema, &stored).and_then(|all| all.freeze(frozen));
         decoder.map_err(|error| WorkerError::Setup(error.to_string()))
     }
 

@@ -71,8 +71,11 @@ impl Decoder {
         Decoder::new(&Format::Json, schema, read)
     }
 
-    /// The same, but fields of records that the schema does not name make them bad. Of JSON only: the error says so.
-    pub fn frozen(mut self) -> Result<Decoder, FormatError> {
+    /// The same, but where `frozen` fields of records that the schema does not name make them bad. Of JSON only: the error says so.
+    pub fn freeze(mut self, frozen: bool) -> Result<Decoder, FormatError> {
+        if !frozen {
+            return Ok(self);
+        }
         if !matches!(self.reader, Reader::Json(_) | Reader::FramedJson(_)) {
             let text = format!(
                 "columns of {} cannot be frozen: a contract judges records of JSON; elsewhere the schema, or the registry's rule of compatibility, does",

@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use millstream_client::{ConsumerHandle, OffsetAndMetadata};
 use millstream_connect::rate::Verdict;
-use millstream_engine::error::StageError;
 use millstream_engine::state::ChangelogRecord;
 use millstream_spec::catalog::Delivery;
 use millstream_types::TopicPartition;
 
 use super::Driver;
-use super::outgoing::Levels;
+use super::outgoing::{Levels, giving};
 use crate::error::{WorkerError, over_rate};
 use crate::positions;
 use crate::transaction::Transaction;
@@ -119,27 +118,11 @@ impl Driver {
     /// What changed in the engine; windows fire. What comes out does not wait as columns until all of it has come. Its levels are those
     /// of before the commit: nobody had been promised what fires now.
     fn fire(&mut self, now: i64, levels: &Levels) -> Result<Vec<ChangelogRecord>, WorkerError> {
-        let (clock, mut refused) = (self.now(), None);
+        let clock = self.now();
         let Driver { stage, out, .. } = self;
-        let mut take = |given| {
-            // Late rows were found in their own poll.
-            out.take_in(None, given)?;
-            if out.has_much(|_| true) { out.write(now, levels, |_| true) } else { Ok(()) }
-        };
-        let changes = stage.commit_giving(clock, |given| {
-            take(given).map_err(|error| {
-                refused = Some(error);
-                StageError::NotTaken
-            })
-        });
-        match (changes, refused) {
-            (_, Some(error)) => Err(error),
-            (changes, None) => {
-                let changes = changes?;
-                take(stage.take_outputs())?;
-                Ok(changes)
-            }
-        }
+        // Late rows were found in their own poll.
+        let take = |given| out.take_some(None, given, (now, levels), |_| true);
+        giving(stage, |stage, take| stage.commit_giving(clock, take), take)
     }
 
     /// Does not go on where too many records are bad: nothing of this commit is written, and the next run reads it again.

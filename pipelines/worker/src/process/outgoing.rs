@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use millstream_client::ConsumerRecords;
-use millstream_engine::stage::{Outputs, Rejection};
+use millstream_engine::error::StageError;
+use millstream_engine::stage::{Outputs, Rejection, Stage};
 use millstream_format::Encoder;
 use millstream_spec::catalog::Delivery;
 
@@ -91,15 +92,16 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Takes what the engine gave between commits; where that is much, it becomes records.
+    /// Takes what the engine gave; where much waits for some outputs, it becomes records.
     pub(super) fn take_some(
         &mut self,
         records: Option<&ConsumerRecords>,
         outputs: Outputs,
         (now, levels): (i64, &Levels),
+        which: fn(&ProcessOutput) -> bool,
     ) -> Result<(), WorkerError> {
         self.take_in(records, outputs)?;
-        if self.has_much(may_be_early) { self.write(now, levels, may_be_early) } else { Ok(()) }
+        if self.has_much(which) { self.write(now, levels, which) } else { Ok(()) }
     }
 
     /// Makes records of the rows that wait for some outputs, for the commit.
@@ -142,6 +144,28 @@ impl Outgoing {
         let empty = Outbox::new(self.away.clone());
         std::mem::replace(&mut self.outbox, empty)
     }
+}
+
+/// Lets a stage work, and takes what it gives on the way and in the end.
+pub(super) fn giving<T>(
+    stage: &mut Stage,
+    work: impl FnOnce(&mut Stage, &mut dyn FnMut(Outputs) -> Result<(), StageError>) -> Result<T, StageError>,
+    mut take: impl FnMut(Outputs) -> Result<(), WorkerError>,
+) -> Result<T, WorkerError> {
+    let mut refused = None;
+    let done = work(stage, &mut |given| {
+        take(given).map_err(|error| {
+            refused = Some(error);
+            StageError::NotTaken
+        })
+    });
+    // Why it was not taken says more than that it was not.
+    if let Some(error) = refused {
+        return Err(error);
+    }
+    let done = done?;
+    take(stage.take_outputs())?;
+    Ok(done)
 }
 
 /// Whether rows of an output may become records before the commit: they are in it, and nobody goes by how far they had come when it

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use millstream_client::ConsumerRecords;
-use millstream_engine::error::StageError;
 use millstream_engine::stage::{Stage, UnfitRow};
 use tokio::sync::{mpsc, watch};
 
+use super::outgoing::{giving, may_be_early};
 use super::{Driver, ProcessStage};
 use crate::error::WorkerError;
 use crate::run::StageContext;
@@ -121,19 +121,9 @@ impl Driver {
             });
         }
         let (wall, levels) = (self.context.clock.wall_ms(), self.levels());
-        let (mut refused, out) = (None, &mut self.out);
-        let mut take = |given| out.take_some(records, given, (wall, &levels));
-        let turned = self.stage.turn_giving(now, |given| {
-            take(given).map_err(|error| {
-                refused = Some(error);
-                StageError::NotTaken
-            })
-        });
-        match refused {
-            Some(error) => return Err(error),
-            None => turned?,
-        }
-        take(self.stage.take_outputs())
+        let Driver { stage, out, .. } = self;
+        let take = |given| out.take_some(records, given, (wall, &levels), may_be_early);
+        giving(stage, |stage, take| stage.turn_giving(now, take), take)
     }
 }
 

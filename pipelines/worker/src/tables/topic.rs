@@ -74,8 +74,7 @@ impl TopicTable {
     /// A reader at the topic's beginning.
     pub async fn open(&self, cluster: &Arc<Cluster>) -> Result<Reader, WorkerError> {
         let all: Vec<usize> = (0..self.schema.fields().len()).collect();
-        let decoder = Decoder::new(&self.format, &self.schema, &all);
-        let decoder = if self.frozen { decoder.and_then(Decoder::frozen) } else { decoder };
+        let decoder = Decoder::new(&self.format, &self.schema, &all).and_then(|all| all.freeze(self.frozen));
         let decoder = decoder.map_err(|error| WorkerError::Setup(format!("table {}: {error}", self.id)))?;
         // A topic that was made anew, or lost what is not read yet, is read from its beginning, by another reader.
         let mut consumer = restore::consumer(cluster, OutOfRange::Fail)?;

@@ -143,8 +143,7 @@ fn build_source(
 ) -> Result<Source, StageProblem> {
     let spec = &stage.sources[at];
     let read = columns_read(at, stage, operators, nodes);
-    let decoder = Decoder::new(&spec.format, &spec.schema, &read);
-    let decoder = if spec.frozen { decoder.and_then(Decoder::frozen) } else { decoder };
+    let decoder = Decoder::new(&spec.format, &spec.schema, &read).and_then(|all| all.freeze(spec.frozen));
     let decoder = decoder.map_err(|e| plain(None, e.to_string()))?;
     let known = spec.latest_by.as_ref().map(|names| {
         let columns = names.iter().map(|name| spec.schema.index_of(name)).collect::<Result<Vec<_>, _>>();

@@ -563,7 +563,7 @@ fn usual_records_never_take_the_slow_path() {
 
 #[test]
 fn frozen_columns_refuse_fields_that_are_not_declared() {
-    let mut decoder = Decoder::json(&schema(), &[0]).and_then(Decoder::frozen).expect("a decoder");
+    let mut decoder = Decoder::json(&schema(), &[0]).and_then(|all| all.freeze(true)).expect("a decoder");
     let lines =
         |inner: &str| format!(r#"{{"id":"a","at":1,"lines":[{{"sku":"k","qty":1,"price":1.5{inner}}}]}}"#);
     let good = lines("");
@@ -585,6 +585,6 @@ fn frozen_columns_refuse_fields_that_are_not_declared() {
     decoder.push(good.as_bytes()).expect("a good record");
     assert_eq!((decoder.rows(), decoder.slow_records()), (2, 7));
     let raw = Schema::new(vec![Field::new("line", DataType::Utf8, true)]);
-    let refused = Decoder::new(&crate::Format::Raw, &raw, &[0]).and_then(Decoder::frozen).err();
+    let refused = Decoder::new(&crate::Format::Raw, &raw, &[0]).and_then(|all| all.freeze(true)).err();
     assert!(refused.is_some_and(|error| error.to_string().starts_with("columns of raw cannot be frozen")));
 }
