@@ -89,6 +89,10 @@ BROKER="$broker" N=200000 KILLS=2 MILLSTREAM="$millstream" COUNT_ROWS="$count_ro
     || { echo "FAIL: two topics joined"; exit 1; }
 stop_kafka
 start_kafka
+BROKER="$broker" ROUNDS=2 MILLSTREAM="$millstream" COUNT_ROWS="$count_rows" bash tests/e2e/pauses.sh \
+    || { echo "FAIL: a stream that pauses"; exit 1; }
+stop_kafka
+start_kafka
 BROKER="$broker" N=5000 MILLSTREAM="$millstream" COUNT_ROWS="$count_rows" bash tests/e2e/tables.sh \
     || { echo "FAIL: tables that change"; exit 1; }
 stop_kafka

@@ -27,7 +27,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::error::WorkerError;
-use crate::levels::{Level, Levels};
+use crate::levels::{Came, Level, Levels};
 use crate::positions::COUNTS_PARTITION;
 use crate::restore;
 
@@ -119,26 +119,41 @@ impl Ends {
         Ok(())
     }
 
-    /// Says how far this worker has come in its parts of a stage, where it does not have all of them. Cheap where that
-    /// has been said just now.
-    pub async fn say_level(&self, stage: &str, level: i64, owned: &BTreeSet<u32>) -> Result<(), WorkerError> {
-        let all = self.stages.get(stage).map_or(0, |s| s.parts);
-        if owned.is_empty() || owned.len() as u32 >= all {
-            return Ok(());
-        }
-        if !self.known.lock().levels.entry(stage.to_owned()).or_default().is_due(level, owned) {
+    /// Says how far this worker has come in its parts of a stage, by commits that are made. Cheap where that has been said just now.
+    pub async fn say_level(&self, stage: &str, came: Came, owned: &BTreeSet<u32>) -> Result<(), WorkerError> {
+        let all = self.parts_of(stage);
+        if owned.is_empty()
+            || !self.known.lock().levels.entry(stage.to_owned()).or_default().is_due(came, owned, all)
+        {
             return Ok(());
         }
         let as_of = end_of(&self.cluster, &self.place).await?;
-        self.say("level", stage, &Level { as_of, level, parts: owned.clone() }).await?;
-        self.known.lock().levels.entry(stage.to_owned()).or_default().was_said(level, owned);
+        let Came { level, reached } = came;
+        self.say("level", stage, &Level { as_of, level, reached, parts: owned.clone() }).await?;
+        self.known.lock().levels.entry(stage.to_owned()).or_default().was_said(came, owned);
         Ok(())
+    }
+
+    /// How many parts a stage has; 0 of one that is not known.
+    pub fn parts_of(&self, stage: &str) -> u32 {
+        self.stages.get(stage).map_or(0, |s| s.parts)
+    }
+
+    /// What all that write a topic have come to, by their commits; nothing while that is not known, or some do not say it. What they
+    /// write from now on lies at or behind it.
+    pub fn level_behind(&self, topic: &str) -> Option<i64> {
+        let writes = |parts: &StageParts| parts.writes.iter().any(|(written, _)| written.as_ref() == topic);
+        let known = self.known.lock();
+        let writers = self.stages.iter().filter(|(_, parts)| writes(parts));
+        let levels: Option<Vec<i64>> =
+            writers.map(|(stage, of)| known.levels.get(stage)?.of_all(of.parts)).collect();
+        levels?.into_iter().min()
     }
 
     /// What the workers that own a stage's other parts have come to; nothing where there are none, or where they bring
     /// nothing more.
     pub fn level_of_others(&self, stage: &str, owned: &BTreeSet<u32>) -> Option<i64> {
-        let all = self.stages.get(stage).map_or(0, |s| s.parts);
+        let all = self.parts_of(stage);
         self.known.lock().levels.entry(stage.to_owned()).or_default().of_others(owned, all)
     }
 

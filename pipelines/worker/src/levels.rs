@@ -4,6 +4,9 @@
 //! least level of the workers it does not come from (`HEADER`), and raises no watermark further than that. Nobody waits
 //! for anybody, and a replay of the topic years later finds the same bounds.
 //!
+//! Stages that run operators do the same, with levels of the watermarks that they go by. What they say has a second use: whoever reads
+//! a topic to where it ended when a level was known has read all that lies before it (`process/lift.rs`), in a stream that pauses too.
+//!
 //! A level belongs to partitions of the splits topic, so that one whose owner died stays where it is until its next owner
 //! has come further. Nothing is known of a partition before its owner's first mark, and watermarks wait for it.
 //! Never enters: reading and writing marks, which `ends.rs` does.
@@ -19,6 +22,18 @@ pub const HEADER: &str = "millstream.level";
 
 /// A level is said again this often, for workers that came later.
 const REPEAT_EVERY: Duration = Duration::from_millis(500);
+/// And this often where one worker has all parts: nobody's rows wait for its word.
+const REPEAT_ALONE_EVERY: Duration = Duration::from_secs(5);
+
+/// How far a worker has come in its parts of a stage, in milliseconds of event time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Came {
+    /// Every record that it will emit lies at or behind this; `i64::MAX` where there is nothing to wait for.
+    pub level: i64,
+    /// How far the furthest of its parts has come: what holds for all of them where there is nothing to wait for, since what is idle has
+    /// been read to its end.
+    pub reached: i64,
+}
 
 /// What a worker says.
 #[derive(Debug, Serialize, Deserialize, PartialEq, Eq, Clone)]
@@ -27,41 +42,56 @@ pub struct Level {
     pub as_of: i64,
     /// Every record that it will emit lies at or behind this event time, in milliseconds.
     pub level: i64,
-    /// Of these partitions of the splits topic.
+    /// See [`Came`].
+    pub reached: i64,
+    /// Of these partitions of the splits topic, or these key groups.
     pub parts: BTreeSet<u32>,
 }
 
 /// What is known of one stage's levels.
 #[derive(Debug, Default)]
 pub struct Levels {
-    known: BTreeMap<u32, i64>,
-    said: Option<(i64, BTreeSet<u32>, Instant)>,
+    known: BTreeMap<u32, Came>,
+    said: Option<(Came, BTreeSet<u32>, Instant)>,
 }
 
 impl Levels {
     /// Takes what a worker said. The last word on a partition counts.
     pub fn take(&mut self, said: &Level) {
-        self.known.extend(said.parts.iter().map(|part| (*part, said.level)));
+        let came = Came { level: said.level, reached: said.reached };
+        self.known.extend(said.parts.iter().map(|part| (*part, came)));
     }
 
     /// What the workers that own the other partitions have come to; nothing where `owned` are all of `parts`, or where
     /// the others bring nothing more.
     pub fn of_others(&self, owned: &BTreeSet<u32>, parts: u32) -> Option<i64> {
         let others = (0..parts).filter(|part| !owned.contains(part));
-        others.map(|part| self.known.get(&part).copied().unwrap_or(i64::MIN)).min().filter(|l| *l < i64::MAX)
+        let level = |part| self.known.get(&part).map_or(i64::MIN, |came| came.level);
+        others.map(level).min().filter(|level| *level < i64::MAX)
+    }
+
+    /// What all partitions together have come to; nothing while that is not known of one.
+    pub fn of_all(&self, parts: u32) -> Option<i64> {
+        let came: Option<Vec<Came>> = (0..parts).map(|part| self.known.get(&part).copied()).collect();
+        let came = came?;
+        match came.iter().map(|came| came.level).min()? {
+            i64::MAX => came.iter().map(|came| came.reached).max(),
+            level => Some(level),
+        }
     }
 
     /// Whether this has to be said: it is new, or was said a while ago.
-    pub fn is_due(&self, level: i64, owned: &BTreeSet<u32>) -> bool {
+    pub fn is_due(&self, came: Came, owned: &BTreeSet<u32>, parts: u32) -> bool {
+        let repeat = if owned.len() as u32 >= parts { REPEAT_ALONE_EVERY } else { REPEAT_EVERY };
         match &self.said {
-            Some((said, of, at)) => *said != level || of != owned || at.elapsed() >= REPEAT_EVERY,
+            Some((said, of, at)) => *said != came || of != owned || at.elapsed() >= repeat,
             None => true,
         }
     }
 
     /// It was said.
-    pub fn was_said(&mut self, level: i64, owned: &BTreeSet<u32>) {
-        self.said = Some((level, owned.clone(), Instant::now()));
+    pub fn was_said(&mut self, came: Came, owned: &BTreeSet<u32>) {
+        self.said = Some((came, owned.clone(), Instant::now()));
     }
 }
 
@@ -72,8 +102,12 @@ mod tests {
     #[test]
     fn the_least_of_the_others_counts_and_the_last_word_on_a_partition() {
         let mut levels = Levels::default();
-        let say =
-            |level: i64, parts: &[u32]| Level { as_of: 0, level, parts: parts.iter().copied().collect() };
+        let say = |level: i64, parts: &[u32]| Level {
+            as_of: 0,
+            level,
+            reached: level,
+            parts: parts.iter().copied().collect(),
+        };
         let mine = BTreeSet::from([0]);
         assert_eq!(levels.of_others(&mine, 1), None);
         assert_eq!(levels.of_others(&mine, 3), Some(i64::MIN));
@@ -89,12 +123,28 @@ mod tests {
     }
 
     #[test]
+    fn what_all_have_come_to_is_the_least_and_of_idle_ones_the_furthest() {
+        let mut levels = Levels::default();
+        let say = |level, reached, parts: [u32; 2]| Level { as_of: 0, level, reached, parts: parts.into() };
+        assert_eq!(levels.of_all(0), None);
+        levels.take(&say(50, 60, [0, 1]));
+        assert_eq!(levels.of_all(4), None, "nothing is known of partitions 2 and 3");
+        levels.take(&say(i64::MAX, 90, [2, 3]));
+        assert_eq!(levels.of_all(4), Some(50));
+        levels.take(&say(i64::MAX, 60, [0, 1]));
+        assert_eq!(levels.of_all(4), Some(90), "nobody holds anything back");
+        levels.take(&say(i64::MAX, i64::MAX, [2, 3]));
+        assert_eq!(levels.of_all(4), Some(i64::MAX), "what has ended brings nothing");
+    }
+
+    #[test]
     fn a_level_is_said_when_it_is_new() {
         let mut levels = Levels::default();
         let mine = BTreeSet::from([0]);
-        assert!(levels.is_due(5, &mine));
-        levels.was_said(5, &mine);
-        assert!(!levels.is_due(5, &mine));
-        assert!(levels.is_due(6, &mine) && levels.is_due(5, &BTreeSet::new()));
+        let came = |level| Came { level, reached: level };
+        assert!(levels.is_due(came(5), &mine, 2));
+        levels.was_said(came(5), &mine);
+        assert!(!levels.is_due(came(5), &mine, 2));
+        assert!(levels.is_due(came(6), &mine, 2) && levels.is_due(came(5), &BTreeSet::new(), 2));
     }
 }

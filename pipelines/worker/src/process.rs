@@ -6,6 +6,7 @@
 mod align;
 mod aside;
 mod commit;
+mod lift;
 mod outgoing;
 mod plain;
 mod rows;
@@ -45,6 +46,7 @@ use crate::snapshots::taking::Taking;
 use crate::standby::{Begins, Followed, Standby};
 use crate::tables::TableRows;
 use commit::MaySnapshot;
+use lift::Lifting;
 use outgoing::Outgoing;
 use plain::Plain;
 use rows::WaitingRows;
@@ -220,6 +222,7 @@ struct Driver {
     finished: BTreeSet<(usize, u32)>,
     /// Inputs that wait for others.
     ahead: BTreeSet<usize>,
+    lifting: BTreeMap<usize, Lifting>,
     changelogs: Changelogs,
     standby: Standby,
     lost: Option<WorkerError>,
@@ -341,6 +344,7 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
         spilling: Spilling::new(context),
         finished: BTreeSet::new(),
         ahead: BTreeSet::new(),
+        lifting: BTreeMap::new(),
         changelogs: Changelogs::new(
             setup.changelogs.clone(),
             Arc::clone(&setup.positions),
@@ -395,6 +399,7 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
         driver.align(&consumer);
         if quiet || last_look.elapsed() > Duration::from_secs(1) {
             last_look = Instant::now();
+            driver.lift(&consumer).await?;
             driver.look(&consumer)?;
             let Driver { changelogs, owned, .. } = &mut *driver;
             changelogs.look(&context.cluster, owned).await;
@@ -412,8 +417,9 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
             // What has been finished is committed now.
             context.ends.mark(&context.stage, &driver.finished_groups()).await?;
             // Said by a quiet worker too: others wait for its word.
-            if let Some(level) = driver.level_to_say() {
-                context.ends.say_level(&context.stage, level, &driver.owned).await?;
+            if let Some(came) = driver.level_to_say() {
+                driver.late_arrived().await;
+                context.ends.say_level(&context.stage, came, &driver.owned).await?;
             }
         }
         context.progress.update(&context.stage, |figures| {

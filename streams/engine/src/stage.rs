@@ -545,6 +545,25 @@ impl Stage {
         Ok(())
     }
 
+    /// Whoever writes this partition of a source has nothing left before `level`, and it has been read up to where that was said: rows
+    /// that raised its watermark no further than their writers had come raise it now. Rows that wait are run first.
+    pub fn lift_watermark(
+        &mut self,
+        source: usize,
+        group: KeyGroup,
+        level: EventTime,
+        now: Millis,
+    ) -> Result<(), StageError> {
+        self.turn(now)?;
+        self.sources[source].clocks.lift(group, level);
+        Ok(())
+    }
+
+    /// Whether [`Stage::lift_watermark`] would raise one, as far as rows have been run.
+    pub fn can_lift(&self, source: usize, group: KeyGroup, level: EventTime) -> bool {
+        self.sources[source].clocks.can_lift(group, level)
+    }
+
     /// A key group's watermark: the least of its sources'.
     pub fn watermark(&self, group: KeyGroup) -> Watermark {
         self.sources.iter().map(|source| source.clocks.of(group)).min().unwrap_or(Watermark::NONE)
@@ -574,11 +593,21 @@ impl Stage {
     /// ended, do not count, unless they have come further since. `i64::MIN` while nothing is known, `i64::MAX` when there is
     /// nothing to wait for.
     pub fn level_of(&self, name: &str) -> i64 {
+        self.as_of(name, source::level)
+    }
+
+    /// How far the furthest partition had come for the rows of a node as of the last commit. It is the level where that says that there
+    /// is nothing to wait for, while more may come: what is idle has been read to its end, and follows.
+    pub fn reached_by(&self, name: &str) -> i64 {
+        self.as_of(name, source::reached)
+    }
+
+    fn as_of(&self, name: &str, of: impl Fn(&[&Source]) -> i64) -> i64 {
         let operator = self.operators.iter().find(|o| o.name.as_ref() == name);
         let own: Vec<usize> = self.source_of(name).into_iter().collect();
         let sources = operator.map_or(own.as_slice(), |o| o.sources.as_slice());
-        let least = source::level(&sources.iter().map(|at| &self.sources[*at]).collect::<Vec<_>>());
-        if least == i64::MAX { i64::MAX } else { least.saturating_sub(self.allowance(name)) }
+        let at = of(&sources.iter().map(|at| &self.sources[*at]).collect::<Vec<_>>());
+        if at == i64::MAX { i64::MAX } else { at.saturating_sub(self.allowance(name)) }
     }
 
     /// How long windows wait before the rows of a node come, of all windows on the way to it.

@@ -5,7 +5,8 @@
 //! What raises a partition's watermark:
 //! - a record (`PartitionClock::observe`): to its time less the delay, if that is higher. Where the partition has other
 //!   writers, the record says how far those have come, and counts for no later time than that: two writers of a replay
-//!   that are hours apart then make no row late;
+//!   that are hours apart then make no row late. The time that it would have counted for is held back until the writers
+//!   are known to have come further (`lift`);
 //! - a control record of an upstream stage, or a restored state (`raise`);
 //! - idleness (`SourceWatermarks::tick`): a partition that has had records, is caught up with its end and has had
 //!   nothing new for the idle time follows the least of those that are not idle, so that its windows close. With
@@ -97,12 +98,14 @@ impl WatermarkConfig {
 pub struct PartitionClock {
     watermark: Watermark,
     delay_ms: i64,
+    /// The greatest event time of records that counted for an earlier one.
+    held: EventTime,
 }
 
 impl PartitionClock {
     /// A clock that has seen nothing.
     pub fn new(delay_ms: i64) -> PartitionClock {
-        PartitionClock { watermark: Watermark::NONE, delay_ms }
+        PartitionClock { watermark: Watermark::NONE, delay_ms, held: EventTime::MIN }
     }
 
     /// The watermark now: for the record about to be observed, the one that its lateness is judged by.
@@ -114,11 +117,23 @@ impl PartitionClock {
     /// Takes note of a record's event time.
     #[inline]
     pub fn observe(&mut self, time: EventTime) {
-        self.raise(Watermark(time.saturating_sub(self.delay_ms)));
+        self.observe_held(time, EventTime::MAX);
+    }
+
+    /// Takes note of a record's event time, which counts as `most` where it is later.
+    #[inline]
+    pub fn observe_held(&mut self, time: EventTime, most: EventTime) {
+        if time > most {
+            self.held = self.held.max(time);
+        }
+        self.raise(Watermark(time.min(most).saturating_sub(self.delay_ms)));
     }
 
     /// Takes note of records' event times, each as `most` where it is later; adds the watermark before each to `before`, raw.
     pub fn observe_all(&mut self, times: &[EventTime], most: EventTime, before: &mut Vec<i64>) {
+        if most < EventTime::MAX {
+            self.held = times.iter().copied().filter(|time| *time > most).fold(self.held, EventTime::max);
+        }
         let mut at = self.watermark.0;
         before.extend(times.iter().map(|time| {
             let was = at;
@@ -132,6 +147,30 @@ impl PartitionClock {
     #[inline]
     pub fn raise(&mut self, to: Watermark) {
         self.watermark = self.watermark.max(to);
+    }
+
+    /// Records that were held back count for `level` now, as far as they come to it.
+    pub fn lift(&mut self, level: EventTime) {
+        self.raise(self.lifted(level));
+    }
+
+    fn lifted(&self, level: EventTime) -> Watermark {
+        Watermark(self.held.min(level).saturating_sub(self.delay_ms))
+    }
+
+    /// Whether [`PartitionClock::lift`] would raise the watermark.
+    pub fn can_lift(&self, level: EventTime) -> bool {
+        self.lifted(level) > self.watermark
+    }
+
+    /// The greatest event time that is still held back, if any.
+    pub fn held(&self) -> Option<EventTime> {
+        self.can_lift(EventTime::MAX).then_some(self.held)
+    }
+
+    /// Takes up what was held back before.
+    pub fn hold(&mut self, held: EventTime) {
+        self.held = self.held.max(held);
     }
 }
 
@@ -212,6 +251,32 @@ impl SourceWatermarks {
     pub fn raise(&mut self, partition: KeyGroup, to: Watermark) {
         if let Some(entry) = self.partitions.get_mut(&partition) {
             entry.clock.raise(to);
+        }
+    }
+
+    /// All that writers of the partition have left to write lies at or behind `level`, and all before it has been read: what was held
+    /// back for want of that counts.
+    pub fn lift(&mut self, partition: KeyGroup, level: EventTime) {
+        if let Some(entry) = self.partitions.get_mut(&partition) {
+            entry.clock.lift(level);
+        }
+    }
+
+    /// Whether [`SourceWatermarks::lift`] would raise a partition's watermark.
+    pub fn can_lift(&self, partition: KeyGroup, level: EventTime) -> bool {
+        self.partitions.get(&partition).is_some_and(|p| p.clock.can_lift(level))
+    }
+
+    /// The greatest event time of a partition's records that is still held back, if any.
+    pub fn held(&self, partition: KeyGroup) -> Option<EventTime> {
+        self.partitions.get(&partition)?.clock.held()
+    }
+
+    /// Takes up what was held back of a partition before it was assigned here.
+    pub fn hold(&mut self, partition: KeyGroup, held: EventTime) {
+        if let Some(entry) = self.partitions.get_mut(&partition) {
+            entry.clock.hold(held);
+            entry.has_record |= held > EventTime::MIN;
         }
     }
 

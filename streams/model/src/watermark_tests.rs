@@ -96,6 +96,8 @@ fn an_ended_partition_does_not_end_an_idle_one() {
 #[derive(Clone, Debug)]
 enum Step {
     Record { partition: u32, time: i64 },
+    Held { partition: u32, time: i64, most: i64 },
+    Lift { partition: u32, level: i64 },
     CaughtUp { partition: u32, yes: bool },
     Finish { partition: u32 },
     Revoke { partition: u32 },
@@ -107,6 +109,8 @@ fn step() -> impl Strategy<Value = Step> {
     let partition = 0u32..4;
     prop_oneof![
         6 => (partition.clone(), 0i64..10_000).prop_map(|(partition, time)| Step::Record { partition, time }),
+        3 => (partition.clone(), 0i64..10_000, 0i64..10_000).prop_map(|(partition, time, most)| Step::Held { partition, time, most }),
+        2 => (partition.clone(), 0i64..12_000).prop_map(|(partition, level)| Step::Lift { partition, level }),
         3 => (partition.clone(), any::<bool>()).prop_map(|(partition, yes)| Step::CaughtUp { partition, yes }),
         1 => partition.clone().prop_map(|partition| Step::Finish { partition }),
         1 => partition.clone().prop_map(|partition| Step::Revoke { partition }),
@@ -130,6 +134,27 @@ proptest! {
                     if s.partitions.contains_key(&KeyGroup(partition)) && !finished.contains(&partition) {
                         s.reading(KeyGroup(partition), now).observe(time);
                     }
+                }
+                Step::Held { partition, time, most } => {
+                    if s.partitions.contains_key(&KeyGroup(partition)) && !finished.contains(&partition) {
+                        let clock = s.reading(KeyGroup(partition), now);
+                        let (mut one, before) = (*clock, clock.watermark());
+                        clock.observe_all(&[time], most, &mut Vec::new());
+                        one.observe_held(time, most);
+                        prop_assert_eq!(one, *clock);
+                        // Held back, a record counts for no more than its writers; lifted, for no more than itself.
+                        prop_assert!(clock.watermark() <= before.max(Watermark::at(most - 50)));
+                        let mut all = *clock;
+                        all.lift(i64::MAX);
+                        prop_assert!(all.watermark() >= Watermark::at(time - 50));
+                    }
+                }
+                Step::Lift { partition, level } => {
+                    let can = s.can_lift(KeyGroup(partition), level);
+                    let before = s.before_end(KeyGroup(partition));
+                    s.lift(KeyGroup(partition), level);
+                    prop_assert_eq!(can, s.before_end(KeyGroup(partition)) > before);
+                    prop_assert!(s.before_end(KeyGroup(partition)) <= before.max(Watermark::at(level - 50)));
                 }
                 Step::CaughtUp { partition, yes } => {
                     s.caught_up(KeyGroup(partition), if yes { CaughtUp::Yes } else { CaughtUp::No });

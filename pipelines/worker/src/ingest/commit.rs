@@ -19,7 +19,7 @@ use super::{Flight, Ingest, IngestOutput, ROUND_BYTES};
 use crate::error::{WorkerError, over_rate};
 use crate::json_key;
 use crate::lanes::{self, Advance, Item, Lane, What};
-use crate::levels;
+use crate::levels::{self, Came};
 use crate::outbox::{Fits, Outbox};
 use crate::positions;
 use crate::records::{NoRecord, Together, put_together, too_large};
@@ -340,12 +340,13 @@ impl Ingest<'_> {
             && self.stage.sources.iter().any(|(_, source)| source.capabilities().bounded)
     }
 
-    /// Says how far this worker has come.
+    /// Says how far this worker has come, where there are others.
     pub(super) async fn say_level(&self, level: i64) -> Result<(), WorkerError> {
-        match self.has_levels() {
-            true => self.context.ends.say_level(&self.context.stage, level, &self.owned).await,
-            false => Ok(()),
+        let (ends, stage) = (&self.context.ends, &self.context.stage);
+        if !self.has_levels() || self.owned.len() as u32 >= ends.parts_of(stage) {
+            return Ok(());
         }
+        ends.say_level(stage, Came { level, reached: level }, &self.owned).await
     }
 
     /// What will be emitted lies at or behind this event time.

@@ -71,16 +71,21 @@ impl Driver {
     /// Sends rows that waited for their commit, which has been made. What was sent after the one before is there by now, or
     /// lost.
     pub(super) async fn send_late(&mut self, mut rows: Outbox) -> Result<(), WorkerError> {
+        self.late_arrived().await;
+        if let Some(producer) = &self.plain.producer {
+            self.plain.late = rows.send(producer).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until rows that were sent behind a commit are there, or lost.
+    pub(super) async fn late_arrived(&mut self) {
         for delivery in std::mem::take(&mut self.plain.late) {
             if let Err(error) = delivery.wait().await {
                 *self.out.counts.entry("lost_batches".to_owned()).or_default() += 1;
                 tracing::warn!(stage = %self.context.stage, %error, "rows that are promised at most once were lost");
             }
         }
-        if let Some(producer) = &self.plain.producer {
-            self.plain.late = rows.send(producer).await?;
-        }
-        Ok(())
     }
 
     /// The rows of which this is promised, as records. Those that a format has no form for become dead letters of the next

@@ -15,6 +15,7 @@ use super::outgoing::{Levels, Outgoing};
 use super::{Driver, Form, ProcessOutput};
 use crate::error::WorkerError;
 use crate::gone;
+use crate::levels::Came;
 use crate::outbox::{Fits, Outbox};
 use crate::records::{self, NoRecord, Records};
 
@@ -217,10 +218,13 @@ impl Driver {
         Levels { own, others }
     }
 
-    /// How far the rows that this worker writes have come, for records of others; nothing where nobody wants to know.
-    pub(super) fn level_to_say(&self) -> Option<i64> {
+    /// How far the rows that this worker writes have come, for who writes beside it and who reads them; nothing where nobody wants to
+    /// know.
+    pub(super) fn level_to_say(&self) -> Option<Came> {
         let wants = |to: &&ProcessOutput| matches!(to.form, Form::Records { levels: true, .. });
         let wanted = self.setup.outputs.iter().filter(wants);
-        wanted.map(|to| self.stage.level_of(&to.from)).min()
+        let came = wanted.map(|to| (self.stage.level_of(&to.from), self.stage.reached_by(&to.from)));
+        let (level, reached) = came.reduce(|a, b| (a.0.min(b.0), a.1.min(b.1)))?;
+        Some(Came { level, reached })
     }
 }

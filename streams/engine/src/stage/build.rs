@@ -178,6 +178,7 @@ fn build_source(
         promised: vec![Watermark::NONE.to_raw(); stage.key_groups as usize],
         followed: vec![Watermark::NONE.to_raw(); stage.key_groups as usize],
         followed_committed: vec![Watermark::NONE.to_raw(); stage.key_groups as usize],
+        held_committed: vec![Watermark::NONE.to_raw(); stage.key_groups as usize],
         groups: Vec::new(),
         bounds: Vec::new(),
         gone: Vec::new(),

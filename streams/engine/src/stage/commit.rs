@@ -26,6 +26,8 @@ pub(super) enum Of {
     Own,
     /// Those of others that it followed while it was idle.
     Others,
+    /// The event times that it holds back until those who write its partitions have come further.
+    Held,
 }
 
 impl Stage {
@@ -59,11 +61,13 @@ impl Stage {
         // What is kept is what was promised before the end.
         watermarks = self.before_ends(&watermarks);
         let mut records = Vec::new();
+        let held: Vec<Vec<i64>> = self.sources.iter().map(Source::held).collect();
         for (at, watermarks) in watermarks.iter().enumerate() {
             let source = &self.sources[at];
             let own = (self.name_of(at, Of::Own), &source.committed, watermarks);
             let followed = (self.name_of(at, Of::Others), &source.followed_committed, &source.followed);
-            for (name, before, now) in [own, followed] {
+            let held = (self.name_of(at, Of::Held), &source.held_committed, &held[at]);
+            for (name, before, now) in [own, followed, held] {
                 self.watermark_records(&name, before, now, &mut records);
             }
         }
@@ -98,8 +102,9 @@ impl Stage {
             self.state_records(operator, rows, &mut records)?;
             self.fired_records(operator, fired, &mut records);
         }
-        for (source, watermarks) in self.sources.iter_mut().zip(watermarks) {
+        for ((source, watermarks), held) in self.sources.iter_mut().zip(watermarks).zip(held) {
             source.committed = watermarks;
+            source.held_committed = held;
             source.followed_committed.clone_from(&source.followed);
         }
         Ok(records)
@@ -190,14 +195,16 @@ impl Stage {
         partitions
     }
 
-    /// The name under which a source's watermarks are kept; nothing where there is only one. It says of which stage they are:
+    /// The name under which a source's watermarks are kept; nothing for those of the only one. It says of which stage they are:
     /// with other sources it is another, which reads them anew.
     pub(super) fn name_of(&self, source: usize, of: Of) -> Option<String> {
         let mark = match of {
             Of::Own => "",
             Of::Others => " followed",
+            Of::Held => " held",
         };
-        (self.sources.len() > 1).then(|| format!("{}/{}{mark}", self.id, self.sources[source].name))
+        (self.sources.len() > 1 || matches!(of, Of::Held))
+            .then(|| format!("{}/{}{mark}", self.id, self.sources[source].name))
     }
 
     fn watermark_records(

@@ -7,7 +7,7 @@ use arrow::array::{AsArray, RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::UInt32Type;
 use bytes::Bytes;
-use millstream_model::KeyGroup;
+use millstream_model::{EventTime, KeyGroup};
 
 use super::commit::Of;
 use super::{Running, Stage};
@@ -96,6 +96,9 @@ impl Stage {
         let mut entries = Vec::new();
         for (at, source) in self.sources.iter().enumerate() {
             let mut known = vec![(Of::Own, &source.committed)];
+            if groups.iter().any(|group| source.held_committed[group.0 as usize] > EventTime::MIN) {
+                known.push((Of::Held, &source.held_committed));
+            }
             if self.sources.len() > 1 {
                 known.push((Of::Others, &source.followed_committed));
             }

@@ -29,6 +29,8 @@ pub struct Restore {
     /// By source and key group; its own, and those of others that it followed.
     watermarks: BTreeMap<(usize, u32), i64>,
     followed: BTreeMap<(usize, u32), i64>,
+    /// What was held back, likewise.
+    held: BTreeMap<(usize, u32), i64>,
     /// By operator, source and key group.
     fired: BTreeMap<(usize, usize, u32), i64>,
 }
@@ -43,6 +45,7 @@ impl Restore {
             is_begun: false,
             watermarks: BTreeMap::new(),
             followed: BTreeMap::new(),
+            held: BTreeMap::new(),
             fired: BTreeMap::new(),
         }
     }
@@ -95,13 +98,17 @@ impl Restore {
 
     /// Notes watermarks of a source. Those of one that the stage does not read any more, or read alone before, say nothing of it now.
     fn note(&mut self, stage: &Stage, source: &Option<String>, pairs: Vec<(KeyGroup, i64)>) {
-        let all = 0..stage.sources.len();
-        let own = all.clone().find(|at| stage.name_of(*at, Of::Own) == *source);
-        let other = all.clone().find(|at| source.is_some() && stage.name_of(*at, Of::Others) == *source);
-        let (source, watermarks) = match (own, other) {
-            (Some(own), _) => (own, &mut self.watermarks),
-            (None, Some(other)) => (other, &mut self.followed),
-            (None, None) => return,
+        let find = |of| (0..stage.sources.len()).find(|at| stage.name_of(*at, of) == *source);
+        let (source, watermarks) = if let Some(own) = find(Of::Own) {
+            (own, &mut self.watermarks)
+        } else if source.is_none() {
+            return;
+        } else if let Some(other) = find(Of::Others) {
+            (other, &mut self.followed)
+        } else if let Some(held) = find(Of::Held) {
+            (held, &mut self.held)
+        } else {
+            return;
         };
         for (group, watermark) in pairs.into_iter().filter(|(group, _)| self.groups.has(group.0)) {
             let known = watermarks.entry((source, group.0)).or_insert(watermark);
@@ -142,6 +149,9 @@ impl Restore {
         }
         for ((source, group), watermark) in &self.followed {
             stage.sources[*source].followed_committed[*group as usize] = *watermark;
+        }
+        for ((source, group), held) in &self.held {
+            stage.sources[*source].held_committed[*group as usize] = *held;
         }
         for ((operator, source, group), mark) in &self.fired {
             let fired = &mut stage.operators[*operator].fired;

@@ -47,6 +47,8 @@ pub(super) struct Source {
     /// For what joins it with others: how far those had come while it was idle, as of now and of the last commit, raw.
     pub(super) followed: Vec<i64>,
     pub(super) followed_committed: Vec<i64>,
+    /// The greatest event times that were held back as of the last commit, raw.
+    pub(super) held_committed: Vec<i64>,
     /// Of the rows waiting: key group and offset.
     pub(super) groups: Vec<u32>,
     pub(super) offsets: Vec<i64>,
@@ -75,12 +77,18 @@ impl Source {
         self.promised[group.0 as usize] = restored.to_raw();
         self.followed[group.0 as usize] = self.followed_committed[group.0 as usize];
         self.clocks.assign(group, restored, now);
+        self.clocks.hold(group, self.held_committed[group.0 as usize]);
     }
 
     pub(super) fn revoke(&mut self, group: KeyGroup) {
         self.clocks.revoke(group);
-        for of in [&mut self.committed, &mut self.promised, &mut self.followed, &mut self.followed_committed]
-        {
+        for of in [
+            &mut self.committed,
+            &mut self.promised,
+            &mut self.followed,
+            &mut self.followed_committed,
+            &mut self.held_committed,
+        ] {
             of[group.0 as usize] = Watermark::NONE.to_raw();
         }
     }
@@ -332,7 +340,7 @@ impl Source {
                         watermarks.push(clock.watermark().to_raw());
                         // One that is gone has no time.
                         if !gone[at] {
-                            clock.observe(times[at].min(bound.1));
+                            clock.observe_held(times[at], bound.1);
                         }
                     }
                 }
@@ -351,6 +359,22 @@ impl Source {
         watermarks
     }
 
+    /// What was promised of a key group at the last commit, for itself or for what joins this source with others, raw.
+    fn promised(&self, group: KeyGroup, joins: bool) -> i64 {
+        let promised = self.promised[group.0 as usize];
+        if joins { promised.max(self.followed_committed[group.0 as usize]) } else { promised }
+    }
+
+    /// Every key group's greatest event time that is held back; what was before, where none is.
+    pub(super) fn held(&self) -> Vec<i64> {
+        let mut held = self.held_committed.clone();
+        for group in self.clocks.partitions() {
+            let at = &mut held[group.0 as usize];
+            *at = self.clocks.held(group).unwrap_or(*at);
+        }
+        held
+    }
+
     /// A key group's watermark for what joins this source with others, raw.
     pub(super) fn joined(&self, group: KeyGroup) -> i64 {
         self.clocks.of(group).to_raw().max(self.followed[group.0 as usize])
@@ -362,10 +386,7 @@ impl Source {
 /// come as far as the least of its partitions.
 pub(super) fn level(sources: &[&Source]) -> i64 {
     let joins = sources.len() > 1;
-    let promised = |source: &Source, group: KeyGroup| match source.promised[group.0 as usize] {
-        promised if joins => promised.max(source.followed_committed[group.0 as usize]),
-        promised => promised,
-    };
+    let promised = |source: &Source, group: KeyGroup| source.promised(group, joins);
     let now =
         |source: &Source, group| if joins { source.joined(group) } else { source.clocks.of(group).to_raw() };
     let holding = sources.iter().flat_map(|source| source.clocks.holding());
@@ -375,6 +396,17 @@ pub(super) fn level(sources: &[&Source]) -> i64 {
     let waited_for: BTreeSet<KeyGroup> = holding.chain(came_on).collect();
     let of = |group: KeyGroup| sources.iter().map(|source| promised(source, group)).min();
     waited_for.into_iter().filter_map(of).min().unwrap_or(i64::MAX)
+}
+
+/// The event time that the furthest rows of some sources have come to together as of the last commit, where they have not ended. It
+/// holds for all where there is nothing to wait for.
+pub(super) fn reached(sources: &[&Source]) -> i64 {
+    let joins = sources.len() > 1;
+    let furthest = |source: &&Source| {
+        let all = source.clocks.partitions().map(|group| source.promised(group, joins));
+        all.filter(|at| *at != Watermark::END.to_raw()).max().unwrap_or(Watermark::END.to_raw())
+    };
+    sources.iter().map(furthest).min().unwrap_or(Watermark::END.to_raw())
 }
 
 /// Lets time pass for all sources of a stage. For what joins several, one that is idle as a whole follows the others, and so

@@ -2,11 +2,13 @@
 
 use arrow::array::{Array, AsArray};
 use millstream_model::Watermark;
+use millstream_model::watermark::CaughtUp;
 
 use super::*;
 use crate::error::StageError;
 use crate::stage::{OperatorCounts, OutputBatch};
 use crate::state::ChangelogRecord;
+use crate::state::copy::StateCopy;
 
 fn new_stage(partitions: u32, query: &str) -> Stage {
     let mut stage = Stage::build(spec(partitions, 1, query, None, 64)).expect("a stage");
@@ -268,6 +270,68 @@ fn what_has_fired_goes_with_an_operators_state_and_its_key_group() {
         assert_eq!(names(&stage.take_outputs()), wanted, "{known:?}");
         stage.revoke([KeyGroup(0)]).expect("a revocation");
     }
+}
+
+/// Rows raise a watermark as far as their writers had come, and further when those are known to have: in the stage that read them, and
+/// in whichever takes their key group over, by its changelog, by a snapshot, by a copy.
+#[test]
+fn what_writers_held_back_comes_when_they_have_come_further() {
+    let mut stage = new_stage(1, &tumbling(0));
+    for (id, at, level) in [(1, 1_000_000, i64::MIN), (2, 1_039_000, 1_004_000)] {
+        let bounds = TimeBounds { others_at: Some(level), latest: None };
+        let row = invoice(id, 0, at).json();
+        stage.push_record(0, (KeyGroup(0), id as i64), Some(&row), bounds).expect("an assigned partition");
+    }
+    let mut records = stage.commit(0).expect("a commit");
+    assert_eq!(names(&stage.take_outputs()), BTreeMap::from([("unique", 2)]));
+    let snapshot = stage.snapshot("revenue-1", 0, vec![KeyGroup(0)]).expect("a snapshot");
+    let of_unique = stage.snapshot("unique-1", 0, vec![KeyGroup(0)]).expect("a snapshot");
+    let mut copy = StateCopy::new(BTreeSet::from([0]));
+    for record in &records {
+        let operator = record.entry.operator().unwrap_or("revenue-1").to_owned();
+        copy.apply((&operator, 0), &record.entry.encode()).expect("a record of ours");
+    }
+    let part = copy.take(&BTreeSet::from([0])).expect("a part");
+    let mut copied = Stage::build(spec(1, 1, &tumbling(0), None, 64)).expect("a stage");
+    copied.load_table("stores", &stores()).expect("the table");
+    copied.take_up(part, 0).expect("a part");
+    let again = restored(&tumbling(0), &records).expect("a stage");
+    let snapshots = of_unique.into_iter().chain(snapshot).collect::<Vec<_>>();
+    let stored = restored(&tumbling(0), &snapshots).expect("a stage");
+    for mut stage in [stage, again, stored, copied] {
+        assert_eq!(stage.watermark(KeyGroup(0)), Watermark::at(1_004_000 - DELAY_MS));
+        assert!(!stage.can_lift(0, KeyGroup(0), 1_004_000) && stage.can_lift(0, KeyGroup(0), 1_004_001));
+        stage.lift_watermark(0, KeyGroup(0), 1_038_000, 0).expect("a level");
+        assert_eq!(stage.watermark(KeyGroup(0)), Watermark::at(1_038_000 - DELAY_MS));
+        records = stage.commit(0).expect("a commit");
+        assert_eq!(names(&stage.take_outputs()), BTreeMap::from([("revenue", 1)]), "its window is over");
+        // No further than the rows are.
+        stage.lift_watermark(0, KeyGroup(0), i64::MAX, 0).expect("a level");
+        assert_eq!(stage.watermark(KeyGroup(0)), Watermark::at(1_039_000 - DELAY_MS));
+        assert!(!stage.can_lift(0, KeyGroup(0), i64::MAX));
+    }
+    assert!(!records.is_empty());
+}
+
+/// What the furthest partition has come to stands for all when nothing holds anything back.
+#[test]
+fn where_all_are_idle_the_furthest_counts() {
+    let mut spec = spec(2, 1, &tumbling(0), None, 64);
+    spec.sources[0].watermark.bounded = false;
+    let mut stage = Stage::build(spec).expect("a stage");
+    stage.load_table("stores", &stores()).expect("the table");
+    (0..2).for_each(|group| stage.assign(KeyGroup(group), 0));
+    assert_eq!((stage.level_of("unique"), stage.reached_by("unique")), (i64::MIN, i64::MIN));
+    for (group, at) in [(0, 1_000_000), (1, 1_100_000)] {
+        push(&mut stage, group, &invoice(group as usize, group, at));
+        stage.caught_up(0, KeyGroup(group), CaughtUp::Yes);
+    }
+    stage.commit(0).expect("a commit");
+    assert_eq!(stage.level_of("unique"), 1_000_000 - DELAY_MS);
+    assert_eq!(stage.reached_by("unique"), 1_100_000 - DELAY_MS);
+    stage.commit(1_000).expect("a commit");
+    assert_eq!(stage.level_of("unique"), i64::MAX, "both are idle");
+    assert_eq!(stage.reached_by("unique"), 1_100_000 - DELAY_MS);
 }
 
 /// A changelog from before marks were kept has the source's watermark raised by the end of a run: it counts for all.
