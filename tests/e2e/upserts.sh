@@ -4,6 +4,7 @@
 # counted and summed up by category, over a topic with one row for each product and category, goes to a table and to a compacted topic, from
 # which a category vanishes with its last product; categories with many products go to a table of their own, and leave it when they have few;
 # so is what is counted over the products themselves, divided by category;
+# the three dearest products of each category are in a table, with their places;
 # products are joined with who looks after their category, which changes too, and so are joined anew;
 # products with a high price are copied into a table and a topic, and leave them when their price falls. Then more changes come, and a later
 # run goes on from there. All of them equal a recount of the products that are left. The table of products is in PostgreSQL where its server is
@@ -74,6 +75,14 @@ transforms:
     inputs: [moved, owners]
     sql: SELECT p.category, p.id, p.price, o.name FROM moved AS p LEFT JOIN owners AS o ON o.category = p.category AND o.name <> 'nobody' WHERE p.price >= 200
     emit: { on_update: 100ms }
+  # The three dearest of each category.
+  best:
+    type: sql
+    inputs: [moved]
+    sql: |
+      SELECT category, id, price, ROW_NUMBER() OVER (PARTITION BY category ORDER BY price DESC, id) AS place FROM moved
+      QUALIFY place <= 3
+    emit: { on_update: 100ms }
   large:
     type: sql
     inputs: [counted]
@@ -86,6 +95,7 @@ sinks:
   counted_rows: { type: sqlite, inputs: [counted], path: $work/counted.db, table: counted, mode: upsert, key: [category] }
   again_rows:   { type: sqlite, inputs: [again], path: $work/again.db, table: again, mode: upsert, key: [category] }
   owned_rows:   { type: sqlite, inputs: [owned], path: $work/owned.db, table: owned, mode: upsert, key: [category, id] }
+  best_rows:    { type: sqlite, inputs: [best], path: $work/best.db, table: best, mode: upsert, key: [category, id] }
   large_rows:   { type: sqlite, inputs: [large], path: $work/large.db, table: large, mode: upsert, key: [category] }
   dear_rows:    { type: sql_database, inputs: [dear], dsn: "$dear", table: dear, mode: upsert, key: [id] }
   categories:   { type: topic, inputs: [counted], topic: categories }
@@ -135,6 +145,9 @@ for part, count in [("first", n), ("second", n // 4)]:
                 out.write(f"{where} {category} {count} {total / 100:.2f} {most / 100:.2f}\n")
             if count >= 30:
                 out.write(f"large {category} {count}\n")
+            of_category = [(-cents, key) for key, (of, cents) in products.items() if of == category]
+            for place, (cents, key) in enumerate(sorted(of_category)[:3], 1):
+                out.write(f"best {category} {key} {-cents / 100:.2f} {place}\n")
         for key, (category, cents) in products.items():
             if cents >= 20_000:
                 name = owners.get(category, "nobody").replace("nobody", "-")
@@ -183,6 +196,8 @@ for name in ["counted", "again"]:
         print(name, category, n, f"{decimal.Decimal(total):.2f}", f"{decimal.Decimal(most):.2f}")
 for category, key, price, name in rows("owned"):
     print("owned", category, key, f"{decimal.Decimal(price):.2f}", name or "-")
+for category, key, price, place in rows("best"):
+    print("best", category, key, f"{decimal.Decimal(price):.2f}", place)
 for category, n in rows("large"):
     print("large", category, n)
 if os.path.exists(f"{work}/dear.txt"):

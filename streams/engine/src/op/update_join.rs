@@ -12,6 +12,7 @@
 
 mod by_key;
 mod difference;
+mod over;
 mod side;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +31,7 @@ use crate::error::StageError;
 use crate::op::stored_rows::Portion;
 use by_key::NONE;
 use difference::Before;
+pub(crate) use over::UpdateOver;
 use side::{AsOf, portions};
 pub(crate) use side::{UpdateSide, UpdateSidePlan};
 

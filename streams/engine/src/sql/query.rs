@@ -20,7 +20,7 @@ use crate::op::faults::{Fault, Faults, by_parts};
 use crate::op::interval::{FOR_EVER, IntervalJoin, Side, in_time};
 use crate::op::join::TableJoin;
 use crate::op::table_rows::TableRows;
-use crate::op::update_join::{Sides, UpdateJoin};
+use crate::op::update_join::{Sides, UpdateJoin, UpdateOver, UpdateSide};
 use crate::op::window_join::WindowJoin;
 use crate::op::{Give, Step, gone, run_behind};
 use crate::state::Owned;
@@ -54,10 +54,23 @@ pub(crate) enum Origin {
     AsOf(AsOfJoin),
     /// Two branches whose rows take the place of each other: the first and the second.
     Updating(Box<UpdateJoin>),
+    /// Functions OVER rows of the first that take the place of each other.
+    Over(Box<UpdateOver>),
     /// Rows that take the place of each other, with those that they leave elsewhere.
     Divide,
     /// Two of them.
     Join { left: Box<Closed>, right: Box<Closed>, join: Box<WindowJoin> },
+}
+
+impl Origin {
+    /// Of what is kept up to date: what is done to its rows before it is told how they differ, and the columns by which it is.
+    pub(super) fn kept_up(&mut self) -> Option<(&mut Vec<Step>, &mut Vec<usize>)> {
+        match self {
+            Origin::Updating(join) => Some((&mut join.steps, &mut join.identity)),
+            Origin::Over(over) => Some((&mut over.steps, &mut over.identity)),
+            _ => None,
+        }
+    }
 }
 
 impl Closed {
@@ -71,7 +84,7 @@ impl Closed {
         let whole = self.wants_together();
         let given = match &self.from {
             // What rows that are near each other gave is where their first branch is.
-            Origin::Near(_) | Origin::AsOf(_) | Origin::Divide | Origin::Updating(_) => {
+            Origin::Near(_) | Origin::AsOf(_) | Origin::Divide | Origin::Updating(_) | Origin::Over(_) => {
                 std::mem::take(&mut fired[0])
             }
             // What was partly in a scratch comes in portions.
@@ -89,6 +102,7 @@ impl Closed {
         match &self.from {
             Origin::Branch(_) | Origin::Near(_) | Origin::Divide => {}
             Origin::Updating(join) => steps.extend(&join.steps),
+            Origin::Over(over) => steps.extend(&over.steps),
             Origin::AsOf(join) => steps.extend(join.lookups.iter().flat_map(|lookup| &lookup.then)),
             Origin::Join { left, right, .. } => {
                 left.steps(steps);
@@ -101,7 +115,9 @@ impl Closed {
     /// The steps of this part and of all under it.
     pub(crate) fn steps_mut(&mut self) -> Vec<&mut Step> {
         let mut steps = match &mut self.from {
-            Origin::Branch(_) | Origin::Near(_) | Origin::Divide | Origin::Updating(_) => Vec::new(),
+            Origin::Branch(_) | Origin::Near(_) | Origin::Divide | Origin::Updating(_) | Origin::Over(_) => {
+                Vec::new()
+            }
             Origin::AsOf(join) => join.lookups.iter_mut().flat_map(|lookup| &mut lookup.then).collect(),
             Origin::Join { left, right, .. } => {
                 let mut steps = left.steps_mut();
@@ -117,7 +133,7 @@ impl Closed {
     pub(crate) fn shift(&mut self, by: usize) {
         match &mut self.from {
             Origin::Branch(at) => *at += by,
-            Origin::Near(_) | Origin::AsOf(_) | Origin::Divide | Origin::Updating(_) => {}
+            Origin::Near(_) | Origin::AsOf(_) | Origin::Divide | Origin::Updating(_) | Origin::Over(_) => {}
             Origin::Join { left, right, .. } => {
                 left.shift(by);
                 right.shift(by);
@@ -176,6 +192,14 @@ fn updating(branches: &mut [Branch]) -> Sides<'_> {
         panic!("both branches keep their latest rows")
     };
     (left, right)
+}
+
+/// The branch whose rows take the place of each other.
+fn latest(branches: &mut [Branch]) -> &mut UpdateSide {
+    match branches.first_mut().and_then(|branch| branch.aggregate.as_mut()) {
+        Some(Aggregation::Updating(side)) => side,
+        _ => panic!("the branch keeps its latest rows"),
+    }
 }
 
 /// Results without those that have no value: nothing is taken away by them.
@@ -580,6 +604,9 @@ impl Query {
             Origin::Updating(join) => {
                 join.fire(updating(&mut self.branches), updates, faults, &mut behind)?;
             }
+            Origin::Over(over) => {
+                over.fire(latest(&mut self.branches), updates, faults, &mut behind)?;
+            }
             from @ (Origin::Branch(_) | Origin::Divide | Origin::Join { .. }) => {
                 // What is joined is over when it is for each.
                 let (before, now) = (least(&progress.before), least(&progress.now));
@@ -615,15 +642,21 @@ impl Query {
         // Rows that cannot be computed would not be sent either.
         let mut faults = Faults::new();
         let mut held: Vec<Vec<Chunk>> = Vec::with_capacity(self.branches.len());
-        if let Origin::Updating(join) = &closed.from {
-            let (left, right) = updating(&mut self.branches);
+        if matches!(closed.from, Origin::Updating(_) | Origin::Over(_)) {
             let mut chunks = Vec::new();
-            let keep = |chunk: Chunk| {
+            let mut keep = |chunk: Chunk| {
                 give(&chunk)?;
                 chunks.push(chunk);
                 Ok(())
             };
-            join.open((left, right), keep, &mut faults)?;
+            match &closed.from {
+                Origin::Updating(join) => {
+                    let (left, right) = updating(&mut self.branches);
+                    join.open((left, right), keep, &mut faults)?;
+                }
+                Origin::Over(over) => over.open(latest(&mut self.branches), &mut keep, &mut faults)?,
+                _ => {}
+            }
             return run_behind(&closed.after, chunks, &mut faults);
         }
         for branch in &mut self.branches {

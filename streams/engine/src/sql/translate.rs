@@ -12,6 +12,7 @@ mod stream_join;
 mod union;
 mod unnest;
 mod update_join;
+mod update_over;
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -121,7 +122,10 @@ impl Chain {
     fn is_joined(&self) -> bool {
         matches!(
             &self.closed,
-            Some(Closed { from: Origin::Near(_) | Origin::AsOf(_) | Origin::Updating(_), .. })
+            Some(Closed {
+                from: Origin::Near(_) | Origin::AsOf(_) | Origin::Updating(_) | Origin::Over(_),
+                ..
+            })
         )
     }
 
@@ -595,7 +599,7 @@ impl Translator<'_> {
         if chain.is_over_time() {
             return refuse("over", "OVER (…) gives each row of a stream once", once);
         }
-        if !matches!(closed.from, Origin::Branch(_) | Origin::Updating(_)) {
+        if !matches!(closed.from, Origin::Branch(_) | Origin::Updating(_) | Origin::Over(_)) {
             return refuse("join", "what a row is joined with may change", once);
         }
         if chain.in_sessions() || matches!(chain.window, Some(Grouped::Sessions(..))) {

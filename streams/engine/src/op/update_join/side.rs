@@ -47,7 +47,7 @@ struct Row {
     batch: u32,
     at: u32,
     group: u32,
-    /// Where it is among the rows of its key; none with a null in it.
+    /// Where it is among the rows of its key; none with a null in it, where nulls do not meet.
     list: u32,
     at_list: u32,
     sent: bool,
@@ -220,7 +220,7 @@ impl UpdateSide {
             self.rows.len() as u32 - 1
         });
         let (mut list, mut at_list) = (NONE, 0);
-        if !keys.any_null(at as usize) {
+        if self.plan.nulls_meet || !keys.any_null(at as usize) {
             let mut key = Vec::new();
             keys.write(at as usize, &mut key);
             (list, at_list) = self.by_key.add(&key, number);
@@ -354,7 +354,7 @@ impl UpdateSide {
         row.sent && row.current
     }
 
-    /// The key that a row is joined on, its key group before it; nothing where there is a null in it.
+    /// The key that a row is joined on, its key group before it; nothing where there is a null in it and nulls do not meet.
     pub(super) fn key_of(&self, number: u32) -> Option<&[u8]> {
         let list = self.rows[number as usize].list;
         (list != NONE).then(|| self.by_key.key(list))

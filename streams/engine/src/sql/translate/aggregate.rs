@@ -43,6 +43,13 @@ impl Translator<'_> {
                 Some("publish it to a topic with a watermark and aggregate that by windows"),
             ));
         }
+        if matches!(&chain.closed, Some(Closed { from: Origin::Over(_), .. })) {
+            return Err(self.problem(
+                "group",
+                "what OVER (…) gives is grouped in the same query, which does not run yet",
+                Some("write what is inside as a transform of its own, with emit: { on_update: … }, and group its rows in another"),
+            ));
+        }
         if chain.is_joined() {
             return Err(self.problem(
                 "group",

@@ -37,7 +37,10 @@ impl Translator<'_> {
         let windows = nodes.iter().rposition(|node| matches!(node, LogicalPlan::Window(_)));
         nodes.truncate(windows.map_or(0, |last| last + 1));
         nodes.reverse();
-        let chain = self.appended(input, "over")?;
+        let chain = self.walk(input)?;
+        if chain.latest.is_some() {
+            return self.over_latest(chain, &nodes, input.schema());
+        }
         if chain.is_stream() && chain.closed.is_none() && chain.window.is_none() {
             return self.over_time(chain, &nodes, input.schema());
         }
@@ -50,7 +53,6 @@ impl Translator<'_> {
 
     /// Functions OVER the rows of closed windows.
     fn over_closed(&self, mut chain: Chain, over: &Window) -> Result<Chain, SqlProblem> {
-        let input = over.input.schema();
         let refuse = |message: &str, help: &str| Err(self.problem("over", message, Some(help)));
         let windows = match (&chain.closed, &chain.window) {
             (Some(_), Some(Grouped::Windows(windows))) => *windows,
@@ -58,6 +60,16 @@ impl Translator<'_> {
                 return refuse(
                     "OVER (…) wants all rows of a window, and sessions end one by one",
                     "publish the sessions to a topic and aggregate them by TUMBLE there",
+                );
+            }
+            (Some(_), None) if chain.is_known() => {
+                let what = if chain.updating.is_some() { "what is kept up to date" } else { "groups" };
+                return refuse(
+                    &format!(
+                        "OVER (…) goes over {what} of {} in one query, which does not run yet",
+                        chain.name
+                    ),
+                    "write what is inside as a transform of its own, with emit: { on_update: … }, and go OVER its rows in another",
                 );
             }
             (Some(_), None) => {
@@ -79,29 +91,41 @@ impl Translator<'_> {
                 );
             }
         };
-        let mut functions = Vec::new();
-        for expr in &over.window_expr {
-            let Expr::WindowFunction(call) = strip_alias(expr) else {
-                return Err(self.problem("over", format!("{expr} is no call of a function OVER (…)"), None));
-            };
+        let step = self.over_step(over, |call, input| {
             let by: Vec<Trace> =
                 call.params.partition_by.iter().map(|e| trace(e, input, &chain.trace)).collect();
             let whole = by.contains(&Trace::WindowEnd)
                 || (windows.start_is_unique() && by.contains(&Trace::WindowStart));
             if !whole {
-                return refuse(
-                    "OVER (…) goes over rows of several windows, of which later ones have not ended",
-                    "partition by the window too: OVER (PARTITION BY window_start, window_end …)",
-                );
+                let text = "OVER (…) goes over rows of several windows, of which later ones have not ended";
+                let help = "partition by the window too: OVER (PARTITION BY window_start, window_end …)";
+                return Err(self.problem("over", text, Some(help)));
             }
-            self.check_placed(&chain, &by, "over", "partition by")?;
+            self.check_placed(&chain, &by, "over", "partition by")
+        })?;
+        chain.trace.extend(vec![Trace::Other; step.functions.len()]);
+        chain.push(Step::Over(step));
+        Ok(chain)
+    }
+
+    /// The functions of a node, each of which a check lets pass.
+    pub(super) fn over_step(
+        &self,
+        over: &Window,
+        check: impl Fn(&WindowFunction, &DFSchema) -> Result<(), SqlProblem>,
+    ) -> Result<OverStep, SqlProblem> {
+        let input = over.input.schema();
+        let mut functions = Vec::new();
+        for expr in &over.window_expr {
+            let Expr::WindowFunction(call) = strip_alias(expr) else {
+                return Err(self.problem("over", format!("{expr} is no call of a function OVER (…)"), None));
+            };
+            check(call, input)?;
             let equals_share =
                 matches!(call.fun.name(), "rank" | "dense_rank" | "percent_rank" | "cume_dist");
             functions.push(Function { call: self.window_function(expr, call, input)?, equals_share });
         }
-        chain.trace.extend(vec![Trace::Other; functions.len()]);
-        chain.push(Step::Over(OverStep { functions, schema: Arc::clone(over.schema.inner()) }));
-        Ok(chain)
+        Ok(OverStep { functions, schema: Arc::clone(over.schema.inner()) })
     }
 
     fn window_function(

@@ -37,9 +37,20 @@ struct Part {
 }
 
 impl Updating {
+    /// What the rows of a stream are known by that take the place of each other.
+    pub(super) fn of_rows(chain: &Chain) -> Updating {
+        let side = Side::new(chain, 0);
+        Updating { parts: side.known.iter().map(|known| side.part(known, &chain.trace)).collect() }
+    }
+
+    /// Where each of the columns that rows are known by is, if it is there.
+    pub(super) fn columns_each(&self) -> Vec<Option<usize>> {
+        self.parts.iter().map(|part| part.columns.first().copied()).collect()
+    }
+
     /// The columns that rows are known by, where each is there.
     fn columns(&self) -> Option<Vec<usize>> {
-        self.parts.iter().map(|part| part.columns.first().copied()).collect()
+        self.columns_each().into_iter().collect()
     }
 
     /// So many columns stand before the others now.
@@ -77,18 +88,17 @@ impl Chain {
     /// Takes a step behind a join that is kept up to date, where it is of rows by themselves and stands before all others: what was
     /// is computed with it as what is.
     pub(super) fn push_updating(&mut self, step: Step) -> Option<Step> {
-        let (Some(updating), Some(Closed { from: Origin::Updating(join), after })) =
-            (&self.updating, &mut self.closed)
-        else {
+        let (Some(updating), Some(Closed { from, after })) = (&self.updating, &mut self.closed) else {
             return Some(step);
         };
+        let Some((steps, identity)) = from.kept_up() else { return Some(step) };
         if !after.is_empty() {
             return Some(step);
         }
-        join.identity = updating.columns().unwrap_or_default();
+        *identity = updating.columns().unwrap_or_default();
         match step {
             Step::Filter(_) | Step::Project { .. } => {
-                join.steps.push(step);
+                steps.push(step);
                 None
             }
             other => Some(other),
@@ -140,7 +150,11 @@ impl Translator<'_> {
         if self.options.update_ms.is_some()
             && let Some(made) = [left, right].into_iter().find(|chain| is_made(chain))
         {
-            let what = if made.updating.is_some() { "a join" } else { "groups" };
+            let what = match &made.closed {
+                Some(Closed { from: Origin::Over(_), .. }) => "what is computed OVER rows",
+                _ if made.updating.is_some() => "a join",
+                _ => "groups",
+            };
             let text = format!(
                 "{what} of {} and their join with another stream in one query do not run yet",
                 made.name
@@ -337,7 +351,7 @@ impl Translator<'_> {
 
     fn must_come_out(&self, name: &str) -> SqlProblem {
         let text = format!(
-            "what comes out of the join takes the place of what came before it by {name}, which is not among its columns"
+            "what comes out takes the place of what came before it by {name}, which is not among its columns"
         );
         self.problem("select", text, Some(&format!("select {name} as it is, under any name")))
     }
@@ -349,19 +363,18 @@ impl Translator<'_> {
         }
     }
 
-    /// At the end of a query: the columns that its rows are known by, where it is a join that is kept up to date.
+    /// At the end of a query: the columns that its rows are known by, where they are kept up to date.
     pub(super) fn finish_updating(&self, chain: &mut Chain) -> Result<Option<Vec<usize>>, SqlProblem> {
-        let (Some(updating), Some(Closed { from: Origin::Updating(join), after })) =
-            (&chain.updating, &mut chain.closed)
-        else {
+        let (Some(updating), Some(Closed { from, after })) = (&chain.updating, &mut chain.closed) else {
             return Ok(None);
         };
+        let Some((_, identity)) = from.kept_up() else { return Ok(None) };
         if let Some(part) = updating.parts.iter().find(|part| part.columns.is_empty()) {
             return Err(self.must_come_out(&part.name));
         }
         let columns = updating.columns();
         if after.is_empty() {
-            join.identity = columns.clone().unwrap_or_default();
+            *identity = columns.clone().unwrap_or_default();
         }
         Ok(columns)
     }

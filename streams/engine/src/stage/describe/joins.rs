@@ -60,6 +60,13 @@ pub(super) fn closed_steps(query: &Query, closed: &Closed, steps: &mut Vec<Strin
         ));
         steps.extend(join.steps.iter().map(step));
     }
+    if let Origin::Over(over) = &closed.from {
+        let known = query.latest_by().unwrap_or_default().join(", ");
+        steps.push(format!(
+            "over: the latest rows of each key of which one has changed; what comes out is known by {known}, and goes when it is no more"
+        ));
+        steps.extend(over.steps.iter().map(step));
+    }
     if let Origin::AsOf(join) = &closed.from {
         for (lookup, branch) in join.lookups.iter().zip(&query.branches()[1..]) {
             steps.push(as_of_text(lookup, branch));

@@ -78,6 +78,24 @@ const QUERIES: &[(&str, &[&str])] = &[
         &["EXISTS", "NOT EXISTS"],
     ),
     ("SELECT b.id, b.p, b.v > 3 AS large FROM b WHERE {kind} (SELECT 1 FROM a WHERE a.p = b.p AND a.k = b.id)", &["EXISTS", "NOT EXISTS"]),
+    // Functions OVER the rows of one stream: the first of each key, ranks among all, by keys that may be null or may change.
+    (
+        "SELECT p, id, v, place FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY p ORDER BY v DESC, id) AS place FROM a) WHERE place <= 2",
+        &[""],
+    ),
+    (
+        "SELECT id, p, k FROM (SELECT *, {kind}() OVER (PARTITION BY p, k ORDER BY v) AS place FROM a WHERE v <> 5) WHERE place < 3 AND v > 1",
+        &["RANK", "DENSE_RANK"],
+    ),
+    (
+        "SELECT p, id, v * 100 / SUM(v) OVER (PARTITION BY k, p) AS share, LAG(id) OVER (PARTITION BY p ORDER BY v, id) AS before FROM a WHERE v > 0",
+        &[""],
+    ),
+    (
+        "SELECT t.id, t.place, s.city, t.p FROM (SELECT p, id, v, RANK() OVER (PARTITION BY p ORDER BY v) AS place FROM a) t
+         LEFT JOIN stores s ON s.store_id = t.p WHERE t.place <= 3",
+        &[""],
+    ),
     // With itself.
     ("SELECT a.p, a.id, o.v AS parent FROM a LEFT JOIN a AS o ON o.p = a.p AND o.id = a.k", &[""]),
 ];
@@ -521,6 +539,78 @@ fn a_change_on_either_side_sends_what_it_meets() {
     assert!(told.steps.iter().any(|step| step == join), "{:?}", told.steps);
     assert_eq!(told.state[1].key, ["p", "id"], "{told:?}");
     assert_eq!((told.state[1].kept.as_str(), &told.late), ("until it is gone", &None));
+}
+
+/// The first of each key: what enters, what leaves, and what another place makes another row; nothing else is sent.
+#[test]
+fn the_first_of_each_key_come_and_go() {
+    let mut stage = started(
+        "SELECT p, id, v FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY p, k ORDER BY v DESC) AS place FROM a) WHERE place <= 2",
+    );
+    let row = |id: &str, k: Option<&str>, v: i64| event("S", id, Some((k, Some(v))));
+    let first: Vec<Event> = (1..=4).map(|v| row(&format!("x{v}"), Some("x"), v)).collect();
+    push(&mut stage, 0, 0, &first, 0);
+    push(&mut stage, 0, 0, &[row("n1", None, 1), row("n2", None, 2), row("n3", None, 3)], 4);
+    assert_eq!(sent(&mut stage, 0).0, ["S|n2|2", "S|n3|3", "S|x3|3", "S|x4|4"], "nulls are a key");
+    // Behind the first two nothing is to be seen; nor is a change of places among them.
+    push(&mut stage, 0, 0, &[row("x1", Some("x"), 2)], 7);
+    assert!(sent(&mut stage, 10).0.is_empty());
+    push(&mut stage, 0, 0, &[row("x3", Some("x"), 9)], 8);
+    assert_eq!(sent(&mut stage, 20).0, ["S|x3|9"]);
+    push(&mut stage, 0, 0, &[row("x1", Some("x"), 5), row("y", Some("x"), 7), event("S", "y", None)], 9);
+    assert_eq!(sent(&mut stage, 30).0, ["-S|x4|4", "S|x1|5"]);
+    // One goes, and the next takes its place; one moves to another key.
+    push(&mut stage, 0, 0, &[event("S", "x3", None), row("x4", None, 8)], 12);
+    assert_eq!(sent(&mut stage, 40).0, ["-S|n2|2", "-S|x3|9", "S|x2|2", "S|x4|8"]);
+    let told = &stage.describe().operators[0];
+    let over = "over: the latest rows of each key of which one has changed; what comes out is known by p, id, and goes when it is no more";
+    assert!(told.steps.iter().any(|step| step == over), "{:?}", told.steps);
+    assert_eq!((told.state[0].key.len(), told.state[0].kept.as_str()), (2, "until it is gone"));
+}
+
+/// A function that cannot be computed for a row leaves it out, and it comes when it can be.
+#[test]
+fn rows_that_cannot_be_ranked_are_told() {
+    let mut stage = started("SELECT p, id, RANK() OVER (PARTITION BY p ORDER BY 10 / v) AS place FROM a");
+    let row = |id: &str, v: i64| event("S", id, Some((None, Some(v))));
+    push(&mut stage, 0, 0, &[row("a", 1), row("b", 0), row("c", 5)], 0);
+    let (rows, failed) = sent(&mut stage, 0);
+    assert_eq!(rows, ["S|a|2", "S|c|1"]);
+    assert!(matches!(failed.as_slice(), [(true, error)] if error.contains("zero")), "{failed:?}");
+    push(&mut stage, 0, 0, &[row("b", 10), row("a", 0)], 3);
+    let (rows, failed) = sent(&mut stage, 10);
+    assert_eq!(rows, ["-S|a|2", "S|b|1", "S|c|2"]);
+    assert_eq!(failed.len(), 1);
+}
+
+#[test]
+fn functions_over_latest_rows_that_do_not_run_are_refused_with_a_form_that_does() {
+    for (query, reason) in [
+        (
+            "SELECT p, RANK() OVER (PARTITION BY p ORDER BY v) AS n FROM a",
+            "before it by id of a, which is not",
+        ),
+        (
+            "SELECT p, id, n, RANK() OVER (PARTITION BY p ORDER BY n) AS m FROM (SELECT p, id, 1 + RANK() OVER (PARTITION BY p ORDER BY v) AS n FROM a)",
+            "is computed with, and gone over",
+        ),
+        (
+            "SELECT p, n, RANK() OVER (PARTITION BY p ORDER BY n) AS m FROM (SELECT p, id, COUNT(*) AS n FROM a GROUP BY p, id)",
+            "OVER (…) goes over groups of a in one query",
+        ),
+        (
+            "SELECT p, max(n) AS n FROM (SELECT p, id, RANK() OVER (PARTITION BY p ORDER BY v) AS n FROM a) GROUP BY p",
+            "grouped",
+        ),
+    ] {
+        let problems = Stage::build(spec(query, 1, Some(10))).err().unwrap_or_else(|| panic!("{query} runs"));
+        assert!(format!("{problems:?}").contains(reason), "{query}: {problems:?}");
+    }
+    let query = "SELECT p, id, RANK() OVER (PARTITION BY k ORDER BY v) AS n FROM a";
+    let problems = Stage::build(spec(query, 1, None)).err().expect("it is not said how often");
+    assert!(format!("{problems:?}").contains("emit: { on_update: 1s }"), "{problems:?}");
+    let problems = Stage::build(spec(query, 2, Some(10))).err().expect("keys lie apart");
+    assert!(format!("{problems:?}").contains("partition by p too"), "{problems:?}");
 }
 
 /// Rows of both sides lie in the scratch, are found there, and leave it when they are gone.

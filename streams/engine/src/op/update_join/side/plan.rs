@@ -31,6 +31,8 @@ pub(crate) struct UpdateSidePlan {
     pub(crate) keys: Vec<Arc<dyn PhysicalExpr>>,
     /// Whether a row is refused where a column is null that it is known by: what comes out would be known by nothing.
     pub(super) wants_identity: bool,
+    /// Whether rows with a null in their key have that key too, as where rows are divided and not joined.
+    pub(super) nulls_meet: bool,
     pub(crate) state_schema: SchemaRef,
 }
 
@@ -54,8 +56,15 @@ impl UpdateSidePlan {
             identity,
             keys,
             wants_identity,
+            nulls_meet: false,
             state_schema,
         }
+    }
+
+    /// Rows are divided by their keys: nulls are a key like any other.
+    pub(crate) fn with_nulls(mut self) -> UpdateSidePlan {
+        self.nulls_meet = true;
+        self
     }
 
     /// Known by these columns of rows as they come, which have the columns of `wide`; each with its place among those that are joined,
