@@ -94,6 +94,22 @@ fn shapes_that_no_stage_runs_are_faults_of_the_file() {
 
 /// A function's module, its name, and the types of a call, each at its place.
 #[test]
+fn columns_that_a_sink_cannot_take_are_told_before_anything_runs() {
+    let text = ORDERS
+        .replace("n:  { type: int32, required: true }", "n:  { type: list, items: { type: int32 } }")
+        + "  files: { type: object_store, inputs: [published], url: out, partition_by: [n] }\n";
+    let told = refused(&text);
+    for part in [
+        "p.yaml:15:34: error[",
+        "writing to orders: column \"n\" has the type List",
+        "p.yaml:16:41: error[",
+        "cannot be made of the column \"n\"",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+}
+
+#[test]
 fn functions_are_checked_before_anything_runs() {
     let text = ORDERS.replace(
         "transforms:\n",

@@ -3,7 +3,7 @@
 
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, RecordBatch};
-use arrow_schema::DataType;
+use arrow_schema::{DataType, Schema};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use millstream_connector::cell::{self, Cell};
@@ -13,8 +13,8 @@ use serde_json::Value;
 const DEPTH_MAX: usize = 32;
 
 /// The first column that has no form in JSON.
-pub fn check(rows: &RecordBatch) -> Result<(), String> {
-    let fields = rows.schema_ref().fields().iter();
+pub fn check(columns: &Schema) -> Result<(), String> {
+    let fields = columns.fields().iter();
     let bad = fields.into_iter().find(|field| !is_supported(field.data_type(), 0));
     bad.map_or(Ok(()), |field| {
         Err(format!(

@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use arrow_schema::Schema;
 use futures_util::future::join_all;
 use millstream_connector::staging::{Share, Staging, StagingLimits};
 use millstream_connector::{
@@ -161,6 +162,15 @@ impl Sink for HttpSink {
         }
     }
 
+    fn check(&self, columns: &Schema) -> Result<(), SinkError> {
+        let refuse = |what: String| SinkError::Setup(format!("sending to {}: {what}", self.sender.shown()));
+        body::check(columns).map_err(refuse)?;
+        match self.id_fields.iter().find(|key| columns.field_with_name(key).is_err()) {
+            Some(key) => Err(refuse(format!("the rows have no column \"{key}\", which `id_fields` names"))),
+            None => Ok(()),
+        }
+    }
+
     async fn open(&mut self, partitions: &[TopicPartition]) -> Result<NextOffsets, SinkError> {
         let found = partitions.iter().map(|partition| (partition.clone(), None)).collect();
         self.staging.opened(&found);
@@ -168,16 +178,10 @@ impl Sink for HttpSink {
     }
 
     async fn stage(&mut self, partition: &TopicPartition, batch: SinkBatch) -> Result<(), SinkError> {
-        body::check(batch.rows()).map_err(SinkError::Setup)?;
+        self.check(batch.rows().schema_ref())?;
         if batch.change() == Change::Delete {
             return Err(SinkError::Setup(format!(
                 "sending to {}: a row that is deleted has no request",
-                self.sender.shown()
-            )));
-        }
-        if let Some(key) = self.id_fields.iter().find(|key| batch.rows().column_by_name(key).is_none()) {
-            return Err(SinkError::Setup(format!(
-                "sending to {}: the rows have no column \"{key}\", which `id_fields` names",
                 self.sender.shown()
             )));
         }

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
+use arrow_schema::Schema;
 use millstream_connector::{
     Change, Context, Delivery, NextOffsets, Offsets, Sink, SinkBatch, SinkCapabilities, SinkError,
     async_trait,
@@ -332,6 +333,10 @@ impl Sink for ObjectStoreSink {
         }
     }
 
+    fn check(&self, columns: &Schema) -> Result<(), SinkError> {
+        self.parts.iter().try_for_each(|part| part.check(columns)).map_err(SinkError::Setup)
+    }
+
     async fn open(&mut self, partitions: &[TopicPartition]) -> Result<NextOffsets, SinkError> {
         let mut found = NextOffsets::new();
         for partition in partitions {
@@ -349,9 +354,7 @@ impl Sink for ObjectStoreSink {
                 "deleting rows: files only grow; send the pipeline's inserts here".to_owned(),
             ));
         }
-        for part in &self.parts {
-            part.check(batch.rows().schema_ref()).map_err(SinkError::Setup)?;
-        }
+        self.check(batch.rows().schema_ref())?;
         let now = self.context.now();
         if self.owned(partition).broken {
             return Err(SinkError::transient(format!(

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use arrow_schema::SchemaRef;
+use arrow_schema::{Schema, SchemaRef};
 use bytes::Bytes;
 use futures_util::SinkExt;
 use millstream_connector::staging::{Share, Staging, StagingLimits};
@@ -63,6 +63,15 @@ impl Sink for PostgresSink {
         }
     }
 
+    fn check(&self, columns: &Schema) -> Result<(), SinkError> {
+        let refuse = |what: String| SinkError::Setup(format!("writing to {}: {what}", self.config.table));
+        cell::check_columns(columns).map_err(|error| refuse(error.to_string()))?;
+        match self.config.key.iter().find(|key| columns.field_with_name(key).is_err()) {
+            Some(key) => Err(refuse(format!("the rows have no column \"{key}\", which `key` names"))),
+            None => Ok(()),
+        }
+    }
+
     async fn open(&mut self, partitions: &[TopicPartition]) -> Result<NextOffsets, SinkError> {
         let connection = self.connected().await?;
         let mut found = NextOffsets::new();
@@ -77,13 +86,7 @@ impl Sink for PostgresSink {
     }
 
     async fn stage(&mut self, partition: &TopicPartition, batch: SinkBatch) -> Result<(), SinkError> {
-        cell::check_columns(batch.rows()).map_err(|error| SinkError::Setup(error.to_string()))?;
-        if let Some(key) = self.config.key.iter().find(|key| batch.rows().column_by_name(key).is_none()) {
-            return Err(SinkError::Setup(format!(
-                "writing to {}: the rows have no column \"{key}\", which `key` names",
-                self.config.table
-            )));
-        }
+        self.check(batch.rows().schema_ref())?;
         if batch.change() == Change::Delete && self.config.key.is_empty() {
             return Err(SinkError::Setup(format!(
                 "deleting from {}: without `key` a row cannot be found again; name the key's columns",

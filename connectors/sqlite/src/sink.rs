@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use arrow_array::{Array, RecordBatch};
+use arrow_schema::Schema;
 use millstream_connector::cell::{self, Cell};
 use millstream_connector::staging::{Share, Staging, StagingLimits};
 use millstream_connector::{
@@ -90,6 +91,15 @@ impl Sink for SqliteSink {
         }
     }
 
+    fn check(&self, columns: &Schema) -> Result<(), SinkError> {
+        let refuse = |what: String| SinkError::Setup(format!("writing to {}: {what}", self.config.table));
+        cell::check_columns(columns).map_err(|error| refuse(error.to_string()))?;
+        match self.config.key.iter().find(|key| columns.field_with_name(key).is_err()) {
+            Some(key) => Err(refuse(format!("the rows have no column \"{key}\", which `key` names"))),
+            None => Ok(()),
+        }
+    }
+
     async fn open(&mut self, partitions: &[TopicPartition]) -> Result<NextOffsets, SinkError> {
         let (asked, context) = (partitions.to_vec(), self.context.clone());
         let found = self
@@ -108,13 +118,7 @@ impl Sink for SqliteSink {
     }
 
     async fn stage(&mut self, partition: &TopicPartition, batch: SinkBatch) -> Result<(), SinkError> {
-        cell::check_columns(batch.rows()).map_err(|error| SinkError::Setup(error.to_string()))?;
-        if let Some(key) = self.config.key.iter().find(|key| batch.rows().column_by_name(key).is_none()) {
-            return Err(SinkError::Setup(format!(
-                "writing to {}: the rows have no column \"{key}\", which `key` names",
-                self.config.table
-            )));
-        }
+        self.check(batch.rows().schema_ref())?;
         if batch.change() == Change::Delete && self.config.key.is_empty() {
             return Err(SinkError::Setup(format!(
                 "deleting from {}: without `key` a row cannot be found again; name the key's columns",

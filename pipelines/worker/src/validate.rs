@@ -98,7 +98,10 @@ async fn check(pipeline: &Pipeline, job: &Job, root: &std::path::Path) -> Vec<Di
     let columns = Columns::new((pipeline, job), &schemas, &formats);
     if well_shaped && found.is_empty() {
         let sinks = job.stages.iter().filter(|stage| stage.kind == StageKind::Sink);
-        sinks.for_each(|stage| replaced::check(&columns, stage, &mut found));
+        sinks.for_each(|stage| {
+            replaced::check(&columns, stage, &mut found);
+            taken(&columns, stage, &maker, &mut found);
+        });
     }
     found
 }
@@ -161,6 +164,26 @@ fn queries(
             }
         };
         found.push(diagnostic);
+    }
+}
+
+/// Whether a sink takes the columns of what it reads.
+fn taken(
+    columns: &Columns<'_>,
+    stage: &millstream_plan::Stage,
+    maker: &Maker<'_>,
+    found: &mut Vec<Diagnostic>,
+) {
+    let Some(sink) = stage.sink.as_ref().and_then(|id| columns.pipeline.sinks.get(id)) else { return };
+    // What is at fault in the sink itself, or in what gives its rows, is told there.
+    let Ok(made) = maker.sink(sink) else { return };
+    for input in &stage.inputs {
+        let Ok(rows) = columns.of(&input.stream) else { continue };
+        let at = sink.inputs.iter().find(|named| named.value == input.stream);
+        if let Err(error) = made.check(&rows) {
+            let at = at.map_or(sink.id.span, |named| named.span);
+            found.push(Diagnostic::new(&code::CONFIG_REFUSED, at, error.to_string()));
+        }
     }
 }
 

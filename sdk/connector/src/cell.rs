@@ -3,10 +3,10 @@
 
 use std::fmt::Write as _;
 
+use arrow_array::Array;
 use arrow_array::cast::AsArray;
 use arrow_array::types::*;
-use arrow_array::{Array, RecordBatch};
-use arrow_schema::{DataType, TimeUnit};
+use arrow_schema::{DataType, Schema, TimeUnit};
 
 /// A value, borrowed from its column.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -60,9 +60,9 @@ pub fn is_supported(data_type: &DataType) -> bool {
     }
 }
 
-/// Checks every column of a batch, so that [`cell`] may be called for all of them.
-pub fn check_columns(rows: &RecordBatch) -> Result<(), UnsupportedColumn> {
-    for field in rows.schema_ref().fields() {
+/// Checks every column of rows, so that [`cell`] may be called for all of them.
+pub fn check_columns(columns: &Schema) -> Result<(), UnsupportedColumn> {
+    for field in columns.fields() {
         if !is_supported(field.data_type()) {
             return Err(UnsupportedColumn {
                 column: field.name().clone(),

@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 
 use arrow_array::RecordBatch;
+use arrow_schema::Schema;
 use millstream_types::{Millis, Offset, TopicPartition};
 
 use crate::{Delivery, SinkError, async_trait};
@@ -147,6 +148,9 @@ impl SinkBatch {
 pub trait Sink: Send {
     /// What it is like.
     fn capabilities(&self) -> SinkCapabilities;
+
+    /// Whether it takes rows of these columns; what is wrong with them where not. Asked before anything runs: it connects to nothing.
+    fn check(&self, columns: &Schema) -> Result<(), SinkError>;
 
     /// Takes over `partitions` (besides those it has), finishes what a dead owner had committed but not carried out,
     /// drops what is staged for them, and tells the next offsets that the target keeps.

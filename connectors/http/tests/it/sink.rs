@@ -217,7 +217,7 @@ fn a_row_is_an_object_with_nested_ones() {
         ("x", Arc::new(Float64Array::from(vec![1.5, f64::NAN]))),
     ];
     let rows = RecordBatch::try_from_iter(columns).unwrap();
-    millstream_http::body::check(&rows).unwrap();
+    millstream_http::body::check(rows.schema_ref()).unwrap();
     let bodies = [0, 1].map(|row| {
         let value: serde_json::Value =
             serde_json::from_str(&millstream_http::body::body(&rows, row)).unwrap();

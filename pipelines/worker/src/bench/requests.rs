@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use arrow::datatypes::Schema;
 use millstream_connector::staging::{Staging, StagingLimits};
 use millstream_connector::{
     Context, Delivery, NextOffsets, Offsets, Sink, SinkBatch, SinkCapabilities, SinkError, async_trait,
@@ -61,6 +62,10 @@ impl Sink for RequestsSink {
         }
     }
 
+    fn check(&self, columns: &Schema) -> Result<(), SinkError> {
+        millstream_http::body::check(columns).map_err(SinkError::Setup)
+    }
+
     async fn open(&mut self, partitions: &[TopicPartition]) -> Result<NextOffsets, SinkError> {
         let mut stands = BTreeMap::new();
         commits(&self.path)
@@ -73,7 +78,7 @@ impl Sink for RequestsSink {
     }
 
     async fn stage(&mut self, partition: &TopicPartition, batch: SinkBatch) -> Result<(), SinkError> {
-        millstream_http::body::check(batch.rows()).map_err(SinkError::Setup)?;
+        self.check(batch.rows().schema_ref())?;
         self.staging.stage(partition, batch);
         Ok(())
     }
