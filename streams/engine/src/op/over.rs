@@ -16,6 +16,7 @@ use datafusion_physical_expr::window::WindowExpr;
 
 use super::chunk::Chunk;
 use super::faults::{Fault, Faults, evaluate_fit};
+use super::sum;
 use crate::error::StageError;
 
 pub(crate) struct OverStep {
@@ -28,6 +29,8 @@ pub(crate) struct Function {
     pub(crate) call: Arc<dyn WindowExpr>,
     /// Whether rows that the order leaves equal have the same value, so that nothing has to tell them apart.
     pub(crate) equals_share: bool,
+    /// Of a sum: the same in a wider type, where it does not go round.
+    pub(crate) wide: Option<Arc<dyn WindowExpr>>,
 }
 
 impl OverStep {
@@ -67,7 +70,7 @@ type Unfit = Vec<(usize, StageError)>;
 
 /// The function's value for each row, or the rows that are to be left out first.
 fn over(
-    Function { call: function, equals_share }: &Function,
+    Function { call: function, equals_share, wide }: &Function,
     batch: &RecordBatch,
 ) -> Result<Result<ArrayRef, Unfit>, StageError> {
     let rows = batch.num_rows();
@@ -94,7 +97,17 @@ fn over(
     for range in partition(&by?)?.ranges() {
         let rows = batch.slice(range.start, range.len());
         match function.evaluate(&rows).map_err(StageError::from) {
-            Ok(values) => parts.push(values),
+            Ok(values) => {
+                if let Some(wide) = wide
+                    && !sum::fits_in_all(&function.expressions(), &rows)?
+                    && !sum::is_same(&values, &wide.evaluate(&rows)?)?
+                {
+                    let (what, kind) = (name(), values.data_type().to_string());
+                    let too_large = || StageError::TooLarge { what: what.clone(), kind: kind.clone() };
+                    unfit.extend(range.clone().map(|at| (place(at), too_large())));
+                }
+                parts.push(values);
+            }
             Err(error) if !error.is_of_rows() => return Err(error),
             Err(error) => {
                 let known = unfit.len();

@@ -89,7 +89,9 @@ fn check_constants(plan: &LogicalPlan) -> Result<()> {
             return Ok(TreeNodeRecursion::Continue);
         }
         let computed = create_physical_expr(expr, &DFSchema::empty(), &props, &context);
-        match computed.and_then(checked).and_then(|computed| computed.evaluate(&row)) {
+        let empty = Schema::empty();
+        let computed = computed.and_then(|computed| checked(computed, &empty));
+        match computed.and_then(|computed| computed.evaluate(&row)) {
             Ok(_) => Ok(TreeNodeRecursion::Jump),
             Err(error) => plan_err!("{expr} cannot be computed: {}", error.strip_backtrace()),
         }

@@ -18,14 +18,14 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use datafusion_common::tree_node::{Transformed, TreeNode};
-use datafusion_common::{Column, DFSchema, DataFusionError};
+use datafusion_common::{Column, DFSchema, DataFusionError, ScalarValue};
 use datafusion_expr::execution_props::ExecutionProps;
 use datafusion_expr::logical_plan::{Projection, TableScan};
 use datafusion_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion_expr::{Expr, LogicalPlan, Operator};
-use datafusion_physical_expr::expressions::BinaryExpr;
+use datafusion_physical_expr::expressions::{BinaryExpr, Literal, NegativeExpr};
 use datafusion_physical_expr::{PhysicalExpr, create_physical_expr};
 
 use super::as_of::AsOfJoin;
@@ -278,9 +278,22 @@ fn output_schema(schema: &DFSchema, sql: &str) -> Result<SchemaRef, Vec<SqlProbl
     if problems.is_empty() { Ok(Arc::clone(schema.inner())) } else { Err(problems) }
 }
 
-/// The same, but a sum, a difference or a product that leaves its type fails, and does not go round.
-pub(super) fn checked(expr: Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>, DataFusionError> {
+/// The same, but a sum, a difference, a product or a negative that leaves its type fails, and does not go round.
+pub(super) fn checked(
+    expr: Arc<dyn PhysicalExpr>,
+    input: &Schema,
+) -> Result<Arc<dyn PhysicalExpr>, DataFusionError> {
     let each = |expr: Arc<dyn PhysicalExpr>| {
+        if let Some(negative) = expr.downcast_ref::<NegativeExpr>() {
+            let kind = negative.arg().data_type(input)?;
+            if kind.is_signed_integer() {
+                let zero = Arc::new(Literal::new(ScalarValue::new_zero(&kind)?));
+                let made = BinaryExpr::new(zero, Operator::Minus, Arc::clone(negative.arg()));
+                return Ok(Transformed::yes(
+                    Arc::new(made.with_fail_on_overflow(true)) as Arc<dyn PhysicalExpr>
+                ));
+            }
+        }
         Ok(match expr.downcast_ref::<BinaryExpr>() {
             Some(binary) if matches!(binary.op(), Operator::Plus | Operator::Minus | Operator::Multiply) => {
                 Transformed::yes(Arc::new(binary.clone().with_fail_on_overflow(true)) as Arc<dyn PhysicalExpr>)
@@ -298,7 +311,7 @@ impl Translator<'_> {
 
     fn expr(&self, expr: &Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>, SqlProblem> {
         let made = create_physical_expr(expr, schema, &self.props, &self.context);
-        made.and_then(checked).map_err(|e| self.explained(&e))
+        made.and_then(|made| checked(made, schema.as_arrow())).map_err(|e| self.explained(&e))
     }
 
     fn explained(&self, error: &DataFusionError) -> SqlProblem {

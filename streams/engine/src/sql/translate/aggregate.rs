@@ -380,10 +380,14 @@ impl Translator<'_> {
             .into_iter()
             .chain(function.order_bys().iter().map(|s| Arc::clone(&s.expr)));
         let state_columns = function.state_fields().map_err(|e| self.explained(&e))?.len();
-        let arguments: Result<_, _> = arguments.map(checked).collect();
+        let arguments: Result<_, _> = arguments.map(|made| checked(made, input.as_arrow())).collect();
         let column = AggregateColumn {
             arguments: arguments.map_err(|e| self.explained(&e))?,
-            filter: lowered.filter.map(checked).transpose().map_err(|e| self.explained(&e))?,
+            filter: lowered
+                .filter
+                .map(|made| checked(made, input.as_arrow()))
+                .transpose()
+                .map_err(|e| self.explained(&e))?,
             state_columns,
             function,
         };

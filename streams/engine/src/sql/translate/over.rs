@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use datafusion_common::DFSchema;
-use datafusion_expr::expr::{NullTreatment, WindowFunction};
+use datafusion_expr::expr::{Cast, NullTreatment, WindowFunction};
 use datafusion_expr::logical_plan::Window;
-use datafusion_expr::{Expr, LogicalPlan};
+use datafusion_expr::{Expr, ExprSchemable, LogicalPlan};
 use datafusion_physical_expr::window::WindowExpr;
 use datafusion_physical_expr::{PhysicalExpr, create_physical_sort_exprs};
 use datafusion_physical_plan::windows::create_window_expr;
@@ -13,6 +13,7 @@ use datafusion_physical_plan::windows::create_window_expr;
 use super::{Chain, Grouped, Trace, Translator, trace};
 use crate::op::Step;
 use crate::op::over::{Function, OverStep};
+use crate::op::sum;
 use crate::sql::problem::SqlProblem;
 
 impl Translator<'_> {
@@ -123,7 +124,18 @@ impl Translator<'_> {
             check(call, input)?;
             let equals_share =
                 matches!(call.fun.name(), "rank" | "dense_rank" | "percent_rank" | "cume_dist");
-            functions.push(Function { call: self.window_function(expr, call, input)?, equals_share });
+            let wide = match call.params.args.as_slice() {
+                [argument] if call.fun.name() == "sum" && !call.params.distinct => {
+                    let kind = argument.get_type(input).map_err(|e| self.explained(&e))?;
+                    let cast = |wide| Expr::Cast(Cast::new(Box::new(argument.clone()), wide));
+                    let wide =
+                        sum::wide(&kind).map(|wide| self.window_function(expr, call, &[cast(wide)], input));
+                    wide.transpose()?
+                }
+                _ => None,
+            };
+            let made = self.window_function(expr, call, &call.params.args, input)?;
+            functions.push(Function { call: made, equals_share, wide });
         }
         Ok(OverStep { functions, schema: Arc::clone(over.schema.inner()) })
     }
@@ -132,6 +144,7 @@ impl Translator<'_> {
         &self,
         expr: &Expr,
         call: &WindowFunction,
+        arguments: &[Expr],
         input: &DFSchema,
     ) -> Result<Arc<dyn WindowExpr>, SqlProblem> {
         let params = &call.params;
@@ -144,7 +157,7 @@ impl Translator<'_> {
         create_window_expr(
             &call.fun,
             expr.schema_name().to_string(),
-            &exprs(&params.args)?,
+            &exprs(arguments)?,
             &exprs(&params.partition_by)?,
             &order,
             Arc::new(params.window_frame.clone()),

@@ -369,6 +369,43 @@ fn a_sum_over_rows_beyond_its_type_is_no_row() {
     }
 }
 
+/// And over the rows of windows that are over, of all of a partition and as it runs; a negative that has no place in its type.
+#[test]
+fn a_sum_over_the_rows_of_a_window_beyond_its_type_is_no_row() {
+    let digits = "9".repeat(38);
+    let most = i64::MAX.to_string();
+    for (column, value) in [("big", &most), ("price", &digits)] {
+        for order in ["", " ORDER BY n"] {
+            let sql = format!(
+                "SELECT id, n, sum(most) OVER (PARTITION BY window_end, id{order}) AS total FROM (
+                 SELECT id, qty AS n, window_end, max({column}) AS most FROM TUMBLE(sales, at, INTERVAL '6 seconds') GROUP BY id, qty, window_end)"
+            );
+            let record = |id: &str, qty: i64, value: &str| {
+                (0, sale(id, 1_000, &format!(r#","qty":{qty},"{column}":{value}"#)))
+            };
+            // A total of amounts that is beyond is none of the sums of b.
+            let records = [
+                record("a", 1, value),
+                record("a", 2, "1"),
+                record("b", 1, value),
+                record("b", 2, &format!("-{value}")),
+                record("c", 1, "7"),
+            ];
+            let came = run(&sql, 10, &records);
+            let first = if order.is_empty() { "0" } else { value };
+            assert_eq!(came.rows, [format!("b|1|{first}"), "b|2|0".to_owned(), "c|1|7".to_owned()], "{sql}");
+            assert_eq!(came.failed.len(), 2, "{came:?}");
+            assert!(came.failed.iter().all(|line| line.starts_with("a|") && line.contains("is beyond what")));
+        }
+    }
+    let record = |value: i64| (0, sale("a", 1_000, &format!(r#","big":{value}"#)));
+    let came = run("SELECT id, -big AS turned FROM sales", 10, &[record(i64::MIN), record(-7)]);
+    assert_eq!(
+        (came.rows.as_slice(), came.records.as_slice()),
+        (["a|7".to_owned()].as_slice(), [0].as_slice())
+    );
+}
+
 /// An average has four digits more behind its point than what it is of.
 #[test]
 fn an_average_that_does_not_fit_is_no_row_and_others_are() {
