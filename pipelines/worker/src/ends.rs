@@ -129,7 +129,8 @@ impl Ends {
         }
         let as_of = end_of(&self.cluster, &self.place).await?;
         let Came { level, reached } = came;
-        self.say("level", stage, &Level { as_of, level, reached, parts: owned.clone() }).await?;
+        self.say("level", stage, &Level { as_of, level, reached: Some(reached), parts: owned.clone() })
+            .await?;
         self.known.lock().levels.entry(stage.to_owned()).or_default().was_said(came, owned);
         Ok(())
     }

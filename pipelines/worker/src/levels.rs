@@ -42,8 +42,9 @@ pub struct Level {
     pub as_of: i64,
     /// Every record that it will emit lies at or behind this event time, in milliseconds.
     pub level: i64,
-    /// See [`Came`].
-    pub reached: i64,
+    /// See [`Came`]; the level where it is not said.
+    #[serde(default)]
+    pub reached: Option<i64>,
     /// Of these partitions of the splits topic, or these key groups.
     pub parts: BTreeSet<u32>,
 }
@@ -58,7 +59,7 @@ pub struct Levels {
 impl Levels {
     /// Takes what a worker said. The last word on a partition counts.
     pub fn take(&mut self, said: &Level) {
-        let came = Came { level: said.level, reached: said.reached };
+        let came = Came { level: said.level, reached: said.reached.unwrap_or(said.level) };
         self.known.extend(said.parts.iter().map(|part| (*part, came)));
     }
 
@@ -105,7 +106,7 @@ mod tests {
         let say = |level: i64, parts: &[u32]| Level {
             as_of: 0,
             level,
-            reached: level,
+            reached: None,
             parts: parts.iter().copied().collect(),
         };
         let mine = BTreeSet::from([0]);
@@ -125,7 +126,12 @@ mod tests {
     #[test]
     fn what_all_have_come_to_is_the_least_and_of_idle_ones_the_furthest() {
         let mut levels = Levels::default();
-        let say = |level, reached, parts: [u32; 2]| Level { as_of: 0, level, reached, parts: parts.into() };
+        let say = |level, reached, parts: [u32; 2]| Level {
+            as_of: 0,
+            level,
+            reached: Some(reached),
+            parts: parts.into(),
+        };
         assert_eq!(levels.of_all(0), None);
         levels.take(&say(50, 60, [0, 1]));
         assert_eq!(levels.of_all(4), None, "nothing is known of partitions 2 and 3");

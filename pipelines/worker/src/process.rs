@@ -46,7 +46,7 @@ use crate::snapshots::taking::Taking;
 use crate::standby::{Begins, Followed, Standby};
 use crate::tables::TableRows;
 use commit::MaySnapshot;
-use lift::Lifting;
+use lift::{Lifting, Resumed};
 use outgoing::Outgoing;
 use plain::Plain;
 use rows::WaitingRows;
@@ -222,7 +222,9 @@ struct Driver {
     finished: BTreeSet<(usize, u32)>,
     /// Inputs that wait for others.
     ahead: BTreeSet<usize>,
-    lifting: BTreeMap<usize, Lifting>,
+    lifting: BTreeMap<(usize, u32), Lifting>,
+    /// Of a stage without state: how far partitions that were assigned had come, by their positions.
+    resumed: BTreeMap<TopicPartition, Resumed>,
     changelogs: Changelogs,
     standby: Standby,
     lost: Option<WorkerError>,
@@ -244,6 +246,9 @@ impl RebalanceListener for GiveUp {
             if driver.setup.inputs.len() > 1 || !driver.setup.changelogs.is_empty() {
                 // Nothing is read of a key group before all of it is here.
                 consumer.pause(partitions);
+            }
+            if let Err(error) = driver.find_resumed(consumer, partitions).await {
+                driver.lost = Some(error);
             }
             driver.coming.extend(partitions.iter().cloned());
             driver.context.end_left_open();
@@ -345,6 +350,7 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
         finished: BTreeSet::new(),
         ahead: BTreeSet::new(),
         lifting: BTreeMap::new(),
+        resumed: BTreeMap::new(),
         changelogs: Changelogs::new(
             setup.changelogs.clone(),
             Arc::clone(&setup.positions),

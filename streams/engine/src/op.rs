@@ -59,7 +59,7 @@ pub(crate) enum Step {
     Session(window::SessionStep),
     /// Notes the rows' event times, which stand in this column, for groups that are let go of.
     Timed(usize),
-    /// Adds the values of functions over the rows of a window that is over.
+    /// Adds the values of functions over rows, of which those of a partition are together.
     Over(over::OverStep),
     /// Gives a row for each item of lists.
     Unnest(unnest::UnnestStep),

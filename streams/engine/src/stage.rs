@@ -545,21 +545,37 @@ impl Stage {
         Ok(())
     }
 
-    /// Whoever writes this partition of a source has nothing left before `level`, and it has been read up to where that was said: rows
-    /// that raised its watermark no further than their writers had come raise it now. Rows that wait are run first.
-    pub fn lift_watermark(
+    /// Whoever writes these partitions of a source has nothing left before their levels, and they have been read up to where that was said:
+    /// rows that raised their watermarks no further than their writers had come raise them now. Rows that wait are run first.
+    pub fn lift_watermarks(
         &mut self,
         source: usize,
-        group: KeyGroup,
-        level: EventTime,
+        levels: impl IntoIterator<Item = (KeyGroup, EventTime)>,
         now: Millis,
     ) -> Result<(), StageError> {
         self.turn(now)?;
-        self.sources[source].clocks.lift(group, level);
+        levels.into_iter().for_each(|(group, level)| self.sources[source].clocks.lift(group, level));
         Ok(())
     }
 
-    /// Whether [`Stage::lift_watermark`] would raise one, as far as rows have been run.
+    /// What is to be kept of a partition of a source where no state is: its watermark as of the last commit, and the event time that is
+    /// held back.
+    pub fn committed_of(&self, source: usize, group: KeyGroup) -> (Watermark, EventTime) {
+        let source = &self.sources[source];
+        let at = group.0 as usize;
+        (Watermark::from_raw(source.committed[at]), source.held_committed[at])
+    }
+
+    /// Takes that up for a partition that is assigned here and of which nothing has been read.
+    pub fn resume(&mut self, source: usize, group: KeyGroup, kept: (Watermark, EventTime), now: Millis) {
+        let source = &mut self.sources[source];
+        let at = group.0 as usize;
+        source.committed[at] = source.committed[at].max(kept.0.to_raw());
+        source.held_committed[at] = source.held_committed[at].max(kept.1);
+        source.assign(group, now);
+    }
+
+    /// Whether [`Stage::lift_watermarks`] would raise one, as far as rows have been run.
     pub fn can_lift(&self, source: usize, group: KeyGroup, level: EventTime) -> bool {
         self.sources[source].clocks.can_lift(group, level)
     }

@@ -191,6 +191,12 @@ impl Partition {
         if self.finished { Watermark::END } else { self.clock.watermark() }
     }
 
+    /// Its clock, as what is known of its writers raises it.
+    fn lifting(&self, seen: EventTime) -> PartitionClock {
+        let held = if self.has_record { self.clock.held } else { seen };
+        PartitionClock { held, ..self.clock }
+    }
+
     /// Whether the least watermark has to wait for this partition.
     fn holds_back(&self) -> bool {
         !self.finished && !self.idle && (self.has_record || !self.caught_up)
@@ -255,16 +261,23 @@ impl SourceWatermarks {
     }
 
     /// All that writers of the partition have left to write lies at or behind `level`, and all before it has been read: what was held
-    /// back for want of that counts.
+    /// back for want of that counts. A partition that has had no record has come as far as the furthest of the others.
     pub fn lift(&mut self, partition: KeyGroup, level: EventTime) {
+        let seen = self.seen();
         if let Some(entry) = self.partitions.get_mut(&partition) {
-            entry.clock.lift(level);
+            entry.clock.raise(entry.lifting(seen).lifted(level));
         }
+    }
+
+    /// The greatest event time of all partitions.
+    fn seen(&self) -> EventTime {
+        let of = |p: &Partition| p.clock.held.max(p.clock.watermark.0.saturating_add(self.config.delay_ms));
+        self.partitions.values().filter(|p| p.has_record).map(of).max().unwrap_or(EventTime::MIN)
     }
 
     /// Whether [`SourceWatermarks::lift`] would raise a partition's watermark.
     pub fn can_lift(&self, partition: KeyGroup, level: EventTime) -> bool {
-        self.partitions.get(&partition).is_some_and(|p| p.clock.can_lift(level))
+        self.partitions.get(&partition).is_some_and(|p| p.lifting(self.seen()).can_lift(level))
     }
 
     /// The greatest event time of a partition's records that is still held back, if any.
@@ -357,6 +370,14 @@ impl SourceWatermarks {
     /// The assigned partitions that others wait for: not ended, not idle, and not read to the end of nothing.
     pub fn holding(&self) -> impl Iterator<Item = KeyGroup> + '_ {
         self.partitions.iter().filter(|(_, p)| p.holds_back()).map(|(group, _)| *group)
+    }
+
+    /// The same, and those that have had no record since they were assigned, until they are idle: nobody knows how far they had come.
+    pub fn awaited(&self) -> impl Iterator<Item = KeyGroup> + '_ {
+        // Bounded input is never idle, and a partition without records would hold it back to its end.
+        let silent = self.config.idle_after_ms.is_some() && !self.config.bounded;
+        let is_awaited = move |p: &Partition| p.holds_back() || silent && !p.finished && !p.idle;
+        self.partitions.iter().filter(move |(_, p)| is_awaited(p)).map(|(group, _)| *group)
     }
 
     /// The assigned partitions, in order.

@@ -87,6 +87,9 @@ impl Driver {
         if offsets.is_empty() {
             offsets.extend(fence);
         }
+        if self.resumes() {
+            offsets.iter_mut().for_each(|(partition, at)| at.metadata = self.to_resume(partition).into());
+        }
         self.plain.arrived().await?;
         let name = self.context.stage.clone();
         let (consumer, time) = (consumer.clone(), self.context.transaction_time.clone());

@@ -217,6 +217,7 @@ impl Driver {
         });
         let setup = Arc::clone(&self.setup);
         let all: Vec<TopicPartition> = groups.iter().flat_map(|group| setup.partitions(*group)).collect();
+        self.resume(&groups, now);
         self.coming.retain(|partition| !groups.contains(&(partition.partition as u32)));
         self.owned.extend(groups);
         self.tell_standby(consumer);

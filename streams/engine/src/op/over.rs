@@ -94,7 +94,12 @@ fn over(
     let by: Result<Vec<ArrayRef>, _> = by.iter().map(|column| take(column, &order, None)).collect();
     let mut parts: Vec<ArrayRef> = Vec::new();
     let place = |at: usize| order.value(at) as usize;
-    for range in partition(&by?)?.ranges() {
+    let by = by?;
+    let ranges = match by.is_empty() {
+        true => std::iter::once(0..rows).filter(|range| !range.is_empty()).collect(),
+        false => partition(&by)?.ranges(),
+    };
+    for range in ranges {
         let rows = batch.slice(range.start, range.len());
         match function.evaluate(&rows).map_err(StageError::from) {
             Ok(values) => {

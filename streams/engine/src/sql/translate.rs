@@ -447,8 +447,8 @@ impl Translator<'_> {
                 "group them without windows, SELECT …, SUM(…) FROM it GROUP BY …, with emit: { on_update: 5s }; or read their topic by a source without `upsert`, where each record counts for itself",
             ),
             "over" => (
-                "OVER (…)",
-                "group them, with emit: { on_update: 5s }; or rank them in the table that a sink keeps of them",
+                "OVER (…) behind a table or a list",
+                "go OVER the rows first, by a transform of its own, and join the table behind it",
             ),
             "union" => {
                 ("UNION", "give each stream a sink and a target of its own, or group each by itself first")

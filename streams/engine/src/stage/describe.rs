@@ -216,7 +216,7 @@ fn step(step: &Step) -> String {
         Step::Window(window) => window_text(window),
         Step::Over(over) => {
             let calls: Vec<&str> = over.functions.iter().map(|f| f.call.name()).collect();
-            format!("over the rows of a window that is over: {}", calls.join(", "))
+            format!("over all rows of a partition: {}", calls.join(", "))
         }
         Step::Session(session) => {
             let time = session.schema.field(session.time).name();

@@ -382,14 +382,14 @@ impl Source {
 }
 
 /// The event time that the rows of some sources have come to together as of the last commit; the end of time when there is
-/// nothing to wait for. A key group counts where one of its partitions holds it back, or has come further since; it has
+/// nothing to wait for. A key group counts where one of its partitions is awaited, or has come further since; it has
 /// come as far as the least of its partitions.
 pub(super) fn level(sources: &[&Source]) -> i64 {
     let joins = sources.len() > 1;
     let promised = |source: &Source, group: KeyGroup| source.promised(group, joins);
     let now =
         |source: &Source, group| if joins { source.joined(group) } else { source.clocks.of(group).to_raw() };
-    let holding = sources.iter().flat_map(|source| source.clocks.holding());
+    let holding = sources.iter().flat_map(|source| source.clocks.awaited());
     let came_on = sources.iter().flat_map(|source| {
         source.clocks.partitions().filter(|group| now(source, *group) > promised(source, *group))
     });

@@ -3,17 +3,17 @@
 //! they were at the last one and as they are now, and the difference goes out, as of a join (UJ-3). The cost goes with the rows of the
 //! keys that have changed. Never enters: how rows are kept (`side`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 
 use super::difference::Before;
-use super::side::AsOf;
+use super::side::{AsOf, group_in};
 use super::{UpdateSide, Updates};
 use crate::error::StageError;
 use crate::op::chunk::Chunk;
-use crate::op::faults::Faults;
+use crate::op::faults::{Fault, Faults};
 use crate::op::stored_rows::Portion;
 use crate::op::{Give, Step, run_behind};
 
@@ -40,11 +40,13 @@ impl UpdateOver {
         }
         let restored = side.restored().clone();
         if !restored.is_empty() {
-            let rows = side.by_group(Some(&restored)).into_values().flatten();
-            self.differing(side, rows, true, faults, give)?;
+            for rows in side.by_group(Some(&restored)).into_values() {
+                self.differing(side, rows, Sent::All, faults, give)?;
+            }
         }
-        let (before, now) = side.changes(&restored);
-        self.differing(side, before.into_iter().chain(now), false, faults, give)?;
+        let (mut rows, now) = side.changes(&restored);
+        rows.extend(now);
+        self.differing(side, rows, Sent::Changed, faults, give)?;
         side.settle()
     }
 
@@ -59,30 +61,42 @@ impl UpdateOver {
         self.each(side, &keys, AsOf::Now, faults, &mut |chunk, _| give(chunk))
     }
 
-    /// Gives how what the keys of some rows gave differs from what they give. Where `all`, what is the same goes too.
+    /// Gives how what the keys of some rows gave differs from what they give, and tells what cannot be computed and could, or was
+    /// another row.
     fn differing(
         &self,
         side: &UpdateSide,
-        rows: impl Iterator<Item = u32>,
-        all: bool,
+        rows: Vec<u32>,
+        sent: Sent,
         faults: &mut Faults,
         give: Give<'_>,
     ) -> Result<(), StageError> {
-        let keys = keys_of(side, rows);
-        let mut was = Vec::new();
-        // What could not be computed was told when it was sent.
-        self.each(side, &keys, AsOf::LastSent, &mut Faults::new(), &mut |chunk, _| {
-            was.push(chunk);
-            Ok(())
-        })?;
+        let (mut was, mut told) = (Vec::new(), Faults::new());
+        // Where all is as it was, nothing is gone.
+        let is_same = sent == Sent::All && rows.iter().all(|row| side.is_same(*row));
+        let keys = keys_of(side, rows.into_iter());
+        if !is_same {
+            self.each(side, &keys, AsOf::LastSent, &mut told, &mut |chunk, _| {
+                was.push(chunk);
+                Ok(())
+            })?;
+        }
         let mut before = Before::new(&was, &self.identity);
-        self.each(side, &keys, AsOf::Now, faults, &mut |chunk, faults| {
-            before.differs(chunk, all)?.into_iter().try_for_each(|chunk| give(chunk, faults))
+        let mut found = Faults::new();
+        self.each(side, &keys, AsOf::Now, &mut found, &mut |chunk, _| {
+            let differs = before.differs(chunk, sent == Sent::All)?;
+            differs.into_iter().try_for_each(|chunk| give(chunk, faults))
         })?;
+        if sent == Sent::Changed && !told.is_empty() {
+            let content = |fault: &Fault| format!("{:?} {}", fault.row.columns(), fault.error);
+            let told: HashSet<String> = told.iter().map(content).collect();
+            found.retain(|fault| !told.contains(&content(fault)));
+        }
+        faults.extend(found);
         before.gone()?.into_iter().try_for_each(|chunk| give(chunk, faults))
     }
 
-    /// What the rows of keys give, in portions of whole keys.
+    /// What the rows of keys give, in portions of whole keys, each of one key group.
     fn each(
         &self,
         side: &UpdateSide,
@@ -96,7 +110,8 @@ impl UpdateOver {
         let mut keys = keys.iter().peekable();
         while let Some(key) = keys.next() {
             rows.extend(side.of_key(key).iter().filter(|row| side.is(**row, as_of)));
-            if rows.len() < most && keys.peek().is_some() {
+            let goes_on = keys.peek().is_some_and(|next| group_in(next) == group_in(key));
+            if rows.len() < most && goes_on {
                 continue;
             }
             let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
@@ -110,6 +125,15 @@ impl UpdateOver {
         }
         Ok(())
     }
+}
+
+/// Which rows go out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    /// All of them: of key groups that were restored.
+    All,
+    /// Those that are new or others.
+    Changed,
 }
 
 /// The keys of some rows.

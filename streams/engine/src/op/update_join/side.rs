@@ -539,7 +539,7 @@ fn identity_of(rows: &RecordBatch, columns: &[usize], groups: &UInt32Array) -> V
 }
 
 /// The key group of an identity or a key: it comes first, a byte that says that it is no null, and its number.
-fn group_in(id: &[u8]) -> Option<u32> {
+pub(super) fn group_in(id: &[u8]) -> Option<u32> {
     let bytes: [u8; 4] = id.get(1..5)?.try_into().ok()?;
     Some(u32::from_le_bytes(bytes))
 }

@@ -97,7 +97,7 @@ impl Chain {
         }
         *identity = updating.columns().unwrap_or_default();
         match step {
-            Step::Filter(_) | Step::Project { .. } => {
+            Step::Filter(_) | Step::Project { .. } | Step::Over(_) => {
                 steps.push(step);
                 None
             }

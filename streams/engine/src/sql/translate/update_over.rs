@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datafusion_common::DFSchema;
-use datafusion_expr::logical_plan::Window;
+use datafusion_expr::logical_plan::Projection;
 use datafusion_expr::{Expr, LogicalPlan};
 
 use super::over::strip_alias;
@@ -17,7 +17,7 @@ use crate::sql::problem::SqlProblem;
 use crate::sql::query::{Closed, Origin};
 
 impl Translator<'_> {
-    /// Functions OVER rows of which the latest counts, one behind the other.
+    /// Functions OVER rows of which the latest counts, one behind the other, and what is selected between them.
     pub(super) fn over_latest(
         &self,
         mut chain: Chain,
@@ -35,19 +35,15 @@ impl Translator<'_> {
                 "say beside sql how often what has changed is sent: emit: { on_update: 1s }",
             );
         }
-        let mut windows: Vec<&Window> = Vec::new();
-        for node in nodes {
-            let LogicalPlan::Window(window) = node else {
-                let text =
-                    format!("what is computed OVER rows of {} is computed with, and gone over", chain.name);
-                return refuse(
-                    text,
-                    "write what is inside as a transform of its own, and go OVER its rows in another",
-                );
-            };
-            windows.push(window);
+        let together = self.together(nodes)?;
+        if !passes(nodes, &together) {
+            let text = format!(
+                "what OVER (…) gives of rows of {} is gone over by columns that are computed in between",
+                chain.name
+            );
+            let help = "write what is inside as a transform of its own, and go OVER its rows in another";
+            return refuse(text, help);
         }
-        let together = self.together(&windows)?;
         let by: Vec<Trace> = together.iter().map(|expr| trace(expr, input, &chain.trace)).collect();
         self.check_placed(&chain, &by, "over", "partition by")?;
         let keys = together.iter().map(|expr| self.expr(expr, input)).collect::<Result<Vec<_>, _>>()?;
@@ -66,29 +62,33 @@ impl Translator<'_> {
         if !before.iter().all(row_wise) {
             return Err(self.takes_places(&chain, "over"));
         }
-        let mut steps = Vec::new();
-        for window in windows {
-            steps.push(Step::Over(self.over_step(window, |_, _| Ok(()))?));
-        }
         let given = (before, Arc::clone(input.inner()));
         let plan = UpdateSidePlan::new(self.options.late.clone(), given, keys, false);
         let side = UpdateSide::new(plan.known_by(&wide, known_by, &known).with_nulls());
         chain.branch().aggregate = Some(Aggregation::Updating(Box::new(side)));
-        let functions = steps.iter().map(|step| match step {
-            Step::Over(over) => over.functions.len(),
-            _ => 0,
-        });
-        chain.trace.extend(vec![Trace::Other; functions.sum()]);
-        let over = UpdateOver { steps, identity: Vec::new() };
+        let over = UpdateOver { steps: Vec::new(), identity: Vec::new() };
         chain.closed = Some(Closed { from: Origin::Over(Box::new(over)), after: Vec::new() });
         chain.updating = Some(updating);
-        Ok(chain)
+        nodes.iter().try_fold(chain, |mut chain, node| match node {
+            LogicalPlan::Window(window) => {
+                let step = self.over_step(window, |_, _| Ok(()))?;
+                chain.trace.extend(vec![Trace::Other; step.functions.len()]);
+                chain.push(Step::Over(step));
+                Ok(chain)
+            }
+            LogicalPlan::Projection(projection) => self.project(chain, projection),
+            _ => Ok(chain),
+        })
     }
 
     /// What all functions divide rows by: rows that are equal in it are computed together.
-    fn together(&self, windows: &[&Window]) -> Result<Vec<Expr>, SqlProblem> {
+    fn together(&self, nodes: &[LogicalPlan]) -> Result<Vec<Expr>, SqlProblem> {
+        let windows = nodes.iter().filter_map(|node| match node {
+            LogicalPlan::Window(window) => Some(window),
+            _ => None,
+        });
         let mut common: Option<Vec<Expr>> = None;
-        for expr in windows.iter().flat_map(|window| &window.window_expr) {
+        for expr in windows.flat_map(|window| &window.window_expr) {
             let Expr::WindowFunction(call) = strip_alias(expr) else {
                 return Err(self.problem("over", format!("{expr} is no call of a function OVER (…)"), None));
             };
@@ -100,4 +100,16 @@ impl Translator<'_> {
         }
         Ok(common.unwrap_or_default())
     }
+}
+
+/// Whether the columns of what rows are divided by are the same all along.
+fn passes(nodes: &[LogicalPlan], by: &[Expr]) -> bool {
+    let is_plain = |projection: &Projection| {
+        let mut columns = by.iter().flat_map(Expr::column_refs);
+        columns.all(|column| projection.expr.contains(&Expr::Column(column.clone())))
+    };
+    nodes.iter().all(|node| match node {
+        LogicalPlan::Projection(projection) => is_plain(projection),
+        _ => true,
+    })
 }

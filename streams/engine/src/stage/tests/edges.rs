@@ -301,16 +301,35 @@ fn what_writers_held_back_comes_when_they_have_come_further() {
     for mut stage in [stage, again, stored, copied] {
         assert_eq!(stage.watermark(KeyGroup(0)), Watermark::at(1_004_000 - DELAY_MS));
         assert!(!stage.can_lift(0, KeyGroup(0), 1_004_000) && stage.can_lift(0, KeyGroup(0), 1_004_001));
-        stage.lift_watermark(0, KeyGroup(0), 1_038_000, 0).expect("a level");
+        stage.lift_watermarks(0, [(KeyGroup(0), 1_038_000)], 0).expect("a level");
         assert_eq!(stage.watermark(KeyGroup(0)), Watermark::at(1_038_000 - DELAY_MS));
         records = stage.commit(0).expect("a commit");
         assert_eq!(names(&stage.take_outputs()), BTreeMap::from([("revenue", 1)]), "its window is over");
         // No further than the rows are.
-        stage.lift_watermark(0, KeyGroup(0), i64::MAX, 0).expect("a level");
+        stage.lift_watermarks(0, [(KeyGroup(0), i64::MAX)], 0).expect("a level");
         assert_eq!(stage.watermark(KeyGroup(0)), Watermark::at(1_039_000 - DELAY_MS));
         assert!(!stage.can_lift(0, KeyGroup(0), i64::MAX));
     }
     assert!(!records.is_empty());
+}
+
+/// What a stage without state has come to is taken up from beside its positions.
+#[test]
+fn a_stage_without_state_goes_on_from_where_it_was() {
+    let mut stage = new_stage(2, &tumbling(0));
+    let bounds = TimeBounds { others_at: Some(990_000), latest: None };
+    stage
+        .push_record(0, (KeyGroup(0), 0), Some(&invoice(1, 0, 1_000_000).json()), bounds)
+        .expect("an assigned partition");
+    stage.commit(0).expect("a commit");
+    let kept = stage.committed_of(0, KeyGroup(0));
+    assert_eq!(kept, (Watermark::at(990_000 - DELAY_MS), 1_000_000));
+    let mut next = new_stage(1, &tumbling(0));
+    next.resume(0, KeyGroup(0), kept, 0);
+    next.caught_up(0, KeyGroup(0), CaughtUp::Yes);
+    assert_eq!(next.level_of("unique"), 990_000 - DELAY_MS);
+    assert!(next.can_lift(0, KeyGroup(0), 1_000_000));
+    assert_eq!(next.committed_of(0, KeyGroup(0)), kept);
 }
 
 /// What the furthest partition has come to stands for all when nothing holds anything back.
@@ -322,6 +341,11 @@ fn where_all_are_idle_the_furthest_counts() {
     stage.load_table("stores", &stores()).expect("the table");
     (0..2).for_each(|group| stage.assign(KeyGroup(group), 0));
     assert_eq!((stage.level_of("unique"), stage.reached_by("unique")), (i64::MIN, i64::MIN));
+    // One that has had no record may have been anywhere, until it is idle.
+    push(&mut stage, 0, &invoice(0, 0, 1_000_000));
+    (0..2).for_each(|group| stage.caught_up(0, KeyGroup(group), CaughtUp::Yes));
+    stage.commit(0).expect("a commit");
+    assert_eq!(stage.level_of("unique"), i64::MIN);
     for (group, at) in [(0, 1_000_000), (1, 1_100_000)] {
         push(&mut stage, group, &invoice(group as usize, group, at));
         stage.caught_up(0, KeyGroup(group), CaughtUp::Yes);

@@ -96,6 +96,14 @@ const QUERIES: &[(&str, &[&str])] = &[
          LEFT JOIN stores s ON s.store_id = t.p WHERE t.place <= 3",
         &[""],
     ),
+    (
+        "SELECT p, id, RANK() OVER (PARTITION BY p ORDER BY v) AS place, COUNT(v) OVER (PARTITION BY p, k) AS n, v > AVG(v) OVER (PARTITION BY k, p) AS above FROM a",
+        &[""],
+    ),
+    (
+        "SELECT * FROM (SELECT p, id, n, RANK() OVER (PARTITION BY p ORDER BY n DESC) AS m FROM (SELECT p, id, 2 * DENSE_RANK() OVER (PARTITION BY p ORDER BY v) AS n FROM a WHERE k <> '')) WHERE n < 7",
+        &[""],
+    ),
     // With itself.
     ("SELECT a.p, a.id, o.v AS parent FROM a LEFT JOIN a AS o ON o.p = a.p AND o.id = a.k", &[""]),
 ];
@@ -562,6 +570,10 @@ fn the_first_of_each_key_come_and_go() {
     // One goes, and the next takes its place; one moves to another key.
     push(&mut stage, 0, 0, &[event("S", "x3", None), row("x4", None, 8)], 12);
     assert_eq!(sent(&mut stage, 40).0, ["-S|n2|2", "-S|x3|9", "S|x2|2", "S|x4|8"]);
+    // Without keys, all rows are one.
+    let mut all = started("SELECT p, id, ROW_NUMBER() OVER (ORDER BY v DESC) AS place FROM a");
+    push(&mut all, 0, 0, &[row("a", None, 1), row("b", Some("x"), 2)], 0);
+    assert_eq!(sent(&mut all, 0).0, ["S|a|2", "S|b|1"]);
     let told = &stage.describe().operators[0];
     let over = "over: the latest rows of each key of which one has changed; what comes out is known by p, id, and goes when it is no more";
     assert!(told.steps.iter().any(|step| step == over), "{:?}", told.steps);
@@ -581,6 +593,9 @@ fn rows_that_cannot_be_ranked_are_told() {
     let (rows, failed) = sent(&mut stage, 10);
     assert_eq!(rows, ["-S|a|2", "S|b|1", "S|c|2"]);
     assert_eq!(failed.len(), 1);
+    // It is told once.
+    push(&mut stage, 0, 0, &[row("c", 20)], 5);
+    assert_eq!(sent(&mut stage, 20), (vec!["S|b|2".to_owned(), "S|c|1".to_owned()], Vec::new()));
 }
 
 #[test]
@@ -591,8 +606,8 @@ fn functions_over_latest_rows_that_do_not_run_are_refused_with_a_form_that_does(
             "before it by id of a, which is not",
         ),
         (
-            "SELECT p, id, n, RANK() OVER (PARTITION BY p ORDER BY n) AS m FROM (SELECT p, id, 1 + RANK() OVER (PARTITION BY p ORDER BY v) AS n FROM a)",
-            "is computed with, and gone over",
+            "SELECT p, id, n, RANK() OVER (PARTITION BY p, j ORDER BY n) AS m FROM (SELECT p, id, upper(j) AS j, RANK() OVER (PARTITION BY p, j ORDER BY v) AS n FROM (SELECT p, id, v, lower(k) AS j FROM a))",
+            "by columns that are computed in between",
         ),
         (
             "SELECT p, n, RANK() OVER (PARTITION BY p ORDER BY n) AS m FROM (SELECT p, id, COUNT(*) AS n FROM a GROUP BY p, id)",
