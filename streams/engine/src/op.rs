@@ -10,6 +10,8 @@ pub(crate) mod dedupe;
 pub(crate) mod divide;
 pub(crate) mod faults;
 pub(crate) mod gone;
+pub(crate) mod group_index;
+pub(crate) mod group_sieve;
 pub(crate) mod grouping;
 pub(crate) mod interval;
 pub(crate) mod join;

@@ -3,15 +3,86 @@
 //! (`emit: on_update`, `early`). Never enters: what the rows are, which `windowed` sums up.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::datatypes::UInt32Type;
 use millstream_model::{EventTime, LateRule, Watermark, Window, Windows};
 
 use super::aggregate::AggregatePlan;
-use super::pane::Groups;
+use super::group_index::GroupIndex;
+use super::run::{Place, places};
 use super::windowed::PaneKey;
 use crate::error::StageError;
+
+/// How many more entries a list of groups may have than twice what it had when each group stood there once; few in tests.
+const REPEATS_MAX: usize = if cfg!(test) { 8 } else { 65_536 };
+
+/// Groups, by their columns; some more than once.
+#[derive(Clone, Default)]
+pub(crate) struct Groups {
+    parts: Vec<Vec<ArrayRef>>,
+    rows: usize,
+    /// How many they were when each was there once.
+    once: usize,
+}
+
+impl Groups {
+    /// Adds groups; when there are many, each is left once.
+    pub(crate) fn add(&mut self, plan: &AggregatePlan, columns: Vec<ArrayRef>) -> Result<(), StageError> {
+        self.rows += columns[0].len();
+        self.parts.push(columns);
+        if self.rows > 2 * self.once + REPEATS_MAX { self.compact(plan) } else { Ok(()) }
+    }
+
+    /// Leaves each group once, in memory of its own: the columns of a record of a changelog keep all of it.
+    pub(crate) fn compact(&mut self, plan: &AggregatePlan) -> Result<(), StageError> {
+        let mut index = GroupIndex::new(&plan.group_schema)?;
+        let mut numbers = Vec::new();
+        self.parts.iter().try_for_each(|columns| index.intern(columns, &mut numbers))?;
+        self.rows = index.len();
+        (self.parts, self.once) = (vec![index.take(0)?], self.rows);
+        Ok(())
+    }
+
+    /// Adds those of others.
+    pub(crate) fn extend(&mut self, others: &Groups) {
+        self.parts.extend(others.parts.iter().cloned());
+        self.rows += others.rows;
+    }
+
+    /// How many they are, repeats too.
+    pub(crate) fn len(&self) -> usize {
+        self.rows
+    }
+
+    /// Their columns.
+    pub(crate) fn parts(&self) -> &[Vec<ArrayRef>] {
+        &self.parts
+    }
+
+    /// The key group of each.
+    pub(crate) fn key_groups(&self) -> impl Iterator<Item = &[u32]> {
+        self.parts.iter().map(|columns| &columns[0].as_primitive::<UInt32Type>().values()[..])
+    }
+
+    /// Their places, rising.
+    pub(crate) fn places(&self, plan: &AggregatePlan) -> Vec<Place> {
+        let mut all = Vec::with_capacity(self.rows);
+        for columns in &self.parts {
+            // State rows have the pane behind the key group.
+            let keys: Vec<ArrayRef> = plan.placed_by.iter().map(|at| columns[at - 1].clone()).collect();
+            all.extend(places(columns[0].as_primitive::<UInt32Type>(), &keys));
+        }
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// Bytes in memory, about; state rows may share them.
+    pub(crate) fn size(&self) -> usize {
+        self.parts.iter().flatten().map(|column| column.get_array_memory_size()).sum()
+    }
+}
 
 /// The groups that have changed since they were sent, by pane.
 #[derive(Default)]
@@ -25,21 +96,7 @@ impl Changed {
         pane: i64,
         rows: &RecordBatch,
     ) -> Result<(), StageError> {
-        self.note_columns(plan, pane, &plan.group_columns(rows))
-    }
-
-    /// Notes groups by their columns.
-    pub(crate) fn note_columns(
-        &mut self,
-        plan: &AggregatePlan,
-        pane: i64,
-        columns: &[ArrayRef],
-    ) -> Result<(), StageError> {
-        let groups = match self.0.entry(pane) {
-            Entry::Occupied(groups) => groups.into_mut(),
-            Entry::Vacant(place) => place.insert(Groups::new(plan)?),
-        };
-        groups.add(columns)
+        self.0.entry(pane).or_default().add(plan, plan.group_columns(rows))
     }
 
     pub(crate) fn size(&self) -> usize {

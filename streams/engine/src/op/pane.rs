@@ -8,18 +8,21 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, UInt32Array, new_null_array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, RecordBatch, UInt32Array, new_null_array,
+};
 use arrow::compute::{concat, concat_batches, filter_record_batch, nullif};
 use arrow::datatypes::UInt32Type;
 use datafusion_expr::{EmitTo, GroupsAccumulator};
-use datafusion_physical_plan::aggregates::group_values::{GroupValues, new_group_values};
-use datafusion_physical_plan::aggregates::order::GroupOrdering;
 
+use super::again::Groups;
 use super::aggregate::{AggregateColumn, AggregatePlan, Values};
 use super::chunk::constant_i64;
 use super::committed::Committed;
 use super::faults::by_parts;
-use super::run::{Place, Portions, Run, RunWriter, places};
+use super::group_index::{GroupIndex, STRANGER};
+use super::group_sieve::GroupSieve;
+use super::run::{Portions, Run, RunWriter};
 use super::sum;
 use crate::error::StageError;
 use crate::state::Owned;
@@ -27,28 +30,40 @@ use crate::state::scratch::Spill;
 
 /// Groups and their accumulators.
 struct Table {
-    groups: Box<dyn GroupValues>,
+    groups: GroupIndex,
     accumulators: Vec<Box<dyn GroupsAccumulator>>,
     indices: Vec<usize>,
 }
 
 impl Table {
     fn new(plan: &AggregatePlan) -> Result<Table, StageError> {
-        let groups = new_group_values(plan.group_schema.clone(), &GroupOrdering::None)?;
+        let groups = GroupIndex::new(&plan.group_schema)?;
         let accumulators: Result<_, _> = plan.all_aggregates().map(|a| a.accumulator()).collect();
         Ok(Table { groups, accumulators: accumulators?, indices: Vec::new() })
     }
 
-    /// Merges state rows in; their columns are those of the state schema.
+    /// Merges state rows in; their columns are those of the state schema. Where groups were named beforehand, those of others are
+    /// passed over.
     fn merge(&mut self, plan: &AggregatePlan, rows: &RecordBatch) -> Result<(), StageError> {
         if rows.num_rows() == 0 {
             return Ok(());
         }
         self.groups.intern(&plan.group_columns(rows), &mut self.indices)?;
+        let (mut rows, count) = (rows, self.groups.len());
+        let wanted;
+        if self.indices.contains(&STRANGER) {
+            let keep: BooleanArray = self.indices.iter().map(|group| Some(*group != STRANGER)).collect();
+            wanted = filter_record_batch(rows, &keep)?;
+            self.indices.retain(|group| *group != STRANGER);
+            if self.indices.is_empty() {
+                return Ok(());
+            }
+            rows = &wanted;
+        }
         let mut at = plan.state_from();
         for (accumulator, aggregate) in self.accumulators.iter_mut().zip(plan.all_aggregates()) {
             let state = &rows.columns()[at..at + aggregate.state_columns];
-            accumulator.merge_batch(state, &self.indices, self.groups.len())?;
+            accumulator.merge_batch(state, &self.indices, count)?;
             at += aggregate.state_columns;
         }
         Ok(())
@@ -61,9 +76,7 @@ impl Table {
             // Some accumulators cannot say what nothing is.
             return Ok(RecordBatch::new_empty(plan.state_schema.clone()));
         }
-        let mut groups = self.groups.emit(EmitTo::All)?.into_iter();
-        // Emitting leaves some tables' index behind.
-        self.groups.clear_shrink(rows);
+        let mut groups = self.groups.take(rows)?.into_iter();
         let mut columns: Vec<ArrayRef> = groups.next().into_iter().collect();
         columns.push(constant_i64(pane, rows));
         columns.extend(groups);
@@ -75,8 +88,7 @@ impl Table {
 
     /// Takes everything out as results: the group columns, then a column for each aggregate.
     fn evaluate(&mut self) -> Result<(Vec<ArrayRef>, Vec<ArrayRef>), StageError> {
-        let groups = self.groups.emit(EmitTo::All)?;
-        self.groups.clear_shrink(0);
+        let groups = self.groups.take(0)?;
         let values: Result<Vec<ArrayRef>, _> =
             self.accumulators.iter_mut().map(|a| a.evaluate(EmitTo::All)).collect();
         Ok((groups, values?))
@@ -127,7 +139,7 @@ impl Table {
         by_parts(0..state.num_rows(), &mut attempt, &mut note, &mut parts)?;
         for group in failed {
             let mut table = table_of(group..group + 1)?;
-            let groups = table.groups.emit(EmitTo::All)?;
+            let groups = table.groups.take(0)?;
             let mut values = Vec::new();
             for (accumulator, aggregate) in table.accumulators.iter_mut().zip(plan.all_aggregates()) {
                 values.push(match accumulator.evaluate(EmitTo::All).map_err(StageError::from) {
@@ -180,27 +192,44 @@ pub(crate) struct Fired {
 }
 
 /// The sum of parts of several panes.
-pub(crate) struct Sum(Table);
+pub(crate) struct Sum {
+    table: Table,
+    /// Where groups were named beforehand.
+    sieve: Option<GroupSieve>,
+}
 
 impl Sum {
     /// Of nothing yet.
     pub(crate) fn new(plan: &AggregatePlan) -> Result<Sum, StageError> {
-        Ok(Sum(Table::new(plan)?))
+        Ok(Sum { table: Table::new(plan)?, sieve: None })
+    }
+
+    /// Of nothing yet, and later of these groups alone.
+    pub(crate) fn of(plan: &AggregatePlan, groups: &Groups) -> Result<Sum, StageError> {
+        let (mut table, mut sieve) = (Table::new(plan)?, GroupSieve::new(groups.len()));
+        for columns in groups.parts() {
+            table.groups.intern(columns, &mut table.indices)?;
+            sieve.add(columns)?;
+        }
+        table.groups.only_these();
+        Ok(Sum { table, sieve: Some(sieve) })
     }
 
     /// Adds state rows.
     pub(crate) fn merge(&mut self, plan: &AggregatePlan, rows: &RecordBatch) -> Result<(), StageError> {
-        self.0.merge(plan, rows)
+        let Some(sieve) = &self.sieve else { return self.table.merge(plan, rows) };
+        let rows = filter_record_batch(rows, &sieve.pass(&plan.group_columns(rows))?)?;
+        self.table.merge(plan, &rows)
     }
 
     /// Whether nothing was added.
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.groups.is_empty()
+        self.table.groups.is_empty()
     }
 
     /// The results.
     pub(crate) fn into_results(mut self, plan: &AggregatePlan) -> Result<Fired, StageError> {
-        self.0.results(plan)
+        self.table.results(plan)
     }
 }
 
@@ -262,7 +291,7 @@ pub(crate) fn merged_to(
     let mut writer = to.map(RunWriter::new);
     let mut parts = Vec::new();
     each_sum(plan, runs, wanted, |mut sum| {
-        let rows = sum.0.state(plan, pane)?;
+        let rows = sum.table.state(plan, pane)?;
         match &mut writer {
             Some(writer) => writer.add(&rows, &plan.placed_by)?,
             None => parts.push(rows),
@@ -274,58 +303,6 @@ pub(crate) fn merged_to(
         (None, [whole]) => Run::Memory(whole.clone()),
         (None, parts) => Run::Memory(concat_batches(&plan.state_schema, parts)?),
     })
-}
-
-/// A set of groups.
-pub(crate) struct Groups {
-    known: Box<dyn GroupValues>,
-    /// How many are in the set: those of state rows that were asked for have numbers behind them.
-    count: usize,
-    indices: Vec<usize>,
-}
-
-impl Groups {
-    pub(crate) fn new(plan: &AggregatePlan) -> Result<Groups, StageError> {
-        let known = new_group_values(plan.group_schema.clone(), &GroupOrdering::None)?;
-        Ok(Groups { known, count: 0, indices: Vec::new() })
-    }
-
-    /// Adds groups, by their columns; before the first is asked for.
-    pub(crate) fn add(&mut self, columns: &[ArrayRef]) -> Result<(), StageError> {
-        self.known.intern(columns, &mut self.indices)?;
-        self.count = self.known.len();
-        Ok(())
-    }
-
-    /// The groups as columns.
-    pub(crate) fn into_columns(mut self) -> Result<Vec<ArrayRef>, StageError> {
-        Ok(self.known.emit(EmitTo::All)?)
-    }
-
-    /// The places of groups, by their columns, rising.
-    pub(crate) fn places(plan: &AggregatePlan, columns: &[ArrayRef]) -> Vec<Place> {
-        // State rows have the pane behind the key group.
-        let keys: Vec<ArrayRef> = plan.placed_by.iter().map(|at| columns[at - 1].clone()).collect();
-        let mut places = places(columns[0].as_primitive::<UInt32Type>(), &keys);
-        places.sort_unstable();
-        places.dedup();
-        places
-    }
-
-    /// Of state rows, those whose group is in the set.
-    pub(crate) fn part(
-        &mut self,
-        plan: &AggregatePlan,
-        rows: &RecordBatch,
-    ) -> Result<RecordBatch, StageError> {
-        self.known.intern(&plan.group_columns(rows), &mut self.indices)?;
-        let keep: BooleanArray = self.indices.iter().map(|index| Some(*index < self.count)).collect();
-        Ok(filter_record_batch(rows, &keep)?)
-    }
-
-    pub(crate) fn size(&self) -> usize {
-        self.known.size()
-    }
 }
 
 /// Whether state rows are in a committed transaction.
@@ -511,7 +488,7 @@ impl Pane {
             self.committed.runs(),
             |group| wanted.has(group),
             |mut sum| {
-                parts.push(sum.0.state(plan, self.key)?);
+                parts.push(sum.table.state(plan, self.key)?);
                 Ok(())
             },
         )?;
@@ -578,7 +555,10 @@ pub(crate) fn members_of(set: &[u64]) -> impl Iterator<Item = u32> + '_ {
 
 /// The state rows whose key group is wanted.
 pub(crate) fn part(rows: &RecordBatch, wanted: impl Fn(u32) -> bool) -> Result<RecordBatch, StageError> {
-    let groups = rows.column(0).as_primitive::<UInt32Type>();
-    let keep: BooleanArray = groups.values().iter().map(|group| Some(wanted(*group))).collect();
+    let groups = rows.column(0).as_primitive::<UInt32Type>().values();
+    let mut keep = BooleanBufferBuilder::new(groups.len());
+    // Neighbours are often of one.
+    groups.chunk_by(|a, b| a == b).for_each(|run| keep.append_n(run.len(), wanted(run[0])));
+    let keep = BooleanArray::new(keep.finish(), None);
     if keep.true_count() == keep.len() { Ok(rows.clone()) } else { Ok(filter_record_batch(rows, &keep)?) }
 }

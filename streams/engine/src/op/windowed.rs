@@ -11,7 +11,6 @@
 //! (`late: then: update`), of those that have not fired (`emit: on_update`, `early`), or of both. A window that closes sends
 //! what has changed before it goes, whatever the interval (ADR 0058).
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::{AsArray, RecordBatch, UInt32Array};
@@ -20,12 +19,12 @@ use arrow::datatypes::{Int64Type, UInt32Type};
 use millstream_model::{EventTime, LateRule, Watermark, Window, Windows};
 
 use super::Give;
-use super::again::{Again, Changed, Updates};
+use super::again::{Again, Changed, Groups, Updates};
 use super::aggregate::{AggregatePlan, KEY_COLUMNS, Values};
 use super::chunk::Chunk;
 use super::faults::Faults;
-use super::pane::{Fired, Groups, Pane, Sum, each_result, members_of, part};
-use super::run::{Place, Run};
+use super::pane::{Fired, Pane, Sum, each_result, members_of, part};
+use super::run::Run;
 use super::slices::{SliceSums, Slices};
 use crate::error::StageError;
 use crate::state::Owned;
@@ -286,37 +285,24 @@ impl WindowAggregate {
         let Some(changed) = &mut self.changed else { return Ok(()) };
         let (late, early) = (self.plan.late.clone(), self.early);
         let again = Again { late: &late, early, updates, before, watermarks };
-        // By window: the groups, their places, and their key groups.
-        let mut by_window: BTreeMap<Window, (Groups, Vec<Place>, BTreeSet<u32>)> = BTreeMap::new();
+        // By window: the groups, and the key groups that send.
+        let mut by_window: BTreeMap<Window, (Groups, BTreeSet<u32>)> = BTreeMap::new();
         for (raw, groups) in std::mem::take(&mut changed.0) {
-            let over = again.windows(PaneKey::from_raw(raw, self.windows), self.windows, members);
-            if over.is_empty() && updates == Updates::Wait {
-                changed.0.insert(raw, groups);
-                continue;
+            for window in again.windows(PaneKey::from_raw(raw, self.windows), self.windows, members) {
+                let (all, of) = by_window.entry(window).or_default();
+                all.extend(&groups);
+                for run in groups.key_groups().flat_map(|of| of.chunk_by(|a, b| a == b)) {
+                    of.extend(Some(run[0]).filter(|group| again.sends(window.end, *group)));
+                }
             }
-            let columns = groups.into_columns()?;
             if updates == Updates::Wait {
                 // Windows that close send it now, those behind them later.
-                changed.note_columns(&self.plan, raw, &columns)?;
-            }
-            let key_groups = columns[0].as_primitive::<UInt32Type>().values();
-            let at = Groups::places(&self.plan, &columns);
-            for window in over {
-                let (groups, places, of) = match by_window.entry(window) {
-                    Entry::Occupied(known) => known.into_mut(),
-                    Entry::Vacant(place) => {
-                        place.insert((Groups::new(&self.plan)?, Vec::new(), BTreeSet::new()))
-                    }
-                };
-                groups.add(&columns)?;
-                places.extend(&at);
-                of.extend(key_groups.iter().filter(|group| again.sends(window.end, **group)));
+                changed.0.insert(raw, groups);
             }
         }
-        for (window, (mut groups, mut places, of)) in by_window {
+        for (window, (groups, of)) in by_window {
             let of: Vec<u32> = of.into_iter().collect();
-            places.sort_unstable();
-            let fired = self.sum_groups(window, (&mut groups, &places), &of)?.into_results(&self.plan)?;
+            let fired = self.sum_groups(window, &groups, &of)?.into_results(&self.plan)?;
             let rows = fired.groups.len();
             if rows > 0 {
                 let bounds = (vec![window.start; rows], vec![window.end; rows]);
@@ -326,21 +312,20 @@ impl WindowAggregate {
         Ok(())
     }
 
-    /// The sum of a window for some groups, whose places these are, of these key groups.
-    fn sum_groups(
-        &mut self,
-        window: Window,
-        (groups, places): (&mut Groups, &[Place]),
-        of: &[u32],
-    ) -> Result<Sum, StageError> {
-        let mut sum = Sum::new(&self.plan)?;
+    /// The sum of a window for some groups, of these key groups.
+    fn sum_groups(&mut self, window: Window, groups: &Groups, of: &[u32]) -> Result<Sum, StageError> {
         if of.is_empty() {
-            return Ok(sum);
+            return Sum::new(&self.plan);
         }
+        let mut sum = Sum::of(&self.plan, groups)?;
         let is_wanted = |group: u32| of.binary_search(&group).is_ok();
-        for run in self.runs(window, of)? {
-            let plan = &self.plan;
-            run.each_at(places, |rows| sum.merge(plan, &groups.part(plan, &part(rows, is_wanted)?)?))?;
+        let runs = self.runs(window, of)?;
+        let plan = &self.plan;
+        // What is in memory is looked through whole.
+        let in_scratch = runs.iter().any(|run| run.spilled().is_some());
+        let places = if in_scratch { groups.places(plan) } else { Vec::new() };
+        for run in runs {
+            run.each_at(&places, |rows| sum.merge(plan, &part(rows, is_wanted)?))?;
         }
         Ok(sum)
     }
@@ -390,6 +375,9 @@ impl WindowAggregate {
     /// After a restore: drops windows that had closed for the restored key groups at these watermarks, whose state rows
     /// are still in the changelog.
     pub(crate) fn finish_restore(&mut self, watermarks: &[i64], restored: &Owned) -> Result<(), StageError> {
+        if let Some(changed) = &mut self.changed {
+            changed.0.values_mut().try_for_each(|groups| groups.compact(&self.plan))?;
+        }
         self.forget_over(watermarks, |group| restored.has(group))
     }
 
