@@ -363,7 +363,7 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
         offset_reset: OffsetReset::Earliest,
         isolation: Isolation::ReadCommitted,
         prefetch_bytes: 16 << 20,
-        poll_bytes_max: 8 << 20,
+        poll_bytes_max: context.poll_bytes(8 << 20),
         // Each is looked at below.
         check_records: false,
         ..context.member()
@@ -376,9 +376,9 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
     let mut last_look = Instant::now();
     let mut wait = POLL_WAIT;
     loop {
-        let began = Instant::now();
-        let records = consumer.poll(wait).await?;
-        let waited = began.elapsed();
+        let polled = context.poll(&mut consumer, wait).await?;
+        let is_throttled = polled.is_none();
+        let records = polled.unwrap_or_default();
         fetch(setup, &records).await?;
         let mut driver = driver.lock().await;
         if let Some(error) = driver.lost.take() {
@@ -387,7 +387,7 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
         driver.stage.let_go()?;
         driver.take_over(&consumer)?;
         // A poll that hardly waited says little.
-        let quiet = records.is_empty() && wait == POLL_WAIT;
+        let quiet = records.is_empty() && wait == POLL_WAIT && !is_throttled;
         wait = if driver.restoring.is_busy() { RESTORING_WAIT } else { POLL_WAIT };
         tables.change(context, &mut driver.stage)?;
         driver.process(&records).await?;
@@ -416,10 +416,7 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
                 context.ends.say_level(&context.stage, level, &driver.owned).await?;
             }
         }
-        context.progress.update(&context.stage, |figures| {
-            figures.waited += waited;
-            figures.committing += committing;
-        });
+        context.progress.update(&context.stage, |figures| figures.committing += committing);
         let is_whole = context.ends.is_whole(&context.stage);
         // The next run begins with the state, not with its changes.
         for _ in 0..LAST_COMMITS_MAX {
