@@ -56,6 +56,8 @@ use take_over::Restoring;
 const POLL_WAIT: Duration = Duration::from_millis(50);
 /// And how long while partitions are being restored, which may be ready any time.
 const RESTORING_WAIT: Duration = Duration::from_millis(5);
+/// How often to look whether inputs have ended, at least.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A commit comes early when this much was read since the last one.
 const COMMIT_BYTES: usize = 32 << 20;
 /// And when this much was, while the process is short of memory.
@@ -384,6 +386,11 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
         if let Some(error) = driver.lost.take() {
             return Err(error);
         }
+        let waits = last_look.elapsed() < LOOK_EVERY && last_commit.elapsed() < context.commit_interval;
+        if is_throttled && waits && !context.is_stopping() && !driver.has_more_to_do() {
+            // What is done while nothing is taken in has to cost less than the share, or it would never end.
+            continue;
+        }
         driver.stage.let_go()?;
         driver.take_over(&consumer)?;
         // A poll that hardly waited says little.
@@ -393,7 +400,7 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
         driver.process(&records).await?;
         driver.send_early().await?;
         driver.align(&consumer);
-        if quiet || last_look.elapsed() > Duration::from_secs(1) {
+        if quiet || last_look.elapsed() >= LOOK_EVERY {
             last_look = Instant::now();
             driver.look(&consumer)?;
             let Driver { changelogs, owned, .. } = &mut *driver;
@@ -464,6 +471,11 @@ fn level_of(record: &RecordView<'_>) -> Option<i64> {
 impl Driver {
     fn now(&self) -> i64 {
         self.context.clock.monotonic_ms()
+    }
+
+    /// Whether partitions have come that are not taken over yet, or a commit is to come early.
+    fn has_more_to_do(&self) -> bool {
+        !self.coming.is_empty() || self.restoring.is_busy() || self.is_full()
     }
 
     /// Whether enough was read for a commit; while memory is short, less is.
