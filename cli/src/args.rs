@@ -26,6 +26,16 @@ pub enum Command {
         after_help = "Example: millstream run pipeline.yaml --data /var/lib/millstream --set topics.invoices.partitions=60"
     )]
     Run(Run),
+    /// Run several pipelines in one process, each within its own limits
+    ///
+    /// Each *.yaml and *.yml of a folder is a pipeline; one that is faulty or fails leaves the others alone, and is tried
+    /// again. The folder is watched: a file that comes is begun, a good edit takes over at a commit, a faulty one or one
+    /// that does not begin leaves the version before, and what goes is stopped at a commit. `limits: { memory, cpu }` in a
+    /// file says what its pipeline may hold and compute. Runs until SIGINT or SIGTERM, which stop all at a commit; ends with 0 where all ran as their files say, else 1.
+    #[command(
+        after_help = "Example: millstream worker pipelines/ --data /var/lib/millstream --metrics 127.0.0.1:9100"
+    )]
+    Worker(Worker),
     /// Run a pipeline and its broker while you work on it
     ///
     /// Kafka clients may talk to the broker. The pipeline's file, its modules and its tables are watched: a new version that
@@ -191,6 +201,40 @@ pub struct Run {
     /// This worker's name: kept over restarts, its own among the pipeline's workers
     #[arg(long, default_value = "0")]
     pub instance: String,
+}
+
+/// Options of `worker`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Worker {
+    /// Folders of pipelines' files, and files
+    #[arg(required = true, value_name = "FOLDER|FILE")]
+    pub paths: Vec<PathBuf>,
+    /// Where the embedded broker and compiled functions are kept [default: .millstream in the folder, or beside the file]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Change a value of every file; may be given many times
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub set: Vec<String>,
+    /// Let Kafka clients talk to the embedded broker, which all files share that say `embedded`
+    #[arg(long, value_name = "HOST:PORT")]
+    pub listen: Option<String>,
+    /// A setting of the embedded broker, by Kafka's names; may be given many times
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub broker_set: Vec<String>,
+    /// Serve the figures of files, pipelines, stages and of the embedded broker at http://HOST:PORT/metrics, as Prometheus
+    /// reads them
+    #[arg(long, value_name = "HOST:PORT")]
+    pub metrics: Option<String>,
+    /// Hold about this much at most, all pipelines together, such as 2GiB [default: half of what the machine or its control
+    /// group gives]
+    #[arg(long, value_name = "SIZE", value_parser = crate::pipeline::limit::size)]
+    pub memory: Option<u64>,
+    /// This worker's name: kept over restarts, its own among the workers of its pipelines
+    #[arg(long, default_value = "0")]
+    pub instance: String,
+    /// Run what is there now, and look at no file again; ends when all input is done
+    #[arg(long)]
+    pub no_watch: bool,
 }
 
 /// Options of `dev`.

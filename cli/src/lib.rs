@@ -26,6 +26,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let outcome = match parsed.command {
         args::Command::New(options) => pipeline::new::command(&options),
         args::Command::Run(options) => pipeline::run(&options),
+        args::Command::Worker(options) => pipeline::worker::command(options),
         args::Command::Dev(options) => pipeline::dev::command(&options),
         args::Command::Validate(options) => pipeline::validate(&options),
         args::Command::Plan(options) => pipeline::plan(&options),

@@ -1,6 +1,7 @@
 //! `--metrics HOST:PORT`: what a process counts, at `/metrics`, in the text format that Prometheus reads. Never enters:
 //! counting (`millstream_server::metrics`, `millstream_worker::progress`).
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, Weak};
 
@@ -21,8 +22,32 @@ pub const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 #[derive(Clone, Default)]
 pub struct Figures {
     broker: Arc<Mutex<Weak<Broker>>>,
-    pipeline: Arc<Mutex<(String, Weak<Progress>)>>,
+    pipelines: Arc<Mutex<BTreeMap<String, Weak<Progress>>>>,
+    files: Arc<Mutex<BTreeMap<String, FileFigures>>>,
     memory: Arc<Mutex<Option<MemoryBudget>>>,
+}
+
+/// What became of a file that `millstream worker` looks after.
+#[derive(Clone, Debug, Default)]
+pub struct FileFigures {
+    /// The name in it, once it was read.
+    pub pipeline: String,
+    /// `waiting`, `running`, `done`, `failed`, `faulty`, `refused` (its name is another's), `gone`, `stopped`.
+    pub state: &'static str,
+    /// Whether the version in the file is another than the one that runs or ran, since it cannot.
+    pub is_behind: bool,
+    /// How often a version failed.
+    pub failures: u64,
+    /// How often another version took its place.
+    pub swaps: u64,
+    /// And how often the one before came back.
+    pub rollbacks: u64,
+}
+
+impl FileFigures {
+    fn is_well(&self) -> bool {
+        !self.is_behind && !matches!(self.state, "failed" | "faulty" | "refused")
+    }
 }
 
 impl Figures {
@@ -31,9 +56,27 @@ impl Figures {
         *self.broker.lock() = Arc::downgrade(broker);
     }
 
-    /// Shows a pipeline's.
+    /// Shows a pipeline's, in place of those that it had.
     pub fn pipeline_is(&self, name: &str, progress: &Arc<Progress>) {
-        *self.pipeline.lock() = (name.to_owned(), Arc::downgrade(progress));
+        let mut pipelines = self.pipelines.lock();
+        pipelines.retain(|_, progress| progress.strong_count() > 0);
+        pipelines.insert(name.to_owned(), Arc::downgrade(progress));
+    }
+
+    /// Changes what became of a file.
+    pub fn file(&self, file: &str, change: impl FnOnce(&mut FileFigures)) {
+        change(self.files.lock().entry(file.to_owned()).or_default());
+    }
+
+    /// The files that do not run as they say, and why.
+    pub fn behind(&self) -> Vec<String> {
+        let files = self.files.lock();
+        let behind = files.iter().filter(|(_, figures)| !figures.is_well());
+        let why = |figures: &FileFigures| match figures.state {
+            state @ ("failed" | "faulty" | "refused") => state,
+            _ => "an earlier version",
+        };
+        behind.map(|(file, figures)| format!("{file} ({})", why(figures))).collect()
     }
 
     /// Shows what parts of the process hold.
@@ -50,10 +93,15 @@ impl Figures {
                 let _ = writeln!(text, "{name} {value}");
             }
         }
-        let pipeline = self.pipeline.lock();
-        if let Some(progress) = pipeline.1.upgrade() {
-            stages(&mut text, &pipeline.0, &progress);
+        let pipelines = self.pipelines.lock();
+        let running =
+            pipelines.iter().filter_map(|(name, progress)| Some((name.as_str(), progress.upgrade()?)));
+        let running: Vec<Running<'_>> = running.collect();
+        if !running.is_empty() {
+            stages(&mut text, &running);
+            budgets(&mut text, &running);
         }
+        files(&mut text, &self.files.lock());
         if let Some(memory) = self.memory.lock().as_ref() {
             held(&mut text, memory);
         }
@@ -99,6 +147,11 @@ const FIGURES: &[Figure] = &[
     ("millstream_stage_waiting_seconds_total", "Time spent waiting for input.", |f| {
         Some(f.waited.as_secs_f64())
     }),
+    (
+        "millstream_stage_throttled_seconds_total",
+        "Time that the stage took nothing in, since the pipeline had used more CPU than its limit.",
+        |f| Some(f.throttled.as_secs_f64()),
+    ),
     ("millstream_stage_committing_seconds_total", "Time spent committing.", |f| {
         Some(f.committing.as_secs_f64())
     }),
@@ -203,15 +256,27 @@ const TABLE_FIGURES: &[TableFigure] = &[
     ("millstream_table_bad_records_total", "Records of a table's topic that were no rows of it.", |f| f.bad),
 ];
 
-fn stages(text: &mut String, pipeline: &str, progress: &Progress) {
-    let stages = progress.stages();
-    // Names are of letters, digits, - and _; reasons come from functions.
-    let quoted = |value: &str| value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+/// A pipeline by name, and its figures.
+type Running<'a> = (&'a str, Arc<Progress>);
+
+/// A label's value: names are of letters, digits, - and _; reasons come from functions, files from people.
+fn quoted(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+fn stages(text: &mut String, running: &[Running<'_>]) {
+    let of = |(pipeline, progress): &Running<'_>| -> Vec<(String, StageFigures)> {
+        let stages = progress.stages().into_iter();
+        stages
+            .map(|(stage, figures)| (format!("pipeline=\"{pipeline}\",stage=\"{stage}\""), figures))
+            .collect()
+    };
+    let stages: Vec<(String, StageFigures)> = running.iter().flat_map(of).collect();
     for (name, meaning, read) in FIGURES {
         head(text, name, meaning);
-        for (stage, figures) in &stages {
+        for (of, figures) in &stages {
             if let Some(value) = read(figures) {
-                let _ = writeln!(text, "{name}{{pipeline=\"{pipeline}\",stage=\"{stage}\"}} {value}");
+                let _ = writeln!(text, "{name}{{{of}}} {value}");
             }
         }
     }
@@ -221,41 +286,110 @@ fn stages(text: &mut String, pipeline: &str, progress: &Progress) {
         name,
         "What became of records and rows, over all runs: rejected by reason, repeated, late, written.",
     );
-    for (stage, figures) in &stages {
+    for (of, figures) in &stages {
         for (what, count) in &figures.counts {
-            let what = quoted(what);
-            let _ =
-                writeln!(text, "{name}{{pipeline=\"{pipeline}\",stage=\"{stage}\",what=\"{what}\"}} {count}");
+            let _ = writeln!(text, "{name}{{{of},what=\"{}\"}} {count}", quoted(what));
         }
     }
     for (name, meaning, read) in OPERATOR_FIGURES {
         head(text, name, meaning);
-        for (stage, figures) in &stages {
+        for (of, figures) in &stages {
             for (operator, figures) in &figures.operators {
                 if let Some(value) = read(figures) {
-                    let of = format!("pipeline=\"{pipeline}\",stage=\"{stage}\",operator=\"{operator}\"");
-                    let _ = writeln!(text, "{name}{{{of}}} {value}");
+                    let _ = writeln!(text, "{name}{{{of},operator=\"{operator}\"}} {value}");
                 }
             }
         }
     }
     for (name, meaning, read) in TABLE_FIGURES {
         head(text, name, meaning);
-        for ((stage, table), figures) in progress.tables() {
-            let value = read(&figures);
-            let _ = writeln!(
-                text,
-                "{name}{{pipeline=\"{pipeline}\",stage=\"{stage}\",table=\"{table}\"}} {value}"
-            );
+        for (pipeline, progress) in running {
+            for ((stage, table), figures) in progress.tables() {
+                let of = format!("pipeline=\"{pipeline}\",stage=\"{stage}\",table=\"{table}\"");
+                let _ = writeln!(text, "{name}{{{of}}} {}", read(&figures));
+            }
         }
     }
-    let (read, total) = progress.bytes();
-    for (name, meaning, bytes) in [
-        ("millstream_input_bytes", "Bytes that were read of bounded input.", read),
-        ("millstream_input_bytes_known", "Bytes of bounded input, as far as they are known.", total),
-    ] {
+}
+
+/// A figure of a pipeline: its name, its meaning, and how it is read.
+type PipelineFigure = (&'static str, &'static str, fn(&Progress) -> Option<f64>);
+
+const PIPELINE_FIGURES: &[PipelineFigure] = &[
+    ("millstream_input_bytes", "Bytes that were read of bounded input.", |p| Some(p.bytes().0 as f64)),
+    ("millstream_input_bytes_known", "Bytes of bounded input, as far as they are known.", |p| {
+        Some(p.bytes().1 as f64)
+    }),
+    (
+        "millstream_pipeline_cpu_seconds_total",
+        "CPU of the pipeline's stages and of what works beside them, in this run: what `limits: { cpu }` holds down.",
+        |p| Some(p.cpu.used().as_secs_f64()),
+    ),
+    ("millstream_pipeline_cpu_limit_cores", "Cores that it may use over time, where it says so.", |p| {
+        p.cpu.millicores().map(|limit| limit as f64 / 1e3)
+    }),
+    (
+        "millstream_pipeline_memory_limit_bytes",
+        "Bytes that the pipeline may hold: its own limit, or the process's.",
+        |p| Some(p.memory.limit_bytes() as f64),
+    ),
+];
+
+/// What each pipeline has and may have.
+fn budgets(text: &mut String, running: &[Running<'_>]) {
+    for (name, meaning, read) in PIPELINE_FIGURES {
         head(text, name, meaning);
-        let _ = writeln!(text, "{name}{{pipeline=\"{pipeline}\"}} {bytes}");
+        for (pipeline, progress) in running {
+            if let Some(value) = read(progress) {
+                let _ = writeln!(text, "{name}{{pipeline=\"{pipeline}\"}} {value}");
+            }
+        }
+    }
+    let name = "millstream_pipeline_memory_bytes";
+    head(text, name, "Bytes that parts of the pipeline hold, by kind; millstream_memory_bytes has them too.");
+    for (pipeline, progress) in running {
+        for (kind, bytes) in progress.memory.claimed() {
+            let _ = writeln!(text, "{name}{{pipeline=\"{pipeline}\",kind=\"{kind}\"}} {bytes}");
+        }
+    }
+}
+
+/// A figure of a file: its name, its meaning, and how it is read.
+type FileFigure = (&'static str, &'static str, fn(&FileFigures) -> u64);
+
+const FILE_FIGURES: &[FileFigure] = &[
+    (
+        "millstream_worker_file_behind",
+        "1 where the version in the file cannot run, and an earlier one does, or did.",
+        |f| u64::from(f.is_behind),
+    ),
+    ("millstream_worker_failures_total", "How often a version of the file failed.", |f| f.failures),
+    ("millstream_worker_swaps_total", "How often another version took its place at a commit.", |f| f.swaps),
+    (
+        "millstream_worker_rollbacks_total",
+        "How often the one before came back, since the new one did not begin.",
+        |f| f.rollbacks,
+    ),
+];
+
+/// What became of files.
+fn files(text: &mut String, files: &BTreeMap<String, FileFigures>) {
+    if files.is_empty() {
+        return;
+    }
+    let of = |file: &str, figures: &FileFigures| {
+        format!("file=\"{}\",pipeline=\"{}\"", quoted(file), figures.pipeline)
+    };
+    let name = "millstream_worker_file_state";
+    head(text, name, "1 for the state that a pipeline's file is in.");
+    for (file, figures) in files {
+        let _ = writeln!(text, "{name}{{{},state=\"{}\"}} 1", of(file, figures), figures.state);
+    }
+    for (name, meaning, read) in FILE_FIGURES {
+        head(text, name, meaning);
+        for (file, figures) in files {
+            let _ = writeln!(text, "{name}{{{}}} {}", of(file, figures), read(figures));
+        }
     }
 }
 
@@ -305,5 +439,45 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
         }
         assert!(!text.contains("millstream_operator_watermark_seconds{"), "{text}");
+    }
+
+    #[test]
+    fn several_pipelines_and_their_files_are_told_apart() {
+        let (figures, whole) = (Figures::default(), MemoryBudget::new(1_000));
+        let progress = |limit: Option<u64>, millicores: Option<u64>| {
+            let clock = millstream_worker::progress::CPU_CLOCK;
+            let cpu = millstream_types::CpuBudget::new(millicores, clock);
+            Progress::within(["ingest".to_owned()], (whole.part(limit), cpu))
+        };
+        let (orders, returns) = (progress(Some(100), Some(1_500)), progress(None, None));
+        let held = orders.memory.claim("read");
+        held.set(7);
+        figures.pipeline_is("orders", &orders);
+        figures.pipeline_is("returns", &returns);
+        figures.file("p/orders.yaml", |file| (file.pipeline, file.state) = ("orders".to_owned(), "running"));
+        assert_eq!(figures.behind(), Vec::<String>::new());
+        figures.file("p/orders.yaml", |file| (file.is_behind, file.rollbacks) = (true, 1));
+        figures.file("p/broken.yaml", |file| file.state = "faulty");
+        let text = figures.text();
+        for line in [
+            "millstream_stage_done{pipeline=\"orders\",stage=\"ingest\"} 0",
+            "millstream_stage_done{pipeline=\"returns\",stage=\"ingest\"} 0",
+            "millstream_pipeline_cpu_limit_cores{pipeline=\"orders\"} 1.5",
+            "millstream_pipeline_memory_limit_bytes{pipeline=\"orders\"} 100",
+            "millstream_pipeline_memory_limit_bytes{pipeline=\"returns\"} 1000",
+            "millstream_pipeline_memory_bytes{pipeline=\"orders\",kind=\"read\"} 7",
+            "millstream_worker_file_state{file=\"p/orders.yaml\",pipeline=\"orders\",state=\"running\"} 1",
+            "millstream_worker_file_behind{file=\"p/orders.yaml\",pipeline=\"orders\"} 1",
+            "millstream_worker_rollbacks_total{file=\"p/orders.yaml\",pipeline=\"orders\"} 1",
+            "millstream_worker_file_state{file=\"p/broken.yaml\",pipeline=\"\",state=\"faulty\"} 1",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
+        assert!(!text.contains("millstream_pipeline_cpu_limit_cores{pipeline=\"returns\"}"), "{text}");
+        // Each name once, with all that has it below.
+        let heads: Vec<&str> = text.lines().filter(|line| line.starts_with("# TYPE")).collect();
+        let names: std::collections::BTreeSet<&&str> = heads.iter().collect();
+        assert_eq!(names.len(), heads.len(), "{text}");
+        assert_eq!(figures.behind(), ["p/broken.yaml (faulty)", "p/orders.yaml (an earlier version)"]);
     }
 }

@@ -1,4 +1,4 @@
-//! The commands about a pipeline file: `new`, `run`, `dev`, `validate`, `plan`, `explain`, `query`, `test`, `savepoint`. Each opens the file the same way; `run` starts the
+//! The commands about a pipeline file: `new`, `run`, `worker`, `dev`, `validate`, `plan`, `explain`, `query`, `test`, `savepoint`. Each opens the file the same way; `run` starts the
 //! broker inside this process where the file says `embedded`. Never enters: what a pipeline does (`millstream-worker`).
 
 pub mod dev;
@@ -12,6 +12,9 @@ pub mod query;
 mod reconcile;
 pub mod savepoint;
 pub mod test;
+mod version;
+mod watch;
+pub mod worker;
 
 use std::path::Path;
 

@@ -7,24 +7,22 @@
 //! running --a good version--> stopping --committed--> running          running --a faulty one--> running
 //! running, never begun --failed--> running the one before, where there is one
 //! ```
-//! Never enters: how changes are found (`dev/watch.rs`), what a pipeline does.
-
-mod watch;
+//! Never enters: how changes are found (`watch.rs`) and versions are judged and run (`version.rs`), what a pipeline does.
 
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use millstream_plan::{Change, Lock, diff};
-use millstream_spec::ast::{Broker, Operator, Pipeline};
-use millstream_spec::render;
+use millstream_spec::ast::Broker;
 use millstream_types::MemoryBudget;
+use millstream_worker::Opened;
 use millstream_worker::progress::Progress;
-use millstream_worker::{Opened, Options, Report};
 use parking_lot::Mutex;
 use tokio::sync::watch as flag;
 
-use super::{embedded, failed, limit, live, memory, opened, reconcile, runtime, usage};
+use super::version::{self, Ended, Place, Versions, is_good};
+use super::watch::Watch;
+use super::{embedded, failed, limit, live, opened, reconcile, runtime, usage};
 use crate::args::Dev;
 use crate::exit::Failure;
 
@@ -32,18 +30,6 @@ use crate::exit::Failure;
 const HOST: &str = "127.0.0.1";
 const PORT: u16 = 9092;
 const PORTS_TRIED: u16 = 20;
-
-/// How a version's run ended.
-enum Ended {
-    /// The command is to end.
-    Stopped,
-    /// Another version takes its place.
-    Replaced(Box<Opened>),
-    /// Its input is done.
-    Done(Report),
-    /// It failed; whether it had begun.
-    Failed { begun: bool, text: String },
-}
 
 /// What is drawn of a version that has begun, and from which figures.
 type Picture = Arc<Mutex<Option<(Arc<Progress>, live::Live)>>>;
@@ -53,10 +39,8 @@ struct Development<'a> {
     data: &'a Path,
     memory: MemoryBudget,
     broker: &'a embedded::Broker,
-    watch: watch::Watch,
+    versions: Versions,
     stop: flag::Receiver<bool>,
-    /// What ran last.
-    lock: Option<Lock>,
 }
 
 /// Runs until it is stopped.
@@ -76,9 +60,9 @@ pub fn command(options: &Dev) -> Result<(), Failure> {
             embedded::stop_asked().await;
             std::process::exit(130);
         });
-        let watch = watch::Watch::new();
+        let versions = Versions::new(&options.file, &options.set, Some(Watch::new()));
         let mut development =
-            Development { options, data: &data, memory, broker: &broker, watch, stop: stopped, lock: None };
+            Development { options, data: &data, memory, broker: &broker, versions, stop: stopped };
         development.run(first).await;
         drop(development);
         broker.stop().await;
@@ -132,33 +116,9 @@ fn free_address() -> Result<String, Failure> {
     )))
 }
 
-/// The files whose change makes another version.
-fn files(file: &Path, root: &Path, parts: Option<&Pipeline>) -> Vec<PathBuf> {
-    let mut files = vec![std::path::absolute(file).unwrap_or_else(|_| file.to_owned())];
-    let Some(pipeline) = parts else { return files };
-    let modules = pipeline.transforms.values().filter_map(|transform| match &transform.op {
-        Operator::Wasm(wasm) => Some(root.join(&wasm.module.value)),
-        _ => None,
-    });
-    files.extend(modules);
-    files.extend(pipeline.functions.values().map(|function| root.join(&function.wasm.module.value)));
-    let tables = pipeline.tables.values().filter(|table| table.type_name.value == "file");
-    files.extend(tables.filter_map(|table| Some(root.join(table.config.text("path")?.value))));
-    files
-}
-
-/// Prints faults and warnings; whether it can run.
-fn is_good(opened: &Opened) -> bool {
-    let shown = render::text(&opened.diagnostics, &opened.sources);
-    if !shown.is_empty() {
-        eprintln!("{}", shown.trim_end());
-    }
-    opened.parts.is_some() && !opened.diagnostics.has_errors()
-}
-
 impl Development<'_> {
     async fn run(&mut self, first: Opened) {
-        self.follow(&first);
+        self.versions.follow(&first);
         let mut next = is_good(&first).then(|| Box::new(first));
         let mut before: Option<Box<Opened>> = None;
         loop {
@@ -171,11 +131,11 @@ impl Development<'_> {
                 continue;
             };
             match self.version(&version).await {
-                Ended::Stopped => return,
-                Ended::Replaced(other) => (before, next) = (Some(version), Some(other)),
+                Ended::Stopped(_) => return,
+                Ended::Told(other) => (before, next) = (Some(version), Some(other)),
                 Ended::Done(report) => print!("{}", reconcile::text(&report)),
-                Ended::Failed { begun, text } => {
-                    eprintln!("millstream: {text}");
+                Ended::Failed { begun, error } => {
+                    eprintln!("millstream: {error}");
                     next = before.take().filter(|_| !begun);
                     if next.is_some() {
                         println!("the new version did not start; the one before goes on");
@@ -185,17 +145,12 @@ impl Development<'_> {
         }
     }
 
-    fn follow(&mut self, version: &Opened) {
-        let pipeline = version.parts.as_ref().map(|(pipeline, _)| pipeline);
-        self.watch.follow(files(&self.options.file, &version.root, pipeline));
-    }
-
     /// Waits for a version that can run; nothing where the command is to end.
     async fn wait(&mut self) -> Option<Box<Opened>> {
         loop {
             tokio::select! {
-                changed = self.watch.changed() => {
-                    if let Some(version) = self.look(&changed).await {
+                changed = self.versions.changed() => {
+                    if let Some(version) = self.versions.look(&changed).await {
                         return Some(version);
                     }
                 }
@@ -204,114 +159,52 @@ impl Development<'_> {
         }
     }
 
-    /// The version after a change, where it can run.
-    async fn look(&mut self, changed: &[PathBuf]) -> Option<Box<Opened>> {
-        let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        println!("changed: {}", changed.iter().map(name).collect::<Vec<_>>().join(", "));
-        match opened(&self.options.file, &self.options.set).await {
-            Ok(version) if is_good(&version) => {
-                self.follow(&version);
-                let (_, job) = version.parts.as_ref()?;
-                let lock = self.lock.as_ref().filter(|lock| lock.pipeline == job.pipeline);
-                let changes = lock.map_or_else(Vec::new, |lock| diff(lock, job));
-                for change in &changes {
-                    println!("  {change}");
-                }
-                // The topics are there, and keep the partitions that they have.
-                let fixed =
-                    |change: &&Change| matches!(change, Change::GrownTopic(..) | Change::ShrunkTopic(..));
-                if changes.iter().any(|change| fixed(&change)) {
-                    eprintln!(
-                        "millstream: the partitions of a topic that is there stay as they are; give the topic another \
-                         name, or start again with another --data"
-                    );
-                    return None;
-                }
-                Some(Box::new(version))
-            }
-            Ok(_) => None,
-            Err(failure) => {
-                eprintln!("millstream: {}", failure.text);
-                None
-            }
-        }
-    }
-
     /// Runs a version until something ends it.
-    async fn version(&mut self, version: &Opened) -> Ended {
-        let Some((pipeline, job)) = &version.parts else {
-            return Ended::Failed { begun: false, text: "there is no pipeline".to_owned() };
+    async fn version(&mut self, version: &Opened) -> Ended<Box<Opened>> {
+        let (name, before) = match &version.parts {
+            Some((pipeline, job)) => (pipeline.name.value.clone(), self.versions.runs(job)),
+            None => Default::default(),
         };
-        let lock_before = self.lock.replace(Lock::of(job));
-        let (halt, halted) = flag::channel(false);
-        let worker = Options {
-            instance: "0".to_owned(),
-            cache: Some(self.data.join("functions")),
-            scratch: Some(self.data.join("state")),
-            stop: halted,
-            bench: None,
-            memory: self.memory.clone(),
-        };
-        let name = pipeline.name.value.clone();
         let shown = Picture::default();
-        let (begins, drawn) = (Arc::clone(&shown), name.clone());
-        let begun = move |figures: Arc<Progress>| {
-            println!("running {drawn}");
-            let live = live::Live::new(&drawn);
+        let begun = |figures: Arc<Progress>| {
+            println!("running {name}");
+            let live = live::Live::new(&name);
             live.begin(Arc::clone(&figures));
-            *begins.lock() = Some((figures, live));
+            *shown.lock() = Some((figures, live));
         };
-        let running =
-            millstream_worker::run((pipeline, job), &version.root, self.broker.cluster(), worker, begun);
-        tokio::pin!(running);
-        let mut other = None;
-        let ended = loop {
-            tokio::select! {
-                ended = &mut running => break ended,
-                changed = self.watch.changed(), if other.is_none() => {
-                    // What is printed stands above the picture, not in it.
-                    if let Some((_, live)) = shown.lock().as_ref() {
-                        live.end();
-                    }
-                    other = self.look(&changed).await;
-                    match (&other, shown.lock().as_mut()) {
-                        (Some(_), _) => println!("stopping {name} at a commit"),
-                        (None, Some((figures, live))) => {
-                            println!("{name} goes on as it was");
-                            *live = live::Live::new(&name);
-                            live.begin(Arc::clone(figures));
-                        }
-                        (None, None) => println!("{name} goes on as it was"),
-                    }
-                    if other.is_some() {
-                        let _ = halt.send(true);
-                    }
+        let versions = &mut self.versions;
+        let told = async {
+            loop {
+                let changed = versions.changed().await;
+                // What is printed stands above the picture, not in it.
+                if let Some((_, live)) = shown.lock().as_ref() {
+                    live.end();
                 }
-                _ = self.stop.changed() => {
-                    let _ = halt.send(true);
+                if let Some(other) = versions.look(&changed).await {
+                    println!("stopping {name} at a commit");
+                    return other;
+                }
+                println!("{name} goes on as it was");
+                if let Some((figures, live)) = shown.lock().as_mut() {
+                    *live = live::Live::new(&name);
+                    live.begin(Arc::clone(figures));
                 }
             }
         };
-        let begun = shown.lock().as_ref().map(|(_, live)| live.end()).is_some();
-        match ended {
-            Ok(_) if *self.stop.borrow() => Ended::Stopped,
-            Ok(report) => {
-                memory::note(job, self.data);
-                match other {
-                    Some(other) => Ended::Replaced(other),
-                    None => Ended::Done(report),
-                }
-            }
-            Err(error) => match other {
-                // Its successor may be the cure.
-                Some(other) => Ended::Replaced(other),
-                None => {
-                    if !begun {
-                        self.lock = lock_before;
-                    }
-                    Ended::Failed { begun, text: error.to_string() }
-                }
-            },
+        let place = Place {
+            data: self.data,
+            instance: "0",
+            memory: &self.memory,
+            cluster: self.broker.cluster(),
+            stop: self.stop.clone(),
+        };
+        let ended = version::run(version, place, begun, told).await;
+        if let Some((_, live)) = shown.lock().as_ref() {
+            live.end();
         }
+        if matches!(ended, Ended::Failed { begun: false, .. }) {
+            self.versions.did_not_begin(before);
+        }
+        ended
     }
 }

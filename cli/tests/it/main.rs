@@ -7,3 +7,4 @@ mod generate;
 mod new;
 mod refusals;
 mod verbs;
+mod worker;

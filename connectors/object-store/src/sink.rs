@@ -14,7 +14,7 @@ use millstream_connector::{
     Change, Context, Delivery, NextOffsets, Offsets, Sink, SinkBatch, SinkCapabilities, SinkError,
     async_trait,
 };
-use millstream_types::{MemoryClaim, Millis, Offset, TopicPartition};
+use millstream_types::{CpuBudget, MemoryClaim, Millis, Offset, TopicPartition};
 use tokio::task::JoinSet;
 
 use crate::config::ObjectStoreSinkConfig;
@@ -125,7 +125,7 @@ impl ObjectStoreSink {
     /// Ends a file and makes it durable, out of sight.
     async fn seal(&mut self, partition: &TopicPartition, folder: &str) -> Result<(), SinkError> {
         let file = self.owned(partition).open.remove(folder).expect("the caller found it open");
-        let place = sealed(Arc::clone(&self.store), file).await?;
+        let place = sealed(Arc::clone(&self.store), file, CpuBudget::of_thread()).await?;
         self.owned(partition).sealed.push(place);
         Ok(())
     }
@@ -147,8 +147,8 @@ impl ObjectStoreSink {
             while running.len() < at_once
                 && let Some((partition, file)) = waiting.pop()
             {
-                let store = Arc::clone(&self.store);
-                running.spawn(async move { (partition, sealed(store, file).await) });
+                let (store, cpu) = (Arc::clone(&self.store), CpuBudget::of_thread());
+                running.spawn(async move { (partition, sealed(store, file, cpu).await) });
             }
             let Some(ended) = running.join_next().await else { break };
             match ended.map_err(|error| SinkError::transient(format!("sealing a file: {error}"))) {
@@ -297,10 +297,11 @@ impl ObjectStoreSink {
 }
 
 /// Encodes the rest of a file, away from the tasks that wait for input and output, and makes it durable.
-async fn sealed(store: Arc<dyn Store>, file: OpenFile) -> Result<FilePlace, SinkError> {
+async fn sealed(store: Arc<dyn Store>, file: OpenFile, cpu: CpuBudget) -> Result<FilePlace, SinkError> {
     let OpenFile { mut encoder, mut upload, .. } = file;
     let rows = encoder.rows();
     let rest = tokio::task::spawn_blocking(move || {
+        let _charged = cpu.enter();
         let mut bytes = encoder.take();
         bytes.extend(encoder.finish()?);
         Ok(bytes)

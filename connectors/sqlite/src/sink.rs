@@ -11,7 +11,7 @@ use millstream_connector::{
     Change, Context, Delivery, NextOffsets, Offsets, RowFault, Sink, SinkBatch, SinkCapabilities, SinkError,
     async_trait,
 };
-use millstream_types::{Millis, TopicPartition};
+use millstream_types::{CpuBudget, Millis, TopicPartition};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Statement, ToSql, TransactionBehavior};
 
@@ -49,7 +49,9 @@ impl SqliteSink {
             Some(connection) => Ok(connection),
             None => Err((self.config.clone(), self.config.path.clone())),
         };
+        let cpu = CpuBudget::of_thread();
         let task = tokio::task::spawn_blocking(move || {
+            let _charged = cpu.enter();
             let mut connection = match open {
                 Ok(connection) => connection,
                 Err((config, path)) => connect(&config)

@@ -30,6 +30,8 @@ pub struct Pipeline {
     pub broker: Broker,
     /// What holds where a component says nothing.
     pub defaults: Defaults,
+    /// What it may hold and compute.
+    pub limits: Limits,
     /// Secrets by name.
     pub secrets: BTreeMap<String, Spanned<Secret>>,
     /// Hosts that may be dialled although they come from a variable or a record.
@@ -118,6 +120,15 @@ pub struct Defaults {
     pub standby: u32,
     /// Whether a worker that comes to others reads state before it takes any over.
     pub warm_start: bool,
+}
+
+/// What a pipeline may hold and compute, in each process that runs it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes; without, as much as the process may hold.
+    pub memory_bytes: Option<u64>,
+    /// Thousandths of a core, over time.
+    pub millicores: Option<u64>,
 }
 
 /// Snapshots of state in an object store.

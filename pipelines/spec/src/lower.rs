@@ -8,7 +8,7 @@ mod settings;
 
 use millstream_types::Secret;
 
-use crate::ast::{Operator, Pipeline, Transform};
+use crate::ast::{Limits, Operator, Pipeline, Transform};
 use crate::catalog::Catalog;
 use crate::diagnostic::Diagnostics;
 use crate::node::Node;
@@ -31,6 +31,10 @@ impl Lower<'_> {
             name,
             broker: self.broker(root.get("broker")),
             defaults: self.defaults(root.get("defaults")),
+            limits: Limits {
+                memory_bytes: size(root.get("limits"), "memory"),
+                millicores: parsed(root.get("limits"), "cpu", scalar::millicores),
+            },
             secrets: secrets
                 .values
                 .iter()

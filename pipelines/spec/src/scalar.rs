@@ -140,6 +140,25 @@ pub fn format_size(bytes: u64) -> String {
     format!("{bytes}B")
 }
 
+/// The fewest and the most thousandths of a core that a pipeline may be given. What it does while it takes nothing in needs some.
+const MILLICORES: std::ops::RangeInclusive<u64> = 50..=1_024_000;
+
+/// A number of cores, in thousandths: `2`, `1.5`, `0.25`.
+pub fn millicores(text: &str) -> Result<u64, String> {
+    const HOW: &str = "a number of cores is 0.05 to 1024 with at most three decimals, as 2, 1.5 or 0.25";
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    if !digits(whole)
+        || !digits(decimals)
+        || decimals.len() > 3
+        || (whole.len() > 1 && whole.starts_with('0'))
+    {
+        return Err(HOW.to_owned());
+    }
+    let thousandths = format!("{whole}{decimals:0<3}").parse().map_err(|_| HOW)?;
+    if MILLICORES.contains(&thousandths) { Ok(thousandths) } else { Err(HOW.to_owned()) }
+}
+
 /// A share of the records within a time, as `5%/1m`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
@@ -272,6 +291,26 @@ mod tests {
             ("9999999999TiB", None),
         ] {
             assert_eq!(size_bytes(text).ok(), wanted, "{text}");
+        }
+        for (text, wanted) in [
+            ("2", Some(2_000)),
+            ("1.5", Some(1_500)),
+            ("0.05", Some(50)),
+            ("0.125", Some(125)),
+            ("1024", Some(1_024_000)),
+            ("1024.001", None),
+            ("0.049", None),
+            ("0", None),
+            ("0.0625", None),
+            ("-1", None),
+            ("01", None),
+            (".5", None),
+            ("1.", None),
+            ("1e3", None),
+            ("500m", None),
+            ("99999999999999999999", None),
+        ] {
+            assert_eq!(millicores(text).ok(), wanted, "{text}");
         }
         assert_eq!(rate("5%/1m"), Ok(Rate { basis_points: 500, per_ms: 60_000 }));
         assert_eq!(rate("0.25%/10s"), Ok(Rate { basis_points: 25, per_ms: 10_000 }));

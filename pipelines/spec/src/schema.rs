@@ -88,6 +88,7 @@ fn of_kind(kind: &Kind, catalog: &dyn Catalog) -> Value {
         Kind::Rate => or_variable(
             json!({ "type": "string", "pattern": "^[0-9]{1,3}(\\.[0-9]{1,2})?%/[0-9]+(ms|s|m|h|d)$" }),
         ),
+        Kind::Cores => or_variable(json!({ "type": "number", "minimum": 0.05, "maximum": 1_024 })),
         Kind::Instant => json!({ "type": "string", "format": "date-time" }),
         Kind::Word(words) => or_variable(json!({ "enum": words })),
         Kind::List(of, fewest) => {

@@ -30,6 +30,8 @@ pub enum Kind {
     Size(u64, u64),
     /// `5%/1m`.
     Rate,
+    /// A number of processor cores, with up to three decimals.
+    Cores,
     /// An instant.
     Instant,
     /// One of these words.
@@ -153,6 +155,7 @@ impl Kind {
             Kind::Duration(..) => "a duration, as 200ms, 5s, 10m, 48h or 30d".to_owned(),
             Kind::Size(..) => "a size, as 64KiB or 128MiB".to_owned(),
             Kind::Rate => "a rate, as 5%/1m".to_owned(),
+            Kind::Cores => "a number of cores, as 2 or 0.5".to_owned(),
             Kind::Instant => "an instant, as 2026-01-01T10:30:00Z".to_owned(),
             Kind::Word(words) => format!("one of {}", words.join(", ")),
             Kind::List(of, _) => format!("a list, each item {}", of.describe()),

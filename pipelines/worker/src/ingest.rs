@@ -226,10 +226,11 @@ impl Ingest<'_> {
         let mut last_commit = Instant::now();
         loop {
             let waits = self.owned.is_empty() || self.is_read();
-            let wait = if waits { Duration::from_millis(50) } else { Duration::ZERO };
+            let throttled = self.context.throttled();
+            let wait = throttled.unwrap_or(if waits { Duration::from_millis(50) } else { Duration::ZERO });
             let began = Instant::now();
             consumer.poll(wait).await?;
-            let waited = began.elapsed();
+            let waited = if throttled.is_none() { began.elapsed() } else { Duration::ZERO };
             let events = self.group.take();
             if !events.is_empty() {
                 self.settle().await?;
@@ -241,19 +242,20 @@ impl Ingest<'_> {
                 self.settle().await?;
                 return Ok(());
             }
-            let read = self.read_round().await?;
+            let read = throttled.is_none() && self.read_round().await?;
+            let idle = throttled.is_none() && !read;
             let began = Instant::now();
             if self.flight.as_ref().is_some_and(|flight| flight.task.is_finished()) {
                 self.settle().await?;
             }
             // Reading goes on while a commit is under way, until there is enough for the next.
-            let full = self.read_since >= self.commit_bytes() || !read;
+            let full = self.read_since >= self.commit_bytes() || idle;
             if full || (self.flight.is_none() && last_commit.elapsed() >= self.context.commit_interval) {
                 self.settle().await?;
                 self.commit(consumer).await?;
                 last_commit = Instant::now();
             }
-            if !read {
+            if idle {
                 self.settle().await?;
                 self.say_level(self.emitted_level()).await?;
             }
@@ -268,7 +270,7 @@ impl Ingest<'_> {
             if self.context.ends.is_whole(&self.context.stage) {
                 return Ok(());
             }
-            if !read {
+            if idle {
                 self.wait_for_more().await?;
             }
         }

@@ -58,6 +58,8 @@ use take_over::Restoring;
 const POLL_WAIT: Duration = Duration::from_millis(50);
 /// And how long while partitions are being restored, which may be ready any time.
 const RESTORING_WAIT: Duration = Duration::from_millis(5);
+/// How often to look whether inputs have ended, at least.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A commit comes early when this much was read since the last one.
 const COMMIT_BYTES: usize = 32 << 20;
 /// And when this much was, while the process is short of memory.
@@ -373,7 +375,7 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
         offset_reset: OffsetReset::Earliest,
         isolation: Isolation::ReadCommitted,
         prefetch_bytes: 16 << 20,
-        poll_bytes_max: 8 << 20,
+        poll_bytes_max: context.poll_bytes(8 << 20),
         // Each is looked at below.
         check_records: false,
         ..context.member()
@@ -386,24 +388,29 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
     let mut last_look = Instant::now();
     let mut wait = POLL_WAIT;
     loop {
-        let began = Instant::now();
-        let records = consumer.poll(wait).await?;
-        let waited = began.elapsed();
+        let polled = context.poll(&mut consumer, wait).await?;
+        let is_throttled = polled.is_none();
+        let records = polled.unwrap_or_default();
         fetch(setup, &records).await?;
         let mut driver = driver.lock().await;
         if let Some(error) = driver.lost.take() {
             return Err(error);
         }
+        let waits = last_look.elapsed() < LOOK_EVERY && last_commit.elapsed() < context.commit_interval;
+        if is_throttled && waits && !context.is_stopping() && !driver.has_more_to_do() {
+            // What is done while nothing is taken in has to cost less than the share, or it would never end.
+            continue;
+        }
         driver.stage.let_go()?;
         driver.take_over(&consumer)?;
         // A poll that hardly waited says little.
-        let quiet = records.is_empty() && wait == POLL_WAIT;
+        let quiet = records.is_empty() && wait == POLL_WAIT && !is_throttled;
         wait = if driver.restoring.is_busy() { RESTORING_WAIT } else { POLL_WAIT };
         tables.change(context, &mut driver.stage)?;
         driver.process(&records).await?;
         driver.send_early().await?;
         driver.align(&consumer);
-        if quiet || last_look.elapsed() > Duration::from_secs(1) {
+        if quiet || last_look.elapsed() >= LOOK_EVERY {
             last_look = Instant::now();
             driver.lift(&consumer).await?;
             driver.look(&consumer)?;
@@ -428,10 +435,7 @@ pub async fn run(setup: &Arc<ProcessStage>, context: &StageContext) -> Result<()
                 context.ends.say_level(&context.stage, came, &driver.owned).await?;
             }
         }
-        context.progress.update(&context.stage, |figures| {
-            figures.waited += waited;
-            figures.committing += committing;
-        });
+        context.progress.update(&context.stage, |figures| figures.committing += committing);
         let is_whole = context.ends.is_whole(&context.stage);
         // The next run begins with the state, not with its changes.
         for _ in 0..LAST_COMMITS_MAX {
@@ -479,6 +483,11 @@ fn level_of(record: &RecordView<'_>) -> Option<i64> {
 impl Driver {
     fn now(&self) -> i64 {
         self.context.clock.monotonic_ms()
+    }
+
+    /// Whether partitions have come that are not taken over yet, or a commit is to come early.
+    fn has_more_to_do(&self) -> bool {
+        !self.coming.is_empty() || self.restoring.is_busy() || self.is_full()
     }
 
     /// Whether enough was read for a commit; while memory is short, less is.

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use millstream_types::cpu::CpuClock;
+use millstream_types::{CpuBudget, MemoryBudget};
 use parking_lot::Mutex;
+use rustix::time::{ClockId, clock_gettime};
 
 /// One stage's figures.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +28,8 @@ pub struct StageFigures {
     pub cpu_ms: u64,
     /// How long it waited for input.
     pub waited: Duration,
+    /// How long it took nothing in, since the pipeline had used more CPU than its share.
+    pub throttled: Duration,
     /// How long its commits took, in all.
     pub committing: Duration,
     /// Whether it has done everything there is to do.
@@ -105,14 +110,27 @@ pub struct Progress {
     tables: Mutex<BTreeMap<(String, String), TableFigures>>,
     bytes_read: AtomicU64,
     bytes_total: AtomicU64,
+    /// What the pipeline may hold, and compute.
+    pub memory: MemoryBudget,
+    /// See `memory`.
+    pub cpu: CpuBudget,
 }
 
 impl Progress {
     /// Nothing yet.
     pub fn new(stages: impl IntoIterator<Item = String>) -> Arc<Progress> {
+        Progress::within(stages, (MemoryBudget::default(), CpuBudget::default()))
+    }
+
+    /// Nothing yet, of a pipeline with budgets of its own.
+    pub fn within(
+        stages: impl IntoIterator<Item = String>,
+        (memory, cpu): (MemoryBudget, CpuBudget),
+    ) -> Arc<Progress> {
         let order: Vec<String> = stages.into_iter().collect();
         let all = order.iter().map(|id| (id.clone(), StageFigures::default())).collect();
-        Arc::new(Progress { stages: Mutex::new(all), order: Mutex::new(order), ..Progress::default() })
+        let (stages, order) = (Mutex::new(all), Mutex::new(order));
+        Arc::new(Progress { stages, order, memory, cpu, ..Progress::default() })
     }
 
     /// Changes a stage's figures.
@@ -151,9 +169,15 @@ impl Progress {
     }
 }
 
-/// CPU that the calling thread has used, in milliseconds; 0 where the system does not tell.
+/// CPU that the calling thread has used, in milliseconds.
 pub fn thread_cpu_ms() -> u64 {
-    // Linux: nanoseconds on a CPU, the first number.
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    text.split(' ').next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0) / 1_000_000
+    (CPU_CLOCK.thread)().as_millis() as u64
+}
+
+/// The system's clocks.
+pub const CPU_CLOCK: CpuClock =
+    CpuClock { now: || read_clock(ClockId::Monotonic), thread: || read_clock(ClockId::ThreadCPUTime) };
+
+fn read_clock(id: ClockId) -> Duration {
+    Duration::try_from(clock_gettime(id)).unwrap_or_default()
 }

@@ -7,12 +7,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use millstream_client::admin::NewTopic;
-use millstream_client::{Admin, ClientError, Cluster, ConsumerConfig, Producer, ProducerConfig};
+use millstream_client::{
+    Admin, ClientError, Cluster, Consumer, ConsumerConfig, ConsumerRecords, Producer, ProducerConfig,
+};
 use millstream_connect::retry::{Backoff, BackoffConfig};
 use millstream_connector::Period;
 use millstream_plan::{Job, StageKind, names};
 use millstream_spec::Pipeline;
-use millstream_types::{Clock, ErrorCode, MemoryBudget, SeededRng};
+use millstream_spec::ast::Limits;
+use millstream_types::{Clock, CpuBudget, ErrorCode, MemoryBudget, SeededRng};
 use millstream_wasm::{Engine, EngineConfig};
 use tokio::sync::watch;
 
@@ -27,7 +30,7 @@ use crate::ingest::{self, IngestStage};
 use crate::left_open;
 use crate::positions::{self, COUNTS_PARTITION};
 use crate::process::{self, ProcessStage};
-use crate::progress::{Progress, StageFigures, thread_cpu_ms};
+use crate::progress::{CPU_CLOCK, Progress, StageFigures, thread_cpu_ms};
 use crate::savepoint::{self, Subject};
 use crate::sink_stage::{self, SinkStage};
 use crate::snapshots;
@@ -41,6 +44,11 @@ const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 const FETCH_WAIT_ON_BENCH: Duration = Duration::from_millis(20);
 /// A stage that ran this long before it failed starts with the first delay again.
 const SETTLED: Duration = Duration::from_secs(30);
+/// The least that a poll brings, where there is so much.
+const POLL_BYTES_LEAST: usize = 64 << 10;
+/// A stage takes nothing in for so long at a time, while the pipeline has used more than its share of CPU; between, it does all
+/// else that it does between two batches.
+const THROTTLED_AT_ONCE: Duration = Duration::from_millis(50);
 
 /// How a pipeline is run.
 #[derive(Clone, Debug)]
@@ -93,8 +101,10 @@ pub struct StageContext {
     pub ends: Arc<Ends>,
     /// What people see.
     pub progress: Arc<Progress>,
-    /// What this process may hold.
+    /// What the pipeline may hold.
     pub memory: MemoryBudget,
+    /// And what it may compute.
+    pub cpu: CpuBudget,
     /// Where state goes that memory has no room for.
     pub scratch: Option<std::path::PathBuf>,
     /// How long its transactions may take.
@@ -116,6 +126,36 @@ impl StageContext {
     pub async fn stopped(&self) {
         // Without a sender nobody can say go on either.
         let _ = self.stop.clone().wait_for(|stop| *stop).await;
+    }
+
+    /// So many bytes of one poll; fewer where the pipeline has less than a core, so that it is held down often, and not for long.
+    pub fn poll_bytes(&self, bytes: usize) -> usize {
+        let millicores = self.cpu.millicores().map_or(1_000, |limit| limit.min(1_000)) as usize;
+        (bytes * millicores / 1_000).max(POLL_BYTES_LEAST)
+    }
+
+    /// How long to take nothing in before all else is looked at, where the pipeline has used more than its share of CPU.
+    pub fn throttled(&self) -> Option<Duration> {
+        let wait = self.cpu.overdrawn()?.min(THROTTLED_AT_ONCE);
+        self.progress.update(&self.stage, |figures| figures.throttled += wait);
+        Some(wait)
+    }
+
+    /// Polls; while the pipeline has used more than its share of CPU, for the group alone: nothing is returned then.
+    pub async fn poll(
+        &self,
+        consumer: &mut Consumer,
+        wait: Duration,
+    ) -> Result<Option<ConsumerRecords>, ClientError> {
+        match self.throttled() {
+            Some(throttled) => consumer.attend(throttled).await.map(|()| None),
+            None => {
+                let began = Instant::now();
+                let records = consumer.poll(wait).await;
+                self.progress.update(&self.stage, |figures| figures.waited += began.elapsed());
+                records.map(Some)
+            }
+        }
     }
 
     /// The stage's member of its group: the same one after a restart, which so takes its partitions up again at once. It has the
@@ -177,13 +217,15 @@ pub async fn run(
     options: Options,
     begun: impl FnOnce(Arc<Progress>),
 ) -> Result<Report, WorkerError> {
+    // A test of a pipeline shows what it does, however long that takes and whatever it holds.
+    let limits = if options.bench.is_some() { Limits::default() } else { pipeline.limits };
+    let memory = options.memory.part(limits.memory_bytes);
+    let cpu = CpuBudget::new(limits.millicores, CPU_CLOCK);
     let clock: Arc<dyn Clock> = Arc::new(WallClock::new());
     let seed = clock.wall_ms() as u64 ^ (u64::from(std::process::id()) << 44);
     let maker = Maker::new(pipeline, root, Arc::clone(&clock), seed);
-    let maker = maker
-        .map_err(|d| WorkerError::Setup(d.message))?
-        .on_bench(options.bench.clone())
-        .within(&options.memory);
+    let maker =
+        maker.map_err(|d| WorkerError::Setup(d.message))?.on_bench(options.bench.clone()).within(&memory);
     make_topics(cluster, job).await?;
     if options.bench.is_none() {
         let subject = Subject { pipeline, job };
@@ -198,14 +240,14 @@ pub async fn run(
     let engine = EngineConfig {
         cache_dir: options.cache.clone(),
         instances_max: functions::instances_max(pipeline, job),
-        memory: options.memory.clone(),
+        memory: memory.clone(),
         ..EngineConfig::default()
     };
     let engine = Engine::new(engine).map_err(|error| WorkerError::Setup(error.to_string()))?;
     if let Some(bench) = &options.bench {
         bench.fill_topics(pipeline, job, cluster).await?;
     }
-    let progress = Progress::new(job.stages.iter().map(|s| s.id.clone()));
+    let progress = Progress::within(job.stages.iter().map(|s| s.id.clone()), (memory.clone(), cpu.clone()));
     // What follows tables ends with the run.
     let formats = maker.formats().map_err(formats::refused)?;
     let (tables, _followers) =
@@ -261,7 +303,8 @@ pub async fn run(
             clock: Arc::clone(&clock),
             ends: Arc::clone(&ends),
             progress: Arc::clone(&progress),
-            memory: options.memory.clone(),
+            memory: memory.clone(),
+            cpu: cpu.clone(),
             scratch: options.scratch.clone(),
             transaction_time: TransactionTime::new(TRANSACTION_TIMEOUT),
             fetch_wait,
@@ -275,6 +318,7 @@ pub async fn run(
         let (handle, ended) = (tokio::runtime::Handle::current(), ended.clone());
         let name = format!("stage {}", stage.id);
         let thread = std::thread::Builder::new().name(name).spawn(move || {
+            let _charged = context.cpu.enter();
             let run = || handle.block_on(supervise(made, &context, Backoff::new(backoff)));
             // A panic ends the run as any other failure does: nobody waits for a stage that is gone.
             let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).unwrap_or_else(|_| {

@@ -125,7 +125,7 @@ async fn run_once(stage: &mut SinkStage, context: &StageContext) -> Result<Ended
         out_of_range: OutOfRange::Fail,
         isolation: Isolation::ReadCommitted,
         prefetch_bytes: 12 << 20,
-        poll_bytes_max: if keeps_offsets { 4 << 20 } else { POLL_BYTES_WITHOUT_OFFSETS },
+        poll_bytes_max: context.poll_bytes(if keeps_offsets { 4 << 20 } else { POLL_BYTES_WITHOUT_OFFSETS }),
         ..context.member()
     };
     let mut consumer = Consumer::new(&context.cluster, config)?;
@@ -215,9 +215,7 @@ impl Running<'_> {
     async fn work(&mut self, consumer: &mut Consumer, events: &GroupEvents) -> Result<(), Stop> {
         let mut followed = Instant::now();
         loop {
-            let began = Instant::now();
-            let polled = consumer.poll(POLL_WAIT).await;
-            let waited = began.elapsed();
+            let polled = self.context.poll(consumer, POLL_WAIT).await;
             let mut moved = BTreeSet::new();
             let events = events.take();
             for (at, event) in events.iter().enumerate() {
@@ -246,7 +244,7 @@ impl Running<'_> {
                 }
             }
             let records = match polled {
-                Ok(records) => records,
+                Ok(records) => records.unwrap_or_default(),
                 // The position was that of the group, before the target was asked.
                 Err(ClientError::OffsetOutOfRange { partition, offset })
                     if consumer.positions().get(&partition) != Some(&offset) =>
@@ -298,10 +296,7 @@ impl Running<'_> {
             let began = Instant::now();
             self.commit(consumer, &due).await?;
             let committing = began.elapsed();
-            self.context.progress.update(&self.context.stage, |figures| {
-                figures.waited += waited;
-                figures.committing += committing;
-            });
+            self.context.progress.update(&self.context.stage, |figures| figures.committing += committing);
             self.context.ends.mark(&self.context.stage, &ended.into_keys().collect()).await?;
             if followed.elapsed() > FOLLOW_EVERY {
                 self.follow(consumer).await?;

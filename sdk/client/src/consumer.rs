@@ -75,6 +75,14 @@ pub trait RebalanceListener: Send {
     }
 }
 
+/// What a poll is for.
+#[derive(Clone, Copy)]
+enum Wanted {
+    Records,
+    /// The group alone.
+    Nothing,
+}
+
 /// Reads records. Poll it regularly; everything else of [`ConsumerHandle`] is there too.
 pub struct Consumer {
     handle: ConsumerHandle,
@@ -255,6 +263,16 @@ impl Consumer {
     /// Returns what is there, waiting up to `timeout` for something. What the last poll returned counts as processed: its
     /// positions may be committed now (see [`CommitPolicy`]). Rebalances happen within polls.
     pub async fn poll(&mut self, timeout: Duration) -> Result<ConsumerRecords> {
+        self.poll_for(timeout, Wanted::Records).await
+    }
+
+    /// A poll that returns no records, for whoever cannot take any now: the member stays in its group, and rebalances happen.
+    /// What is there meanwhile is returned by the next poll.
+    pub async fn attend(&mut self, timeout: Duration) -> Result<()> {
+        self.poll_for(timeout, Wanted::Nothing).await.map(|_| ())
+    }
+
+    async fn poll_for(&mut self, timeout: Duration, wanted: Wanted) -> Result<ConsumerRecords> {
         let core = self.handle.core.clone();
         if core.is_closed() {
             return Err(ClientError::Closed);
@@ -272,7 +290,10 @@ impl Consumer {
                 if let Some(error) = positions.error.take() {
                     return Err(error);
                 }
-                positions.take(core.config.poll_bytes_max)
+                match wanted {
+                    Wanted::Records => positions.take(core.config.poll_bytes_max),
+                    Wanted::Nothing => ConsumerRecords::default(),
+                }
             };
             if !records.partitions.is_empty() {
                 // There is room again.

@@ -33,6 +33,12 @@ pub static PIPELINE: Shape = Shape {
             "What holds where a component says nothing.",
         ),
         Field::optional(
+            "limits",
+            Kind::Struct(&LIMITS),
+            "",
+            "What the pipeline may hold and compute in each process that runs it, so that others beside it go on.",
+        ),
+        Field::optional(
             "secrets",
             Kind::Map(&Kind::Secret),
             "",
@@ -168,6 +174,24 @@ static DEFAULTS: Shape = Shape {
             Kind::Bool,
             "true",
             "Whether a worker that comes to others reads state before it takes any over, as far as it has memory.",
+        ),
+    ],
+};
+
+static LIMITS: Shape = Shape {
+    what: "limits of a pipeline",
+    fields: &[
+        Field::optional(
+            "memory",
+            Kind::Size(16 << 20, 1 << 50),
+            "what the process may hold",
+            "Above it the pipeline commits earlier, fetches nothing ahead and moves state to the local disk.",
+        ),
+        Field::optional(
+            "cpu",
+            Kind::Cores,
+            "no limit",
+            "Cores, over time, such as 0.5: a pipeline that has used more takes nothing in until it has made up for that.",
         ),
     ],
 };

@@ -359,6 +359,7 @@ impl Walk<'_> {
                 Err(error) => self.formed(name, span, Some(error), &shown(text)),
             },
             Kind::Rate => self.formed(name, span, scalar::rate(text).err(), &shown(text)),
+            Kind::Cores => self.formed(name, span, scalar::millicores(text).err(), &shown(text)),
             _ => {}
         }
     }

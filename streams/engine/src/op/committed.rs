@@ -7,6 +7,8 @@ use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 
+use millstream_types::CpuBudget;
+
 use super::aggregate::AggregatePlan;
 use super::pane::merged_to;
 use super::run::{Run, add_to};
@@ -70,9 +72,10 @@ impl Merging {
         let slot = Slot::take()?;
         let runs = runs.to_vec();
         let count = runs.len();
+        let cpu = CpuBudget::of_thread();
         let merge = move || {
             let _slot = slot;
-            merge(&runs)
+            cpu.run(|| merge(&runs))
         };
         let thread = thread::Builder::new().name("merge".to_owned()).spawn(merge).ok()?;
         Some(Merging {
