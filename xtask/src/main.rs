@@ -12,9 +12,12 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   tidy                 arrows between crates, a header on every file
   protocol [--check]   make broker/wire's generated code from its tables, or check that it is fresh";
 
-/// The workspace's root, from where this crate stands in it.
+/// The workspace's root, from where this crate stands in it: cargo says so when it runs this, whose build may be of another checkout
+/// with the same target folder.
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
+    let own = std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    own.parent().map(Path::to_path_buf).unwrap_or_default()
 }
 
 fn main() -> ExitCode {

@@ -28,10 +28,6 @@ const OWN: [&str; 8] = [
     "",
 ];
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace").to_owned()
-}
-
 /// Runs the command: writes the files, or with `--check` says which differ.
 pub fn run(args: &[String]) -> Result<(), String> {
     let check = match args {
@@ -39,7 +35,7 @@ pub fn run(args: &[String]) -> Result<(), String> {
         [flag] if flag == "--check" => true,
         _ => return Err("usage: cargo xtask protocol [--check]".to_owned()),
     };
-    let source = root().join("broker/wire/src");
+    let source = crate::root().join("broker/wire/src");
     let made = generate()?;
     let mut stale = Vec::new();
     for (path, text) in &made {
@@ -75,7 +71,7 @@ pub fn run(args: &[String]) -> Result<(), String> {
 fn generate() -> Result<Files, String> {
     let mut tables = Tables::new();
     for name in TABLES {
-        let path = root().join(format!("broker/wire/schema/{name}.txt"));
+        let path = crate::root().join(format!("broker/wire/schema/{name}.txt"));
         let text = fs::read_to_string(&path).map_err(|e| format!("reading {}: {e}", path.display()))?;
         tables.insert(name.to_owned(), table::parse(&text).map_err(|e| format!("{}: {e}", path.display()))?);
     }
@@ -98,7 +94,7 @@ fn format_in(directory: &Path, files: Files) -> Result<Files, String> {
     }
     let output = Command::new("rustfmt")
         .args(["--edition", "2024", "--config-path"])
-        .arg(root().join("rustfmt.toml"))
+        .arg(crate::root().join("rustfmt.toml"))
         .args(files.keys().map(|path| directory.join(path)))
         .output()
         .map_err(|e| format!("running rustfmt: {e}"))?;

@@ -58,12 +58,21 @@ impl fmt::Display for BadRecord {
 
 impl std::error::Error for BadRecord {}
 
+/// What makes a column of a type of it that can be decoded: ranks and counts have none.
+fn in_sql(field: &str, found: &str) -> String {
+    match found {
+        "UInt8" | "UInt16" | "UInt32" | "UInt64" => format!(": CAST({field} AS BIGINT)"),
+        _ => String::new(),
+    }
+}
+
 /// Why a schema cannot be decoded into.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SchemaError {
     /// A column type that no decoder fills.
     #[error(
-        "field {field}: type {found} cannot be decoded; use utf8, boolean, int32, int64, float64, decimal128, date32, binary, a timestamp in milliseconds or microseconds UTC, a struct or a list"
+        "field {field}: type {found} cannot be decoded; use utf8, boolean, int32, int64, float64, decimal128, date32, binary, a timestamp in milliseconds or microseconds UTC, a struct or a list{}",
+        in_sql(field, found)
     )]
     Type {
         /// The field's dotted path.
