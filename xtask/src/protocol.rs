@@ -9,7 +9,7 @@ mod table;
 
 use files::{Files, Tables};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 /// The tables that there are.
