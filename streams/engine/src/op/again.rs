@@ -17,11 +17,16 @@ use crate::error::StageError;
 /// How many more entries a list of groups may have than twice what it had when each group stood there once; few in tests.
 const REPEATS_MAX: usize = if cfg!(test) { 8 } else { 65_536 };
 
+/// As how many entries a part of such a list counts at least: a small one takes some kilobytes.
+const PART_ENTRIES: usize = if cfg!(test) { 1 } else { 256 };
+
 /// Groups, by their columns; some more than once.
 #[derive(Clone, Default)]
 pub(crate) struct Groups {
     parts: Vec<Vec<ArrayRef>>,
     rows: usize,
+    /// The same, as far as they take memory.
+    weight: usize,
     /// How many they were when each was there once.
     once: usize,
 }
@@ -30,16 +35,21 @@ impl Groups {
     /// Adds groups; when there are many, each is left once.
     pub(crate) fn add(&mut self, plan: &AggregatePlan, columns: Vec<ArrayRef>) -> Result<(), StageError> {
         self.rows += columns[0].len();
+        self.weight += columns[0].len().max(PART_ENTRIES);
         self.parts.push(columns);
-        if self.rows > 2 * self.once + REPEATS_MAX { self.compact(plan) } else { Ok(()) }
+        if self.weight > 2 * self.once + REPEATS_MAX { self.compact(plan) } else { Ok(()) }
     }
 
     /// Leaves each group once, in memory of its own: the columns of a record of a changelog keep all of it.
     pub(crate) fn compact(&mut self, plan: &AggregatePlan) -> Result<(), StageError> {
-        let mut index = GroupIndex::new(&plan.group_schema)?;
+        if self.parts.len() < 2 && self.rows == self.once {
+            return Ok(());
+        }
+        let mut index = GroupIndex::new(&plan.group_schema);
         let mut numbers = Vec::new();
         self.parts.iter().try_for_each(|columns| index.intern(columns, &mut numbers))?;
         self.rows = index.len();
+        self.weight = self.rows;
         (self.parts, self.once) = (vec![index.take(0)?], self.rows);
         Ok(())
     }
@@ -48,6 +58,7 @@ impl Groups {
     pub(crate) fn extend(&mut self, others: &Groups) {
         self.parts.extend(others.parts.iter().cloned());
         self.rows += others.rows;
+        self.weight += others.weight;
     }
 
     /// How many they are, repeats too.

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, UInt32Array, UInt64Array};
+use arrow::array::{ArrayRef, AsArray, UInt32Array, UInt64Array, new_empty_array};
 use arrow::compute::take;
 use arrow::datatypes::{Schema, SchemaRef, UInt32Type};
 use datafusion_common::Result as DataFusionResult;
@@ -20,8 +20,10 @@ pub(crate) const STRANGER: usize = usize::MAX;
 
 /// See the module.
 pub(crate) struct GroupIndex {
-    /// Numbers keys; key groups, where groups have no keys.
-    keys: Box<dyn GroupValues>,
+    /// The columns of keys.
+    schema: SchemaRef,
+    /// Numbers keys; key groups, where groups have no keys. Nothing before the first: many tables stay empty.
+    keys: Option<Box<dyn GroupValues>>,
     has_keys: bool,
     /// Of each key: the key group that it came in first.
     first: Vec<u32>,
@@ -51,17 +53,20 @@ struct Several {
 
 impl GroupIndex {
     /// Of no groups yet, whose columns are these: the key group, then the key.
-    pub(crate) fn new(columns: &SchemaRef) -> DataFusionResult<GroupIndex> {
+    pub(crate) fn new(columns: &SchemaRef) -> GroupIndex {
         let has_keys = columns.fields().len() > 1;
-        let keys = Schema::new(columns.fields()[usize::from(has_keys)..].to_vec());
-        let keys = new_group_values(Arc::new(keys), &GroupOrdering::None)?;
-        Ok(GroupIndex { keys, has_keys, first: Vec::new(), several: None, named: None })
+        let schema = Arc::new(Schema::new(columns.fields()[usize::from(has_keys)..].to_vec()));
+        GroupIndex { schema, keys: None, has_keys, first: Vec::new(), several: None, named: None }
     }
 
     /// The number of each row's group, in place of what is in `numbers`.
     pub(crate) fn intern(&mut self, columns: &[ArrayRef], numbers: &mut Vec<usize>) -> DataFusionResult<()> {
-        self.keys.intern(&columns[usize::from(self.has_keys)..], numbers)?;
-        self.first.resize(self.keys.len(), NONE);
+        let keys = match &mut self.keys {
+            Some(keys) => keys,
+            empty => empty.insert(new_group_values(Arc::clone(&self.schema), &GroupOrdering::None)?),
+        };
+        keys.intern(&columns[usize::from(self.has_keys)..], numbers)?;
+        self.first.resize(keys.len(), NONE);
         let groups = columns[0].as_primitive::<UInt32Type>().values();
         let mut is_known = true;
         for (key, group) in numbers.iter().zip(groups) {
@@ -115,10 +120,20 @@ impl GroupIndex {
 
     /// Takes all groups out, as columns; there is room for so many others then.
     pub(crate) fn take(&mut self, room: usize) -> DataFusionResult<Vec<ArrayRef>> {
-        let keys = self.keys.emit(EmitTo::All)?;
-        // Emitting leaves some tables' index behind.
-        self.keys.clear_shrink(room);
-        let mut keys = if self.has_keys { keys } else { Vec::new() };
+        let mut keys = match &mut self.keys {
+            Some(keys) if !keys.is_empty() => keys.emit(EmitTo::All)?,
+            // Some kinds cannot.
+            _ => self.schema.fields().iter().map(|field| new_empty_array(field.data_type())).collect(),
+        };
+        match &mut self.keys {
+            // Emitting leaves some tables' index behind.
+            Some(keys) if room > 0 => keys.clear_shrink(room),
+            // A table without groups may be as large as one with many.
+            keys => *keys = None,
+        }
+        if !self.has_keys {
+            keys.clear();
+        }
         let mut groups = std::mem::take(&mut self.first);
         if let Some(several) = self.several.take() {
             let of = UInt64Array::from_iter_values(several.groups.iter().map(|(key, _)| *key as u64));
@@ -138,7 +153,8 @@ impl GroupIndex {
             several.groups.capacity() * 16 + several.first.capacity() * 8 + several.others.capacity() * 25
         });
         let named = self.named.as_ref().map_or(0, |named| (named.numbers.len() + named.came.capacity()) * 8);
-        self.keys.size() + self.first.capacity() * 4 + several + named
+        let keys = self.keys.as_ref().map_or(0, |keys| keys.size());
+        keys + self.first.capacity() * 4 + several + named
     }
 }
 
@@ -220,7 +236,7 @@ mod tests {
         for seed in 0..300 {
             let mut rng = SeededRng::new(seed);
             let (keys, apart) = (rng.below(3) as usize, [0, 10, 100][rng.below(3) as usize]);
-            let mut index = GroupIndex::new(&schema(keys)).expect("an index");
+            let mut index = GroupIndex::new(&schema(keys));
             for _ in 0..3 {
                 let mut known: BTreeMap<Group, usize> = BTreeMap::new();
                 let mut named: Option<BTreeMap<Group, usize>> = None;

@@ -37,7 +37,7 @@ struct Table {
 
 impl Table {
     fn new(plan: &AggregatePlan) -> Result<Table, StageError> {
-        let groups = GroupIndex::new(&plan.group_schema)?;
+        let groups = GroupIndex::new(&plan.group_schema);
         let accumulators: Result<_, _> = plan.all_aggregates().map(|a| a.accumulator()).collect();
         Ok(Table { groups, accumulators: accumulators?, indices: Vec::new() })
     }
