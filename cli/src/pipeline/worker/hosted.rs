@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch as flag;
 
 use super::Site;
-use super::names::{self, Said};
+use super::names::{self, Said, Taken};
 use crate::metrics::FileFigures;
 use crate::pipeline::version::{self, Ended, Place, Versions, is_good};
 use crate::pipeline::watch::Watch;
@@ -58,6 +58,8 @@ pub struct Hosted {
     unjudged: Vec<PathBuf>,
     /// A good version whose name is another file's.
     refused: Option<Box<Opened>>,
+    /// Whose, as it was told last.
+    told: Option<Taken>,
     freed: flag::Receiver<u64>,
     /// The way to a cluster outside, by its address.
     outside: Option<(String, Arc<Cluster>)>,
@@ -89,6 +91,7 @@ impl Hosted {
             versions,
             unjudged,
             refused: None,
+            told: None,
             freed,
             outside: None,
             failures: 0,
@@ -207,6 +210,7 @@ impl Hosted {
                     return News::Gone;
                 }
                 let changed = self.unjudged.clone();
+                self.told = None;
                 let version = self.versions.look(&changed).await;
                 self.unjudged.clear();
                 if version.is_none() {
@@ -239,14 +243,18 @@ impl Hosted {
     fn if_claimed(&mut self, version: Box<Opened>) -> Option<Box<Opened>> {
         self.refused = None;
         self.freed.mark_unchanged();
-        let Some(taken) = self.site.names.say(&self.file, &names::of(&version)) else { return Some(version) };
+        let Some(taken) = self.site.names.say(&self.file, &names::of(&version)) else {
+            self.told = None;
+            return Some(version);
+        };
         // A file that is gone runs until its commit: it has got another name.
-        if taken.file.exists() {
+        if taken.file.exists() && self.told.as_ref() != Some(&taken) {
             self.versions.voice.complain(&format!(
                 "{} at {} is the one at {} too: they would take from each other, so give one of them another name",
                 taken.what, taken.here, taken.there
             ));
             self.stays("refused");
+            self.told = Some(taken);
         }
         self.refused = Some(version);
         None
@@ -303,6 +311,7 @@ impl Hosted {
             }
             _ => {}
         }
+        self.is(if matches!(ended, Ended::Told(News::Gone)) { "gone" } else { "waiting" });
         site.names.ran(&self.file);
         ended
     }
