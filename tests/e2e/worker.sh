@@ -81,7 +81,7 @@ clicks_of() {
     type: sql
     inputs: [clicks]
     sql: |
-      SELECT user, window_start, COUNT(*) AS n, SUM(v) AS v, MIN(at) AS first, MAX(at) AS last, $query AS query
+      SELECT user, window_start, COUNT(*) AS n, SUM(v${deep:-}) AS v, MIN(at) AS first, MAX(at) AS last, $query AS query
       FROM TUMBLE(clicks, at, INTERVAL '1 hour') GROUP BY user, window_start, window_end"
     done
     save "$1.yaml" << X
@@ -147,6 +147,11 @@ is broken.yaml faulty || fail "broken.yaml is not shown as faulty"
 until_so 120 "sums did not begin" said "sums: running"
 until_so 120 "the one that fails was not begun again" at_least 2 millstream_worker_failures_total 'pipeline="events"'
 said "events: failed; it begins again" || fail "it was not told that events failed"
+# One that failed and waits keeps its name.
+cp "$p/events.yaml" "$work/copy" && save events-too.yaml < "$work/copy"
+until_so 60 "a second file of the same name was not refused" said "the name \"events\" at $p/events-too.yaml:2:7 is the one at $p/events.yaml:2:7 too"
+failures=$(metric millstream_worker_failures_total "file=\"$p/events.yaml\"")
+until_so 60 "the one that fails was not begun again beside its copy" at_least "$((${failures%.*} + 2))" millstream_worker_failures_total "file=\"$p/events.yaml\""
 
 # The limit of CPU: the share that it has while the others have read all there is. The limit of memory: what is more lies on the disk.
 until_so 120 "slow was never held down" at_least 0.5 millstream_stage_throttled_seconds_total 'pipeline="slow"'
@@ -191,6 +196,9 @@ sums 150ms '  more: { type: blackhole, inputs: [summed] }'
 until_so 60 "the edit was not taken up" said "sums: running" 2
 said "sums:   = summed keeps its state" || fail "the edit's plan was not told"
 at_least 1 millstream_worker_swaps_total 'pipeline="sums"' || fail "the swap is not counted"
+# A copy has a name that is taken, whatever becomes of the other.
+cp "$p/sums.yaml" "$work/copy" && save copy.yaml < "$work/copy"
+until_so 60 "a second file of the same name was not refused" said "the name \"sums\" at $p/copy.yaml:2:7 is the one at $p/sums.yaml:2:7 too"
 # One with a fault leaves what runs alone; so does one that cannot begin.
 sums 10h ''
 until_so 60 "the faulty edit was not told of" said "sums: goes on as it was"
@@ -199,10 +207,13 @@ sums 150ms "  more: { type: sqlite, inputs: [summed], path: $p/sums.yaml/x.db, t
 until_so 60 "the edit that cannot begin was not rolled back" said "sums: the new version did not start; the one before goes on"
 until_so 60 "the version before did not begin" said "sums: running" 3
 at_least 1 millstream_worker_rollbacks_total 'pipeline="sums"' || fail "the rollback is not counted"
-# The name is taken.
-sed 's/qty) AS qty/qty) AS q/' "$p/sums.yaml" | save copy.yaml
-until_so 60 "a second file of the same name was not refused" said "the name \"sums\" at $p/copy.yaml:2:7 is the one at $p/sums.yaml:2:7 too"
-rm "$p/copy.yaml"
+for copy in copy.yaml events-too.yaml; do
+    is "$copy" refused || fail "$copy is not shown as refused"
+    [ "$(grep -cF "at $p/$copy:2:7 is the one at" "$work/worker.err")" = 1 ] || fail "$copy was not refused once"
+    rm "$p/$copy"
+    until_so 60 "$copy is not shown as gone" is "$copy" gone
+done
+said "running ($p/copy.yaml)" || said "running ($p/events-too.yaml)" && fail "a copy ran"
 sums 150ms ''
 until_so 60 "the file was not mended" said "sums: running" 4
 # Another name of the file is no other pipeline.
@@ -231,6 +242,8 @@ wait "$worker" || code=$?
 [ "$code" = 1 ] || fail "it ended with $code, and a file has faults"
 said "not all ran as their files say: $p/broken.yaml (faulty)" || fail "it did not end with what is not as it should be"
 rm "$p"/*.yaml
+# A sum of many terms is planned one call deep for each.
+deep=$(printf ' + v%.0s' $(seq 200))
 clicks_of again 'cpu: 4, memory: 64MiB' ', until: end'
 start --no-watch
 code=0

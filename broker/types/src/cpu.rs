@@ -87,6 +87,8 @@ impl CpuBudget {
 
     /// Charges this budget with what the calling thread uses, until the answer is dropped.
     pub fn enter(&self) -> Entered {
+        // What was used until now is whose it was.
+        settle();
         let mark = self.0.as_ref().map_or(Duration::ZERO, |shared| (shared.clock.thread)());
         let before = OF_THREAD.replace((self.clone(), mark));
         Entered { before: Some(before) }
@@ -231,10 +233,11 @@ mod tests {
         let entered = one.enter();
         work(60);
         assert_eq!((one.overdrawn(), one.used()), (None, MS(60)));
+        work(3);
         other.run(|| work(1_000));
         let beside = CpuBudget::of_thread();
         std::thread::spawn(move || beside.run(|| work(30))).join().expect("it ends");
-        work(20);
+        work(17);
         assert_eq!((one.overdrawn(), one.used()), (Some(MS(10)), MS(110)));
         assert_eq!((other.overdrawn(), other.used(), other.millicores()), (None, MS(1_000), None));
         work(5);

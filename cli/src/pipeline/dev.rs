@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 use millstream_spec::ast::Broker;
 use millstream_types::MemoryBudget;
-use millstream_worker::Opened;
 use millstream_worker::progress::Progress;
+use millstream_worker::{Opened, WorkerError};
 use parking_lot::Mutex;
 use tokio::sync::watch as flag;
 
@@ -132,7 +132,16 @@ impl Development<'_> {
             };
             match self.version(&version).await {
                 Ended::Stopped(_) => return,
-                Ended::Told(other) => (before, next) = (Some(version), Some(other)),
+                Ended::Told { begun, word: other, error } => {
+                    if begun {
+                        before = Some(version);
+                    }
+                    if let Some(error) = &error {
+                        eprintln!("millstream: {error}");
+                    }
+                    // Begun at once, it would throw out the other, which would do the same.
+                    next = Some(other).filter(|_| !matches!(error, Some(WorkerError::Fenced(_))));
+                }
                 Ended::Done(report) => print!("{}", reconcile::text(&report)),
                 Ended::Failed { begun, error } => {
                     eprintln!("millstream: {error}");
@@ -202,7 +211,7 @@ impl Development<'_> {
         if let Some((_, live)) = shown.lock().as_ref() {
             live.end();
         }
-        if matches!(ended, Ended::Failed { begun: false, .. }) {
+        if matches!(ended, Ended::Failed { begun: false, .. } | Ended::Told { begun: false, .. }) {
             self.versions.did_not_begin(before);
         }
         ended

@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::future::{Future, pending, poll_fn};
+use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -32,12 +33,13 @@ impl Voice {
     /// On standard output.
     pub fn say(&self, text: &str) {
         let lines: Vec<String> = text.lines().map(|line| format!("{}{line}\n", self.of)).collect();
-        print!("{}", lines.concat());
+        // Where nobody reads any more, what runs goes on.
+        let _ = std::io::stdout().write_all(lines.concat().as_bytes());
     }
 
     /// On standard error.
     pub fn complain(&self, text: &str) {
-        eprintln!("millstream: {}{text}", self.of);
+        let _ = writeln!(std::io::stderr(), "millstream: {}{text}", self.of);
     }
 }
 
@@ -68,10 +70,10 @@ pub struct Place<'a> {
 
 /// How a version's run ended.
 pub enum Ended<T> {
-    /// The command is to end.
-    Stopped(Report),
-    /// It was told to end, and has: at a commit, unless it failed on the way there.
-    Told(T),
+    /// The command is to end; what was done, where it had begun.
+    Stopped(Option<Report>),
+    /// It was told to end, and has: at a commit, unless it had not begun, or failed on the way there.
+    Told { begun: bool, word: T, error: Option<WorkerError> },
     /// Its input is done.
     Done(Report),
     /// It failed; whether it had begun.
@@ -97,9 +99,22 @@ fn files(file: &Path, root: &Path, parts: Option<&Pipeline>) -> Vec<PathBuf> {
 pub fn is_good(opened: &Opened) -> bool {
     let shown = render::text(&opened.diagnostics, &opened.sources);
     if !shown.is_empty() {
-        eprintln!("{}", shown.trim_end());
+        let _ = writeln!(std::io::stderr(), "{}", shown.trim_end());
     }
     opened.parts.is_some() && !opened.diagnostics.has_errors()
+}
+
+/// What is told of work that panicked.
+pub const PANICKED: &str = "it panicked, which is a fault of the program; its message is above";
+
+/// Does some work; nothing where it panicked, which ends no other.
+pub async fn guarded<T>(work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    poll_fn(|context| {
+        let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)));
+        polled.map_or(Poll::Ready(None), |polled| polled.map(Some))
+    })
+    .await
 }
 
 impl Versions {
@@ -133,6 +148,14 @@ impl Versions {
 
     /// The version after a change, where it can run.
     pub async fn look(&mut self, changed: &[PathBuf]) -> Option<Box<Opened>> {
+        let judged = guarded(self.judge(changed)).await;
+        judged.unwrap_or_else(|| {
+            self.voice.complain(PANICKED);
+            None
+        })
+    }
+
+    async fn judge(&mut self, changed: &[PathBuf]) -> Option<Box<Opened>> {
         let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         self.voice.say(&format!("changed: {}", changed.iter().map(name).collect::<Vec<_>>().join(", ")));
         match opened(&self.file, &self.set).await {
@@ -200,37 +223,56 @@ pub async fn run<T>(
         has_begun.set(true);
         begun(figures);
     };
-    let mut running =
-        pin!(millstream_worker::run((pipeline, job), &version.root, place.cluster, worker, begins));
+    let running = millstream_worker::run((pipeline, job), &version.root, place.cluster, worker, begins);
     // What goes wrong before stages have threads of their own ends this pipeline, and no other.
-    let mut running = pin!(poll_fn(|context| {
-        let polled = catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(context)));
-        polled.unwrap_or_else(|_| {
-            let text = "it panicked, which is a fault of the program; its message is above".to_owned();
-            Poll::Ready(Err(WorkerError::Fatal(text)))
-        })
-    }));
+    let mut running = pin!(guarded(running));
     let mut told = pin!(told);
     let (mut word, mut stop) = (None, place.stop);
     let mut stopping = *stop.borrow();
     let ended = loop {
         if stopping || word.is_some() {
+            if !has_begun.get() {
+                // It may wait for a broker or a database for ever, and has nothing to bring to a commit.
+                break None;
+            }
             let _ = halt.send(true);
         }
         tokio::select! {
-            ended = &mut running => break ended,
+            ended = &mut running => {
+                break Some(ended.unwrap_or_else(|| Err(WorkerError::Fatal(PANICKED.to_owned()))));
+            }
             said = &mut told, if word.is_none() && !stopping => word = Some(said),
             _ = stop.wait_for(|stop| *stop), if !stopping => stopping = true,
         }
     };
-    if ended.is_ok() {
+    if matches!(ended, Some(Ok(_))) {
         memory::note(job, place.data);
     }
     match (ended, word) {
-        (Ok(report), _) if stopping => Ended::Stopped(report),
+        (None, None) => Ended::Stopped(None),
+        (None, Some(_)) if stopping => Ended::Stopped(None),
+        (Some(Ok(report)), _) if stopping => Ended::Stopped(Some(report)),
         // Its successor may be the cure of what it failed by.
-        (_, Some(word)) => Ended::Told(word),
-        (Ok(report), None) => Ended::Done(report),
-        (Err(error), None) => Ended::Failed { begun: has_begun.get(), error },
+        (ended, Some(word)) => {
+            let error = ended.and_then(Result::err);
+            Ended::Told { begun: has_begun.get(), word, error }
+        }
+        (Some(Ok(report)), None) => Ended::Done(report),
+        (Some(Err(error)), None) => Ended::Failed { begun: has_begun.get(), error },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_panics_ends_alone() {
+        assert_eq!(guarded(async { 1 }).await, Some(1));
+        let panics = async {
+            tokio::task::yield_now().await;
+            assert!(std::hint::black_box(false), "a fault of the program");
+        };
+        assert_eq!(guarded(panics).await, None);
     }
 }

@@ -1,11 +1,12 @@
 //! Tells when one of a few files is another than before, and which files a folder has. The system's notifications only
-//! hasten a look; what counts is the look itself: the files' lengths and times of modification, the folder's list. Never
+//! hasten a look; what counts is the look itself: the files' lengths, numbers and times of change, the folder's list. Never
 //! enters: what is in them.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
@@ -17,8 +18,8 @@ const POLL_EVERY: Duration = Duration::from_millis(500);
 /// A burst of events, as of an editor that saves, is one look.
 const SETTLE: Duration = Duration::from_millis(50);
 
-/// A file's length and time of modification; nothing where it is not there.
-type Stamp = Option<(u64, Option<SystemTime>)>;
+/// A file's length, its number, and when its text was changed and anything about it was; nothing where it is not there.
+type Stamp = Option<(u64, u64, [i64; 2], [i64; 2])>;
 
 /// When to look again.
 struct Hints {
@@ -65,7 +66,8 @@ pub struct Watch {
 
 fn stamp(path: &Path) -> Stamp {
     let meta = std::fs::metadata(path).ok()?;
-    Some((meta.len(), meta.modified().ok()))
+    let (modified, changed) = ([meta.mtime(), meta.mtime_nsec()], [meta.ctime(), meta.ctime_nsec()]);
+    Some((meta.len(), meta.ino(), modified, changed))
 }
 
 impl Watch {
@@ -167,6 +169,12 @@ mod tests {
         std::fs::write(folder.path().join("c"), "another file").expect("it is written");
         std::fs::write(folder.path().join("d"), "22").expect("it is written");
         std::fs::rename(folder.path().join("d"), &a).expect("it is renamed");
+        assert_eq!(watch.changed().await, std::slice::from_ref(&a));
+        // One of the same length and time, as `cp -p` and archives give it.
+        let time = std::fs::metadata(&a).and_then(|meta| meta.modified()).expect("it has a time");
+        std::fs::write(&a, "33").expect("it is written");
+        let file = std::fs::File::options().write(true).open(&a).expect("it is opened");
+        file.set_modified(time).expect("its time is set");
         assert_eq!(watch.changed().await, std::slice::from_ref(&a));
         std::fs::remove_file(&b).expect("it is removed");
         watch.follow(vec![b.clone()]);

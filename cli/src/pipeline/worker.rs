@@ -12,11 +12,13 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use millstream_client::Cluster;
+use millstream_query::STACK_BYTES;
 use millstream_types::MemoryBudget;
 use tokio::sync::{Mutex, mpsc, watch as flag};
 
 use self::hosted::Hosted;
 use self::names::Names;
+use super::version::{PANICKED, Voice};
 use super::watch::{Folders, pipelines_of};
 use super::{embedded, failed, limit, runtime, usage};
 use crate::args::Worker;
@@ -47,7 +49,7 @@ impl Site {
                 self.figures.broker_is(inside);
             }
             if let Some(address) = started.address() {
-                println!("ready {address}");
+                Voice::default().say(&format!("ready {address}"));
             }
             *broker = Some(started);
         }
@@ -95,7 +97,8 @@ pub fn command(options: Worker) -> Result<(), Failure> {
         let figures = Figures::default();
         figures.memory_is(&memory);
         if let Some(at) = &options.metrics {
-            println!("metrics {}", metrics::serve(at, figures.clone()).await.map_err(failed)?);
+            let at = metrics::serve(at, figures.clone()).await.map_err(failed)?;
+            Voice::default().say(&format!("metrics {at}"));
         }
         let (stop, stopped) = flag::channel(false);
         tokio::spawn(async move {
@@ -111,14 +114,18 @@ pub fn command(options: Worker) -> Result<(), Failure> {
             site.embedded().await.map_err(failed)?;
         }
         // Of those that are there at the beginning, none has its names before the others.
-        files.iter().for_each(|file| hosted::say_names(&site, file));
+        std::thread::scope(|scope| {
+            let say = || files.iter().for_each(|file| hosted::say_names(&site, file));
+            thread("names").spawn_scoped(scope, say).map(drop)
+        })
+        .map_err(|error| failed(format!("starting a thread: {error}")))?;
         let (ended, mut all_ended) = mpsc::channel::<()>(1);
         let mut threads = Vec::new();
         for file in &files {
-            threads.push(begin(&site, file, &ended)?);
+            threads.extend(begin(&site, file, &ended));
         }
         if files.is_empty() {
-            println!("waiting for *.yaml in {}", site.options.paths[0].display());
+            Voice::default().say(&format!("waiting for *.yaml in {}", site.options.paths[0].display()));
         }
         let mut stop = site.stop.clone();
         match site.options.no_watch {
@@ -129,7 +136,7 @@ pub fn command(options: Worker) -> Result<(), Failure> {
                     tokio::select! {
                         came = folders.came() => {
                             for file in came {
-                                threads.push(begin(&site, &file, &ended)?);
+                                threads.extend(begin(&site, &file, &ended));
                             }
                         }
                         _ = stop.wait_for(|stop| *stop) => break,
@@ -154,18 +161,27 @@ pub fn command(options: Worker) -> Result<(), Failure> {
 }
 
 /// Begins to look after a file, on a thread of its own: what it does between runs, SQL planned and functions compiled, keeps nobody else waiting.
-fn begin(site: &Arc<Site>, file: &Path, ended: &mpsc::Sender<()>) -> Result<JoinHandle<()>, Failure> {
-    let (site, file, ended) = (Arc::clone(site), file.to_owned(), ended.clone());
+/// Nothing where there is no thread for it.
+fn begin(site: &Arc<Site>, file: &Path, ended: &mpsc::Sender<()>) -> Option<JoinHandle<()>> {
+    let shown = file.display().to_string();
+    let is_failed = |site: &Site, shown: &str, text: &str| {
+        Voice::default().complain(&format!("{shown}: {text}"));
+        site.figures.file(shown, |file| file.state = "failed");
+    };
+    let (beside, of, file, ended) = (Arc::clone(site), shown.clone(), file.to_owned(), ended.clone());
     let runtime = tokio::runtime::Handle::current();
     let name = format!("file {}", file.file_name().unwrap_or_default().to_string_lossy());
-    let thread = std::thread::Builder::new().name(name).spawn(move || {
-        let shown = file.display().to_string();
-        let mut hosted = Hosted::new(Arc::clone(&site), file);
+    let begun = thread(&name).spawn(move || {
+        let mut hosted = Hosted::new(Arc::clone(&beside), file);
         if catch_unwind(AssertUnwindSafe(|| runtime.block_on(hosted.run()))).is_err() {
-            eprintln!("millstream: {shown}: looking after it panicked, which is a fault of the program; its message is above");
-            site.figures.file(&shown, |file| file.state = "failed");
+            is_failed(&beside, &of, &format!("what looks after it is gone: {PANICKED}"));
         }
         drop(ended);
     });
-    thread.map_err(|error| failed(format!("starting a thread: {error}")))
+    begun.map_err(|error| is_failed(site, &shown, &format!("starting a thread: {error}"))).ok()
+}
+
+/// One on which SQL is planned, one call deep for each operator.
+fn thread(name: &str) -> std::thread::Builder {
+    std::thread::Builder::new().name(name.to_owned()).stack_size(STACK_BYTES)
 }

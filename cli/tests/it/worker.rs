@@ -1,7 +1,9 @@
 //! `millstream worker` from the outside, where it runs nothing. What it runs is tried by `tests/e2e/worker.sh`.
 
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_millstream");
 
@@ -50,4 +52,67 @@ fn what_cannot_be_run_is_refused() {
     std::fs::write(folder.path().join("broken.yaml"), "version: 1\n").expect("it is written");
     let (code, err) = run(folder.path(), &["worker", ".", "--no-watch"]);
     assert!(code == 1 && err.contains("error[MS") && err.contains("broken.yaml (faulty)"), "{err}");
+}
+
+/// A pipeline that keeps what is not `kept`, by the broker and with the sink that these lines say.
+fn save(folder: &Path, kept: &str, broker: &str, sink: &str) {
+    let text = format!(
+        "version: 1\nname: waits\nbroker: {broker}\n\
+         schemas: {{ event: {{ fields: {{ id: {{ type: string, required: true }} }} }} }}\n\
+         topics: {{ events: {{ partitions: 1 }} }}\n\
+         sources: {{ events: {{ type: topic, topic: events, schema: event }} }}\n\
+         transforms: {{ kept: {{ type: filter, inputs: [events], where: \"id <> '{kept}'\" }} }}\n\
+         sinks: {{ away: {{ {sink}, inputs: [kept] }} }}\n"
+    );
+    std::fs::write(folder.join("aside"), text).expect("it is written");
+    std::fs::rename(folder.join("aside"), folder.join("waits.yaml")).expect("it is put in its place");
+}
+
+fn start(folder: &Path) -> Child {
+    let mut worker = Command::new(BINARY);
+    worker.args(["worker", ".", "--data", "data"]).current_dir(folder);
+    worker.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts")
+}
+
+/// Stops it; its exit code and what it complained of.
+fn stop(worker: Child) -> (Option<i32>, String) {
+    let stop = Command::new("kill").args(["-TERM", &worker.id().to_string()]).status();
+    assert!(stop.expect("it is stopped").success());
+    let output = worker.wait_with_output().expect("it ends");
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn what_has_not_begun_makes_room_and_ends() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // A broker that never answers.
+    let broker = TcpListener::bind("127.0.0.1:0").expect("it listens");
+    let silent = format!("{{ bootstrap: [\"{}\"] }}", broker.local_addr().expect("it has an address"));
+    save(folder.path(), "a", &silent, "type: blackhole");
+    let worker = start(folder.path());
+    let mut first = broker.accept().expect("it comes").0;
+    save(folder.path(), "b", &silent, "type: blackhole");
+    // The new version takes the place of the one that waits.
+    while first.read(&mut [0; 4096]).expect("it is read") > 0 {}
+    let _second = broker.accept().expect("the new one comes");
+    assert_eq!(stop(worker), (Some(0), String::new()));
+}
+
+#[test]
+fn the_version_that_worked_comes_back_behind_two_that_do_not_begin() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let broker = TcpListener::bind("127.0.0.1:0").expect("it listens");
+    let silent = format!("{{ bootstrap: [\"{}\"] }}", broker.local_addr().expect("it has an address"));
+    save(folder.path(), "a", "embedded", "type: blackhole");
+    let mut worker = start(folder.path());
+    let mut said = BufReader::new(worker.stdout.take().expect("it is piped")).lines().map_while(Result::ok);
+    assert!(said.any(|line| line.starts_with("waits: running")));
+    save(folder.path(), "b", &silent, "type: blackhole");
+    let _waits = broker.accept().expect("the new one comes");
+    let sink = "type: sqlite, path: waits.yaml/x.db, table: t, mode: upsert, key: [id]";
+    save(folder.path(), "c", "embedded", sink);
+    assert!(said.any(|line| line == "waits: the new version did not start; the one before goes on"));
+    assert!(said.any(|line| line.starts_with("waits: running")));
+    let (code, err) = stop(worker);
+    assert!(code == Some(1) && err.contains("waits.yaml (an earlier version)"), "{err}");
 }

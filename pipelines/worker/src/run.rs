@@ -12,6 +12,7 @@ use millstream_client::{
 };
 use millstream_connect::retry::{Backoff, BackoffConfig};
 use millstream_connector::Period;
+use millstream_engine::sql::at_rest::STACK_BYTES;
 use millstream_plan::{Job, StageKind, names};
 use millstream_spec::Pipeline;
 use millstream_spec::ast::Limits;
@@ -203,6 +204,19 @@ impl StageContext {
     }
 }
 
+/// What a run has begun beside itself ends with it, however it ends.
+struct Beside {
+    halt: watch::Sender<bool>,
+    following: tokio::task::AbortHandle,
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        self.halt.send_replace(true);
+        self.following.abort();
+    }
+}
+
 enum AnyStage {
     Ingest(Box<IngestStage>),
     Process(Arc<ProcessStage>),
@@ -288,6 +302,8 @@ pub async fn run(
     let following = Arc::clone(&ends);
     let following = tokio::spawn(async move { following.follow().await });
     let (halt, halted) = watch::channel(false);
+    let beside = Beside { halt, following: following.abort_handle() };
+    let mut failure = None;
     let mut outer = options.stop.clone();
     let mut threads = Vec::new();
     let (ended, mut endings) = tokio::sync::mpsc::unbounded_channel();
@@ -317,7 +333,7 @@ pub async fn run(
         };
         let (handle, ended) = (tokio::runtime::Handle::current(), ended.clone());
         let name = format!("stage {}", stage.id);
-        let thread = std::thread::Builder::new().name(name).spawn(move || {
+        let thread = std::thread::Builder::new().name(name).stack_size(STACK_BYTES).spawn(move || {
             let _charged = context.cpu.enter();
             let run = || handle.block_on(supervise(made, &context, Backoff::new(backoff)));
             // A panic ends the run as any other failure does: nobody waits for a stage that is gone.
@@ -334,10 +350,16 @@ pub async fn run(
             // The receiver lives as long as the run.
             let _ = ended.send(result);
         });
-        threads.push(thread.map_err(|error| WorkerError::Fatal(format!("starting a thread: {error}")))?);
+        match thread {
+            Ok(thread) => threads.push(thread),
+            Err(error) => {
+                failure = Some(WorkerError::Fatal(format!("starting a thread: {error}")));
+                beside.halt.send_replace(true);
+                break;
+            }
+        }
     }
     drop(ended);
-    let mut failure = None;
     let mut listening = true;
     loop {
         tokio::select! {
@@ -345,14 +367,14 @@ pub async fn run(
                 None => break,
                 Some(Ok(())) => {}
                 Some(Err(error)) => {
-                    let _ = halt.send(true);
+                    beside.halt.send_replace(true);
                     failure = failure.or(Some(error));
                 }
             },
             changed = outer.changed(), if listening => {
                 listening = changed.is_ok();
                 if *outer.borrow() {
-                    let _ = halt.send(true);
+                    beside.halt.send_replace(true);
                 }
             }
         }
@@ -360,7 +382,7 @@ pub async fn run(
     for thread in threads {
         let _ = thread.join();
     }
-    following.abort();
+    drop(beside);
     match failure {
         Some(error) => Err(error),
         None => {

@@ -216,6 +216,7 @@ impl Running<'_> {
         let mut followed = Instant::now();
         loop {
             let polled = self.context.poll(consumer, POLL_WAIT).await;
+            let is_throttled = matches!(polled, Ok(None));
             let mut moved = BTreeSet::new();
             let events = events.take();
             for (at, event) in events.iter().enumerate() {
@@ -275,12 +276,21 @@ impl Running<'_> {
                 }
                 self.staged.insert(part.partition.clone(), part.next_offset);
             }
-            let ended = self.ended(consumer);
             let stopping = self.context.is_stopping();
             let mut due: BTreeSet<TopicPartition> = match stopping {
                 true => self.owned.clone(),
                 false => self.stage.sink.due(self.context.clock.wall_ms()).into_iter().collect(),
             };
+            if is_throttled
+                && !stopping
+                && due.is_empty()
+                && events.is_empty()
+                && followed.elapsed() <= FOLLOW_EVERY
+            {
+                // What is done while nothing is taken in has to cost less than the share, or it would never end.
+                continue;
+            }
+            let ended = self.ended(consumer);
             due.extend(ended.values().cloned());
             if self.caught_up.elapsed() > ROWLESS_EVERY {
                 // Without rows, too, the target keeps up with its topic, whose retention goes on.

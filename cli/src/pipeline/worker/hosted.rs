@@ -9,6 +9,7 @@
 //! ```
 //! Never enters: how versions are judged and run (`version.rs`).
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,11 +22,11 @@ use parking_lot::Mutex;
 use tokio::sync::watch as flag;
 
 use super::Site;
-use super::names::{self, Said};
+use super::names::{self, Said, Taken};
 use crate::metrics::FileFigures;
-use crate::pipeline::version::{self, Ended, Place, Versions, is_good};
+use crate::pipeline::version::{self, Ended, PANICKED, Place, Versions, guarded, is_good};
 use crate::pipeline::watch::Watch;
-use crate::pipeline::{embedded, memory, opened, reconcile};
+use crate::pipeline::{embedded, failed, memory, opened, reconcile};
 
 /// The first wait before a version that failed is begun again, and the longest.
 const WAIT_FIRST: Duration = Duration::from_secs(1);
@@ -39,6 +40,8 @@ const GONE_AFTER: Duration = Duration::from_millis(250);
 fn wait_after(failures: u32) -> Duration {
     WAIT_MAX.min(WAIT_FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16)))
 }
+
+const FENCED: &str = "failed; it waits for a change of its file";
 
 /// What is new about a file.
 enum News {
@@ -58,20 +61,27 @@ pub struct Hosted {
     unjudged: Vec<PathBuf>,
     /// A good version whose name is another file's.
     refused: Option<Box<Opened>>,
+    /// Whose, as it was told last.
+    told: Option<Taken>,
     freed: flag::Receiver<u64>,
     /// The way to a cluster outside, by its address.
     outside: Option<(String, Arc<Cluster>)>,
     /// Failures in a row.
     failures: u32,
+    /// Whether what begins next takes the place of what ran.
+    swaps: bool,
     /// Figures stay when a run is over.
     last: Arc<Mutex<Option<Arc<Progress>>>>,
 }
 
 /// Says a file's names before any file runs.
 pub fn say_names(site: &Site, file: &Path) {
-    if let Ok(opened) = millstream_worker::open(file, &site.options.set) {
-        let _ = site.names.say(file, &names::of(&opened));
-    }
+    let said = || {
+        let opened = millstream_worker::open(file, &site.options.set).ok()?;
+        site.names.say(file, &names::of(&opened))
+    };
+    // Whoever looks after the file tells of it.
+    let _ = catch_unwind(AssertUnwindSafe(said));
 }
 
 impl Hosted {
@@ -89,9 +99,11 @@ impl Hosted {
             versions,
             unjudged,
             refused: None,
+            told: None,
             freed,
             outside: None,
             failures: 0,
+            swaps: false,
             last,
         }
     }
@@ -111,7 +123,7 @@ impl Hosted {
                 let mut stop = self.site.stop.clone();
                 tokio::select! {
                     news = self.news() => match news {
-                        News::Version(version) => (next, again) = (Some(version), None),
+                        News::Version(version) => (next, again, self.failures) = (Some(version), None, 0),
                         News::Gone => again = None,
                     },
                     () = until(at) => next = again.take().and_then(|(version, _)| self.if_claimed(version)),
@@ -122,20 +134,40 @@ impl Hosted {
             let began = Instant::now();
             match self.version(&version).await {
                 Ended::Stopped(report) => {
-                    self.versions.voice.say(&reconcile::text(&report));
+                    if let Some(report) = report {
+                        self.versions.voice.say(&reconcile::text(&report));
+                    }
                     return self.is("stopped");
                 }
-                Ended::Told(News::Version(other)) => (before, next) = (Some(version), Some(other)),
-                Ended::Told(News::Gone) => before = None,
+                Ended::Told { begun, word, error } => {
+                    if let Some(error) = &error {
+                        self.failed(error);
+                    }
+                    match word {
+                        // It would throw out the other, which would do the same.
+                        News::Version(_) if matches!(error, Some(WorkerError::Fenced(_))) => {
+                            before = None;
+                            self.is("failed");
+                            self.versions.voice.say(FENCED);
+                        }
+                        News::Version(other) => {
+                            if begun {
+                                (before, self.swaps) = (Some(version), true);
+                            }
+                            (next, self.failures) = (Some(other), 0);
+                        }
+                        News::Gone => (before, self.swaps) = (None, false),
+                    }
+                }
                 Ended::Done(report) => {
                     (before, self.failures) = (None, 0);
                     self.is("done");
                     self.versions.voice.say(&reconcile::text(&report));
                 }
                 Ended::Failed { begun, error } => {
-                    self.versions.voice.complain(&error.to_string());
-                    self.figures(|file| file.failures += 1);
+                    self.failed(&error);
                     if let Some(old) = before.take().filter(|_| !begun) {
+                        self.swaps = false;
                         self.versions.voice.say("the new version did not start; the one before goes on");
                         self.figures(|file| (file.rollbacks, file.is_behind) = (file.rollbacks + 1, true));
                         next = self.if_claimed(old);
@@ -149,7 +181,7 @@ impl Hosted {
                     let wait = wait_after(self.failures);
                     // Begun again, it would throw out the other, which would do the same.
                     if matches!(error, WorkerError::Fenced(_)) {
-                        self.versions.voice.say("failed; it waits for a change of its file");
+                        self.versions.voice.say(FENCED);
                         continue;
                     }
                     self.versions.voice.say(&format!(
@@ -165,10 +197,13 @@ impl Hosted {
     /// The version that is there when the file is first looked at, where it can run.
     async fn first(&mut self) -> Option<Box<Opened>> {
         self.is("waiting");
-        let found = match opened(&self.file, &self.site.options.set).await {
+        // A change while it is read is another version.
+        self.versions.follow_file();
+        let found = guarded(opened(&self.file, &self.site.options.set)).await;
+        let found = found.unwrap_or_else(|| Err(failed(PANICKED.to_owned())));
+        let found = match found {
             Ok(found) => found,
             Err(failure) => {
-                self.versions.follow_file();
                 self.versions.voice.complain(&failure.text);
                 self.is("faulty");
                 return None;
@@ -207,6 +242,7 @@ impl Hosted {
                     return News::Gone;
                 }
                 let changed = self.unjudged.clone();
+                self.told = None;
                 let version = self.versions.look(&changed).await;
                 self.unjudged.clear();
                 if version.is_none() {
@@ -239,14 +275,18 @@ impl Hosted {
     fn if_claimed(&mut self, version: Box<Opened>) -> Option<Box<Opened>> {
         self.refused = None;
         self.freed.mark_unchanged();
-        let Some(taken) = self.site.names.say(&self.file, &names::of(&version)) else { return Some(version) };
+        let Some(taken) = self.site.names.say(&self.file, &names::of(&version)) else {
+            self.told = None;
+            return Some(version);
+        };
         // A file that is gone runs until its commit: it has got another name.
-        if taken.file.exists() {
+        if taken.file.exists() && self.told.as_ref() != Some(&taken) {
             self.versions.voice.complain(&format!(
                 "{} at {} is the one at {} too: they would take from each other, so give one of them another name",
                 taken.what, taken.here, taken.there
             ));
             self.stays("refused");
+            self.told = Some(taken);
         }
         self.refused = Some(version);
         None
@@ -274,10 +314,14 @@ impl Hosted {
         }
         self.site.names.runs(&self.file, &names::of(version));
         let site = Arc::clone(&self.site);
+        let swaps = self.swaps;
         let (last, voice, shown) = (Arc::clone(&self.last), self.versions.voice.clone(), self.shown.clone());
         let begun = |progress: Arc<Progress>| {
             site.figures.pipeline_is(&name, &progress);
-            site.figures.file(&shown, |file| file.state = "running");
+            site.figures.file(&shown, |file| {
+                file.state = "running";
+                file.swaps += u64::from(swaps);
+            });
             *last.lock() = Some(progress);
             voice.say(&format!("running ({shown})"));
         };
@@ -295,13 +339,16 @@ impl Hosted {
         };
         let ended = version::run(version, place, begun, told).await;
         match &ended {
-            Ended::Failed { begun: false, .. } => self.versions.did_not_begin(before),
-            Ended::Told(News::Version(_)) => self.figures(|file| file.swaps += 1),
-            Ended::Told(News::Gone) => {
-                *self.last.lock() = None;
-                self.versions.voice.say("stopped");
+            Ended::Failed { begun: false, .. } | Ended::Told { begun: false, .. } => {
+                self.versions.did_not_begin(before);
             }
-            _ => {}
+            _ => self.swaps = false,
+        }
+        self.is("waiting");
+        if matches!(ended, Ended::Told { word: News::Gone, .. }) {
+            *self.last.lock() = None;
+            self.versions.voice.say("stopped");
+            self.is("gone");
         }
         site.names.ran(&self.file);
         ended
@@ -318,6 +365,11 @@ impl Hosted {
         let cluster = Arc::clone(embedded::Broker::outside(&hosts)?.cluster());
         self.outside = Some((hosts, Arc::clone(&cluster)));
         Ok(cluster)
+    }
+
+    fn failed(&self, error: &WorkerError) {
+        self.versions.voice.complain(&error.to_string());
+        self.figures(|file| file.failures += 1);
     }
 
     fn is(&self, state: &'static str) {

@@ -1,6 +1,6 @@
 //! What is one file's alone: its pipeline's name, by which groups, topics and state are, and the topics in the middle of it, which it
-//! reads again. Two files with the same would take from each other: one that runs keeps what it has, and where none runs, neither of
-//! them gets it until a file has changed. Never enters: files.
+//! reads again. Two files with the same would take from each other: one that ran keeps what it has for as long as it says so, and where
+//! none has, neither of them gets it until a file has changed. Never enters: files.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -58,6 +58,8 @@ struct Sayers {
     said: BTreeMap<PathBuf, String>,
     /// The one that runs.
     running: Option<PathBuf>,
+    /// The one that ran last, between two runs too, until it does not say the name any more.
+    holder: Option<PathBuf>,
 }
 
 /// A name that is another file's too.
@@ -86,6 +88,7 @@ impl Names {
         let mut is_freed = false;
         for (_, of) in names.iter_mut().filter(|(name, _)| !said.contains_key(*name)) {
             is_freed |= of.said.remove(file).is_some();
+            of.holder.take_if(|holder| holder == file);
         }
         if is_freed {
             self.freed.send_modify(|count| *count += 1);
@@ -95,9 +98,9 @@ impl Names {
         }
         said.iter().find_map(|(name, here)| {
             let of = names.get(name)?;
-            let other = match &of.running {
-                Some(running) if running == file => return None,
-                Some(running) => running,
+            let other = match of.running.as_ref().or(of.holder.as_ref()) {
+                Some(has) if has == file => return None,
+                Some(has) => has,
                 None => of.said.keys().find(|said| *said != file)?,
             };
             let there = of.said.get(other).cloned().unwrap_or_else(|| other.display().to_string());
@@ -109,11 +112,12 @@ impl Names {
     pub fn runs(&self, file: &Path, said: &Said) {
         let mut names = self.names.lock();
         for name in said.keys() {
-            names.entry(name.clone()).or_default().running = Some(file.to_owned());
+            let of = names.entry(name.clone()).or_default();
+            (of.running, of.holder) = (Some(file.to_owned()), Some(file.to_owned()));
         }
     }
 
-    /// It does not run any more.
+    /// It does not run any more, and may again.
     pub fn ran(&self, file: &Path) {
         for of in self.names.lock().values_mut() {
             of.running.take_if(|running| running == file);
@@ -163,5 +167,12 @@ mod tests {
         names.runs(c, &said("orders", "c:2"));
         names.ran(a);
         assert_eq!(there(b, &said("orders", "b:3")), both("b:3", "c:2"));
+        // Between two runs of it, too.
+        names.ran(c);
+        assert_eq!(there(b, &said("orders", "b:3")), both("b:3", "c:2"));
+        assert_eq!(there(c, &said("orders", "c:2")), None);
+        // Until it says another.
+        assert_eq!(there(c, &said("returns", "c:2")), None);
+        assert_eq!(there(b, &said("orders", "b:3")), None);
     }
 }
