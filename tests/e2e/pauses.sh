@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # A stream that pauses: clicks pass a query without state into a topic by another key, and are counted there by windows. Whoever waits
 # has every window that the clicks closed, without another click behind them: of each of ROUNDS portions, each with two workers of its
-# own that are killed with SIGKILL when its windows are there; and of one more, of which a partition falls silent half an hour before the
-# others. No click is late. SEED; MILLSTREAM names the program; BROKER=host:port is another cluster (Apache Kafka), fresh for each call.
+# own that are killed with SIGKILL when its windows are there, of which the later ones find partitions one after the other; and of one
+# more, of which a partition falls silent half an hour before the others. No click is late. SEED; MILLSTREAM names the program; BROKER=host:port is another cluster (Apache Kafka), fresh for each call.
 . "$(dirname "$0")/lib.sh"
 rounds="${ROUNDS:-4}" seed="${SEED:-1}"
 work="$(mktemp -d)"
@@ -77,9 +77,20 @@ workers() { # IDLE
         pids+=($!)
     done
 }
-produce() { # PORTION
+passed=0
+produce() { # PORTION [apart]
+    local partition file deadline=$((SECONDS + 60))
     for partition in 0 1 2; do
-        "$millstream" produce clicks --bootstrap "$broker" --partition "$partition" --file "$work/portion-$1-$partition" > "$work/produce.log" || fail "producing"
+        file="$work/portion-$1-$partition"
+        "$millstream" produce clicks --bootstrap "$broker" --partition "$partition" --file "$file" > "$work/produce.log" || fail "producing"
+        passed=$((passed + $(grep -cv robots.txt "$file")))
+        [ -n "${2:-}" ] || continue
+        # This one's clicks have passed, and how far they have come may be known, before those of the next are there.
+        until [ "$("$millstream" consume by_page --bootstrap "$broker" --from beginning --until-end --isolation read_committed 2> "$work/consume.err" | wc -l)" -ge "$passed" ]; do
+            [ $SECONDS -lt $deadline ] || fail "portion $1: clicks of partition $partition do not pass"
+            pause 0.1
+        done
+        pause 0.5
     done
 }
 # The result, as page, start of the window in milliseconds, and count.
@@ -105,7 +116,7 @@ windows() { # PORTION
 }
 for portion in $(seq 0 $((rounds - 1))); do
     workers 10m
-    produce "$portion"
+    case "$portion" in 0) produce "$portion" ;; *) produce "$portion" apart ;; esac
     windows "$portion"
 done
 produce "$rounds"

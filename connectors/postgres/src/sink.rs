@@ -64,12 +64,7 @@ impl Sink for PostgresSink {
     }
 
     fn check(&self, columns: &Schema) -> Result<(), SinkError> {
-        let refuse = |what: String| SinkError::Setup(format!("writing to {}: {what}", self.config.table));
-        cell::check_columns(columns).map_err(|error| refuse(error.to_string()))?;
-        match self.config.key.iter().find(|key| columns.field_with_name(key).is_err()) {
-            Some(key) => Err(refuse(format!("the rows have no column \"{key}\", which `key` names"))),
-            None => Ok(()),
-        }
+        cell::check_table(columns, &self.config.table, &self.config.key)
     }
 
     async fn open(&mut self, partitions: &[TopicPartition]) -> Result<NextOffsets, SinkError> {

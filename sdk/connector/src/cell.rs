@@ -8,6 +8,8 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::*;
 use arrow_schema::{DataType, Schema, TimeUnit};
 
+use crate::SinkError;
+
 /// A value, borrowed from its column.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Cell<'a> {
@@ -71,6 +73,16 @@ pub fn check_columns(columns: &Schema) -> Result<(), UnsupportedColumn> {
         }
     }
     Ok(())
+}
+
+/// Checks the columns of rows for a table of this name that finds them by these: that each can be written, and none of `key` is missing.
+pub fn check_table(columns: &Schema, table: &str, key: &[String]) -> Result<(), SinkError> {
+    let refuse = |what: String| SinkError::Setup(format!("writing to {table}: {what}"));
+    check_columns(columns).map_err(|error| refuse(error.to_string()))?;
+    match key.iter().find(|key| columns.field_with_name(key).is_err()) {
+        Some(key) => Err(refuse(format!("the rows have no column \"{key}\", which `key` names"))),
+        None => Ok(()),
+    }
 }
 
 /// The value at `row` of a column that [`check_columns`] has passed; others panic.
