@@ -11,7 +11,7 @@ fn file(job: &Job, data: &Path) -> PathBuf {
     data.join(format!("{}.plan.lock", job.pipeline))
 }
 
-/// Notes what has run, for the next plan to compare with.
+/// Notes what runs, for the next plan to compare with.
 pub fn note(job: &Job, data: &Path) {
     // A pipeline on a cluster has no broker that would have made the folder.
     let written = std::fs::create_dir_all(data)
@@ -36,7 +36,10 @@ fn before(job: &Job, data: &Path) -> Result<Option<Lock>, String> {
 pub fn operators_changed(job: &Job, data: &Path) -> Result<Vec<String>, String> {
     let Some(before) = before(job, data)? else { return Ok(Vec::new()) };
     let is_other = |change: &Change| {
-        matches!(change, Change::Anew(..) | Change::AddedState(_) | Change::RemovedState(_))
+        matches!(
+            change,
+            Change::Anew(..) | Change::Filled(..) | Change::AddedState(_) | Change::RemovedState(_)
+        )
     };
     Ok(diff(&before, job).iter().filter(|change| is_other(change)).map(ToString::to_string).collect())
 }

@@ -221,6 +221,8 @@ pub async fn run<T>(
     let has_begun = Cell::new(false);
     let begins = |figures| {
         has_begun.set(true);
+        // From here on it may leave something behind, however it ends.
+        memory::note(job, place.data);
         begun(figures);
     };
     let running = millstream_worker::run((pipeline, job), &version.root, place.cluster, worker, begins);
@@ -245,9 +247,6 @@ pub async fn run<T>(
             _ = stop.wait_for(|stop| *stop), if !stopping => stopping = true,
         }
     };
-    if matches!(ended, Some(Ok(_))) {
-        memory::note(job, place.data);
-    }
     match (ended, word) {
         (None, None) => Ended::Stopped(None),
         (None, Some(_)) if stopping => Ended::Stopped(None),

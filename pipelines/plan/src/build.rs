@@ -2,7 +2,8 @@
 //!
 //! Invariants: PL-3 an operator and the inputs that it keeps state by are in one stage, and the stage's key groups are
 //! cut by columns of the operator's key; PL-4 every external sink is a stage of its own reading topics; PL-5 the topics of a stage
-//! with state have the same partitions: there are several where an operator joins their streams.
+//! with state have the same partitions: there are several where an operator joins their streams; PL-7 a stage that is filled is read from its
+//! topics' beginning by a group, and with changelogs, that have its definition in their names.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,6 +16,7 @@ use millstream_spec::replaced::divides;
 use millstream_spec::shape::Section;
 use millstream_spec::{Diagnostic, Diagnostics, code, sql};
 
+use self::backfill::{Filled, filled};
 use crate::graph::{
     Encoding, Foreign, FunctionPlan, Job, Operator, OperatorInput, Output, Partitioner, Stage, StageKind,
     State, TopicInput, TopicRole,
@@ -22,6 +24,8 @@ use crate::graph::{
 use crate::names;
 use crate::stable_id::{OperatorId, definition, groups_of};
 use crate::topics::{CHANGELOG_PARTITIONS_MAX, SPLIT_PARTITIONS, Topics};
+
+mod backfill;
 
 /// How far the event time of what comes from outside may lie ahead of when it was written, in milliseconds, where the file does
 /// not say: a clock that is a zone wrong passes, one that is a year wrong closes nobody's windows.
@@ -36,11 +40,13 @@ pub fn plan(pipeline: &Pipeline, catalog: &dyn Catalog) -> Result<Job, Diagnosti
         topics: Topics::new(pipeline),
         stage_of: BTreeMap::new(),
         joined: joined(pipeline, &flow),
+        filled: BTreeMap::new(),
         stages: BTreeMap::new(),
         order: Vec::new(),
         diagnostics: Diagnostics::default(),
     };
-    builder.run(catalog)
+    let filled = filled(pipeline, &flow, |transform| builder.has_state(transform));
+    Builder { filled, ..builder }.run(catalog)
 }
 
 fn function(function: &Function) -> FunctionPlan {
@@ -59,6 +65,8 @@ struct Builder<'a> {
     stage_of: BTreeMap<&'a str, String>,
     /// The stage that reads a topic together with others, by the stream that the topic is.
     joined: BTreeMap<&'a str, String>,
+    /// The stages that are filled, by the transform that each begins with.
+    filled: BTreeMap<&'a str, Filled>,
     stages: BTreeMap<String, Stage>,
     /// Stage ids, each after those whose topics it reads.
     order: Vec<String>,
@@ -162,6 +170,7 @@ impl<'a> Builder<'a> {
             sink: None,
             discards: Vec::new(),
             key_groups: SPLIT_PARTITIONS,
+            backfill: false,
             broker_transaction: kind != StageKind::Sink,
         })
     }
@@ -193,9 +202,16 @@ impl<'a> Builder<'a> {
 
     /// The stage that reads the topic of a topic transform or of a source.
     fn reader(&mut self, id: &'a str) {
-        let Some((topic, input)) = self.topic_of(id) else { return };
         let stage_id = self.joined.get(id).cloned().unwrap_or_else(|| id.to_owned());
-        let stage = self.stage(&stage_id, StageKind::Process);
+        if self.read(&stage_id, id) {
+            self.stage_of.insert(id, stage_id);
+        }
+    }
+
+    /// Has a stage read the topic that a stream is; whether it is one.
+    fn read(&mut self, stage_id: &str, id: &str) -> bool {
+        let Some((topic, input)) = self.topic_of(id) else { return false };
+        let stage = self.stage(stage_id, StageKind::Process);
         let other = stage.inputs.first().map(|other| (other.stream.clone(), stage.key_groups));
         stage.inputs.push(input);
         if other.is_none() {
@@ -210,7 +226,29 @@ impl<'a> Builder<'a> {
             self.diagnostics
                 .push(Diagnostic::new(&code::EXCHANGE_NEEDED, topic.partitions.span, message).help(help));
         }
-        self.stage_of.insert(id, stage_id);
+        true
+    }
+
+    /// The stage of what a transform reads, which is one.
+    fn stage_of_inputs(&mut self, transform: &Transform, streams: &[&str]) -> Option<String> {
+        let id = &transform.id.value;
+        let mut stages = streams.iter().filter_map(|stream| Some((self.stage_of.get(*stream)?, stream)));
+        let stage_id = stages.next()?.0.clone();
+        if let Some((_, other)) = stages.find(|(stage, _)| **stage != stage_id) {
+            let (message, help) = match &transform.op {
+                Op::Sql(_) => (
+                    format!("{id:?} joins {other:?} and another stream, of which one comes by no topic"),
+                    "put a transform of type topic before each of them",
+                ),
+                _ => (
+                    format!("{id:?} reads {other:?} and another stream, which come by different topics"),
+                    "put a transform of type topic before it, with both as inputs",
+                ),
+            };
+            self.diagnostics
+                .push(Diagnostic::new(&code::STAGE_INPUTS, transform.id.span, message).help(help));
+        }
+        Some(stage_id)
     }
 
     /// The topic that a stream is, of a topic transform or of a source, and how it is read.
@@ -278,26 +316,13 @@ impl<'a> Builder<'a> {
             self.reader(id);
             return;
         }
-        let streams = transform.inputs.iter().filter(|i| !pipeline.tables.contains_key(&i.value));
-        let mut stages: Vec<(&str, &str)> = streams
-            .filter_map(|i| Some((self.stage_of.get(i.value.as_str())?.as_str(), i.value.as_str())))
-            .collect();
-        stages.dedup_by_key(|(stage, _)| *stage);
-        let Some((stage_id, _)) = stages.first().map(|(s, i)| ((*s).to_owned(), *i)) else { return };
-        if let Some((_, other)) = stages.iter().find(|(s, _)| *s != stage_id) {
-            let (message, help) = match &transform.op {
-                Op::Sql(_) => (
-                    format!("{id:?} joins {other:?} and another stream, of which one comes by no topic"),
-                    "put a transform of type topic before each of them",
-                ),
-                _ => (
-                    format!("{id:?} reads {other:?} and another stream, which come by different topics"),
-                    "put a transform of type topic before it, with both as inputs",
-                ),
-            };
-            self.diagnostics
-                .push(Diagnostic::new(&code::STAGE_INPUTS, transform.id.span, message).help(help));
-        }
+        let streams = transform.inputs.iter().map(|input| input.value.as_str());
+        let streams: Vec<&'a str> = streams.filter(|input| !pipeline.tables.contains_key(*input)).collect();
+        let stage_id = match transform.backfill {
+            Some(said) => self.filled_stage(transform, &streams, said),
+            None => self.stage_of_inputs(transform, &streams),
+        };
+        let Some(stage_id) = stage_id else { return };
         let state = self.state(transform, &stage_id);
         let inputs: Vec<OperatorInput> = transform.inputs.iter().map(|i| self.input(&i.value)).collect();
         let mut tables: Vec<String> = inputs
@@ -333,7 +358,7 @@ impl<'a> Builder<'a> {
         let Some(stage) = self.stages.get(&stage_id) else { return };
         let key = stage.inputs.first().map(|input| input.key.clone()).unwrap_or_default();
         let changelog_partitions = stage.key_groups.min(CHANGELOG_PARTITIONS_MAX);
-        let changelog = self.topics.changelog(id, changelog_partitions);
+        let changelog = self.changelog(id, &stage_id, changelog_partitions);
         let operator = Operator {
             id: OperatorId::new(id, &self.definition(transform, &stage_id)),
             type_name: transform.type_name.value.clone(),
@@ -354,11 +379,14 @@ impl<'a> Builder<'a> {
         stage.outputs.push(output);
     }
 
-    /// What an operator's state depends on. A stage reads the topics that it joins from their beginning when it is new: state
-    /// of its operators from before, which knows of other positions, is not theirs.
+    /// What an operator's state depends on. A stage reads the topics that it joins, or that it is filled from, from their beginning when it
+    /// is new: state of its operators from before, which knows of other positions, is not theirs.
     fn definition(&self, transform: &Transform, stage_id: &str) -> String {
         let definition = definition(self.pipeline, self.flow, transform);
-        let is_joined = |stage: &str| self.joined.values().any(|joined| joined == stage);
+        let is_joined = |stage: &str| {
+            let is_filled = self.filled.values().any(|filled| filled.stage == stage);
+            is_filled || self.joined.values().any(|joined| joined == stage)
+        };
         // And what groups of groups are made of begins anew with them.
         let of = groups_of(self.pipeline, transform)
             .into_iter()
@@ -434,7 +462,7 @@ impl<'a> Builder<'a> {
                 .push(Diagnostic::new(&code::EXCHANGE_NEEDED, transform.id.span, message).help(help));
         }
         let partitions = key_groups.min(CHANGELOG_PARTITIONS_MAX);
-        let changelog = self.topics.changelog(id, partitions);
+        let changelog = self.changelog(id, stage_id, partitions);
         // What is joined has at least these in common.
         let key = if key.is_empty() && self.has_state(transform) { stage_key } else { key };
         Some(State { key, changelog, changelog_partitions: partitions })
@@ -545,7 +573,7 @@ impl<'a> Builder<'a> {
 
     /// Topics that are read together though one is made of another: their stage would wait for itself.
     fn circles(&mut self) {
-        for (topic, stage) in &self.joined {
+        for (topic, stage) in self.joined.iter().filter(|(topic, _)| is_topic(self.pipeline, topic)) {
             let with = |other: &&str| other != topic && self.joined.get(other) == Some(stage);
             let Some(other) = self.flow.upstream(topic).find(with) else { continue };
             let span = section_of(self.pipeline, topic)
@@ -591,9 +619,13 @@ impl<'a> Builder<'a> {
                 names::splits_topic(&self.pipeline.name),
                 names::dead_letter_topic(&self.pipeline.name),
             ];
-            let of_operator = self.pipeline.transforms.keys().chain(self.pipeline.sources.keys()).any(|id| {
-                names::sink_topic(&self.pipeline.name, id) == plan.name
-                    || names::changelog_topic(&self.pipeline.name, id) == plan.name
+            let mut ids = self.pipeline.transforms.keys().chain(self.pipeline.sources.keys());
+            let of_operator = ids.any(|id| {
+                let mut changelogs = vec![names::changelog_topic(&self.pipeline.name, id)];
+                changelogs.extend(self.filled.values().map(|filled| {
+                    names::changelog_topic(&self.pipeline.name, &names::filled(id, filled.definition))
+                }));
+                names::sink_topic(&self.pipeline.name, id) == plan.name || changelogs.contains(&plan.name)
             });
             if of_operator || ours.contains(&plan.name) || plan.role != TopicRole::Declared {
                 let message =
@@ -619,11 +651,13 @@ fn joined<'a>(pipeline: &'a Pipeline, flow: &Flow<'a>) -> BTreeMap<&'a str, Stri
     let mut sets: Vec<BTreeSet<&'a str>> = Vec::new();
     let sources = pipeline.sources.keys().map(String::as_str);
     for id in sources.chain(flow.order.iter().copied()) {
-        if is_topic(pipeline, id) {
+        let transform = pipeline.transforms.get(id);
+        // What is filled is a reader of its own.
+        if is_topic(pipeline, id) || transform.is_some_and(|transform| transform.backfill.is_some()) {
             reach.insert(id, BTreeSet::from([id]));
             continue;
         }
-        let Some(transform) = pipeline.transforms.get(id) else { continue };
+        let Some(transform) = transform else { continue };
         let inputs = transform.inputs.iter().filter_map(|input| reach.get(input.value.as_str()));
         let mut topics: BTreeSet<&'a str> = inputs.flatten().copied().collect();
         reach.insert(id, topics.clone());

@@ -7,6 +7,7 @@ use std::fmt;
 
 use crate::graph::Job;
 use crate::lock::Lock;
+use crate::names;
 
 /// One consequence of an edit.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,6 +16,8 @@ pub enum Change {
     Kept(String),
     /// The operator starts with no state, for this reason: what it had kept means nothing to it any more.
     Anew(String, String),
+    /// The operator's state is made anew from the beginning of these topics; for this reason, where it had kept some.
+    Filled(String, Vec<String>, Option<String>),
     /// A new operator with state.
     AddedState(String),
     /// Its state is not used any more.
@@ -43,6 +46,14 @@ impl fmt::Display for Change {
         match self {
             Change::Kept(id) => write!(f, "= {id} keeps its state"),
             Change::Anew(id, why) => write!(f, "~ {id} starts anew, with no state: {why}"),
+            Change::Filled(id, topics, None) => {
+                write!(f, "+ {id} is filled from the beginning of {}", topics.join(", "))
+            }
+            Change::Filled(id, topics, Some(why)) => write!(
+                f,
+                "~ {id} is filled anew, from the beginning of {}: {why}; what it gives comes again",
+                topics.join(", ")
+            ),
             Change::AddedState(id) => write!(f, "+ {id} starts with no state"),
             Change::RemovedState(id) => write!(f, "- {id} goes, and its state with it"),
             Change::OtherReader(stage, topics) => write!(
@@ -72,19 +83,36 @@ pub fn diff(old: &Lock, new: &Job) -> Vec<Change> {
     let mut changes = Vec::new();
     // Stages that were not there, of topics that others read.
     let was_read = |topic: &&String| old.stages.values().any(|topics| topics.contains(topic));
+    let is_told_of_operators = |id: &str| {
+        new.stage(id).is_some_and(|stage| stage.backfill && stage.operators.iter().any(|o| o.state.is_some()))
+    };
     let others: Vec<(String, Vec<String>)> = next
         .stages
         .iter()
         .filter(|(stage, _)| !old.stages.contains_key(*stage))
+        .filter(|(stage, _)| !is_told_of_operators(stage))
         .map(|(stage, topics)| (stage.clone(), topics.iter().filter(was_read).cloned().collect()))
         .filter(|(_, topics): &(String, Vec<String>)| !topics.is_empty())
         .collect();
     for (id, operator) in &next.operators {
+        let stage = new.operator(id).map(|(stage, _)| stage);
+        let filled = stage.filter(|stage| stage.backfill && !old.stages.contains_key(&stage.id));
+        if let Some(stage) = filled {
+            let is_same = |other: &&String| {
+                names::unfilled(other) == names::unfilled(&stage.id) && *other != names::unfilled(other)
+            };
+            let why = old.operators.get(id).map(|_| match old.stages.keys().any(|other| is_same(&other)) {
+                true => "it was edited, or what it is filled through",
+                false => "it was not filled before",
+            });
+            let topics = stage.inputs.iter().map(|input| input.topic.clone()).collect();
+            changes.push(Change::Filled(id.clone(), topics, why.map(str::to_owned)));
+            continue;
+        }
         changes.push(match old.operators.get(id) {
             None => Change::AddedState(id.clone()),
             Some(before) if before.id != operator.id => {
-                let stage = new.operator(id).map(|(stage, _)| stage.id.as_str());
-                let moved = stage.is_some_and(|stage| others.iter().any(|(other, _)| other == stage));
+                let moved = stage.is_some_and(|stage| others.iter().any(|(other, _)| *other == stage.id));
                 let why = match moved {
                     true => "another stage reads its topics",
                     false => "its definition has changed",

@@ -87,6 +87,9 @@ fn explain_stage(out: &mut String, job: &Job, stage: &Stage) {
         (false, _) => "the target's own transaction",
     };
     let _ = writeln!(out, "  group {}, each commit {commit}", stage.group_id);
+    if stage.backfill {
+        let _ = writeln!(out, "  filled from the beginning of its topics whenever it is edited");
+    }
     for source in &stage.sources {
         let _ = writeln!(out, "  reads source {source}");
     }

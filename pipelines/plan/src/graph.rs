@@ -102,6 +102,9 @@ pub struct Stage {
     pub sink: Option<String>,
     /// How many parts its state has: the partitions of its input, which are the key groups.
     pub key_groups: u32,
+    /// Whether it reads its topics from their beginning whenever the definition of one of its operators is another: its id, its group and its
+    /// changelogs have that definition in their names.
+    pub backfill: bool,
     /// Whether each commit is one transaction of the broker; a sink's is its target's.
     pub broker_transaction: bool,
 }

@@ -16,6 +16,16 @@ pub fn changelog_topic(pipeline: &str, operator: &str) -> String {
     format!("{pipeline}-{operator}-state")
 }
 
+/// A stage, or an operator of it, that is filled from the beginning of its topics under this definition.
+pub fn filled(id: &str, definition: u32) -> String {
+    format!("{id}.{definition:08x}")
+}
+
+/// The part of a stage's id that is in the file: all but the definition under which it is filled.
+pub fn unfilled(stage: &str) -> &str {
+    stage.split_once('.').map_or(stage, |(id, _)| id)
+}
+
 /// Where each source has come to, by source and split.
 pub fn positions_topic(pipeline: &str) -> String {
     format!("{pipeline}-positions")

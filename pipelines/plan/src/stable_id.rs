@@ -53,6 +53,45 @@ fn hash(text: &str) -> u64 {
     hash ^ (hash >> 31)
 }
 
+/// A shorter one, for names.
+pub(crate) fn short_hash(text: &str) -> u32 {
+    (hash(text) >> 32) as u32
+}
+
+/// What the rows of a transform depend on that is filled, as text: its topics, and all of what it says, state or not.
+pub(crate) fn filled_by(pipeline: &Pipeline, flow: &Flow<'_>, transform: &Transform) -> String {
+    let inputs: String = transform.inputs.iter().map(|input| topic_of(pipeline, &input.value)).collect();
+    let of = match &transform.op {
+        Operator::Filter(condition) => text_of(pipeline, condition),
+        Operator::Map(parts) | Operator::Route(parts, _) => {
+            let parts =
+                parts.iter().map(|(name, text)| format!("{}={}", name.value, text_of(pipeline, text)));
+            parts.collect::<Vec<_>>().join(" ")
+        }
+        Operator::Wasm(wasm) => {
+            let config: String = wasm.config.iter().map(|(key, value)| format!(" {key}={value:?}")).collect();
+            format!("{}{config}", wasm.digest.as_deref().unwrap_or("unread"))
+        }
+        Operator::Sql(_) | Operator::Dedupe(_) | Operator::Topic(_) | Operator::Union => String::new(),
+    };
+    format!("{inputs}{} {of}", definition(pipeline, flow, transform))
+}
+
+/// What a stream is read from, where that is a topic: with where keys lie in it.
+fn topic_of(pipeline: &Pipeline, stream: &str) -> String {
+    let of_source = pipeline.sources.get(stream).and_then(|source| Some(&source.topic.as_ref()?.topic));
+    let of_transform = || match &pipeline.transforms.get(stream)?.op {
+        Operator::Topic(op) => Some(&op.topic),
+        _ => None,
+    };
+    let topic = of_source.or_else(of_transform).and_then(|topic| pipeline.topics.get(&topic.value));
+    let of = topic.map(|topic| {
+        let key: Vec<&str> = topic.key.iter().map(|column| column.value.as_str()).collect();
+        format!(" of {} by {} in {}", topic.name.value, key.join(","), topic.partitions.value)
+    });
+    format!("{stream}{} ", of.unwrap_or_default())
+}
+
 /// What an operator's state depends on, as text.
 pub(crate) fn definition(pipeline: &Pipeline, flow: &Flow<'_>, transform: &Transform) -> String {
     match &transform.op {

@@ -495,6 +495,8 @@ pub struct Transform {
     pub type_name: Spanned<String>,
     /// What it reads: streams, and tables where it joins.
     pub inputs: Vec<Spanned<String>>,
+    /// Whether it, with what reads it, reads its topics from their beginning as a reader of its own; where the file says so.
+    pub backfill: Option<Span>,
     /// What it does with them.
     pub op: Operator,
 }

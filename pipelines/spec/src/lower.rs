@@ -159,6 +159,7 @@ pub(crate) fn conditions(pipeline: &mut Pipeline) {
                 id: id.clone(),
                 type_name: Spanned::new("filter".to_owned(), condition.span),
                 inputs: vec![input.clone()],
+                backfill: None,
                 op: Operator::Filter(condition.clone()),
             };
             input.value.clone_from(&id.value);

@@ -184,3 +184,72 @@ fn a_function_that_changes_is_an_edit_of_what_calls_it() {
         assert_eq!(shown, [wanted], "{from} -> {to}, {digest}");
     }
 }
+
+/// What is filled reads its topics from their beginning whenever something in its stage is another, and as it did where that is undone.
+#[test]
+fn what_is_filled_is_filled_anew_by_an_edit() {
+    let text = std::fs::read_to_string(crate::root().join("testdata/backfill.yaml")).expect("it is there");
+    let before = crate::job(&text);
+    let stage = |job: &millstream_plan::Job, id: &str| -> String {
+        let stage = job.stages.iter().find(|stage| stage.id.split('.').next() == Some(id));
+        stage.map(|stage| stage.group_id.clone()).unwrap_or_default()
+    };
+    let hours = "~ days is filled anew, from the beginning of sales: it was edited, or what it is filled through; what it gives comes again\n\
+                 ~ hours is filled anew, from the beginning of sales: it was edited, or what it is filled through; what it gives comes again\n";
+    let chosen = "~ stage chosen.* reads sales as another group than before, from the beginning where that group has no positions: what it gives \
+                  comes again\n";
+    for (from, to, wanted) in [
+        ("backfill: true", "backfill:  true  # no edit", ""),
+        ("1 hour", "2 hours", hours),
+        // What reads it is filled with it.
+        ("MAX(qty) AS qty FROM hours", "MIN(qty) AS qty FROM hours", hours),
+        // No state, so all of it counts.
+        ("qty > 10", "qty > 12", chosen),
+        // Settings that state does not depend on, and what is beside it.
+        ("at, delay: 1m } }\n  ship", "at, delay: 2m } }\n  ship", ""),
+        (
+            "SUM(qty) AS qty FROM sales",
+            "MAX(qty) AS qty FROM sales",
+            "~ totals starts anew, with no state: its definition has changed\n",
+        ),
+        (
+            "backfill: true\n    sql: \"SELECT sku, window",
+            "backfill: false\n    sql: \"SELECT sku, window",
+            "~ days starts anew, with no state: its definition has changed\n~ hours starts anew, with no state: its definition has changed\n",
+        ),
+        // Partitions and keys: what lies elsewhere is read from its beginning too.
+        ("keep: 1h\n", "keep: 2h\n", ""),
+    ] {
+        assert!(text.contains(from), "{from}");
+        let after = crate::job(&text.replacen(from, to, 1));
+        let lock = |job| Lock::parse(&Lock::of(job).to_string()).expect("a lock reads what it writes");
+        let told = |line: &String| {
+            !line.ends_with("keeps its state\n")
+                && !line.contains("topic shop-")
+                && !line.starts_with("+ topic")
+        };
+        let shown: Vec<String> =
+            diff(&lock(&before), &after).iter().map(|c| format!("{c}\n")).filter(told).collect();
+        let shown = shown.concat().replace(stage(&after, "chosen").trim_start_matches("shop-"), "chosen.*");
+        assert_eq!(shown, wanted, "{from} -> {to}");
+        for id in ["hours", "balance", "chosen"] {
+            let is_same = !wanted.contains(&format!("~ {id} ")) && !wanted.contains(&format!("stage {id}."));
+            assert_eq!(stage(&before, id) == stage(&after, id), is_same, "{id}: {from} -> {to}");
+        }
+        // Undone, it is what it was.
+        assert_eq!(Lock::of(&crate::job(&text)), Lock::of(&before));
+    }
+    // One that was not filled, and one that is new.
+    let unfilled = crate::job(&text.replace("    backfill: true\n", ""));
+    let shown: Vec<String> = diff(&Lock::of(&unfilled), &before).iter().map(ToString::to_string).collect();
+    let line = "~ hours is filled anew, from the beginning of sales: it was not filled before; what it gives comes again";
+    assert!(shown.iter().any(|change| change == line), "{shown:#?}");
+    let (from, to) = (text.find("  hours:\n").expect("a query"), text.find("  # A join").expect("another"));
+    let without = format!("{}{}", &text[..from], &text[to..]).replace("[totals, days]", "[totals]");
+    let shown: Vec<String> =
+        diff(&Lock::of(&crate::job(&without)), &before).iter().map(ToString::to_string).collect();
+    assert!(
+        shown.iter().any(|change| change == "+ hours is filled from the beginning of sales"),
+        "{shown:#?}"
+    );
+}

@@ -143,7 +143,9 @@ impl Lower<'_> {
             "union" => Operator::Union,
             _ => return None,
         };
-        Some(Transform { id: id.clone(), type_name, inputs: names(node, "inputs"), op })
+        let backfill = word(node, "backfill").is_some_and(|w| w == "true");
+        let backfill = backfill.then(|| span_of(node, "backfill"));
+        Some(Transform { id: id.clone(), type_name, inputs: names(node, "inputs"), backfill, op })
     }
 
     pub(super) fn scalar_function(&mut self, id: &Spanned<String>, node: &Node) -> Function {

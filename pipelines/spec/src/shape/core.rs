@@ -471,6 +471,15 @@ pub static TABLE: Shape = Shape {
     ],
 };
 
+/// Of a transform that may be filled from what topics hold.
+const BACKFILL: Field = Field::optional(
+    "backfill",
+    Kind::Bool,
+    "false",
+    "Whether it reads its topics from their beginning, as a reader of its own, and again whenever it is edited, so that its results are of all \
+     that they hold.",
+);
+
 /// Keys of every transform.
 pub static TRANSFORM: Shape = Shape {
     what: "a transform",
@@ -579,6 +588,7 @@ pub static OPERATORS: &[(&str, Shape)] = &[
                     "",
                     "How long, in event time, rows of streams that are joined wait for a match that the query does not bound in time, or groups without windows for another row.",
                 ),
+                BACKFILL,
             ],
         },
     ),
@@ -597,6 +607,7 @@ pub static OPERATORS: &[(&str, Shape)] = &[
                     "",
                     "Values that the function may ask for.",
                 ),
+                BACKFILL,
             ],
         },
     ),
@@ -617,6 +628,7 @@ pub static OPERATORS: &[(&str, Shape)] = &[
             fields: &[
                 Field::required("key", NAMES, "The columns that make two records the same."),
                 Field::required("within", DURATION, "How far apart in event time repeats are known."),
+                BACKFILL,
             ],
         },
     ),
@@ -624,18 +636,21 @@ pub static OPERATORS: &[(&str, Shape)] = &[
         "filter",
         Shape {
             what: "a filter transform",
-            fields: &[Field::required("where", Kind::Sql, "Which rows go on.")],
+            fields: &[Field::required("where", Kind::Sql, "Which rows go on."), BACKFILL],
         },
     ),
     (
         "map",
         Shape {
             what: "a map transform",
-            fields: &[Field::required(
-                "columns",
-                Kind::Map(&Kind::Sql),
-                "The columns of the result, each an expression.",
-            )],
+            fields: &[
+                Field::required(
+                    "columns",
+                    Kind::Map(&Kind::Sql),
+                    "The columns of the result, each an expression.",
+                ),
+                BACKFILL,
+            ],
         },
     ),
     (
@@ -649,6 +664,7 @@ pub static OPERATORS: &[(&str, Shape)] = &[
                     "Outputs by name, each with its condition; the first that holds.",
                 ),
                 Field::optional("otherwise", Kind::Name, "", "The output of rows for which none holds."),
+                BACKFILL,
             ],
         },
     ),

@@ -1,7 +1,7 @@
 //! What only the plan and the connectors can say about a file's tests: rows that a source cannot bring, topics that
 //! nothing writes, points that no stage has. Never enters: running a case.
 
-use millstream_plan::{Job, StageKind, names};
+use millstream_plan::{Job, Stage, StageKind, names};
 use millstream_spec::ast::{Given, Operator, Pipeline, Scenario, Target, TestCase};
 use millstream_spec::flow::section_of;
 use millstream_spec::shape::Section;
@@ -105,13 +105,13 @@ fn table_cell(row: &Spanned<Value>, (name, value): &(String, Value)) -> Option<D
 pub fn fail_point(pipeline: &Pipeline, job: &Job, scenario: &Scenario) -> Option<String> {
     let id = scenario.component.value.as_str();
     let stage = match section_of(pipeline, id)? {
-        Section::Sources => job.stage(id).or_else(|| job.stage(names::INGEST))?,
+        Section::Sources => reader(job, id).or_else(|| job.stage(names::INGEST))?,
         Section::Sinks => match &pipeline.sinks[id].target {
             Target::Foreign => job.stage(id)?,
             // The stage that gives the rows writes them.
             _ => {
                 let input = &pipeline.sinks[id].inputs.first()?.value;
-                job.operator(input).map(|(stage, _)| stage).or_else(|| job.stage(input))?
+                job.operator(input).map(|(stage, _)| stage).or_else(|| reader(job, input))?
             }
         },
         Section::Tables => return None,
@@ -119,7 +119,7 @@ pub fn fail_point(pipeline: &Pipeline, job: &Job, scenario: &Scenario) -> Option
             Operator::Topic(op) => {
                 let topic = &pipeline.topics.get(&op.topic.value)?.name.value;
                 let writes = || job.stages.iter().find(|s| s.outputs.iter().any(|o| o.topic == *topic));
-                job.stage(id).or_else(writes)?
+                reader(job, id).or_else(writes)?
             }
             _ => job.operator(id)?.0,
         },
@@ -130,4 +130,10 @@ pub fn fail_point(pipeline: &Pipeline, job: &Job, scenario: &Scenario) -> Option
         (other, _) => other,
     };
     Some(format!("{}.{point}", stage.id))
+}
+
+/// The first stage that computes with a stream that is a topic: the stage of that name, one of several, or one that is filled.
+fn reader<'a>(job: &'a Job, stream: &str) -> Option<&'a Stage> {
+    let reads = |s: &&Stage| s.kind == StageKind::Process && s.inputs.iter().any(|i| i.stream == stream);
+    job.stage(stream).or_else(|| job.stages.iter().find(reads))
 }

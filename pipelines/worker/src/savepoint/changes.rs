@@ -147,7 +147,9 @@ fn operators(job: &Job, manifest: &Manifest, plan: &mut Plan) -> Result<(), Work
             Change::Kept(id) => {
                 plan.kept.extend(job.operator(id).map(|(_, operator)| operator.id.to_string()));
             }
-            Change::Anew(..) | Change::AddedState(_) => plan.told.push(change.to_string()),
+            Change::Anew(..) | Change::AddedState(_) | Change::Filled(..) => {
+                plan.told.push(change.to_string())
+            }
             Change::RemovedState(id) => {
                 plan.told
                     .push(format!("- {id} is in the savepoint and not in the file: its state is left out"));
