@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, RecordBatch, UInt32Array, new_null_array,
+    Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, RecordBatch, UInt32Array, new_empty_array,
+    new_null_array,
 };
 use arrow::compute::{concat, concat_batches, filter_record_batch, nullif};
 use arrow::datatypes::UInt32Type;
@@ -87,8 +88,13 @@ impl Table {
     }
 
     /// Takes everything out as results: the group columns, then a column for each aggregate.
-    fn evaluate(&mut self) -> Result<(Vec<ArrayRef>, Vec<ArrayRef>), StageError> {
+    fn evaluate(&mut self, plan: &AggregatePlan) -> Result<(Vec<ArrayRef>, Vec<ArrayRef>), StageError> {
+        let is_empty = self.groups.is_empty();
         let groups = self.groups.take(0)?;
+        if is_empty {
+            // Some accumulators cannot say what nothing is.
+            return Ok((groups, plan.all_aggregates().map(|a| new_empty_array(&a.kind())).collect()));
+        }
         let values: Result<Vec<ArrayRef>, _> =
             self.accumulators.iter_mut().map(|a| a.evaluate(EmitTo::All)).collect();
         Ok((groups, values?))
@@ -98,7 +104,7 @@ impl Table {
     fn results(&mut self, plan: &AggregatePlan) -> Result<Fired, StageError> {
         let mut unfit = Vec::new();
         let (groups, mut values) = match plan.aggregates.iter().any(AggregateColumn::may_fail) {
-            false => self.evaluate()?,
+            false => self.evaluate(plan)?,
             true => self.evaluate_fit(plan, &mut unfit)?,
         };
         for (values, aggregate) in values.iter_mut().zip(&plan.aggregates) {
@@ -133,7 +139,7 @@ impl Table {
         };
         let mut failed = BTreeSet::new();
         let mut attempt =
-            |rows: Range<usize>| table_of(rows.clone())?.evaluate().map(|values| (rows.start, values));
+            |rows: Range<usize>| table_of(rows.clone())?.evaluate(plan).map(|values| (rows.start, values));
         let mut parts = Vec::new();
         let mut note = |group, _| failed.extend([group]);
         by_parts(0..state.num_rows(), &mut attempt, &mut note, &mut parts)?;
@@ -154,7 +160,7 @@ impl Table {
         }
         parts.sort_by_key(|(first, _)| *first);
         if parts.is_empty() {
-            return self.evaluate();
+            return self.evaluate(plan);
         }
         let columns = |of: &dyn Fn(usize) -> Vec<ArrayRef>| -> Result<Vec<ArrayRef>, StageError> {
             let all: Vec<Vec<ArrayRef>> = (0..parts.len()).map(of).collect();

@@ -91,6 +91,13 @@ fn expr_refusal(expr: &Expr, refuse: &mut impl FnMut(&str, &str, Option<&str>)) 
                 "they do as conditions of WHERE, with AND between: column IN (SELECT column FROM table), EXISTS (SELECT 1 FROM table WHERE table.key = stream.key), and over a stream with its rows of the same window, or near in time",
             ),
         ),
+        Expr::Like(like) | Expr::SimilarTo(like) if like.escape_char.is_some_and(|sign| sign != '\\') => {
+            refuse(
+                "escape",
+                "ESCAPE takes no other character than the backslash, for which it need not be written",
+                Some("write LIKE '100\\%' for what is 100%"),
+            )
+        }
         Expr::Placeholder(_) => refuse("$1", "there are no parameters to a pipeline's query", None),
         Expr::ScalarFunction(call) => match call.func.signature().volatility {
             Volatility::Immutable => {}

@@ -129,6 +129,8 @@ fn these_run() {
          GROUP BY t.store_id, t.window_start",
         "WITH w AS (SELECT * FROM TUMBLE(unique, issued_at, INTERVAL '5 minutes'))
          SELECT store_id, window_start, first_value(total ORDER BY issued_at) AS first FROM w GROUP BY store_id, window_start",
+        "SELECT store_id, window_end, last_value(total ORDER BY qty DESC, issued_at, qty) AS last
+         FROM TUMBLE(unique, issued_at, INTERVAL '1 minute') GROUP BY store_id, window_end",
         "SELECT DISTINCT store_id, window_start FROM TUMBLE(unique, issued_at, INTERVAL '5 minutes')",
         "SELECT r.store_id, s.city, r.revenue FROM (SELECT store_id, window_start, sum(total) AS revenue
          FROM TUMBLE(unique, issued_at, INTERVAL '5 minutes') GROUP BY store_id, window_start) r JOIN stores s ON s.store_id = r.store_id",
@@ -203,6 +205,10 @@ fn these_are_refused_with_place_and_reason() {
         ("SELECT DISTINCT store_id FROM unique", "1:8: the result of this aggregation is never final"),
         ("SELECT total FROM unique ORDER BY total", "1:26: ORDER BY waits for the last row"),
         ("SELECT total FROM unique LIMIT 5", "1:26: LIMIT ends a result"),
+        (
+            "SELECT total FROM unique WHERE store_id LIKE 'a!_b' ESCAPE '!'",
+            "1:53: ESCAPE takes no other character than the backslash",
+        ),
         (
             "SELECT DISTINCT ON (store_id) store_id, total FROM unique",
             "1:8: DISTINCT ON keeps a row of each key",

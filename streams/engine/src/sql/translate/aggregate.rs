@@ -6,6 +6,7 @@ use arrow::array::new_null_array;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion_common::{DFSchema, DataFusionError};
 use datafusion_expr::Expr;
+use datafusion_expr::expr::Alias;
 use datafusion_expr::logical_plan::Aggregate;
 use datafusion_functions_aggregate::min_max::{max_udaf, min_udaf};
 use datafusion_physical_expr::aggregate::{AggregateExprBuilder, LoweredAggregateBuilder};
@@ -371,6 +372,7 @@ impl Translator<'_> {
     }
 
     fn aggregate_column(&self, expr: &Expr, input: &DFSchema) -> Result<AggregateColumn, SqlProblem> {
+        let expr = &ordered_once(expr);
         let lowered = LoweredAggregateBuilder::new(expr, input, input.as_arrow(), &self.props, &self.context)
             .build()
             .map_err(|e| self.explained(&e))?;
@@ -410,6 +412,27 @@ impl Translator<'_> {
             return Err(refuse(format!("{name} over these types cannot be kept in a changelog")));
         }
         Ok(column)
+    }
+}
+
+/// A call of an aggregate that is ordered by the same thing twice: what comes again changes nothing, and some accumulators count on
+/// it that nothing does.
+fn ordered_once(expr: &Expr) -> Expr {
+    match expr {
+        Expr::Alias(alias) => {
+            Expr::Alias(Alias { expr: Box::new(ordered_once(&alias.expr)), ..alias.clone() })
+        }
+        Expr::AggregateFunction(call) => {
+            let mut call = call.clone();
+            let mut seen = Vec::new();
+            call.params.order_by.retain(|sort| {
+                let is_new = !seen.contains(&sort.expr);
+                seen.push(sort.expr.clone());
+                is_new
+            });
+            Expr::AggregateFunction(call)
+        }
+        other => other.clone(),
     }
 }
 

@@ -436,7 +436,7 @@ fn a_spec_is_refused_with_all_its_problems() {
 /// Rows of a topic of Arrow batches, and watermarks from control records instead of from the rows.
 #[test]
 fn columns_and_control_records_do_what_json_does() {
-    let mut decoder = Decoder::json(&schema(), &[0, 1, 2, 3, 4]).expect("a schema");
+    let mut decoder = decoder();
     for (i, at) in [1_000_000, 1_004_999, 1_005_000].into_iter().enumerate() {
         decoder.push(&invoice(i, 0, at).json()).expect("a good record");
     }
@@ -594,7 +594,7 @@ fn rows_of_records_of_arrow_are_rows_like_others() {
         let mut many = Stage::build(spec).expect("a stage");
         many.load_table("stores", &stores()).expect("the table");
         (0..2).for_each(|group| many.assign(KeyGroup(group), 0));
-        let mut decoder = Decoder::json(&schema(), &[0, 1, 2, 3, 4]).expect("a schema");
+        let mut decoder = decoder();
         let mut now = 1_000_000;
         for offset in 0..30 {
             let place = (KeyGroup(rng.below(2) as u32), offset);

@@ -9,7 +9,7 @@ use millstream_model::{KeyGroup, LateRule, LateThen, WatermarkConfig};
 use millstream_types::{Rng, SeededRng};
 
 use super::super::{OperatorKind, OperatorSpec, SourceSpec, Stage, StageSpec, TableSpec, TimeBounds};
-use super::{lines, stores};
+use super::{batch, lines, stores};
 use millstream_format::Decoder;
 
 /// Queries, each with what asks a batch engine for the same.
@@ -139,22 +139,7 @@ fn spec(query: &str, streams: &[&str], batch_rows: usize) -> StageSpec {
 }
 
 pub(super) fn batch_answer(query: &str, tables: &[(&str, RecordBatch)]) -> Vec<String> {
-    use datafusion::prelude::{SessionConfig, SessionContext};
-    let mut config = SessionConfig::new().with_target_partitions(1);
-    config.options_mut().sql_parser.map_string_types_to_utf8view = false;
-    let context = SessionContext::new_with_config(config);
-    // Behind it the batch engine's planner finds windows unequal that it has grouped as equal, and panics.
-    context.remove_optimizer_rule("common_sub_expression_eliminate");
-    for (name, table) in tables {
-        context.register_batch(*name, table.clone()).expect("a table");
-    }
-    context.register_batch("stores", stores()).expect("a table");
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let batches =
-        runtime.block_on(async { context.sql(query).await.expect("a plan").collect().await.expect("rows") });
-    let mut lines: Vec<String> = batches.iter().flat_map(lines).collect();
-    lines.sort_unstable();
-    lines
+    batch::answer(query, tables).unwrap_or_else(|problem| panic!("{}{query}: {problem}", batch::NO_ANSWER))
 }
 
 /// Runs a query over records of these streams; how many rows came out.

@@ -3,13 +3,12 @@
 
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, TimestampMillisecondArray};
-use arrow::datatypes::{Field, Schema};
+use arrow::array::{Int64Array, RecordBatch, TimestampMillisecondArray};
+use arrow::datatypes::{DataType, Field, Schema};
 use millstream_model::{SessionSpan, Sessions, Window};
 
 use super::beside::Walk;
-use super::{ALLOW_MS, Asked, By, DELAY_MS, Expected, Invoice, Logs, WITHIN_MS, lines, schema, stores};
-use millstream_format::Decoder;
+use super::{ALLOW_MS, Asked, By, DELAY_MS, Expected, Invoice, Logs, WITHIN_MS, batch, decoder, schema};
 
 /// `runs`: where earlier runs ended, by partition. What a query has given there is closed for that query.
 pub(super) fn reference(logs: &Logs, runs: &[Vec<usize>], asked: &Asked) -> Expected {
@@ -60,12 +59,10 @@ pub(super) fn reference(logs: &Logs, runs: &[Vec<usize>], asked: &Asked) -> Expe
             let (by_rows, before) = (before, before.max(fired));
             let windows = match &asked.by {
                 By::Windows(windows) => windows,
-                By::Sessions(sessions, key) => {
-                    let known = match key(invoice) {
+                By::Sessions(sessions, _) => {
+                    let known = match asked.session_key(invoice) {
                         // A filter below the sessions takes the row away.
                         None => continue,
-                        // So does one on their keys.
-                        Some(_) if asked.text.contains("'S3'") && invoice.store == "S3" => continue,
                         Some(key) => {
                             let row = expected.on_time.len();
                             open_sessions.place(*sessions, (partition, key), invoice.at, before, row)
@@ -88,14 +85,13 @@ pub(super) fn reference(logs: &Logs, runs: &[Vec<usize>], asked: &Asked) -> Expe
             expected.partly += usize::from(!takers.is_empty() && takers.len() < all.len());
             expected.behind += usize::from(asked.again && takers.iter().any(|window| window.end <= before));
             // Windows that are sent again go on after the end of a run, and so do those in which no row counts: they gave nothing.
-            let holds = asked.fires() && !asked.again && asked.holds(invoice);
-            let ends = takers.iter().map(|window| window.end + ALLOW_MS);
-            last = ends.filter(|_| holds).fold(last, i64::max);
+            let gives = asked.fires() && !asked.again;
+            let giving = takers.iter().filter(|window| gives && asked.holds(invoice, **window));
+            last = giving.map(|window| window.end + ALLOW_MS).fold(last, i64::max);
             if takers.is_empty() {
                 expected.ended += usize::from(all.iter().any(|window| window.end + ALLOW_MS > by_rows));
-                expected.late.insert(origin);
-                if invoice.cents > 2_000 {
-                    expected.late_over_20.insert(origin);
+                if asked.is_judged(invoice) {
+                    expected.late.insert(origin);
                 }
             } else {
                 expected.on_time.push((invoice.clone(), takers));
@@ -156,14 +152,21 @@ impl NaiveSessions {
 
 /// The query's rows over the rows that were on time, by DataFusion as it comes.
 pub(super) fn batch_answer(asked: &Asked, on_time: &[(Invoice, Vec<Window>)]) -> Vec<String> {
-    use datafusion::prelude::{SessionConfig, SessionContext};
-    let mut decoder = Decoder::json(&schema(), &[0, 1, 2, 3, 4]).expect("a schema");
-    let (mut starts, mut ends) = (Vec::new(), Vec::new());
-    for (invoice, windows) in on_time {
+    let sql = asked.text.replace("{cut}", &asked.at_rest);
+    let answer = batch::answer(&sql, &[("windowed", windowed(on_time))]);
+    answer.unwrap_or_else(|problem| panic!("{}{sql}: {problem}", batch::NO_ANSWER))
+}
+
+/// Rows as a table, once with each of their windows; `number` says which of them it is.
+pub(super) fn windowed(rows: &[(Invoice, Vec<Window>)]) -> RecordBatch {
+    let mut decoder = decoder();
+    let (mut starts, mut ends, mut numbers) = (Vec::new(), Vec::new(), Vec::new());
+    for (number, (invoice, windows)) in rows.iter().enumerate() {
         for window in windows {
             decoder.push(&invoice.json()).expect("a good record");
             starts.push(window.start);
             ends.push(window.end);
+            numbers.push(number as i64);
         }
     }
     let rows = decoder.finish();
@@ -174,18 +177,7 @@ pub(super) fn batch_answer(asked: &Asked, on_time: &[(Invoice, Vec<Window>)]) ->
         fields.push(Field::new(name, schema().field(2).data_type().clone(), false));
         columns.push(Arc::new(values));
     }
-    let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).expect("rows with windows");
-    let mut config = SessionConfig::new().with_target_partitions(1);
-    config.options_mut().sql_parser.parse_float_as_decimal = true;
-    config.options_mut().sql_parser.map_string_types_to_utf8view = false;
-    let context = SessionContext::new_with_config(config);
-    context.register_batch("windowed", rows).expect("a table");
-    context.register_batch("stores", stores()).expect("a table");
-    let sql = asked.text.replace("{cut}", "windowed");
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let batches =
-        runtime.block_on(async { context.sql(&sql).await.expect("a plan").collect().await.expect("rows") });
-    let mut lines: Vec<String> = batches.iter().flat_map(lines).collect();
-    lines.sort_unstable();
-    lines
+    fields.push(Field::new("number", DataType::Int64, false));
+    columns.push(Arc::new(Int64Array::from(numbers)));
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).expect("rows with windows")
 }

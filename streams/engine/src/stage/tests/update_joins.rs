@@ -18,7 +18,7 @@ use super::super::{
     FailedAt, OperatorKind, OperatorSpec, Outputs, Restore, SourceSpec, Stage, StageSpec, TableSpec,
 };
 use super::lists::batch_answer;
-use super::{lines, spilling, stores};
+use super::{batch, lines, refusal, spilling, stores};
 use crate::op::chunk::Chunk;
 
 /// Queries over `a` and `b`, whose rows are known by p and id; `{kind}` is any kind of join that runs, of these.
@@ -380,7 +380,9 @@ impl World {
             let kept = kept.filter(|((of, group, _), _)| of == operator && groups.contains(group));
             let mut kept: Vec<String> = kept.map(|(_, line)| line.clone()).collect();
             kept.sort_unstable();
-            assert_eq!(kept, batch_answer(query, &tables), "seed {}: {query}", self.seed);
+            if let Some(apart) = batch::apart(&kept, &batch_answer(query, &tables)) {
+                panic!("seed {}: {query}\n{apart}", self.seed);
+            }
         }
     }
 }
@@ -403,10 +405,16 @@ fn check(seed: u64) -> (usize, usize) {
     let mut rng = SeededRng::new(seed);
     let (query, kinds) = QUERIES[rng.below(QUERIES.len() as u64) as usize];
     let query = query.replace("{kind}", kinds[rng.below(kinds.len() as u64) as usize]);
+    check_query(seed, &mut rng, query).unwrap_or_else(|problem| panic!("seed {seed}: {problem}"))
+}
+
+/// How many rows were sent, and how many were gone; the reason where the query is refused.
+pub(super) fn check_query(seed: u64, rng: &mut SeededRng, query: String) -> Result<(usize, usize), String> {
     let partitions = 1 + rng.below(4) as u32;
     let every = 1 + rng.below(60) as i64;
     let spec = with_sums(spec(&query, partitions, Some(every)), every);
-    let mut logs = events(&mut rng, partitions);
+    refusal(spec.clone())?;
+    let mut logs = events(rng, partitions);
     logs.retain(|place, _| place.0 < spec.sources.len());
     let mut world = World { query, spec, logs, broker: Broker::default(), seed };
     let all: BTreeSet<u32> = (0..partitions).collect();
@@ -436,20 +444,20 @@ fn check(seed: u64) -> (usize, usize) {
                 push(&mut workers[at].stage, place.0, place.1, &log[from..to], from);
                 workers[at].at.insert(*place, to);
             }
-            9..=12 => world.commit(&mut workers[at], now, every, &mut rng),
+            9..=12 => world.commit(&mut workers[at], now, every, rng),
             13 => {
                 let owned = workers[at].owned.clone();
                 workers[at] = world.worker(&owned);
             }
             14 => {
                 // A crash just behind a commit, which perhaps sent nothing.
-                world.commit(&mut workers[at], now, every, &mut rng);
+                world.commit(&mut workers[at], now, every, rng);
                 let owned = workers[at].owned.clone();
                 workers[at] = world.worker(&owned);
             }
             _ => {
                 // A key group moves, or away and back.
-                world.commit(&mut workers[at], now, every, &mut rng);
+                world.commit(&mut workers[at], now, every, rng);
                 let worker = &mut workers[at];
                 let Some(group) = worker.owned.pop_first() else { continue };
                 worker.stage.revoke([KeyGroup(group)]).expect("a revocation");
@@ -461,11 +469,11 @@ fn check(seed: u64) -> (usize, usize) {
         }
     }
     for worker in &mut workers {
-        world.commit(worker, now + every, every, &mut rng);
+        world.commit(worker, now + every, every, rng);
     }
     world.check(&all);
     world.look();
-    (world.broker.rows, world.broker.gone)
+    Ok((world.broker.rows, world.broker.gone))
 }
 
 #[test]

@@ -10,7 +10,8 @@ use arrow::datatypes::{Field, Schema};
 use millstream_model::{Window, Windows};
 
 use super::super::beside::{Beside, Walk};
-use super::super::{lines, stores};
+
+use super::super::lists;
 use super::{ALLOW_MS, BOTH, Case, DELAY_MS, Ends, Logs, NAMES, Row, schema};
 
 /// Of each source, which rows windows hold.
@@ -75,6 +76,8 @@ pub(super) struct Answer<'a> {
     windows: Option<Windows>,
     /// Which of the sources are read.
     reads: [bool; 2],
+    /// Of each source, the ids of the rows that come to the join, where that is known.
+    coming: Option<[BTreeSet<String>; 2]>,
     /// Earlier runs: where they ended, and what they closed.
     runs: Vec<(Ends, Marks)>,
 }
@@ -84,8 +87,16 @@ fn partition_of(row: &Row) -> usize {
 }
 
 impl<'a> Answer<'a> {
-    pub(super) fn new(case: &'a Case, windows: Option<Windows>, reads: [bool; 2]) -> Answer<'a> {
-        Answer { case, windows, reads, runs: Vec::new() }
+    pub(super) fn new(case: &'a Case, windows: Option<Windows>, reads: [bool; 2], logs: &Logs) -> Answer<'a> {
+        let coming = case.below.map(|below| {
+            [0, 1].map(|source: usize| {
+                let instant = |row: &Row| (row.clone(), Window { start: row.at, end: row.at + 1 });
+                let rows = table(&logs[source].iter().flatten().map(instant).collect::<Vec<_>>());
+                let query = format!("SELECT id FROM of WHERE {}", below[source]);
+                lists::batch_answer(&query, &[("of", rows)]).into_iter().collect()
+            })
+        });
+        Answer { case, windows, reads, coming, runs: Vec::new() }
     }
 
     /// Where the last of the earlier runs ended.
@@ -146,6 +157,10 @@ impl<'a> Answer<'a> {
                 let takes = |window: &Window, watermark: i64| {
                     !self.case.judged[source] || window.end + ALLOW_MS > watermark
                 };
+                if self.coming.as_ref().is_some_and(|coming| !coming[source].contains(&row.id)) {
+                    watermark = watermark.max(row.at - DELAY_MS);
+                    continue;
+                }
                 if !takers.iter().any(|window| takes(window, closed)) {
                     found.ended += usize::from(takers.iter().any(|window| takes(window, watermark)));
                     if self.reads[source] {
@@ -223,21 +238,10 @@ pub(super) fn table(rows: &[(Row, Window)]) -> RecordBatch {
 
 /// What DataFusion gives for a query over the two streams.
 fn batch_answer(query: &str, tables: &[RecordBatch; 2]) -> Vec<String> {
-    use datafusion::prelude::{SessionConfig, SessionContext};
-    let mut config = SessionConfig::new().with_target_partitions(1);
-    config.options_mut().sql_parser.map_string_types_to_utf8view = false;
-    let context = SessionContext::new_with_config(config);
     let mut sql = query.to_owned();
-    for (name, table) in NAMES.iter().zip(tables) {
-        context.register_batch(*name, table.clone()).expect("a table");
+    for name in NAMES {
         sql = sql.replace(&format!("{{{name}}}"), name);
     }
-    sql = sql.replace("{both}", BOTH);
-    context.register_batch("stores", stores()).expect("a table");
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let batches =
-        runtime.block_on(async { context.sql(&sql).await.expect("a plan").collect().await.expect("rows") });
-    let mut lines: Vec<String> = batches.iter().flat_map(lines).collect();
-    lines.sort_unstable();
-    lines
+    let tables = [0, 1].map(|at| (NAMES[at], tables[at].clone()));
+    lists::batch_answer(&sql.replace("{both}", BOTH), &tables)
 }
