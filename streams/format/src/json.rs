@@ -45,7 +45,7 @@ impl Json {
     /// Reads a record into the columns of `root`, which hold `rows` rows. After an error they may hold a part of it.
     #[inline]
     pub(crate) fn read(&mut self, root: &mut Object, record: &[u8], rows: usize) -> Result<(), BadRecord> {
-        // Several times as fast as a look for UTF-8, and enough for most records.
+        // Several times as fast as a look for UTF-8, and most are.
         if !scan::is_ascii(record) {
             text(record)?;
         }
