@@ -39,7 +39,11 @@ impl<'a> Headers<'a> {
     }
 
     /// The last header with `key`, which is the one that counts by Kafka's convention.
+    #[inline]
     pub fn find_last(&self, key: &str) -> Option<HeaderView<'a>> {
+        if self.count == 0 {
+            return None;
+        }
         self.filter(|header| header.key == key.as_bytes()).last()
     }
 
@@ -95,7 +99,7 @@ pub(crate) struct Base {
 
 impl<'a> RecordView<'a> {
     /// Reads the record in front of `cursor` and steps over it; its offset delta comes along.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn read(cursor: &mut Cursor<'a>, base: Base) -> Result<(RecordView<'a>, i32), RecordError> {
         let mut body = Cursor::new(cursor.sized()?);
         let _attributes = body.u8()?;

@@ -65,9 +65,25 @@ impl<'a> Cursor<'a> {
         Ok(*first)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn varint(&mut self) -> Result<i32, RecordError> {
-        // Most lengths and deltas are below 64: one byte.
+        // Most lengths and deltas are one byte or two.
+        let value = match *self.bytes {
+            [one @ 0..0x80, ref rest @ ..] => {
+                self.bytes = rest;
+                u32::from(one)
+            }
+            [low, high @ 0..0x80, ref rest @ ..] => {
+                self.bytes = rest;
+                u32::from(low & 0x7f) | u32::from(high) << 7
+            }
+            _ => return self.long_varint(),
+        };
+        Ok((value >> 1) as i32 ^ -((value & 1) as i32))
+    }
+
+    #[inline(never)]
+    fn long_varint(&mut self) -> Result<i32, RecordError> {
         let first = self.u8()?;
         let mut value = u32::from(first & 0x7f);
         let mut byte = first;

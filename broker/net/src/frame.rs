@@ -1,8 +1,11 @@
 //! Reading size-prefixed frames: the size is checked against its bound before a byte of room is made for it, and a
 //! frame leaves uncopied: small ones as slices of the read buffer, a large one as the only owner of its bytes, so that
-//! whoever takes it may change them in place. Never enters: what is in a frame.
+//! whoever takes it may change them in place; or, where the reader is told so, with a claim to its memory for a later
+//! one. Never enters: what is in a frame.
 
-use bytes::{Bytes, BytesMut};
+use std::collections::VecDeque;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// Room that is made for each read, in bytes.
@@ -11,6 +14,8 @@ const READ_BYTES: usize = 64 * 1024;
 const SHARED_BYTES_MAX: usize = 16 * 1024;
 /// Room that a prefix alone makes for its frame, unless the peer is trusted with more; more comes as the frame does.
 const TRUSTED_BYTES: usize = 1024 * 1024;
+/// Memory that is used again is a multiple of so many bytes: frames of about one size fit.
+const REUSED_STEP_BYTES: usize = 64 * 1024;
 
 /// Why no further frame can be read from a connection.
 #[derive(Debug, thiserror::Error)]
@@ -48,18 +53,35 @@ pub struct FrameReader {
     /// Bytes of the last frame, where it was large: the next is likely to be of its size, and then ends where its
     /// allocation does.
     expected: usize,
+    /// Large frames that were given out and whose memory is used again, the oldest first, and their bytes at most.
+    given: VecDeque<Bytes>,
+    reused: usize,
 }
 
 impl FrameReader {
     /// A reader of frames of at most `bound` bytes, the prefix not counted.
     pub fn new(bound: usize) -> FrameReader {
-        FrameReader { buffer: BytesMut::new(), bound, trusted: TRUSTED_BYTES, expected: 0 }
+        FrameReader {
+            buffer: BytesMut::new(),
+            bound,
+            trusted: TRUSTED_BYTES,
+            expected: 0,
+            given: VecDeque::new(),
+            reused: 0,
+        }
     }
 
     /// Makes room for frames of up to so many bytes by their prefix alone, so that they are not moved as they grow: for a peer that
     /// was asked for as much.
     pub fn trusting(mut self, bytes: usize) -> FrameReader {
         self.trusted = bytes;
+        self
+    }
+
+    /// Uses the memory of large frames again once nobody else holds them, keeping up to so many bytes; a small frame lets go of
+    /// them. Fresh memory for each costs as much as copying into it. Frames then have no only owner.
+    pub fn reusing(mut self, bytes: usize) -> FrameReader {
+        self.reused = bytes;
         self
     }
 
@@ -80,8 +102,42 @@ impl FrameReader {
             self.buffer.split_to(want)
         };
         self.expected = if want > SHARED_BYTES_MAX { want } else { 0 };
-        bytes::Buf::advance(&mut frame, 4);
-        Ok(Some(frame.freeze()))
+        frame.advance(4);
+        let frame = frame.freeze();
+        if self.reused > 0 {
+            self.keep(&frame);
+        }
+        Ok(Some(frame))
+    }
+
+    /// Keeps a claim to a large frame's memory; lets go of all after a small one.
+    fn keep(&mut self, frame: &Bytes) {
+        if self.expected == 0 {
+            self.given.clear();
+            return;
+        }
+        self.given.push_back(frame.clone());
+        let mut bytes: usize = self.given.iter().map(Bytes::len).sum();
+        while bytes > self.reused {
+            bytes -= self.given.pop_front().map_or(bytes, |oldest| oldest.len());
+        }
+    }
+
+    /// Room for so many bytes: that of a frame that was given out and is no longer held, or new.
+    fn room(&mut self, bytes: usize) -> BytesMut {
+        if self.reused == 0 {
+            return BytesMut::with_capacity(bytes);
+        }
+        while let Some(free) = self.given.iter().position(Bytes::is_unique) {
+            let own = self.given.remove(free).map(Bytes::try_into_mut);
+            if let Some(Ok(mut own)) = own {
+                own.clear();
+                if own.try_reclaim(bytes) {
+                    return own;
+                }
+            }
+        }
+        BytesMut::with_capacity(bytes.next_multiple_of(REUSED_STEP_BYTES))
     }
 
     /// Bytes of the frame at the front, prefix included, once its prefix is here.
@@ -114,14 +170,22 @@ impl FrameReader {
     /// Reads what is there, waiting for at least one byte. `false` at the end of the stream. A caller that drops
     /// this future loses nothing: bytes that were read are in the buffer.
     pub async fn fill<S: AsyncRead + Unpin>(&mut self, stream: &mut S) -> Result<bool, FrameError> {
-        match self.wanted()? {
-            Some(want) if want > SHARED_BYTES_MAX && self.buffer.len() < want => self.make_room_for(want),
-            None if self.buffer.is_empty() && self.expected > 0 => {
-                self.buffer = BytesMut::with_capacity(self.expected.min(self.trusted));
+        // A large frame ends where what is read does: what follows it is in other memory.
+        let most = match self.wanted()? {
+            Some(want) if want > SHARED_BYTES_MAX && self.buffer.len() < want => {
+                self.make_room_for(want);
+                want - self.buffer.len()
             }
-            _ => self.buffer.reserve(READ_BYTES),
-        }
-        if stream.read_buf(&mut self.buffer).await? > 0 {
+            None if self.buffer.is_empty() && self.expected > 0 => {
+                self.buffer = self.room(self.expected.min(self.trusted));
+                self.expected
+            }
+            _ => {
+                self.buffer.reserve(READ_BYTES);
+                usize::MAX
+            }
+        };
+        if stream.read_buf(&mut (&mut self.buffer).limit(most)).await? > 0 {
             return Ok(true);
         }
         if self.buffer.is_empty() {
@@ -134,8 +198,8 @@ impl FrameReader {
     fn make_room_for(&mut self, want: usize) {
         let have = self.buffer.len();
         let room = want.min(self.trusted.max(2 * have));
-        if self.buffer.capacity() < room || self.buffer.capacity() > want {
-            let mut own = BytesMut::with_capacity(room);
+        if self.buffer.capacity() < room || (self.buffer.capacity() > want && self.reused == 0) {
+            let mut own = self.room(room);
             own.extend_from_slice(&self.buffer);
             self.buffer = own;
         }
@@ -158,15 +222,23 @@ impl FrameReader {
 mod tests {
     use super::*;
 
-    fn frames(mut input: &[u8], bound: usize) -> Result<Vec<Bytes>, FrameError> {
+    fn frames(input: &[u8], bound: usize) -> Result<Vec<Bytes>, FrameError> {
+        let mut found = Vec::new();
+        each_frame(FrameReader::new(bound), input, |frame, _| found.push(frame))?;
+        Ok(found)
+    }
+
+    fn each_frame(
+        mut reader: FrameReader,
+        mut input: &[u8],
+        mut take: impl FnMut(Bytes, &FrameReader),
+    ) -> Result<(), FrameError> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(FrameError::Io)?;
         runtime.block_on(async {
-            let mut reader = FrameReader::new(bound);
-            let mut found = Vec::new();
             while let Some(frame) = reader.next(&mut input).await? {
-                found.push(frame);
+                take(frame, &reader);
             }
-            Ok(found)
+            Ok(())
         })
     }
 
@@ -199,6 +271,34 @@ mod tests {
                 assert!(own.is_ok_and(|own| own == content), "{size}");
             }
         }
+    }
+
+    #[test]
+    fn memory_is_used_again_once_nobody_holds_it() {
+        let mut input = Vec::new();
+        let sizes = [TRUSTED_BYTES, TRUSTED_BYTES - 70, 3, 70_000, 70_001, TRUSTED_BYTES - 1, 69_000, 69_001];
+        for (at, size) in sizes.into_iter().enumerate() {
+            input.extend_from_slice(&(size as i32).to_be_bytes());
+            input.extend((0..size).map(|i| (i % 251) as u8 ^ at as u8));
+        }
+        let (mut held, mut places, mut kept) = (Vec::new(), Vec::new(), Vec::new());
+        let reader = FrameReader::new(4 * TRUSTED_BYTES).reusing(2 * TRUSTED_BYTES);
+        let take = |frame: Bytes, reader: &FrameReader| {
+            let at = places.len();
+            assert!(frame.iter().enumerate().all(|(i, byte)| *byte == (i % 251) as u8 ^ at as u8), "{at}");
+            assert_eq!(frame.len(), sizes[at]);
+            places.push(frame.as_ptr().addr());
+            kept.push(reader.given.len());
+            if at == 3 {
+                held.push(frame);
+            }
+        };
+        each_frame(reader, &input, take).unwrap();
+        let is_same = |one: usize, other: usize| places[one].abs_diff(places[other]) < 1_024;
+        assert!(is_same(0, 1) && is_same(5, 6), "{places:?}");
+        assert!(!is_same(3, 4), "the one before is still held");
+        assert_eq!(kept, [1, 1, 0, 1, 2, 2, 2, 3], "a small one lets go of all");
+        assert!(held[0].iter().enumerate().all(|(i, byte)| *byte == (i % 251) as u8 ^ 3));
     }
 
     #[test]

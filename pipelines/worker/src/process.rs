@@ -21,8 +21,8 @@ use std::time::{Duration, Instant};
 
 use millstream_client::consumer::ListenerFuture;
 use millstream_client::{
-    Admin, Assignor, CommitPolicy, Consumer, ConsumerConfig, ConsumerHandle, ConsumerRecords, Isolation,
-    OffsetReset, Producer, RebalanceListener, RecordView,
+    Admin, Assignor, BatchError, ClientError, CommitPolicy, Consumer, ConsumerConfig, ConsumerHandle,
+    ConsumerRecords, Isolation, OffsetReset, Producer, RebalanceListener, RecordView,
 };
 use millstream_connect::rate::RateGuard;
 use millstream_engine::stage::{OperatorKind, SourceSpec, Stage, StageSpec, TimeBounds};
@@ -515,12 +515,15 @@ impl Driver {
             }
             for batch in &part.batches {
                 self.bytes_since += batch.payload().len();
-                for record in batch.records() {
-                    let record = record.map_err(|source| millstream_client::ClientError::Batch {
-                        partition: part.partition.clone(),
-                        source,
-                    })?;
-                    taken += 1;
+                let mut rest = batch.records();
+                loop {
+                    let Some(record) = self.push_rows((input, group), &mut rest, &mut taken)? else {
+                        if !self.stage.is_full() {
+                            break;
+                        }
+                        self.run_rows(Some(records)).await?;
+                        continue;
+                    };
                     if let (Some(column), None) = (&self.setup.inputs[input].keyed_by, record.key) {
                         let error = format!(
                             "the topic is keyed by {column}, and the record has no key: it could lie in any partition, apart from others of its {column}"
@@ -554,17 +557,6 @@ impl Driver {
                         if self.stage.is_full() {
                             self.run_rows(Some(records)).await?;
                         }
-                        continue;
-                    }
-                    let ahead = self.setup.inputs[input].ahead_ms.filter(|_| record.timestamp >= 0);
-                    let latest = ahead.map(|ahead| record.timestamp.saturating_add(ahead));
-                    let bounds = TimeBounds { others_at: level_of(&record), latest };
-                    let before = self.stage.rows_waiting();
-                    self.stage.push_record(input, (group, record.offset), record.value, bounds)?;
-                    // Those that are bad are held against all: of a record with many rows, each.
-                    taken += (self.stage.rows_waiting() - before).saturating_sub(1) as u64;
-                    if self.stage.is_full() {
-                        self.run_rows(Some(records)).await?;
                     }
                 }
             }
@@ -579,6 +571,39 @@ impl Driver {
             self.taken += taken;
         }
         Ok(())
+    }
+
+    /// Pushes records until enough rows wait, none is left, or one comes that is no row: without a key, or of one that is gone.
+    /// Apart from what awaits, since this is what each record costs.
+    fn push_rows<'a>(
+        &mut self,
+        (input, group): (usize, KeyGroup),
+        records: &mut impl Iterator<Item = Result<RecordView<'a>, BatchError>>,
+        taken: &mut u64,
+    ) -> Result<Option<RecordView<'a>>, WorkerError> {
+        let ProcessInput { keyed_by, ahead_ms, .. } = &self.setup.inputs[input];
+        let (wants_key, has_gone) = (keyed_by.is_some(), self.gone[input].is_some());
+        let mut before = self.stage.rows_waiting();
+        while !self.stage.is_full() {
+            let Some(record) = records.next() else { return Ok(None) };
+            let record = record.map_err(|source| ClientError::Batch {
+                partition: self.setup.partition(input, group.0),
+                source,
+            })?;
+            *taken += 1;
+            if (wants_key && record.key.is_none()) || (has_gone && record.value.is_none()) {
+                return Ok(Some(record));
+            }
+            let ahead = ahead_ms.filter(|_| record.timestamp >= 0);
+            let latest = ahead.map(|ahead| record.timestamp.saturating_add(ahead));
+            let bounds = TimeBounds { others_at: level_of(&record), latest };
+            self.stage.push_record(input, (group, record.offset), record.value, bounds)?;
+            // Those that are bad are held against all: of a record with many rows, each.
+            let waiting = self.stage.rows_waiting();
+            *taken += (waiting - before).saturating_sub(1) as u64;
+            before = waiting;
+        }
+        Ok(None)
     }
 
     /// Partitions that have been read to their end, where it is known; and those that wait for more.

@@ -380,9 +380,12 @@ async fn read_loop(
 
 /// Room that is made for an answer by its size alone: what a fetch asks for at most. Memory that is not written to costs nothing.
 const ANSWER_ROOM_BYTES: usize = 64 * 1024 * 1024;
+/// Memory of answers that is kept for the next, of a connection whose answers are large.
+const ANSWER_REUSED_BYTES: usize = 8 * 1024 * 1024;
 
 async fn read_answers(read: &mut tokio::io::ReadHalf<Stream>, shared: &Shared) -> String {
-    let mut frames = FrameReader::new(REQUEST_BYTES_MAX).trusting(ANSWER_ROOM_BYTES);
+    let mut frames =
+        FrameReader::new(REQUEST_BYTES_MAX).trusting(ANSWER_ROOM_BYTES).reusing(ANSWER_REUSED_BYTES);
     loop {
         let frame = match frames.next(read).await {
             Ok(Some(frame)) => frame,

@@ -476,8 +476,9 @@ impl Stage {
         value: Option<&[u8]>,
         bounds: TimeBounds,
     ) -> Result<(), StageError> {
-        let rejected = self.sources[source].push_record(group, offset, value, bounds)?;
-        self.out.rejected.extend(rejected);
+        if let Some(rejected) = self.sources[source].push_record(group, offset, value, bounds)? {
+            self.out.rejected.push(rejected);
+        }
         Ok(())
     }
 
@@ -509,11 +510,13 @@ impl Stage {
     }
 
     /// How many rows wait for a turn.
+    #[inline]
     pub fn rows_waiting(&self) -> usize {
         self.sources.iter().map(|source| source.groups.len()).sum()
     }
 
     /// Whether enough rows wait for a turn.
+    #[inline]
     pub fn is_full(&self) -> bool {
         let bytes: usize = self.sources.iter().map(Source::input_bytes).sum();
         self.rows_waiting() >= self.batch_rows || bytes >= INPUT_BYTES_MAX

@@ -100,6 +100,7 @@ impl Decoder {
     /// Appends a record as a row, one of Arrow as all of its rows, which may be none; or refuses it and leaves the columns
     /// as they were. The caller takes the batch before
     /// [`Decoder::input_bytes`] passes a gibibyte.
+    #[inline]
     pub fn push(&mut self, record: &[u8]) -> Result<(), BadRecord> {
         if record.len() > RECORD_BYTES_MAX {
             let text = format!("a record of {} bytes: the most is {RECORD_BYTES_MAX}", record.len());
@@ -140,6 +141,7 @@ impl Decoder {
 
     /// As [`Decoder::push`], of a record that may have no value. In raw topics that is a null; other formats have no row
     /// for it.
+    #[inline]
     pub fn push_value(&mut self, value: Option<&[u8]>) -> Result<(), BadRecord> {
         if let Some(value) = value {
             return self.push(value);
@@ -160,12 +162,14 @@ impl Decoder {
     }
 
     /// Rows since the last batch.
+    #[inline]
     pub fn rows(&self) -> usize {
         self.rows
     }
 
     /// Bytes of good records since the last batch, with those that columns got beyond them (names of enums, defaults, what was
     /// compressed or a dictionary's).
+    #[inline]
     pub fn input_bytes(&self) -> usize {
         self.bytes
     }

@@ -63,11 +63,16 @@ impl Step {
             if self.len <= 16 {
                 return Some(at + self.len);
             }
+            if let Some(all) = window.first_chunk::<32>() {
+                let differs = ((word(all, 16) ^ self.literal[2]) & self.mask[2])
+                    | ((word(all, 24) ^ self.literal[3]) & self.mask[3]);
+                return (differs == 0).then_some(at + self.len);
+            }
         }
         self.matches_slowly(window).then_some(at + self.len)
     }
 
-    /// The same for long keys and for those near a record's end.
+    /// The same near a record's end.
     fn matches_slowly(&self, window: &[u8]) -> bool {
         let mut bytes = [0; LITERAL_BYTES_MAX];
         for (to, from) in bytes.chunks_exact_mut(8).zip(self.literal) {

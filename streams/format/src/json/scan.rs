@@ -2,6 +2,8 @@
 //! skipped values included, and gives up with [`Miss`] on whatever it does not understand: wrong records, but also
 //! escaped keys, repeated keys, exponents and very deep values, which may be right.
 
+use wide::u8x16;
+
 use super::scalar;
 use crate::column::Column;
 use crate::object::{KEYS_MAX, Object, Other, Target};
@@ -24,12 +26,12 @@ const DEPTH_MAX: u32 = 64;
 /// How many steps ahead a key is looked for before it is parsed.
 const LOOK_AHEAD: usize = 4;
 
-/// Scans a whole record into the columns of `root`.
-pub(super) fn record(root: &mut Object, text: &str, budget: &mut Budget) -> Result<(), Miss> {
+/// Scans a whole record, which is UTF-8, into the columns of `root`.
+pub(super) fn record(root: &mut Object, bytes: &[u8], budget: &mut Budget) -> Result<(), Miss> {
     if root.declared.len() > KEYS_MAX {
         return Err(Miss);
     }
-    let scanner = Scanner { text, bytes: text.as_bytes() };
+    let scanner = Scanner { bytes };
     let start = scanner.blank(0);
     if scanner.byte(start) != b'{' {
         return Err(Miss);
@@ -38,23 +40,26 @@ pub(super) fn record(root: &mut Object, text: &str, budget: &mut Budget) -> Resu
     if scanner.blank(end) == scanner.bytes.len() { Ok(()) } else { Err(Miss) }
 }
 
-struct Scanner<'a> {
-    text: &'a str,
-    bytes: &'a [u8],
+/// Which of 16 bytes are below 0x20, `"` or `\`: a bit each, the lowest for the first.
+#[inline(always)]
+fn specials(bytes: [u8; 16]) -> u32 {
+    let bytes = u8x16::new(bytes);
+    let control = bytes.min(u8x16::splat(0x1f)).simd_eq(bytes);
+    let quote = bytes.simd_eq(u8x16::splat(b'"'));
+    let slash = bytes.simd_eq(u8x16::splat(b'\\'));
+    (control | quote | slash).to_bitmask()
 }
 
-/// A flag in the high bit of each byte below 0x20, and of `"` and `\`. Flags above the lowest one may be wrong (a
-/// borrow runs upwards), so only the lowest is used.
+/// Whether all bytes are ASCII. `slice::is_ascii` looks at the last 31 one by one, which of a short record are a part of it.
 #[inline(always)]
-fn special(word: u64) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    let quote = word ^ (ONES * b'"' as u64);
-    let slash = word ^ (ONES * b'\\' as u64);
-    ((word.wrapping_sub(ONES * 0x20) & !word)
-        | (quote.wrapping_sub(ONES) & !quote)
-        | (slash.wrapping_sub(ONES) & !slash))
-        & HIGH
+pub(super) fn is_ascii(bytes: &[u8]) -> bool {
+    let Some(last) = bytes.last_chunk::<16>() else { return bytes.is_ascii() };
+    let blocks = bytes.as_chunks::<16>().0.iter().chain([last]);
+    blocks.fold(u8x16::ZERO, |any, block| any | u8x16::new(*block)).to_bitmask() == 0
+}
+
+struct Scanner<'a> {
+    bytes: &'a [u8],
 }
 
 /// Powers of ten.
@@ -106,19 +111,17 @@ impl Scanner<'_> {
     /// The first quote, backslash or control character from `at` on, or the end.
     #[inline(always)]
     fn plain(&self, mut at: usize) -> usize {
-        // Long texts by blocks that the compiler looks at as a whole.
-        while let Some(block) = self.bytes.get(at..).and_then(|rest| rest.first_chunk::<32>()) {
-            if block.iter().fold(false, |any, b| any | (*b < 0x20) | (*b == b'"') | (*b == b'\\')) {
-                break;
+        while let Some(block) = self.bytes.get(at..).and_then(|rest| rest.first_chunk::<16>()) {
+            let found = specials(*block);
+            if found != 0 {
+                return at + found.trailing_zeros() as usize;
             }
-            at += 32;
+            at += 16;
         }
-        while let Some(chunk) = self.bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-            let flags = special(u64::from_le_bytes(*chunk));
-            if flags != 0 {
-                return at + (flags.trailing_zeros() / 8) as usize;
-            }
-            at += 8;
+        let left = self.bytes.len().saturating_sub(at);
+        if let Some(last) = self.bytes.last_chunk::<16>() {
+            let found = (specials(*last) | 1 << 16) >> (16 - left);
+            return at + found.trailing_zeros() as usize;
         }
         while at < self.bytes.len() && !matches!(self.bytes[at], b'"' | b'\\' | 0..0x20) {
             at += 1;
@@ -223,7 +226,12 @@ impl Scanner<'_> {
                         }
                         seen |= bit;
                         let declared = &mut object.declared[usize::from(i)];
-                        self.declared(&mut declared.column, declared.required, value, budget, depth)?
+                        match self.usual(&mut declared.column, value) {
+                            Some(end) => end,
+                            None => {
+                                self.declared(&mut declared.column, declared.required, value, budget, depth)?
+                            }
+                        }
                     }
                     // `serde_json` says which.
                     Some(Target::Other(_)) | None if object.frozen => return Err(Miss),
@@ -268,7 +276,25 @@ impl Scanner<'_> {
         step: &mut usize,
         budget: &mut u32,
     ) -> Result<(Option<Target>, usize), Miss> {
-        for (i, known) in object.steps.iter().enumerate().skip(*step).take(LOOK_AHEAD) {
+        if let Some(known) = object.steps.get(*step)
+            && let Some(value) = known.matches(self.bytes, at)
+        {
+            *step += 1;
+            return Ok((Some(known.target), value));
+        }
+        self.later_key(object, at, step, budget)
+    }
+
+    /// A key that is not the next of the learnt order.
+    #[inline(never)]
+    fn later_key(
+        &self,
+        object: &mut Object,
+        at: usize,
+        step: &mut usize,
+        budget: &mut u32,
+    ) -> Result<(Option<Target>, usize), Miss> {
+        for (i, known) in object.steps.iter().enumerate().skip(*step + 1).take(LOOK_AHEAD - 1) {
             if let Some(value) = known.matches(self.bytes, at) {
                 *step = i + 1;
                 return Ok((Some(known.target), value));
@@ -300,8 +326,36 @@ impl Scanner<'_> {
         Ok((target, value))
     }
 
-    /// A declared value, into its column.
+    /// A declared value of a usual kind in its usual form, into its column.
     #[inline(always)]
+    fn usual(&self, column: &mut Column, at: usize) -> Option<usize> {
+        match column {
+            Column::Text(text) if self.byte(at) == b'"' => {
+                let end = self.plain(at + 1);
+                if self.byte(end) != b'"' {
+                    return None;
+                }
+                text.push(&self.bytes[at + 1..end]);
+                Some(end + 1)
+            }
+            Column::Int64(values) => {
+                let (end, value) = self.short_integer(at)?;
+                values.push(value);
+                Some(end)
+            }
+            Column::Instant(values) => {
+                let (end, value) = self.short_integer(at)?;
+                if !millstream_model::time::in_range(value) {
+                    return None;
+                }
+                values.push(value);
+                Some(end)
+            }
+            _ => None,
+        }
+    }
+
+    /// A declared value, into its column.
     fn declared(
         &self,
         column: &mut Column,
@@ -382,7 +436,8 @@ impl Scanner<'_> {
             }
             Column::Float(values) => {
                 let (end, _) = self.number(at)?;
-                values.push(scalar::double(&self.text[at..end]).ok_or(Miss)?);
+                let text = std::str::from_utf8(&self.bytes[at..end]).map_err(|_| Miss)?;
+                values.push(scalar::double(text).ok_or(Miss)?);
                 Ok(end)
             }
             Column::Bool(values) => {
@@ -445,26 +500,31 @@ impl Scanner<'_> {
     /// One of up to 16 digits is read eight at a time; the others by the exact general rule.
     #[inline(always)]
     fn integer(&self, at: usize) -> Result<(usize, i64), Miss> {
-        let negative = self.byte(at) == b'-';
-        let first = at + usize::from(negative);
-        if let Some((mut count, mut value)) = self.eight(first) {
-            if count == 8
-                && let Some((more, low)) = self.eight(first + 8)
-            {
-                (count, value) = (8 + more, value * POWERS[more] + low);
-            }
-            let end = first + count;
-            let behind = self.byte(end);
-            let is_whole = count > 0 && !behind.is_ascii_digit() && !matches!(behind, b'.' | b'e' | b'E');
-            if is_whole && (self.bytes[first] != b'0' || count == 1) {
-                return Ok((end, if negative { -value } else { value }));
-            }
+        if let Some(short) = self.short_integer(at) {
+            return Ok(short);
         }
         let (end, integer) = self.number(at)?;
         if !integer {
             return Err(Miss);
         }
         Ok((end, scalar::integer(&self.bytes[at..end]).ok_or(Miss)?))
+    }
+
+    #[inline(always)]
+    fn short_integer(&self, at: usize) -> Option<(usize, i64)> {
+        let negative = self.byte(at) == b'-';
+        let first = at + usize::from(negative);
+        let (mut count, mut value) = self.eight(first)?;
+        if count == 8
+            && let Some((more, low)) = self.eight(first + 8)
+        {
+            (count, value) = (8 + more, value * POWERS[more] + low);
+        }
+        let end = first + count;
+        let behind = self.byte(end);
+        let is_whole = count > 0 && !behind.is_ascii_digit() && !matches!(behind, b'.' | b'e' | b'E');
+        let is_short = is_whole && (self.bytes[first] != b'0' || count == 1);
+        is_short.then_some((end, if negative { -value } else { value }))
     }
 
     /// The digits that stand at a place, up to eight: how many, and their value. Nothing close to the end.
