@@ -473,3 +473,17 @@ fn over(rng: &mut SeededRng, query: &WindowQuery, outputs: &[Column]) -> String 
         _ => format!("sum(a0) OVER ({by})"),
     }
 }
+
+/// A group whose only rows are late ones of a window that has ended comes with the next sending, not with the window's end.
+#[test]
+fn groups_that_begin_late_are_the_batch_answer() {
+    let text = "SELECT i.store_id AS store_id, i.total AS k0, i.window_start FROM {cut} AS i GROUP BY i.store_id, i.window_start, i.total";
+    let cut = "HOP(unique, issued_at, INTERVAL '5000 milliseconds', INTERVAL '8500 milliseconds')";
+    for seed in [544, 545, 546, 547] {
+        let mut rng = SeededRng::new(seed);
+        let logs = random_logs(&mut rng);
+        let by = By::Windows(Windows::hop(5_000, 8_500).expect("sizes"));
+        let asked = Asked { keys: Some(3), early: true, again: true, ..Asked::new(text, cut, by) };
+        check_asked(seed, &mut rng, &logs, asked).expect("it runs");
+    }
+}
