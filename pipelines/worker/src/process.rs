@@ -222,8 +222,8 @@ struct Driver {
     spilling: Spilling,
     /// Inputs, and their key groups, that have been read to their end.
     finished: BTreeSet<(usize, u32)>,
-    /// Inputs that wait for others.
-    ahead: BTreeSet<usize>,
+    /// Inputs, with key groups, that wait for others.
+    ahead: BTreeSet<(usize, u32)>,
     lifting: BTreeMap<(usize, u32), Lifting>,
     /// Of a stage without state: how far partitions that were assigned had come, by their positions.
     resumed: BTreeMap<TopicPartition, Resumed>,

@@ -602,9 +602,9 @@ impl Stage {
         self.operators.iter().map(least).collect()
     }
 
-    /// The same of one source: how far it has been read in event time.
-    pub fn least_watermark_of(&self, source: usize) -> Watermark {
-        self.sources[source].clocks.least()
+    /// The watermark of one partition of a source.
+    pub fn watermark_of(&self, source: usize, group: KeyGroup) -> Watermark {
+        self.sources[source].clocks.of(group)
     }
 
     /// The event time that the rows of a node have come to as of the last commit: windows that end later had not fired, and
