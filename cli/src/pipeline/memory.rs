@@ -13,9 +13,11 @@ fn file(job: &Job, data: &Path) -> PathBuf {
 
 /// Notes what runs, for the next plan to compare with.
 pub fn note(job: &Job, data: &Path) {
+    // What cannot be read is told where somebody asks for it.
+    let before = before(job, data).ok().flatten();
     // A pipeline on a cluster has no broker that would have made the folder.
     let written = std::fs::create_dir_all(data)
-        .and_then(|()| std::fs::write(file(job, data), Lock::of(job).to_string()));
+        .and_then(|()| std::fs::write(file(job, data), Lock::after(job, before.as_ref()).to_string()));
     if let Err(error) = written {
         tracing::warn!(%error, "the plan that ran could not be noted");
     }
@@ -38,7 +40,11 @@ pub fn operators_changed(job: &Job, data: &Path) -> Result<Vec<String>, String> 
     let is_other = |change: &Change| {
         matches!(
             change,
-            Change::Anew(..) | Change::Filled(..) | Change::AddedState(_) | Change::RemovedState(_)
+            Change::Anew(..)
+                | Change::Filled(..)
+                | Change::GoesOn(_)
+                | Change::AddedState(_)
+                | Change::RemovedState(_)
         )
     };
     Ok(diff(&before, job).iter().filter(|change| is_other(change)).map(ToString::to_string).collect())

@@ -189,7 +189,8 @@ impl Versions {
 
     /// A version of this plan is to run; what ran before it.
     pub fn runs(&mut self, job: &Job) -> Option<Lock> {
-        self.lock.replace(Lock::of(job))
+        let lock = Lock::after(job, self.lock.as_ref());
+        self.lock.replace(lock)
     }
 
     /// That version did not begin.

@@ -318,8 +318,8 @@ impl<'a> Builder<'a> {
         }
         let streams = transform.inputs.iter().map(|input| input.value.as_str());
         let streams: Vec<&'a str> = streams.filter(|input| !pipeline.tables.contains_key(*input)).collect();
-        let stage_id = match transform.backfill {
-            Some(said) => self.filled_stage(transform, &streams, said),
+        let stage_id = match &transform.backfill {
+            Some(said) => self.filled_stage(transform, &streams, said.span),
             None => self.stage_of_inputs(transform, &streams),
         };
         let Some(stage_id) = stage_id else { return };

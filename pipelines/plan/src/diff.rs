@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::graph::Job;
+use crate::graph::{Job, Stage};
 use crate::lock::Lock;
 use crate::names;
 
@@ -18,6 +18,10 @@ pub enum Change {
     Anew(String, String),
     /// The operator's state is made anew from the beginning of these topics; for this reason, where it had kept some.
     Filled(String, Vec<String>, Option<String>),
+    /// The operator is filled, in a form that ran before another one: it goes on where it stood then.
+    GoesOn(String),
+    /// An operator without state is not filled any more: it goes on with this stage.
+    Unfilled(String, String),
     /// A new operator with state.
     AddedState(String),
     /// Its state is not used any more.
@@ -54,6 +58,14 @@ impl fmt::Display for Change {
                 "~ {id} is filled anew, from the beginning of {}: {why}; what it gives comes again",
                 topics.join(", ")
             ),
+            Change::GoesOn(id) => write!(
+                f,
+                "~ {id} goes on where this form of it stood: what another one wrote since then stays; another number at `backfill` fills it anew"
+            ),
+            Change::Unfilled(id, stage) => write!(
+                f,
+                "~ {id} is not filled any more, and goes on where stage {stage} stands: what it had not come to yet it passes over"
+            ),
             Change::AddedState(id) => write!(f, "+ {id} starts with no state"),
             Change::RemovedState(id) => write!(f, "- {id} goes, and its state with it"),
             Change::OtherReader(stage, topics) => write!(
@@ -77,20 +89,33 @@ impl fmt::Display for Change {
     }
 }
 
+/// What becomes of an operator whose stage is filled and did not run last.
+fn filled_now(old: &Lock, stage: &Stage, id: &str, was: bool) -> Change {
+    if old.forms.contains(&stage.id) {
+        return Change::GoesOn(id.to_owned());
+    }
+    let topics = stage.inputs.iter().map(|input| input.topic.clone()).collect();
+    let is_other_form = |other: &&String| names::unfilled(other) == names::unfilled(&stage.id);
+    let why = match old.forms.iter().find(is_other_form) {
+        Some(_) => Some("it was edited, or what it is filled through"),
+        None if was => Some("it was not filled before"),
+        None => None,
+    };
+    Change::Filled(id.to_owned(), topics, why.map(str::to_owned))
+}
+
 /// What becomes of what `old` left behind when `new` runs.
 pub fn diff(old: &Lock, new: &Job) -> Vec<Change> {
     let next = Lock::of(new);
     let mut changes = Vec::new();
     // Stages that were not there, of topics that others read.
     let was_read = |topic: &&String| old.stages.values().any(|topics| topics.contains(topic));
-    let is_told_of_operators = |id: &str| {
-        new.stage(id).is_some_and(|stage| stage.backfill && stage.operators.iter().any(|o| o.state.is_some()))
-    };
+    let is_filled = |id: &str| new.stage(id).is_some_and(|stage| stage.backfill);
     let others: Vec<(String, Vec<String>)> = next
         .stages
         .iter()
         .filter(|(stage, _)| !old.stages.contains_key(*stage))
-        .filter(|(stage, _)| !is_told_of_operators(stage))
+        .filter(|(stage, _)| !is_filled(stage))
         .map(|(stage, topics)| (stage.clone(), topics.iter().filter(was_read).cloned().collect()))
         .filter(|(_, topics): &(String, Vec<String>)| !topics.is_empty())
         .collect();
@@ -98,15 +123,8 @@ pub fn diff(old: &Lock, new: &Job) -> Vec<Change> {
         let stage = new.operator(id).map(|(stage, _)| stage);
         let filled = stage.filter(|stage| stage.backfill && !old.stages.contains_key(&stage.id));
         if let Some(stage) = filled {
-            let is_same = |other: &&String| {
-                names::unfilled(other) == names::unfilled(&stage.id) && *other != names::unfilled(other)
-            };
-            let why = old.operators.get(id).map(|_| match old.stages.keys().any(|other| is_same(&other)) {
-                true => "it was edited, or what it is filled through",
-                false => "it was not filled before",
-            });
-            let topics = stage.inputs.iter().map(|input| input.topic.clone()).collect();
-            changes.push(Change::Filled(id.clone(), topics, why.map(str::to_owned)));
+            let was = old.operators.contains_key(id);
+            changes.push(filled_now(old, stage, id, was));
             continue;
         }
         changes.push(match old.operators.get(id) {
@@ -132,6 +150,16 @@ pub fn diff(old: &Lock, new: &Job) -> Vec<Change> {
             Some(_) => Change::Kept(id.clone()),
         });
     }
+    // Those that keep nothing are told of by what they are filled from.
+    let is_plain = |stage: &&Stage| stage.operators.iter().all(|operator| operator.state.is_none());
+    let new_forms = new.stages.iter().filter(|stage| stage.backfill && !old.stages.contains_key(&stage.id));
+    let new_forms = new_forms.filter(is_plain);
+    changes.extend(new_forms.map(|stage| filled_now(old, stage, names::unfilled(&stage.id), false)));
+    let was_filled = old.stages.keys().filter(|stage| old.forms.contains(*stage)).map(|s| names::unfilled(s));
+    let unfilled = was_filled
+        .filter_map(|id| new.operator(id))
+        .filter(|(stage, operator)| !stage.backfill && operator.state.is_none());
+    changes.extend(unfilled.map(|(stage, o)| Change::Unfilled(o.id.name.clone(), stage.id.clone())));
     let gone = old.operators.keys().filter(|id| !next.operators.contains_key(*id));
     changes.extend(gone.map(|id| Change::RemovedState(id.clone())));
     changes.extend(others.into_iter().map(|(stage, topics)| Change::OtherReader(stage, topics)));

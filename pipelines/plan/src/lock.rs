@@ -2,9 +2,10 @@
 //! pipeline runs and read at the next plan; the text is a contract.
 //!
 //! Form: a first line `millstream plan 1 <pipeline>`, then `state <operator id> <key groups> <key columns or ->`,
-//! `topic <name> <partitions> <role>` and `stage <id> <topics that it reads>` lines, sorted.
+//! `topic <name> <partitions> <role>` and `stage <id> <topics that it reads>` lines, sorted; and `form <id>` for each stage that is filled
+//! or once was.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::graph::{Job, Stage, StageKind};
@@ -24,6 +25,8 @@ pub struct Lock {
     pub topics: BTreeMap<String, (u32, String)>,
     /// The stages that process, with the topics that they read; none in what was written before they were told.
     pub stages: BTreeMap<String, Vec<String>>,
+    /// The stages that are filled, and those that were before: each goes on where it stood when it is there again.
+    pub forms: BTreeSet<String>,
 }
 
 /// An operator with state.
@@ -78,7 +81,16 @@ impl Lock {
         let processes = job.stages.iter().filter(|stage| stage.kind == StageKind::Process);
         let reads = |stage: &Stage| stage.inputs.iter().map(|input| input.topic.clone()).collect();
         let stages = processes.map(|stage| (stage.id.clone(), reads(stage))).collect();
-        Lock { pipeline: job.pipeline.clone(), operators, topics, stages }
+        let forms = job.stages.iter().filter(|stage| stage.backfill).map(|stage| stage.id.clone()).collect();
+        Lock { pipeline: job.pipeline.clone(), operators, topics, stages, forms }
+    }
+
+    /// What `job` will leave behind where `before` has run.
+    pub fn after(job: &Job, before: Option<&Lock>) -> Lock {
+        let mut lock = Lock::of(job);
+        let forms = before.filter(|before| before.pipeline == job.pipeline).map(|before| &before.forms);
+        lock.forms.extend(forms.into_iter().flatten().cloned());
+        lock
     }
 
     /// Reads what `Display` writes.
@@ -88,6 +100,7 @@ impl Lock {
             operators: BTreeMap::new(),
             topics: BTreeMap::new(),
             stages: BTreeMap::new(),
+            forms: BTreeSet::new(),
         };
         for (i, line) in text.lines().enumerate() {
             let words: Vec<&str> = line.split(' ').collect();
@@ -111,6 +124,7 @@ impl Lock {
                     let topics = topics.split(',').map(str::to_owned).collect();
                     lock.stages.insert((*id).to_owned(), topics).is_none().then_some(())
                 }
+                (1..LINES_MAX, ["form", id]) => lock.forms.insert((*id).to_owned()).then_some(()),
                 _ => None,
             };
             good.ok_or(LockError { line: i + 1 })?;
@@ -132,6 +146,9 @@ impl fmt::Display for Lock {
         }
         for (id, topics) in &self.stages {
             writeln!(f, "stage {id} {}", topics.join(","))?;
+        }
+        for id in &self.forms {
+            writeln!(f, "form {id}")?;
         }
         Ok(())
     }

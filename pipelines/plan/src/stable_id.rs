@@ -58,9 +58,9 @@ pub(crate) fn short_hash(text: &str) -> u32 {
     (hash(text) >> 32) as u32
 }
 
-/// What the rows of a transform depend on that is filled, as text: its topics, and all of what it says, state or not.
+/// What the rows of a transform depend on that is filled, as text: its topics and their rows, and what it says of them, state or not.
 pub(crate) fn filled_by(pipeline: &Pipeline, flow: &Flow<'_>, transform: &Transform) -> String {
-    let inputs: String = transform.inputs.iter().map(|input| topic_of(pipeline, &input.value)).collect();
+    let inputs: String = transform.inputs.iter().map(|input| read_as(pipeline, flow, &input.value)).collect();
     let of = match &transform.op {
         Operator::Filter(condition) => text_of(pipeline, condition),
         Operator::Map(parts) | Operator::Route(parts, _) => {
@@ -70,26 +70,36 @@ pub(crate) fn filled_by(pipeline: &Pipeline, flow: &Flow<'_>, transform: &Transf
         }
         Operator::Wasm(wasm) => {
             let config: String = wasm.config.iter().map(|(key, value)| format!(" {key}={value:?}")).collect();
-            format!("{}{config}", wasm.digest.as_deref().unwrap_or("unread"))
+            let lookup: String = wasm.lookup.iter().map(|table| format!(" lookup={}", table.value)).collect();
+            let output = wasm.output.as_ref().map_or("", |schema| &schema.value);
+            format!("{}{config}{lookup} output={output}", wasm.digest.as_deref().unwrap_or("unread"))
         }
-        Operator::Sql(_) | Operator::Dedupe(_) | Operator::Topic(_) | Operator::Union => String::new(),
+        Operator::Dedupe(dedupe) => format!("within={}", dedupe.within_ms),
+        Operator::Sql(query) => format!("keep={:?}", query.keep.as_ref().map(|keep| keep.value)),
+        Operator::Topic(_) | Operator::Union => String::new(),
     };
-    format!("{inputs}{} {of}", definition(pipeline, flow, transform))
+    let again = transform.backfill.as_ref().map_or(0, |again| again.value);
+    let columns = columns(flow, transform, |_| true);
+    format!("{inputs}{}{columns} {of} again={again}", definition(pipeline, flow, transform))
 }
 
-/// What a stream is read from, where that is a topic: with where keys lie in it.
-fn topic_of(pipeline: &Pipeline, stream: &str) -> String {
-    let of_source = pipeline.sources.get(stream).and_then(|source| Some(&source.topic.as_ref()?.topic));
+/// What a stream is, where that is a topic: which one, by which column its time goes, and what its rows take the place of. Where its
+/// keys lie is no part of it: rows of before lie as they did then.
+fn read_as(pipeline: &Pipeline, flow: &Flow<'_>, stream: &str) -> String {
+    let of_source = || {
+        let read = pipeline.sources.get(stream)?.topic.as_ref()?;
+        Some((&read.topic, &read.watermark))
+    };
     let of_transform = || match &pipeline.transforms.get(stream)?.op {
-        Operator::Topic(op) => Some(&op.topic),
+        Operator::Topic(op) => Some((&op.topic, &op.watermark)),
         _ => None,
     };
-    let topic = of_source.or_else(of_transform).and_then(|topic| pipeline.topics.get(&topic.value));
-    let of = topic.map(|topic| {
-        let key: Vec<&str> = topic.key.iter().map(|column| column.value.as_str()).collect();
-        format!(" of {} by {} in {}", topic.name.value, key.join(","), topic.partitions.value)
-    });
-    format!("{stream}{} ", of.unwrap_or_default())
+    let read = of_source().or_else(of_transform);
+    let topic = read.and_then(|(topic, _)| pipeline.topics.get(&topic.value));
+    let topic = topic.map_or("", |topic| &topic.name.value);
+    let time = read.and_then(|(_, watermark)| watermark.as_ref()).map_or("", |w| &w.column.value);
+    let replaced = replaced_by(pipeline, flow, stream).unwrap_or_default();
+    format!("{stream} of {topic} at {time} replaced ({replaced}) ")
 }
 
 /// What an operator's state depends on, as text.

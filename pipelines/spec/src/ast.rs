@@ -495,8 +495,9 @@ pub struct Transform {
     pub type_name: Spanned<String>,
     /// What it reads: streams, and tables where it joins.
     pub inputs: Vec<Spanned<String>>,
-    /// Whether it, with what reads it, reads its topics from their beginning as a reader of its own; where the file says so.
-    pub backfill: Option<Span>,
+    /// Whether it, with what reads it, reads its topics from their beginning as a reader of its own; where the file says so, with the
+    /// number that fills it anew when it is another (0 for `true`).
+    pub backfill: Option<Spanned<u64>>,
     /// What it does with them.
     pub op: Operator,
 }

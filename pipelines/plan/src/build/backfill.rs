@@ -32,26 +32,28 @@ pub(super) fn filled<'a>(
 ) -> BTreeMap<&'a str, Filled> {
     // The one that a transform's rows come through without a topic between.
     let mut through: BTreeMap<&str, &'a str> = BTreeMap::new();
-    let mut definitions: BTreeMap<&'a str, String> = BTreeMap::new();
+    // By id, whatever order the graph is gone through in.
+    let mut definitions: BTreeMap<&'a str, BTreeMap<&str, String>> = BTreeMap::new();
     for id in &flow.order {
         let transform = &pipeline.transforms[*id];
         if transform.backfill.is_some() {
             through.insert(id, id);
-            definitions.insert(id, filled_by(pipeline, flow, transform));
+            definitions.entry(id).or_default().insert(id, filled_by(pipeline, flow, transform));
             continue;
         }
         let first = transform.inputs.iter().find_map(|input| through.get(input.value.as_str()).copied());
         let Some(first) = first else { continue };
         if has_state(transform) {
             let of = definition(pipeline, flow, transform);
-            definitions.entry(first).or_default().push_str(&format!("\n{id} {of}"));
+            definitions.entry(first).or_default().insert(id, of);
         }
         if !matches!(transform.op, Op::Topic(_)) {
             through.insert(id, first);
         }
     }
-    let stage = |(id, text): (&'a str, String)| {
-        let definition = short_hash(&text);
+    let stage = |(id, of): (&'a str, BTreeMap<&str, String>)| {
+        let lines: String = of.into_iter().map(|(id, of)| format!("{id} {of}\n")).collect();
+        let definition = short_hash(&lines);
         (id, Filled { stage: names::filled(id, definition), definition })
     };
     definitions.into_iter().map(stage).collect()

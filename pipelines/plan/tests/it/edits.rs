@@ -196,8 +196,8 @@ fn what_is_filled_is_filled_anew_by_an_edit() {
     };
     let hours = "~ days is filled anew, from the beginning of sales: it was edited, or what it is filled through; what it gives comes again\n\
                  ~ hours is filled anew, from the beginning of sales: it was edited, or what it is filled through; what it gives comes again\n";
-    let chosen = "~ stage chosen.* reads sales as another group than before, from the beginning where that group has no positions: what it gives \
-                  comes again\n";
+    let chosen = "~ chosen is filled anew, from the beginning of sales: it was edited, or what it is filled through; what it gives comes again\n";
+    let balance = chosen.replace("~ chosen", "~ balance").replace("of sales", "of sales, shipments");
     for (from, to, wanted) in [
         ("backfill: true", "backfill:  true  # no edit", ""),
         ("1 hour", "2 hours", hours),
@@ -217,8 +217,16 @@ fn what_is_filled_is_filled_anew_by_an_edit() {
             "backfill: false\n    sql: \"SELECT sku, window",
             "~ days starts anew, with no state: its definition has changed\n~ hours starts anew, with no state: its definition has changed\n",
         ),
-        // Partitions and keys: what lies elsewhere is read from its beginning too.
-        ("keep: 1h\n", "keep: 2h\n", ""),
+        ("keep: 1h\n", "keep: 2h\n", &balance),
+        // One without state, which nothing was kept of.
+        (
+            "backfill: true, where",
+            "backfill: false, where",
+            "~ chosen is not filled any more, and goes on where stage sales stands: what it had not come to yet it passes over\n",
+        ),
+        // What its rows are; by which time they go.
+        ("sent: { type: int64", "sent: { type: int32", &balance),
+        ("backfill: true, where", "backfill: 2, where", chosen),
     ] {
         assert!(text.contains(from), "{from}");
         let after = crate::job(&text.replacen(from, to, 1));
@@ -230,14 +238,23 @@ fn what_is_filled_is_filled_anew_by_an_edit() {
         };
         let shown: Vec<String> =
             diff(&lock(&before), &after).iter().map(|c| format!("{c}\n")).filter(told).collect();
-        let shown = shown.concat().replace(stage(&after, "chosen").trim_start_matches("shop-"), "chosen.*");
+        let shown = shown.concat();
         assert_eq!(shown, wanted, "{from} -> {to}");
         for id in ["hours", "balance", "chosen"] {
-            let is_same = !wanted.contains(&format!("~ {id} ")) && !wanted.contains(&format!("stage {id}."));
+            let is_same = !wanted.contains(&format!("~ {id} "));
             assert_eq!(stage(&before, id) == stage(&after, id), is_same, "{id}: {from} -> {to}");
         }
-        // Undone, it is what it was.
-        assert_eq!(Lock::of(&crate::job(&text)), Lock::of(&before));
+        // Undone, each form goes on where it stood.
+        let undone = diff(&Lock::after(&after, Some(&lock(&before))), &before);
+        let shown: Vec<String> = undone.iter().map(ToString::to_string).collect();
+        let again = shown.iter().filter(|change| change.contains("filled anew")).count();
+        let goes_on =
+            shown.iter().filter(|change| change.contains("goes on where this form of it stood")).count();
+        assert_eq!(
+            (again, goes_on > 0),
+            (0, Lock::of(&after).forms != Lock::of(&before).forms),
+            "{from} -> {to}: {shown:#?}"
+        );
     }
     // One that was not filled, and one that is new.
     let unfilled = crate::job(&text.replace("    backfill: true\n", ""));
@@ -252,4 +269,23 @@ fn what_is_filled_is_filled_anew_by_an_edit() {
         shown.iter().any(|change| change == "+ hours is filled from the beginning of sales"),
         "{shown:#?}"
     );
+}
+
+/// A stage that is filled is called by what its operators say, in whatever order they come.
+#[test]
+fn what_is_beside_a_filled_stage_does_not_fill_it() {
+    let text = std::fs::read_to_string(crate::root().join("testdata/backfill.yaml")).expect("it is there");
+    let before = crate::job(&text);
+    for (from, to) in [
+        ("  days:\n", "  a_first: { type: filter, inputs: [days], where: \"qty > 1\" }\n  days:\n"),
+        ("inputs: [totals, days]", "where: \"qty > 0\", inputs: [totals, days]"),
+    ] {
+        let mut edited = text.replacen(from, to, 1);
+        if to.contains("a_first") {
+            edited = edited.replace("inputs: [balance, found]", "inputs: [balance, found, a_first]");
+        }
+        let after = crate::job(&edited);
+        let stages = |job: &millstream_plan::Job| Lock::of(job).forms;
+        assert_eq!(stages(&before), stages(&after), "{from} -> {to}");
+    }
 }

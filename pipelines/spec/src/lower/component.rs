@@ -143,8 +143,11 @@ impl Lower<'_> {
             "union" => Operator::Union,
             _ => return None,
         };
-        let backfill = word(node, "backfill").is_some_and(|w| w == "true");
-        let backfill = backfill.then(|| span_of(node, "backfill"));
+        let backfill = match word(node, "backfill").as_deref() {
+            Some("true") => Some(0),
+            _ => integer(Some(node), "backfill").and_then(|number| u64::try_from(number).ok()),
+        };
+        let backfill = backfill.map(|number| Spanned::new(number, span_of(node, "backfill")));
         Some(Transform { id: id.clone(), type_name, inputs: names(node, "inputs"), backfill, op })
     }
 

@@ -474,10 +474,10 @@ pub static TABLE: Shape = Shape {
 /// Of a transform that may be filled from what topics hold.
 const BACKFILL: Field = Field::optional(
     "backfill",
-    Kind::Bool,
+    Kind::Either(&[Kind::Bool, Kind::Int(1, 1_000_000_000)]),
     "false",
     "Whether it reads its topics from their beginning, as a reader of its own, and again whenever it is edited, so that its results are of all \
-     that they hold.",
+     that they hold; a number is `true`, and another number fills it anew.",
 );
 
 /// Keys of every transform.

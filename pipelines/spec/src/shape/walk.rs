@@ -78,11 +78,16 @@ impl Walk<'_> {
                     (Some(only), None) => self.value(name, at, node, only),
                     // Two scalars: a word, or something with a form of its own.
                     (Some(first), Some(second)) => {
-                        let word = node.scalar().and_then(Scalar::clear).is_some_and(|text| {
-                            matches!((first, second), (Kind::Word(w), _) | (_, Kind::Word(w)) if w.contains(&text))
-                        });
+                        let is_word = |kind: &Kind, text: &str| match kind {
+                            Kind::Word(words) => words.contains(&text),
+                            Kind::Bool => matches!(text, "true" | "false"),
+                            _ => false,
+                        };
+                        let word = node.scalar().and_then(Scalar::clear);
+                        let word = word.is_some_and(|text| is_word(first, text) || is_word(second, text));
                         if !word {
-                            let other = if matches!(first, Kind::Word(_)) { second } else { first };
+                            let other =
+                                if matches!(first, Kind::Word(_) | Kind::Bool) { second } else { first };
                             let before = self.diagnostics.items().len();
                             self.value(name, at, node, other);
                             self.diagnostics.describe_alternatives(before, &kind.describe());

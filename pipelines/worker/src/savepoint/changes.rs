@@ -147,7 +147,7 @@ fn operators(job: &Job, manifest: &Manifest, plan: &mut Plan) -> Result<(), Work
             Change::Kept(id) => {
                 plan.kept.extend(job.operator(id).map(|(_, operator)| operator.id.to_string()));
             }
-            Change::Anew(..) | Change::AddedState(_) | Change::Filled(..) => {
+            Change::Anew(..) | Change::AddedState(_) | Change::Filled(..) | Change::GoesOn(_) => {
                 plan.told.push(change.to_string())
             }
             Change::RemovedState(id) => {
