@@ -156,9 +156,14 @@ produce aa
 dies moved.after_commit:3
 # The worker dies with rows between its stages that the second one has not seen.
 produce ab
-dies sales.after_commit:1
-savepoint create middle --wait 60s || fail "no savepoint was taken"
-grep -Eq ", [1-9][0-9]* in flight" "$work/savepoint.log" || fail "nothing was in flight: $(cat "$work/savepoint.log")"
+for try in 1 2 3 4 5 6 7 8; do
+    dies sales.after_commit:1
+    savepoint create middle --wait 60s || fail "no savepoint was taken"
+    ! grep -Eq ", [1-9][0-9]* in flight" "$work/savepoint.log" || break
+    # A first commit may be of no rows.
+    [ "$try" -lt 8 ] || fail "nothing was in flight: $(cat "$work/savepoint.log")"
+    savepoint delete middle || fail "the savepoint was not deleted"
+done
 taken="$(cat "$work/savepoint.log")"
 refused "there is a savepoint middle" create middle
 savepoint create middle --replace || fail "the savepoint was not replaced"
