@@ -75,8 +75,9 @@ if beyond:
     sys.exit(2)
 sys.exit(0 if given == wanted else 1)
 X
-produce() { "$millstream" produce "$1" --bootstrap "$BROKER" --key-separator $'\t' --file "$work/$1${2:-}" > "$work/produce.log" || fail "producing $1"; }
-produce_day() { "$millstream" produce sales --bootstrap "$BROKER" --key-separator $'\t' --file "$work/day$1" > "$work/produce.log" || fail "producing sales"; }
+produce() { # TOPIC FILE
+    "$millstream" produce "$1" --bootstrap "$BROKER" --key-separator $'\t' --file "$work/$2" > "$work/produce.log" || fail "producing $2"
+}
 
 # edit [HOURS TOPIC]: the pipeline; from its first edit on with windows of so many hours that go to this topic, a join and a filter.
 edit() {
@@ -145,19 +146,19 @@ there() {
         [ "$code" != 0 ] || return 0
         [ "$code" = 1 ] || fail "$3 has what it should not have"
         [ $SECONDS -lt $deadline ] || fail "$3 does not come to what $1 days of sales give"
-        kill -0 "${pids[-1]}" 2> /dev/null || fail "the run ended"
+        kill -0 "${pids[-1]}" 2> /dev/null || fail "the run ended, and $3 is not what $1 days of sales give"
         pause 0.2
     done
 }
 : > "$work/run.err"
-produce products
+produce products products
 edit
 start
-produce_day 0
+produce sales day0
 there 1 sums sums
 # It is given more to do while sales come, and dies on the way.
 edit 1 hours
-produce_day 1 &
+produce sales day1 &
 producing=$!
 kill_again "${pids[-1]}" "$kills" start
 wait "$producing"
@@ -168,7 +169,7 @@ grep -q "+ windowed is filled from the beginning of sales" "$work/run.log" || fa
 # Other windows: all of them, with those of the first day, and the others go on.
 edit 2 hours2
 kill_again "${pids[-1]}" "$kills" start
-produce_day 2
+produce sales day2
 there 3 hours2 hours2
 there 3 sums sums
 there 3 matched matched
@@ -177,7 +178,12 @@ grep -q "~ windowed is filled anew, from the beginning of sales: it was edited" 
 # Undone: it goes on where it stood, and no window comes twice.
 edit 1 hours
 there 3 hours hours
-there 3 matched matched
+# And nothing more comes with the last commit.
+kill -TERM "${pids[-1]}"
+wait "${pids[-1]}" || fail "the run did not end well"
+for topic in hours hours2 sums matched large; do
+    there 3 "$topic" "$topic"
+done
 "$millstream" plan "$work/shop.yaml" --data "$work/data" > "$work/plan"
 grep -q "filled from the beginning of its topics whenever it is edited" "$work/plan" || fail "the plan does not say what is filled"
 echo "backfill ok: $n sales, $killed kills; windows of what was there before an edit, edited, and undone, each once"

@@ -15,9 +15,13 @@ fn file(job: &Job, data: &Path) -> PathBuf {
 pub fn note(job: &Job, data: &Path) {
     // What cannot be read is told where somebody asks for it.
     let before = before(job, data).ok().flatten();
+    let (path, text) = (file(job, data), Lock::after(job, before.as_ref()).to_string());
+    // Put in its place whole: it is written while the pipeline runs, which may be killed at any time.
+    let aside = path.with_extension("lock.new");
     // A pipeline on a cluster has no broker that would have made the folder.
     let written = std::fs::create_dir_all(data)
-        .and_then(|()| std::fs::write(file(job, data), Lock::after(job, before.as_ref()).to_string()));
+        .and_then(|()| std::fs::write(&aside, text))
+        .and_then(|()| std::fs::rename(&aside, &path));
     if let Err(error) = written {
         tracing::warn!(%error, "the plan that ran could not be noted");
     }
