@@ -101,6 +101,9 @@ BROKER="$broker" N=20000 KILLS=2 MILLSTREAM="$millstream" COUNT_ROWS="$count_row
     || { echo "FAIL: rows that are replaced and go"; exit 1; }
 stop_kafka
 start_kafka
+BROKER="$broker" MILLSTREAM="$millstream" bash tests/e2e/backfill.sh || { echo "FAIL: edits that are filled"; exit 1; }
+stop_kafka
+start_kafka
 BROKER="$broker" MILLSTREAM="$millstream" COUNT_ROWS="$count_rows" bash tests/e2e/savepoint.sh \
     || { echo "FAIL: savepoints"; exit 1; }
 stop_kafka
